@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Counts what really happened in a `meson test` run, by subtest, from its testlog.json.
+
+Prints each failed and each skipped test with its reason, appends one line per subtest to a results
+file (stage, program, subtest, ending, reason; separated by tabs), and ends with the counts
+"PASSED FAILED SKIPPED". A program that crashed, timed out or broke its plan counts as one failure
+more than its failed subtests.
+
+Usage: test-results.py STAGE TESTLOG RESULTS
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+LINE = re.compile(r"^(not )?ok\b\s*\d*\s*(?:- )?(.*?)(?:\s*#\s*(skip|todo)\b\S*\s*(.*))?$", re.I)
+PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*skip\S*\s*(.*))?", re.I)
+LAST_LINES = 60
+PROGRAMS = ("test-", "contract-", "golden-", "lifecycle-", "fuzz-")
+
+
+def program_name(record):
+    """The name under which promises know it: of the script if one is run, else of the program."""
+    for word in record.get("command", []):
+        path = pathlib.PurePosixPath(word)
+        if path.suffix in (".sh", ".py") or path.stem.startswith(PROGRAMS):
+            return path.stem
+    return record["name"].rsplit(" / ", 1)[-1]
+
+
+def read_tap(text):
+    """Gives [(subtest, ending, reason)] and a complaint about the whole, or None."""
+    ends, planned, complaint = [], None, None
+    for line in text.splitlines():
+        plan, match = PLAN.match(line), LINE.match(line)
+        if plan:
+            planned = int(plan.group(1))
+            if planned == 0:
+                ends.append(("", "skipped", plan.group(2) or "no reason given"))
+                planned = 1
+        elif match:
+            wrong, name, directive, reason = match.groups()
+            ending = "failed" if wrong else "passed"
+            if directive and directive.lower() == "skip":
+                ending = "skipped"
+            ends.append((name, ending, reason or ""))
+        elif line.startswith("Bail out!"):
+            complaint = line
+    if planned is None:
+        complaint = complaint or "ended before its plan"
+    elif planned != len(ends):
+        complaint = complaint or f"planned {planned} tests and ran {len(ends)}"
+    return ends, complaint
+
+
+def read_exit_code(record):
+    """The same for a test that speaks by its exit code alone."""
+    output = (record.get("stdout") or "").strip().splitlines()
+    if record["result"] == "SKIP":
+        return [("", "skipped", output[-1] if output else "no reason given")], None
+    return [("", "passed" if record["result"] == "OK" else "failed", "")], None
+
+
+def is_tap(text):
+    return any(PLAN.match(line) or LINE.match(line) for line in text.splitlines())
+
+
+def judge(record):
+    """Gives [(subtest, ending, reason)] of one meson test, faults of the program included."""
+    text = record.get("stdout") or ""
+    ends, complaint = read_tap(text) if is_tap(text) else read_exit_code(record)
+    is_well = record["result"] in ("OK", "SKIP", "EXPECTEDFAIL")
+    has_failed = any(ending == "failed" for _name, ending, _reason in ends)
+    if complaint or (not is_well and not has_failed):
+        complaint = complaint or f"{record['result'].lower()}, exit code {record.get('returncode')}"
+        ends.append(("(the program itself)", "failed", complaint))
+    return ends
+
+
+def report(stage, record, ends):
+    program = program_name(record)
+    for name, ending, reason in ends:
+        if ending != "passed":
+            print(f"  {ending}: {program}{':' if name else ''}{name}{': ' if reason else ''}{reason}")
+    if any(ending == "failed" for _name, ending, _reason in ends):
+        output = (record.get("stdout") or "") + (record.get("stderr") or "")
+        lines = [line for line in output.splitlines() if not line.startswith("ok ")]
+        print("\n".join("    " + line for line in lines[-LAST_LINES:]))
+    return ["\t".join((stage, program, name, ending, reason.replace("\t", " ")))
+            for name, ending, reason in ends]
+
+
+def main(arguments):
+    stage, log, results = arguments
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    lines = []
+    for text in pathlib.Path(log).read_text(errors="replace").splitlines():
+        record = json.loads(text)
+        ends = judge(record)
+        for _name, ending, _reason in ends:
+            counts[ending] += 1
+        lines += report(stage, record, ends)
+    with open(results, "a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+    print(counts["passed"], counts["failed"], counts["skipped"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
