@@ -1,0 +1,70 @@
+#include "base/memory.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Noreturn void out_of_memory(size_t size)
+{
+    fprintf(stderr, "parley: out of memory (%zu bytes); what was under way is in the journal\n",
+            size);
+    abort();
+}
+
+void *mem_zeroed(size_t count, size_t size)
+{
+    void *block = calloc(count ? count : 1, size ? size : 1);
+    if (!block)
+        out_of_memory(size);
+    return block;
+}
+
+void *mem_resize(void *block, size_t count, size_t size)
+{
+    assert(size > 0);
+    if (count > SIZE_MAX / size)
+        out_of_memory(SIZE_MAX);
+    void *resized = realloc(block, count ? count * size : 1);
+    if (!resized)
+        out_of_memory(count * size);
+    return resized;
+}
+
+void *mem_copy(const void *block, size_t size)
+{
+    void *copy = mem_zeroed(1, size);
+    if (size)
+        memcpy(copy, block, size);
+    return copy;
+}
+
+char *string_copy(const char *text)
+{
+    return string_copy_n(text, strlen(text));
+}
+
+char *string_copy_n(const char *text, size_t length)
+{
+    char *copy = mem_zeroed(length + 1, 1);
+    memcpy(copy, text, length);
+    return copy;
+}
+
+void mem_free(void *block)
+{
+    free(block);
+}
+
+void mem_wipe(void *block, size_t size)
+{
+    explicit_bzero(block, size);
+}
+
+void close_descriptor(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
