@@ -1,0 +1,290 @@
+#include "model/json.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 1000 };
+
+/* Integers that every JSON reader keeps exactly. */
+static const int64_t exact_limit = INT64_C(1) << 53;
+
+void json_write_string(struct strbuf *buffer, const char *text, size_t length)
+{
+    static const char short_escapes[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    strbuf_add_char(buffer, '"');
+    size_t start = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        strbuf_add_n(buffer, text + start, i - start);
+        start = i + 1;
+        if (c == '"' || c == '\\')
+            strbuf_addf(buffer, "\\%c", c);
+        else if (c < sizeof(short_escapes) && short_escapes[c])
+            strbuf_addf(buffer, "\\%c", short_escapes[c]);
+        else
+            strbuf_addf(buffer, "\\u%04x", c);
+    }
+    strbuf_add_n(buffer, text + start, length - start);
+    strbuf_add_char(buffer, '"');
+}
+
+/* Places digits and the exponent as ECMAScript's Number::toString does, which RFC 8785 asks for. */
+static void write_digits(struct strbuf *buffer, const char *digits, int n_digits, int exponent)
+{
+    if (n_digits <= exponent && exponent <= 21) {
+        strbuf_add_n(buffer, digits, (size_t)n_digits);
+        strbuf_add_repeated(buffer, '0', (size_t)(exponent - n_digits));
+    } else if (0 < exponent && exponent <= 21) {
+        strbuf_addf(buffer, "%.*s.%s", exponent, digits, digits + exponent);
+    } else if (-6 < exponent && exponent <= 0) {
+        strbuf_add(buffer, "0.");
+        strbuf_add_repeated(buffer, '0', (size_t)-exponent);
+        strbuf_add_n(buffer, digits, (size_t)n_digits);
+    } else {
+        strbuf_add_char(buffer, digits[0]);
+        if (n_digits > 1)
+            strbuf_addf(buffer, ".%s", digits + 1);
+        strbuf_addf(buffer, "e%+d", exponent - 1);
+    }
+}
+
+static void write_decimal(struct strbuf *buffer, double decimal)
+{
+    if (decimal == 0) {
+        strbuf_add_char(buffer, '0');
+        return;
+    }
+    char text[40];
+    int precision = 1;
+    do
+        snprintf(text, sizeof(text), "%.*e", precision - 1, fabs(decimal));
+    while (strtod(text, NULL) != fabs(decimal) && precision++ < 17);
+    char digits[20];
+    int n_digits = 0;
+    char *at = text;
+    for (; *at != 'e'; at++)
+        if (*at != '.')
+            digits[n_digits++] = *at;
+    digits[n_digits] = '\0';
+    if (decimal < 0)
+        strbuf_add_char(buffer, '-');
+    write_digits(buffer, digits, n_digits, (int)strtol(at + 1, NULL, 10) + 1);
+}
+
+static void write_integer(struct strbuf *buffer, int64_t integer)
+{
+    bool is_exact = integer >= -exact_limit && integer <= exact_limit;
+    strbuf_addf(buffer, is_exact ? "%lld" : "\"%lld\"", (long long)integer);
+}
+
+static void break_line(struct strbuf *buffer, int indent)
+{
+    if (indent < 0)
+        return;
+    strbuf_add_char(buffer, '\n');
+    strbuf_add_repeated(buffer, ' ', (size_t)indent * 2);
+}
+
+static void write_value(struct strbuf *buffer, const struct value *value, int indent);
+
+static void write_items(struct strbuf *buffer, const struct value *value, int indent)
+{
+    bool is_map = value_kind(value) == VALUE_MAP;
+    int inner = indent < 0 ? indent : indent + 1;
+    strbuf_add_char(buffer, is_map ? '{' : '[');
+    for (size_t i = 0; i < value_count(value); i++) {
+        if (i > 0)
+            strbuf_add_char(buffer, ',');
+        break_line(buffer, inner);
+        if (is_map) {
+            const char *key = value_key_at(value, i);
+            CLEANUP(mem_freep) char *doubled = key[0] == '$' ? string_format("$%s", key) : NULL;
+            json_write_string(buffer, doubled ? doubled : key, strlen(doubled ? doubled : key));
+            strbuf_add(buffer, indent < 0 ? ":" : ": ");
+        }
+        write_value(buffer, value_at(value, i), inner);
+    }
+    if (value_count(value) > 0)
+        break_line(buffer, indent);
+    strbuf_add_char(buffer, is_map ? '}' : ']');
+}
+
+static void write_value(struct strbuf *buffer, const struct value *value, int indent)
+{
+    switch (value_kind(value)) {
+    case VALUE_BOOL:
+        strbuf_add(buffer, value_to_bool(value) ? "true" : "false");
+        break;
+    case VALUE_INTEGER:
+        write_integer(buffer, value_to_integer(value));
+        break;
+    case VALUE_DECIMAL:
+        write_decimal(buffer, value_to_decimal(value));
+        break;
+    case VALUE_STRING:
+        json_write_string(buffer, value_text(value), value_text_length(value));
+        break;
+    case VALUE_LIST:
+    case VALUE_SET:
+    case VALUE_MAP:
+        write_items(buffer, value, indent);
+        break;
+    case VALUE_UNKNOWN:
+        strbuf_add(buffer, "{\"$unknown\":{\"origin\":");
+        json_write_string(buffer, value_text(value), value_text_length(value));
+        strbuf_add(buffer, ",\"type\":");
+        json_write_string(buffer, value_unknown_type(value), strlen(value_unknown_type(value)));
+        strbuf_add(buffer, "}}");
+        break;
+    case VALUE_SECRET:
+        strbuf_add(buffer, "{\"$secret\":");
+        json_write_string(buffer, value_text(value), value_text_length(value));
+        strbuf_add_char(buffer, '}');
+        break;
+    case VALUE_NULL:
+    case VALUE_KIND_COUNT:
+        strbuf_add(buffer, "null");
+        break;
+    }
+}
+
+void json_write(struct strbuf *buffer, const struct value *value)
+{
+    write_value(buffer, value, -1);
+}
+
+char *json_text(const struct value *value)
+{
+    struct strbuf buffer = {0};
+    json_write(&buffer, value);
+    return strbuf_take(&buffer);
+}
+
+char *json_pretty(const struct value *value)
+{
+    struct strbuf buffer = {0};
+    write_value(&buffer, value, 0);
+    return strbuf_take(&buffer);
+}
+
+static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err);
+
+static int from_array(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    struct value_builder builder = {0};
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        struct value *item = NULL;
+        int r = from_json(json_array_get(json, i), depth + 1, &item, err);
+        if (r < 0) {
+            value_builder_done(&builder);
+            return r;
+        }
+        value_builder_append(&builder, item);
+    }
+    *ret_value = value_builder_list(&builder);
+    return 0;
+}
+
+/* The one field of {"$unknown": ...} or {"$secret": ...}. */
+static int from_marker(const char *key, json_t *content, struct value **ret_value,
+                       struct error *err)
+{
+    if (strcmp(key, "$secret") == 0 && json_is_string(content)) {
+        *ret_value = value_secret(json_string_value(content));
+        return 0;
+    }
+    const char *type = json_string_value(json_object_get(content, "type"));
+    const char *origin = json_string_value(json_object_get(content, "origin"));
+    if (strcmp(key, "$unknown") != 0 || !type || !origin)
+        return error_set(
+            err, ERROR_INVALID,
+            "the key \"%s\" begins with a single \"$\" and is neither $unknown nor $secret", key);
+    *ret_value = value_unknown(type, origin);
+    return 0;
+}
+
+static int from_object(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    struct value_builder builder = {0};
+    const char *key;
+    json_t *field;
+    json_object_foreach(json, key, field)
+    {
+        int r;
+        struct value *item = NULL;
+        if (key[0] == '$' && key[1] != '$') {
+            r = json_object_size(json) == 1
+                    ? from_marker(key, field, ret_value, err)
+                    : error_set(err, ERROR_INVALID, "the key \"%s\" must stand alone in its object",
+                                key);
+            value_builder_done(&builder);
+            return r;
+        }
+        r = from_json(field, depth + 1, &item, err);
+        if (r < 0) {
+            value_builder_done(&builder);
+            return r;
+        }
+        value_builder_set(&builder, key[0] == '$' ? key + 1 : key, item);
+    }
+    *ret_value = value_builder_map(&builder);
+    return 0;
+}
+
+/*
+ * Decimals without a fraction are written as integers are, up to 1e21; what lies beyond the
+ * integers that are written as numbers must have been one of them.
+ */
+static struct value *from_number(double number)
+{
+    if (fabs(number) <= (double)exact_limit && number == (double)(int64_t)number)
+        return value_integer((int64_t)number);
+    return value_decimal(number);
+}
+
+static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    if (depth > MAX_DEPTH)
+        return error_set(err, ERROR_LIMIT, "JSON nests deeper than %d", MAX_DEPTH);
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return from_object(json, depth, ret_value, err);
+    case JSON_ARRAY:
+        return from_array(json, depth, ret_value, err);
+    case JSON_STRING:
+        *ret_value = value_string_n(json_string_value(json), json_string_length(json));
+        return 0;
+    case JSON_INTEGER: /* json_read() asks for reals only */
+    case JSON_REAL:
+        *ret_value = from_number(json_number_value(json));
+        return 0;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        *ret_value = value_bool(json_is_true(json));
+        return 0;
+    case JSON_NULL:
+        break;
+    }
+    *ret_value = value_null();
+    return 0;
+}
+
+int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)
+{
+    json_error_t fault;
+    json_t *json = json_loadb(
+        text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
+    if (!json)
+        return error_set(err, ERROR_INVALID, "JSON, line %d, column %d: %s", fault.line,
+                         fault.column, fault.text);
+    int r = from_json(json, 0, ret_value, err);
+    json_decref(json);
+    return r;
+}

@@ -1,0 +1,31 @@
+/*
+ * Values as JSON text (RFC 8259), and back. Writing is canonical (RFC 8785), so that equal values
+ * have equal bytes and a hash of them means something.
+ *
+ * An unknown is {"$unknown": {"origin": ..., "type": ...}}, a secret {"$secret": DIGEST}; a user's
+ * key that begins with
+ * "$" has it doubled. A set is an array in its order; reading gives a list, since only a schema
+ * knows better. Integers beyond 2^53 in either direction are strings; so a number beyond them is a
+ * decimal, and one without a fraction below them an integer.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "model/value.h"
+
+/* Appends the canonical form. */
+void json_write(struct strbuf *buffer, const struct value *value);
+/* The canonical form as a new string. */
+char *json_text(const struct value *value);
+/* The same value indented by two spaces, for people. */
+char *json_pretty(const struct value *value);
+
+/* Appends text as a JSON string with its quotes. */
+void json_write_string(struct strbuf *buffer, const char *text, size_t length);
+
+/*
+ * Reads one JSON text of size bytes. ERROR_INVALID with line and column when it is malformed, has a
+ * duplicate key, a NUL in a string, or nests deeper than 1,000. The caller unrefs *ret_value.
+ */
+int json_read(const char *text, size_t size, struct value **ret_value, struct error *err);

@@ -1,0 +1,575 @@
+#include "model/plan.h"
+
+#include "base/digest.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "model/json.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const kind_names[] = {
+    [STEP_CREATE] = "create", [STEP_UPDATE] = "update", [STEP_DELETE] = "delete",
+    [STEP_RENAME] = "rename", [STEP_START] = "start",   [STEP_KEEP] = "keep",
+};
+
+static const struct {
+    const char *wire;
+    const char *sentence;
+} reasons[] = {
+#define STEP_REASON_ROW(name, wire, sentence) [STEP_REASON_##name] = {wire, sentence},
+    STEP_REASONS(STEP_REASON_ROW)
+#undef STEP_REASON_ROW
+};
+
+static const struct {
+    const char *name;
+    const char *title;
+} stages[] = {
+    [STAGE_NETWORK] = {"network", "Network Foundation"},
+    [STAGE_SECURITY] = {"security", "Security & Access"},
+    [STAGE_INFRASTRUCTURE] = {"infrastructure", "Infrastructure"},
+    [STAGE_APPLICATION] = {"application", "Application Layer"},
+    [STAGE_MONITORING] = {"monitoring", "Monitoring"},
+};
+
+const char *step_kind_to_string(enum step_kind kind)
+{
+    assert(kind < STEP_KIND_COUNT);
+    return kind_names[kind];
+}
+
+enum step_kind step_kind_from_string(const char *text)
+{
+    enum step_kind kind = 0;
+    while (kind < STEP_KIND_COUNT && !text_equal(kind_names[kind], text))
+        kind++;
+    return kind;
+}
+
+const char *step_reason_to_string(enum step_reason reason)
+{
+    assert(reason < STEP_REASON_COUNT);
+    return reasons[reason].wire;
+}
+
+const char *step_reason_sentence(enum step_reason reason)
+{
+    assert(reason < STEP_REASON_COUNT);
+    return reasons[reason].sentence;
+}
+
+enum step_reason step_reason_from_string(const char *text)
+{
+    enum step_reason reason = 0;
+    while (reason < STEP_REASON_COUNT && !text_equal(reasons[reason].wire, text))
+        reason++;
+    return reason;
+}
+
+const char *stage_to_string(enum stage stage)
+{
+    assert(stage < STAGE_COUNT);
+    return stages[stage].name;
+}
+
+const char *stage_title(enum stage stage)
+{
+    assert(stage < STAGE_COUNT);
+    return stages[stage].title;
+}
+
+enum stage stage_from_string(const char *text)
+{
+    enum stage stage = 0;
+    while (stage < STAGE_COUNT && !text_equal(stages[stage].name, text))
+        stage++;
+    return stage;
+}
+
+static void step_done(struct step *step)
+{
+    mem_free(step->id);
+    mem_free(step->address);
+    mem_free(step->former);
+    mem_free(step->type);
+    mem_free(step->instance);
+    mem_free(step->uid);
+    mem_free(step->provider_id);
+    mem_free(step->origin);
+    mem_free(step->note);
+    value_unref(step->before);
+    value_unref(step->after);
+    value_unref(step->changed);
+    string_list_done(&step->resources);
+    string_list_done(&step->depends_on);
+}
+
+struct plan *plan_new(void)
+{
+    struct plan *plan = NEW(struct plan);
+    plan->identities = value_builder_map(&(struct value_builder){0});
+    plan->variables = value_builder_map(&(struct value_builder){0});
+    plan->existing = value_builder_map(&(struct value_builder){0});
+    return plan;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        step_done(&plan->steps[i]);
+    mem_free(plan->steps);
+    mem_free(plan->deployment);
+    mem_free(plan->environment);
+    mem_free(plan->deployment_uid);
+    mem_free(plan->document);
+    mem_free(plan->document_digest);
+    mem_free(plan->catalog_digest);
+    value_unref(plan->identities);
+    value_unref(plan->variables);
+    value_unref(plan->existing);
+    value_unref(plan->outputs);
+    diagnostics_done(&plan->notes);
+    mem_free(plan);
+}
+
+struct step *plan_add_step(struct plan *plan)
+{
+    ARRAY_RESERVE(plan->steps, plan->n_steps, plan->capacity);
+    struct step *step = &plan->steps[plan->n_steps++];
+    *step = (struct step){0};
+    return step;
+}
+
+struct step *plan_find_step(const struct plan *plan, const char *id)
+{
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (text_equal(plan->steps[i].id, id))
+            return &plan->steps[i];
+    return NULL;
+}
+
+/* Steps are sorted, so one walk is enough: each ends its own time after the latest of those it
+ * waits for. */
+double plan_critical_seconds(const struct plan *plan)
+{
+    struct map ends = {0};
+    double *seconds = NEW_ARRAY(double, plan->n_steps);
+    double latest = 0;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct step *step = &plan->steps[i];
+        double start = 0;
+        for (size_t k = 0; k < step->depends_on.n_items; k++) {
+            const double *end = map_get(&ends, step->depends_on.items[k]);
+            if (end && *end > start)
+                start = *end;
+        }
+        seconds[i] = start + step->seconds;
+        map_put(&ends, step->id, &seconds[i]);
+        if (seconds[i] > latest)
+            latest = seconds[i];
+    }
+    map_done(&ends);
+    mem_free(seconds);
+    return latest;
+}
+
+static struct value *value_or_null(struct value *value)
+{
+    return value ? value_ref(value) : value_null();
+}
+
+/* The name and key that the address of a step is made of, as fields of their own (DESIGN section
+ * 17). */
+static void set_name_and_key(struct value_builder *fields, const char *address)
+{
+    char *name = NULL;
+    struct value *key = NULL;
+    if (address_parse(address, &name, &key, NULL) < 0)
+        name = string_copy(address);
+    value_builder_set_string(fields, "name", name);
+    value_builder_set(fields, "key", key ? key : value_null());
+    mem_free(name);
+}
+
+/* What is approved: everything but durations and notes. */
+static void set_approved_fields(struct value_builder *fields, const struct step *step)
+{
+    value_builder_set_string(fields, "id", step->id);
+    value_builder_set_string(fields, "kind", kind_names[step->kind]);
+    value_builder_set_string(fields, "reason", reasons[step->reason].wire);
+    set_name_and_key(fields, step->address);
+    value_builder_set_string(fields, "address", step->address);
+    value_builder_set_string(fields, "former", step->former);
+    value_builder_set_string(fields, "type", step->type);
+    value_builder_set_string(fields, "instance", step->instance);
+    value_builder_set_string(fields, "uid", step->uid);
+    value_builder_set_string(fields, "provider_id", step->provider_id);
+    value_builder_set_string(fields, "origin", step->origin);
+    value_builder_set(fields, "generation", value_integer(step->generation));
+    value_builder_set_string(fields, "stage", stages[step->stage].name);
+    value_builder_set(fields, "replaces", value_bool(step->replaces));
+    value_builder_set(fields, "protect", value_bool(step->protect));
+    value_builder_set(fields, "irreversible", value_bool(step->irreversible));
+    value_builder_set(fields, "before", value_or_null(step->before));
+    value_builder_set(fields, "after", value_or_null(step->after));
+    value_builder_set(fields, "changed", value_or_null(step->changed));
+    value_builder_set(fields, "resources", string_list_to_value(&step->resources));
+    value_builder_set(fields, "depends_on", string_list_to_value(&step->depends_on));
+}
+
+static struct value *step_to_value(const struct step *step, bool is_hashed)
+{
+    struct value_builder fields = {0};
+    set_approved_fields(&fields, step);
+    if (!is_hashed) {
+        value_builder_set(&fields, "seconds", value_decimal(step->seconds));
+        value_builder_set_string(&fields, "note", step->note);
+    }
+    return value_builder_map(&fields);
+}
+
+static struct value *summary_to_value(const struct plan *plan)
+{
+    struct value_builder fields = {0};
+    for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++)
+        value_builder_set(&fields, kind_names[kind], value_integer((int64_t)plan->counts[kind]));
+    return value_builder_map(&fields);
+}
+
+static struct value *deployment_to_value(const struct plan *plan)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "name", plan->deployment);
+    value_builder_set_string(&fields, "environment", plan->environment);
+    value_builder_set_string(&fields, "uid", plan->deployment_uid);
+    value_builder_set(&fields, "incarnation", value_integer(plan->incarnation));
+    value_builder_set(&fields, "records_version", value_integer(plan->records_version));
+    value_builder_set(&fields, "production", value_bool(plan->is_production));
+    return value_builder_map(&fields);
+}
+
+static struct value *notes_to_value(const struct diagnostics *notes)
+{
+    struct value_builder list = {0};
+    for (size_t i = 0; i < notes->n_items; i++) {
+        struct value_builder fields = {0};
+        value_builder_set_string(&fields, "code", diagnostic_code_to_string(notes->items[i].code));
+        value_builder_set_string(&fields, "detail", notes->items[i].detail);
+        value_builder_set_string(&fields, "help", notes->items[i].help);
+        value_builder_append(&list, value_builder_map(&fields));
+    }
+    return value_builder_list(&list);
+}
+
+static struct value *to_value(const struct plan *plan, bool is_hashed)
+{
+    struct value_builder steps = {0};
+    for (size_t i = 0; i < plan->n_steps; i++)
+        value_builder_append(&steps, step_to_value(&plan->steps[i], is_hashed));
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "format_version", value_integer(PLAN_FORMAT_VERSION));
+    value_builder_set(&fields, "deployment", deployment_to_value(plan));
+    value_builder_set_string(&fields, "document", plan->document);
+    value_builder_set_string(&fields, "document_digest", plan->document_digest);
+    value_builder_set_string(&fields, "catalog_digest", plan->catalog_digest);
+    value_builder_set(&fields, "destroy", value_bool(plan->is_destroy));
+    value_builder_set(&fields, "identities", value_ref(plan->identities));
+    value_builder_set(&fields, "variables", value_ref(plan->variables));
+    value_builder_set(&fields, "existing", value_ref(plan->existing));
+    value_builder_set(&fields, "outputs", value_or_null(plan->outputs));
+    value_builder_set(&fields, "changes_outputs", value_bool(plan->changes_outputs));
+    value_builder_set(&fields, "summary", summary_to_value(plan));
+    value_builder_set(&fields, "steps", value_builder_list(&steps));
+    if (!is_hashed) {
+        value_builder_set_string(&fields, "hash", plan->hash);
+        value_builder_set(&fields, "notes", notes_to_value(&plan->notes));
+    }
+    return value_builder_map(&fields);
+}
+
+void plan_seal(struct plan *plan)
+{
+    size_t kept = plan->counts[STEP_KEEP];
+    memset(plan->counts, 0, sizeof(plan->counts));
+    plan->counts[STEP_KEEP] = kept;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        plan->counts[plan->steps[i].kind]++;
+    CLEANUP(value_unrefp) struct value *hashed = to_value(plan, true);
+    CLEANUP(mem_freep) char *text = json_text(hashed);
+    digest_hex(text, strlen(text), plan->hash);
+}
+
+struct value *plan_to_value(const struct plan *plan)
+{
+    return to_value(plan, false);
+}
+
+/* Reads fields of a map; the first fault is kept and makes the rest of no matter. */
+struct reader {
+    const struct value *map;
+    const char *what; /* "plan", "step 3" */
+    int result;
+    struct error *err;
+};
+
+static struct value *read_field(struct reader *reader, const char *key, enum value_kind kind,
+                                bool is_optional)
+{
+    struct value *field = value_get(reader->map, key);
+    if (reader->result < 0 || (is_optional && value_is_null(field)))
+        return NULL;
+    if (field && value_kind(field) == kind)
+        return field;
+    reader->result = error_set(reader->err, ERROR_INVALID, "%s: \"%s\" must be a %s", reader->what,
+                               key, value_kind_to_string(kind));
+    return NULL;
+}
+
+static char *read_text(struct reader *reader, const char *key, bool is_optional)
+{
+    struct value *field = read_field(reader, key, VALUE_STRING, is_optional);
+    return field ? string_copy(value_text(field)) : NULL;
+}
+
+static int64_t read_integer(struct reader *reader, const char *key)
+{
+    struct value *field = read_field(reader, key, VALUE_INTEGER, false);
+    return field ? value_to_integer(field) : 0;
+}
+
+static bool read_bool(struct reader *reader, const char *key)
+{
+    struct value *field = read_field(reader, key, VALUE_BOOL, false);
+    return field && value_to_bool(field);
+}
+
+static struct value *read_value(struct reader *reader, const char *key, enum value_kind kind,
+                                bool is_optional)
+{
+    struct value *field = read_field(reader, key, kind, is_optional);
+    return field ? value_ref(field) : NULL;
+}
+
+static int read_word(struct reader *reader, const char *key, int count,
+                     int (*from_string)(const char *))
+{
+    struct value *field = read_field(reader, key, VALUE_STRING, false);
+    if (!field)
+        return 0;
+    int word = from_string(value_text(field));
+    if (word < count)
+        return word;
+    reader->result =
+        error_set(reader->err, ERROR_INVALID, "%s: \"%s\" has the unknown value \"%s\"",
+                  reader->what, key, value_text(field));
+    return 0;
+}
+
+static int kind_word(const char *text)
+{
+    return (int)step_kind_from_string(text);
+}
+
+static int reason_word(const char *text)
+{
+    return (int)step_reason_from_string(text);
+}
+
+static int stage_word(const char *text)
+{
+    return (int)stage_from_string(text);
+}
+
+static void read_strings(struct reader *reader, const char *key, struct string_list *list)
+{
+    string_list_from_value(list, read_field(reader, key, VALUE_LIST, false));
+}
+
+/* What the kind of a step promises about its states. */
+static void check_states(struct reader *reader, const struct step *step)
+{
+    bool needs_after = step->kind == STEP_CREATE || step->kind == STEP_UPDATE;
+    bool needs_before = step->kind == STEP_UPDATE || step->kind == STEP_DELETE;
+    if (reader->result == 0 && ((needs_after && !step->after) || (needs_before && !step->before)))
+        reader->result =
+            error_set(reader->err, ERROR_INVALID, "%s: a step of kind %s lacks its state",
+                      reader->what, kind_names[step->kind]);
+    if (reader->result == 0 && step->kind == STEP_RENAME && !step->former)
+        reader->result =
+            error_set(reader->err, ERROR_INVALID, "%s: a rename lacks \"former\"", reader->what);
+}
+
+static int step_from_value(const struct value *value, size_t number, struct step *step,
+                           struct error *err)
+{
+    CLEANUP(mem_freep) char *what = string_format("plan, step %zu", number);
+    struct reader reader = {value, what, 0, err};
+    step->id = read_text(&reader, "id", false);
+    step->kind = (enum step_kind)read_word(&reader, "kind", STEP_KIND_COUNT, kind_word);
+    step->reason = (enum step_reason)read_word(&reader, "reason", STEP_REASON_COUNT, reason_word);
+    step->address = read_text(&reader, "address", false);
+    step->former = read_text(&reader, "former", true);
+    step->type = read_text(&reader, "type", false);
+    step->instance = read_text(&reader, "instance", false);
+    step->uid = read_text(&reader, "uid", false);
+    step->provider_id = read_text(&reader, "provider_id", true);
+    step->origin = read_text(&reader, "origin", false);
+    step->generation = read_integer(&reader, "generation");
+    step->stage = (enum stage)read_word(&reader, "stage", STAGE_COUNT, stage_word);
+    step->replaces = read_bool(&reader, "replaces");
+    step->protect = read_bool(&reader, "protect");
+    step->irreversible = read_bool(&reader, "irreversible");
+    step->before = read_value(&reader, "before", VALUE_MAP, true);
+    step->after = read_value(&reader, "after", VALUE_MAP, true);
+    step->changed = read_value(&reader, "changed", VALUE_LIST, true);
+    read_strings(&reader, "resources", &step->resources);
+    read_strings(&reader, "depends_on", &step->depends_on);
+    const struct value *seconds = value_get(value, "seconds");
+    if (seconds && (value_kind(seconds) == VALUE_DECIMAL || value_kind(seconds) == VALUE_INTEGER))
+        step->seconds = value_to_decimal(seconds);
+    step->note = read_text(&reader, "note", true);
+    check_states(&reader, step);
+    return reader.result;
+}
+
+static int deployment_from_value(struct plan *plan, const struct value *value, struct error *err)
+{
+    struct reader reader = {value, "plan, deployment", 0, err};
+    plan->deployment = read_text(&reader, "name", false);
+    plan->environment = read_text(&reader, "environment", false);
+    plan->deployment_uid = read_text(&reader, "uid", false);
+    plan->incarnation = read_integer(&reader, "incarnation");
+    plan->records_version = read_integer(&reader, "records_version");
+    plan->is_production = read_bool(&reader, "production");
+    return reader.result;
+}
+
+static int header_from_value(struct plan *plan, struct reader *reader)
+{
+    plan->document = read_text(reader, "document", true);
+    plan->document_digest = read_text(reader, "document_digest", true);
+    plan->catalog_digest = read_text(reader, "catalog_digest", false);
+    plan->is_destroy = read_bool(reader, "destroy");
+    value_unref(plan->identities);
+    plan->identities = read_value(reader, "identities", VALUE_MAP, false);
+    value_unref(plan->variables);
+    plan->variables = read_value(reader, "variables", VALUE_MAP, false);
+    value_unref(plan->existing);
+    plan->existing = read_value(reader, "existing", VALUE_MAP, false);
+    plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
+    plan->changes_outputs = read_bool(reader, "changes_outputs");
+    const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);
+    plan->counts[STEP_KEEP] = (size_t)value_get_integer(summary, kind_names[STEP_KEEP], 0);
+    return reader->result;
+}
+
+static int steps_from_value(struct plan *plan, const struct value *steps, struct error *err)
+{
+    for (size_t i = 0; i < value_count(steps); i++) {
+        int r = step_from_value(value_at(steps, i), i + 1, plan_add_step(plan), err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Codes of notes are not needed again: they are shown as what they say. */
+static void notes_from_value(struct plan *plan, const struct value *notes)
+{
+    if (!notes || value_kind(notes) != VALUE_LIST)
+        return;
+    for (size_t i = 0; i < value_count(notes); i++) {
+        const char *detail = value_get_text(value_at(notes, i), "detail");
+        if (detail)
+            diagnostics_note(&plan->notes, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN,
+                             (struct position){0}, value_get_text(value_at(notes, i), "help"), "%s",
+                             detail);
+    }
+}
+
+int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err)
+{
+    struct reader reader = {value, "plan", 0, err};
+    int64_t version = read_integer(&reader, "format_version");
+    if (reader.result == 0 && version > PLAN_FORMAT_VERSION)
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "the plan has format %lld; this program reads up to %d: use a newer parley",
+            (long long)version, PLAN_FORMAT_VERSION);
+    const struct value *deployment = read_field(&reader, "deployment", VALUE_MAP, false);
+    const struct value *steps = read_field(&reader, "steps", VALUE_LIST, false);
+    CLEANUP(plan_freep) struct plan *plan = plan_new();
+    int r = header_from_value(plan, &reader);
+    if (r < 0 || (r = deployment_from_value(plan, deployment, err)) < 0 ||
+        (r = steps_from_value(plan, steps, err)) < 0)
+        return r;
+    notes_from_value(plan, value_get(value, "notes"));
+    plan_seal(plan);
+    *ret_plan = take_ptr(plan);
+    return 0;
+}
+
+int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err)
+{
+    struct reader reader = {value, "plan", 0, err};
+    const struct value *stated = read_field(&reader, "hash", VALUE_STRING, false);
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    if (reader.result < 0)
+        return reader.result;
+    int r = plan_read_unsealed(value, &plan, err);
+    if (r < 0)
+        return r;
+    if (!text_equal(value_text(stated), plan->hash))
+        return error_set(err, ERROR_CORRUPT,
+                         "the plan was altered: its content has the hash %.12s, but it says %.12s",
+                         plan->hash, value_text(stated));
+    *ret_plan = take_ptr(plan);
+    return 0;
+}
+
+static int check_refined(const char *path, const struct value *approved,
+                         const struct value *resolved, struct error *err);
+
+static int check_refined_items(const char *path, const struct value *approved,
+                               const struct value *resolved, struct error *err)
+{
+    bool is_map = value_kind(approved) == VALUE_MAP;
+    for (size_t i = 0; i < value_count(approved); i++) {
+        const char *key = is_map ? value_key_at(approved, i) : "";
+        if (is_map && strcmp(key, value_key_at(resolved, i)) != 0)
+            return error_set(err, ERROR_STALE, "%s: the fields are not the approved ones", path);
+        CLEANUP(mem_freep)
+        char *inner =
+            is_map ? string_format("%s.%s", path, key) : string_format("%s[%zu]", path, i);
+        int r = check_refined(inner, value_at(approved, i), value_at(resolved, i), err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int check_refined(const char *path, const struct value *approved,
+                         const struct value *resolved, struct error *err)
+{
+    if (value_kind(approved) == VALUE_UNKNOWN)
+        return 0;
+    bool is_container = value_kind(approved) == VALUE_LIST || value_kind(approved) == VALUE_MAP;
+    if (is_container && value_kind(resolved) == value_kind(approved) &&
+        value_count(resolved) == value_count(approved))
+        return check_refined_items(path, approved, resolved, err);
+    if (value_kind(approved) == VALUE_SET && value_has_unknown(approved))
+        return 0;
+    if (value_equal(approved, resolved))
+        return 0;
+    return error_set(err, ERROR_STALE, "%s is not what was approved", path);
+}
+
+int step_check_refinement(const struct step *step, const struct value *resolved, struct error *err)
+{
+    assert(step->after);
+    return check_refined(step->address, step->after, resolved, err);
+}

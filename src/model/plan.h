@@ -1,0 +1,147 @@
+/*
+ * A plan: what a run will do, step by step, with the state it was made from. Immutable once hashed;
+ * plan/ makes it, a person approves its hash, apply/ carries it out.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "model/diagnostic.h"
+#include "model/resource.h"
+#include "model/value.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PLAN_FORMAT_VERSION 1
+
+enum step_kind {
+    STEP_CREATE,
+    STEP_UPDATE,
+    STEP_DELETE,
+    STEP_RENAME, /* the record moves to another address; nothing happens outside */
+    STEP_START,  /* a stopped target (a twin whose supervisor is gone) is started again */
+    STEP_KEEP,   /* counted only: neither stored nor hashed */
+    STEP_KIND_COUNT
+};
+const char *step_kind_to_string(enum step_kind kind);
+enum step_kind step_kind_from_string(const char *text);
+
+/* Why a step is in the plan. Code and the sentence for people. */
+#define STEP_REASONS(X)                                                       \
+    X(NEW, "new", "does not exist yet")                                       \
+    X(CHANGED, "changed", "the document changed")                             \
+    X(DRIFTED, "drifted", "it was changed outside of Parley")                 \
+    X(GONE, "gone", "it was removed outside of Parley")                       \
+    X(PARTLY, "partly", "an earlier run finished it only in part")            \
+    X(REMOVED, "removed", "the document no longer has it")                    \
+    X(DESTROY, "destroy", "the deployment is destroyed")                      \
+    X(REPLACED, "replaced", "a property changed that cannot change in place") \
+    X(MOVED, "moved", "what it refers to is replaced")                        \
+    X(DEPOSED, "deposed", "its replacement is in place")                      \
+    X(RENAMED, "renamed", "the document names it anew")                       \
+    X(STOPPED, "stopped", "the target is stopped")                            \
+    X(SAME, "same", "it is as it should be")
+
+enum step_reason {
+#define STEP_REASON_ENUM(name, wire, sentence) STEP_REASON_##name,
+    STEP_REASONS(STEP_REASON_ENUM)
+#undef STEP_REASON_ENUM
+        STEP_REASON_COUNT
+};
+const char *step_reason_to_string(enum step_reason reason);
+const char *step_reason_sentence(enum step_reason reason);
+enum step_reason step_reason_from_string(const char *text);
+
+/* The stages for people, in their order; a type's catalog entry says which it is of (its phase). */
+enum stage {
+    STAGE_NETWORK,
+    STAGE_SECURITY,
+    STAGE_INFRASTRUCTURE,
+    STAGE_APPLICATION,
+    STAGE_MONITORING,
+    STAGE_COUNT
+};
+const char *stage_to_string(enum stage stage); /* "network" */
+const char *stage_title(enum stage stage);     /* "Network Foundation" */
+enum stage stage_from_string(const char *text);
+
+struct step {
+    char *id; /* owned, "KIND ADDRESS#GENERATION" */
+    enum step_kind kind;
+    enum step_reason reason;
+    char *address;     /* owned; for a rename the new one */
+    char *former;      /* owned: for a rename the old address, else NULL */
+    char *type;        /* owned; "" for a start, which is about a whole system */
+    char *instance;    /* owned */
+    char *uid;         /* owned; "" for a start */
+    char *provider_id; /* owned; NULL while there is none */
+    char *origin;      /* owned */
+    int64_t generation;
+    enum stage stage;
+    bool replaces;                 /* half of a replacement */
+    bool protect;                  /* what the record will say */
+    bool irreversible;             /* what it removes cannot be brought back by an undo */
+    struct value *before;          /* owned spec; NULL when there is nothing yet */
+    struct value *after;           /* owned spec with unknowns; NULL when deleting */
+    struct value *changed;         /* owned list of paths that differ; NULL when not an update */
+    struct string_list resources;  /* addresses the resource depends on: goes into its record */
+    struct string_list depends_on; /* ids of steps that must be done before */
+    double seconds;                /* how long it will take; shown, not hashed */
+    char *note;                    /* owned: a stand-in, a limit of the target; may be NULL */
+};
+
+struct plan {
+    char hash[65];        /* of the canonical form; "" before plan_seal() */
+    char *deployment;     /* owned name */
+    char *environment;    /* owned */
+    char *deployment_uid; /* owned */
+    int64_t incarnation;
+    int64_t records_version; /* the deployment's record set this was made from */
+    char *document;          /* owned text of the document; NULL for a destroy */
+    char *document_digest;   /* owned */
+    char *catalog_digest;    /* owned */
+    bool is_destroy;
+    bool is_production;
+    struct value *identities; /* owned map of instance -> who it really is */
+    struct value *variables;  /* owned map of the variables as used */
+    /* Owned map of address -> {uid, spec, outputs} of what exists already and is only referred to.
+     */
+    struct value *existing;
+    bool changes_outputs;  /* they are others than the deployment has, or will be */
+    struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
+    struct step *steps;    /* owned, in an order that depends_on allows */
+    size_t n_steps;
+    size_t capacity;
+    size_t counts[STEP_KIND_COUNT]; /* keep included */
+    struct diagnostics notes;       /* stand-ins and warnings: shown, not hashed */
+};
+
+struct plan *plan_new(void);
+void plan_free(struct plan *plan); /* accepts NULL */
+DEFINE_CLEANUP(struct plan *, plan_free)
+/* A new, empty step at the end; borrowed until the next one is added. */
+struct step *plan_add_step(struct plan *plan);
+/* Linear in the number of steps; use a map for many. */
+struct step *plan_find_step(const struct plan *plan, const char *id);
+
+/* Seconds along the longest chain of steps. */
+double plan_critical_seconds(const struct plan *plan);
+
+/* Fills in counts and hash: SHA-256 of plan_to_value() without hash, notes and durations, as
+ * canonical JSON. */
+void plan_seal(struct plan *plan);
+
+/* The plan as it is saved, stored and answered to --json (DESIGN section 17), and back; a wrong
+ * hash is refused. */
+struct value *plan_to_value(const struct plan *plan);
+int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);
+/* As plan_from_value() whatever hash it states: the plan has that of its content. For tests of what
+ * is behind it. */
+int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err);
+
+/*
+ * Whether resolved is what was approved: equal to after wherever that was known (DESIGN section 5).
+ * On ERROR_STALE the message names the path that differs.
+ */
+int step_check_refinement(const struct step *step, const struct value *resolved, struct error *err);

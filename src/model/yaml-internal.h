@@ -1,0 +1,24 @@
+/* What the files of YAML share. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "model/yaml.h"
+
+struct yaml_tree {
+    struct arena arena;
+    struct map keys; /* key -> its one copy in the arena */
+    const char *file;
+    const struct yaml_node *root;
+};
+
+/* The copy of a key that lives as long as the tree: the same one for the same short word. */
+const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length);
+
+/*
+ * The core schema of YAML 1.2 (chapter 10.3). Gives a scalar its kind and content from its text,
+ * its tag (NULL: none) and whether it stands without quotes. When that cannot be, *ret_fault is
+ * half a sentence that says why, the result its code, and the node stays a string.
+ */
+enum diagnostic_code yaml_resolve_scalar(struct yaml_node *node, bool is_plain, const char *tag,
+                                         const char **ret_fault);

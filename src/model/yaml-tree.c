@@ -1,0 +1,117 @@
+/* The tree of a YAML document: its memory, and what is added to it. */
+#include "model/yaml.h"
+
+#include "base/memory.h"
+#include "model/json.h"
+#include "model/yaml-internal.h"
+
+#include <string.h>
+
+enum {
+    /* Keys of a document are mostly the same words: so many are kept once. */
+    MAX_SHARED_KEYS = 4096,
+    MAX_SHARED_KEY_LENGTH = 32,
+};
+
+const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length)
+{
+    if (length > MAX_SHARED_KEY_LENGTH)
+        return arena_copy_text(&tree->arena, key, length);
+    char *kept = map_get_n(&tree->keys, key, length);
+    if (kept)
+        return kept;
+    kept = arena_copy_text(&tree->arena, key, length);
+    if (tree->keys.n_live < MAX_SHARED_KEYS)
+        map_put(&tree->keys, kept, kept);
+    return kept;
+}
+
+void yaml_tree_free(struct yaml_tree *tree)
+{
+    if (!tree)
+        return;
+    arena_done(&tree->arena);
+    map_done(&tree->keys);
+    mem_free(tree);
+}
+
+const struct yaml_node *yaml_root(const struct yaml_tree *tree)
+{
+    return tree->root;
+}
+
+const char *yaml_file(const struct yaml_tree *tree)
+{
+    return tree->file;
+}
+
+struct position yaml_position(const struct yaml_tree *tree, const struct yaml_node *node)
+{
+    return (struct position){tree->file, node->line, node->column};
+}
+
+struct position yaml_key_position(const struct yaml_tree *tree, const struct yaml_pair *pair)
+{
+    return (struct position){tree->file, pair->line, pair->column};
+}
+
+const struct yaml_node *yaml_add_list(struct yaml_tree *tree, const struct yaml_node *const *items,
+                                      size_t n_items, unsigned int line, unsigned int column)
+{
+    const struct yaml_node **copy = arena_take(&tree->arena, n_items, sizeof(struct yaml_node *));
+    if (n_items)
+        memcpy(copy, items, n_items * sizeof(struct yaml_node *));
+    struct yaml_node *node = arena_take(&tree->arena, 1, sizeof(struct yaml_node));
+    *node = (struct yaml_node){.kind = VALUE_LIST,
+                               .line = line,
+                               .column = column,
+                               .n_items = (unsigned int)n_items,
+                               .items = copy};
+    return node;
+}
+
+const struct yaml_node *yaml_add_map(struct yaml_tree *tree, const struct yaml_pair *pairs,
+                                     size_t n_pairs, unsigned int line, unsigned int column)
+{
+    struct yaml_pair *copy = arena_take(&tree->arena, n_pairs, sizeof(pairs[0]));
+    for (size_t i = 0; i < n_pairs; i++)
+        copy[i] = pairs[i];
+    struct yaml_node *node = arena_take(&tree->arena, 1, sizeof(struct yaml_node));
+    *node = (struct yaml_node){.kind = VALUE_MAP,
+                               .line = line,
+                               .column = column,
+                               .n_items = (unsigned int)n_pairs,
+                               .pairs = copy};
+    return node;
+}
+
+const struct yaml_node *yaml_add_scalar(struct yaml_tree *tree, const struct value *scalar,
+                                        unsigned int line, unsigned int column)
+{
+    struct yaml_node *node = arena_take(&tree->arena, 1, sizeof(struct yaml_node));
+    *node = (struct yaml_node){
+        .kind = scalar ? value_kind(scalar) : VALUE_NULL, .line = line, .column = column};
+    CLEANUP(mem_freep) char *written = NULL;
+    switch (node->kind) {
+    case VALUE_BOOL:
+        node->boolean = value_to_bool(scalar);
+        break;
+    case VALUE_INTEGER:
+        node->integer = value_to_integer(scalar);
+        break;
+    case VALUE_DECIMAL:
+        node->decimal = value_to_decimal(scalar);
+        break;
+    case VALUE_STRING:
+        break;
+    default:
+        node->kind = VALUE_NULL;
+        break;
+    }
+    if (node->kind != VALUE_STRING)
+        written = scalar ? json_text(scalar) : string_copy("null");
+    const char *text = written ? written : value_text(scalar);
+    node->n_items = (unsigned int)strlen(text);
+    node->text = arena_copy_text(&tree->arena, text, node->n_items);
+    return node;
+}
