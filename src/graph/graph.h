@@ -1,0 +1,36 @@
+/* A directed graph over the nodes 0..n-1. Knows nothing of what they stand for. */
+#pragma once
+
+#include <stddef.h>
+
+struct graph;
+
+struct graph *graph_new(size_t n_nodes);
+void graph_free(struct graph *graph); /* accepts NULL */
+
+/* after can only be done when before is done. The same edge twice counts once in effect. */
+void graph_add_edge(struct graph *graph, size_t before, size_t after);
+
+/*
+ * Ends the building: no edge is added after it. Linear in nodes and edges. The functions below need
+ * it.
+ */
+void graph_freeze(struct graph *graph);
+
+/* The nodes that wait for node, as an array of *ret_n, borrowed until graph_free(). */
+const size_t *graph_dependents(const struct graph *graph, size_t node, size_t *ret_n);
+/* How many edges lead to node: what it waits for. */
+size_t graph_dependency_count(const struct graph *graph, size_t node);
+
+/*
+ * An order in which every node comes after all that it waits for, and else in the order of their
+ * numbers as far as that goes: always the same for the same graph. ret_order has room for n_nodes.
+ * Returns how many were placed: less than n_nodes when there is a circle.
+ */
+size_t graph_order(const struct graph *graph, size_t *ret_order);
+
+/*
+ * The nodes of one circle, in its order, each once: the smallest-numbered node on it comes first.
+ * ret_circle has room for n_nodes. Returns their number, 0 when there is none.
+ */
+size_t graph_find_circle(const struct graph *graph, size_t *ret_circle);
