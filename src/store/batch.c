@@ -1,0 +1,219 @@
+/* Changes as plain rows. A batch is filled on the loop's thread, where values may be touched. */
+#include "store/store.h"
+
+#include "base/world.h"
+#include "model/json.h"
+#include "store/driver.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+struct store_batch *store_batch_new(void)
+{
+    return NEW(struct store_batch);
+}
+
+void store_batch_clear(struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        struct store_row *row = &batch->changes[i].row;
+        for (size_t column = 0; column < row->n_cells; column++)
+            mem_free(row->cells[column].text);
+        mem_free(row->cells);
+    }
+    mem_free(batch->changes);
+    map_done(&batch->grown);
+    *batch = (struct store_batch){0};
+}
+
+void store_batch_free(struct store_batch *batch)
+{
+    if (!batch)
+        return;
+    store_batch_clear(batch);
+    mem_free(batch);
+}
+
+static struct store_cell number(int64_t number)
+{
+    return (struct store_cell){.number = number};
+}
+
+static struct store_cell text(const char *text)
+{
+    assert(text);
+    return (struct store_cell){.is_text = true, .text = string_copy(text)};
+}
+
+static struct store_cell text_or_null(const char *text)
+{
+    return (struct store_cell){.is_text = true, .text = text ? string_copy(text) : NULL};
+}
+
+static struct store_cell json(const struct value *value)
+{
+    assert(value);
+    return (struct store_cell){.is_text = true, .text = json_text(value)};
+}
+
+/* Adds a change of a kind with the cells that follow. */
+#define ADD_CHANGE(batch, kind, ...)                               \
+    do {                                                           \
+        const struct store_cell cells_[] = {__VA_ARGS__};          \
+        add_change((batch), (kind), cells_, ARRAY_LENGTH(cells_)); \
+    } while (0)
+
+static void add_change(struct store_batch *batch, enum store_change_kind kind,
+                       const struct store_cell *take_cells, size_t n_cells)
+{
+    ARRAY_RESERVE(batch->changes, batch->n_changes, batch->capacity);
+    batch->changes[batch->n_changes++] = (struct store_change){
+        .kind = kind,
+        .row = {mem_copy(take_cells, n_cells * sizeof(take_cells[0])), n_cells},
+    };
+}
+
+void store_batch_check_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_EPOCH, text(deployment_uid), number(epoch));
+}
+
+void store_batch_check_version(struct store_batch *batch, const char *deployment_uid,
+                               int64_t version)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_VERSION, text(deployment_uid), number(version));
+}
+
+void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch)
+{
+    assert(epoch > 0);
+    ADD_CHANGE(batch, CHANGE_TAKE_EPOCH, text(deployment_uid), number(epoch));
+}
+
+void store_batch_put_deployment(struct store_batch *batch,
+                                const struct store_deployment *deployment)
+{
+    assert(value_kind(deployment->outputs) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_PUT_DEPLOYMENT, text(deployment->uid), text(deployment->name),
+               text(deployment->environment), number(deployment->incarnation),
+               number(deployment->is_destroyed), json(deployment->outputs),
+               number(deployment->created_at), number(deployment->updated_at));
+}
+
+void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
+                              const struct value *fields)
+{
+    assert(value_kind(fields) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_GROW_HEAD, text(deployment_uid));
+    ADD_CHANGE(batch, CHANGE_ADD_REVISION, text(deployment_uid), number(world_wall_clock()),
+               json(fields));
+}
+
+void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
+                          const struct value *plan)
+{
+    ADD_CHANGE(batch, CHANGE_PUT_PLAN, text(hash), text(deployment_uid), number(world_wall_clock()),
+               json(plan));
+}
+
+void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
+                              const struct value *approval)
+{
+    assert(value_kind(approval) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_ADD_APPROVAL, text(plan_hash), json(approval));
+}
+
+void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
+{
+    ADD_CHANGE(batch, CHANGE_PUT_RUN, text(run->id), text(run->deployment_uid),
+               text(run->plan_hash), text_or_null(run->principal), text_or_null(run->words),
+               text(run_status_to_string(run->status)), number(run->epoch), number(run->started_at),
+               number(run->ended_at), text_or_null(run->message));
+}
+
+/* The records of a deployment change: once per batch that is counted. */
+static void grow_version(struct store_batch *batch, const char *deployment_uid)
+{
+    if (map_has(&batch->grown, deployment_uid))
+        return;
+    map_put(&batch->grown, deployment_uid, batch);
+    ADD_CHANGE(batch, CHANGE_GROW_VERSION, text(deployment_uid));
+}
+
+void store_batch_put_record(struct store_batch *batch, const char *deployment_uid,
+                            const struct record *record)
+{
+    assert(value_kind(record->outputs) == VALUE_MAP);
+    CLEANUP(value_unrefp) struct value *depends_on = string_list_to_value(&record->depends_on);
+    CLEANUP(value_unrefp)
+    struct value *spec = record->spec ? value_ref(record->spec) : value_null();
+    grow_version(batch, deployment_uid);
+    ADD_CHANGE(batch, CHANGE_PUT_RECORD, text(deployment_uid), text(record->address),
+               number(record->generation), text(record->type), text(record->instance),
+               text(record->uid), text_or_null(record->provider_id),
+               text(record_status_to_string(record->status)), json(spec), json(record->outputs),
+               json(depends_on), number(record->protect), text_or_null(record->origin),
+               number(record->created_at), number(record->updated_at));
+}
+
+void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
+                               const char *address, int64_t generation)
+{
+    grow_version(batch, deployment_uid);
+    ADD_CHANGE(batch, CHANGE_REMOVE_RECORD, text(deployment_uid), text(address),
+               number(generation));
+}
+
+void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
+                         const struct value *body)
+{
+    assert(value_kind(body) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_JOURNAL, text(run_id), number(world_wall_clock()), text(kind),
+               json(body));
+}
+
+int store_refuse_change(const struct store_change *change, struct error *err)
+{
+    const struct store_row *row = &change->row;
+    const char *key = store_row_text(row, 0);
+    switch (change->kind) {
+    case CHANGE_CHECK_EPOCH:
+    case CHANGE_TAKE_EPOCH:
+        return error_set(err, ERROR_STALE,
+                         "another run has the lease of deployment %s: its epoch does not allow "
+                         "%" PRId64,
+                         key, store_row_number(row, 1));
+    case CHANGE_CHECK_VERSION:
+        return error_set(err, ERROR_STALE,
+                         "the records of deployment %s have changed since version %" PRId64, key,
+                         store_row_number(row, 1));
+    case CHANGE_PUT_DEPLOYMENT:
+        return error_set(err, ERROR_EXISTS,
+                         "deployment %s (%s in %s, incarnation %" PRId64
+                         ") is in the store as another",
+                         key, store_row_text(row, DEPLOYMENT_COLUMN_NAME),
+                         store_row_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
+                         store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION));
+    case CHANGE_ADD_APPROVAL:
+        return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s to approve", key);
+    case CHANGE_PUT_RUN:
+        return error_set(err, ERROR_NOT_FOUND, "the store lacks deployment %s or plan %s of run %s",
+                         store_row_text(row, RUN_COLUMN_DEPLOYMENT),
+                         store_row_text(row, RUN_COLUMN_PLAN_HASH), key);
+    case CHANGE_REMOVE_RECORD:
+        return error_set(err, ERROR_STALE,
+                         "the record of %s, generation %" PRId64 ", is not in the store",
+                         store_row_text(row, RECORD_COLUMN_ADDRESS),
+                         store_row_number(row, RECORD_COLUMN_GENERATION));
+    case CHANGE_JOURNAL:
+        return error_set(err, ERROR_NOT_FOUND, "the store has no run %s", key);
+    case CHANGE_GROW_VERSION:
+    case CHANGE_GROW_HEAD:
+    case CHANGE_ADD_REVISION:
+    case CHANGE_PUT_PLAN:
+    case CHANGE_PUT_RECORD:
+    case CHANGE_KIND_COUNT:
+        break;
+    }
+    return error_set(err, ERROR_NOT_FOUND, "the store has no deployment %s", key);
+}

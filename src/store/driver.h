@@ -1,0 +1,203 @@
+/*
+ * What a driver of the store fulfils. A driver keeps rows of numbers and texts and knows nothing of
+ * values, records or JSON: store.c makes rows of them and back, so that all drivers keep the same.
+ */
+#pragma once
+
+#include "base/digest.h"
+#include "base/map.h"
+#include "store/store.h"
+
+/* A number or a text; a text may be NULL. Whose the text is, is said where the row is. */
+struct store_cell {
+    bool is_text;
+    char *text;
+    int64_t number;
+};
+
+struct store_row {
+    struct store_cell *cells;
+    size_t n_cells;
+};
+
+/* The columns of the tables that are read as a whole, in the order of their cells. */
+enum {
+    DEPLOYMENT_COLUMN_UID,
+    DEPLOYMENT_COLUMN_NAME,
+    DEPLOYMENT_COLUMN_ENVIRONMENT,
+    DEPLOYMENT_COLUMN_INCARNATION,
+    DEPLOYMENT_COLUMN_IS_DESTROYED,
+    DEPLOYMENT_COLUMN_OUTPUTS, /* JSON */
+    DEPLOYMENT_COLUMN_CREATED_AT,
+    DEPLOYMENT_COLUMN_UPDATED_AT,
+    /* What follows is counted by the store and not part of CHANGE_PUT_DEPLOYMENT. */
+    DEPLOYMENT_COLUMN_RECORDS_VERSION,
+    DEPLOYMENT_COLUMN_HEAD_REVISION,
+    DEPLOYMENT_COLUMN_EPOCH,
+    DEPLOYMENT_COLUMN_COUNT
+};
+
+enum {
+    RECORD_COLUMN_DEPLOYMENT,
+    RECORD_COLUMN_ADDRESS,
+    RECORD_COLUMN_GENERATION,
+    RECORD_COLUMN_TYPE,
+    RECORD_COLUMN_INSTANCE,
+    RECORD_COLUMN_UID,
+    RECORD_COLUMN_PROVIDER_ID,
+    RECORD_COLUMN_STATUS,
+    RECORD_COLUMN_SPEC,       /* JSON */
+    RECORD_COLUMN_OUTPUTS,    /* JSON */
+    RECORD_COLUMN_DEPENDS_ON, /* JSON */
+    RECORD_COLUMN_PROTECT,
+    RECORD_COLUMN_ORIGIN,
+    RECORD_COLUMN_CREATED_AT,
+    RECORD_COLUMN_UPDATED_AT,
+    RECORD_COLUMN_COUNT
+};
+
+enum {
+    RUN_COLUMN_ID,
+    RUN_COLUMN_DEPLOYMENT,
+    RUN_COLUMN_PLAN_HASH,
+    RUN_COLUMN_PRINCIPAL,
+    RUN_COLUMN_WORDS,
+    RUN_COLUMN_STATUS,
+    RUN_COLUMN_EPOCH,
+    RUN_COLUMN_STARTED_AT,
+    RUN_COLUMN_ENDED_AT,
+    RUN_COLUMN_MESSAGE,
+    RUN_COLUMN_COUNT
+};
+
+enum {
+    JOURNAL_COLUMN_SEQ,
+    JOURNAL_COLUMN_RUN,
+    JOURNAL_COLUMN_TIME,
+    JOURNAL_COLUMN_KIND,
+    JOURNAL_COLUMN_BODY, /* JSON */
+    JOURNAL_COLUMN_COUNT
+};
+
+/* What can be asked: (parameters) -> columns of each row; order of the rows. */
+enum store_query {
+    /* (name, environment) -> DEPLOYMENT_*; the newest incarnation */
+    QUERY_FIND_DEPLOYMENT,
+    /* () -> DEPLOYMENT_*; the newest incarnation of each, by name and environment */
+    QUERY_LIST_DEPLOYMENTS,
+    /* (deployment uid) -> RECORD_*; by address and generation */
+    QUERY_LOAD_RECORDS,
+    /* (deployment uid, number, 0 for the head) -> number, created_at, JSON */
+    QUERY_GET_REVISION,
+    /* (prefix of a hash) -> JSON; at most two */
+    QUERY_FIND_PLANS,
+    /* (plan hash) -> JSON; oldest first */
+    QUERY_LIST_APPROVALS,
+    /* (run id) -> RUN_* */
+    QUERY_GET_RUN,
+    /* (deployment uid, limit) -> RUN_*; newest first */
+    QUERY_LIST_RUNS,
+    /* (limit) -> RUN_*; of all deployments, newest first */
+    QUERY_LIST_ALL_RUNS,
+    /* (run id, after seq, limit) -> JOURNAL_*; oldest first */
+    QUERY_READ_JOURNAL,
+    QUERY_COUNT
+};
+
+/* What a batch is made of: (cells). A change that is refused fails as store_refuse_change() says.
+ */
+enum store_change_kind {
+    /* (uid, epoch): refused unless the deployment's epoch, 0 where there is none, is this */
+    CHANGE_CHECK_EPOCH,
+    /* (uid, version): the same of its records_version */
+    CHANGE_CHECK_VERSION,
+    /* (uid, epoch): refused unless the deployment is there and its epoch was one less */
+    CHANGE_TAKE_EPOCH,
+    /* (DEPLOYMENT_* up to UPDATED_AT): refused when another uid has this name, environment and
+     * incarnation, or this uid another */
+    CHANGE_PUT_DEPLOYMENT,
+    /* (uid): its records_version grows by one; refused without the deployment */
+    CHANGE_GROW_VERSION,
+    /* (uid): its head_revision grows by one; refused without the deployment */
+    CHANGE_GROW_HEAD,
+    /* (uid, created_at, JSON): its number is head_revision; refused without the deployment */
+    CHANGE_ADD_REVISION,
+    /* (hash, uid, created_at, JSON): does nothing when the hash is there */
+    CHANGE_PUT_PLAN,
+    /* (plan hash, JSON): refused without the plan */
+    CHANGE_ADD_APPROVAL,
+    /* (RUN_*): refused without its deployment or its plan */
+    CHANGE_PUT_RUN,
+    /* (RECORD_*): refused without the deployment */
+    CHANGE_PUT_RECORD,
+    /* (uid, address, generation): refused when it is not there */
+    CHANGE_REMOVE_RECORD,
+    /* (run id, time, kind, JSON): refused without the run */
+    CHANGE_JOURNAL,
+    CHANGE_KIND_COUNT
+};
+
+struct store_change {
+    enum store_change_kind kind;
+    struct store_row row; /* owned, and so are its texts */
+};
+
+/*
+ * Changes in the order they were asked for. Plain data: another thread may read it while nobody
+ * changes it.
+ */
+struct store_batch {
+    struct store_change *changes; /* owned */
+    size_t n_changes;
+    size_t capacity;
+    struct map grown; /* the uids that have their GROW_VERSION already */
+};
+
+/* Empties a batch, so that it can be filled again. */
+void store_batch_clear(struct store_batch *batch);
+
+/*
+ * Called for each row that a query finds; row and its texts are borrowed for the call. A negative
+ * return ends the query with it. Must not wait.
+ */
+typedef int store_visit(void *argument, const struct store_row *row, struct error *err);
+
+struct store_ops {
+    const char *driver;
+
+    /* Calls visit for each row of a query, in its order. All rows are of one moment. */
+    CO_FN int (*read)(struct store *store, enum store_query query,
+                      const struct store_row *parameters, store_visit *visit, void *argument,
+                      struct error *err);
+
+    /*
+     * Carries out the changes of a batch, which has some, in their order: all or nothing, durable
+     * when it returns. *ret_last_seq is as in store_commit(). The batch stays the caller's.
+     */
+    CO_FN int (*commit)(struct store *store, const struct store_batch *batch, int64_t *ret_last_seq,
+                        struct error *err);
+
+    /* Frees all of the driver and the store itself. No call is under way. */
+    void (*close)(struct store *store);
+};
+
+/* The first member of each driver's own. */
+struct store {
+    const struct store_ops *ops; /* borrowed */
+    struct loop *loop;           /* borrowed */
+    char *place;                 /* owned: where it is, in words for errors */
+    char id[UUID_TEXT_SIZE];
+    size_t n_calls; /* under way */
+    uint64_t n_commits;
+    uint64_t n_syncs; /* counted by the driver */
+};
+
+/* For close(): frees what struct store owns, and the store. */
+void store_free(struct store *store);
+
+/* A cell of a row; NULL for a NULL text. */
+const char *store_row_text(const struct store_row *row, size_t column);
+int64_t store_row_number(const struct store_row *row, size_t column);
+
+/* The error of a change that was refused, in words for people. */
+int store_refuse_change(const struct store_change *change, struct error *err);

@@ -1,0 +1,267 @@
+/* How a batch changes the tables, and how it goes back when one of its changes may not be. */
+#include "store/memory/memory.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void memory_row_free(struct store_row *row)
+{
+    if (!row)
+        return;
+    for (size_t i = 0; i < row->n_cells; i++)
+        mem_free(row->cells[i].text);
+    mem_free(row->cells);
+    mem_free(row);
+}
+
+/* A row that begins like another and has n_more numbers, all 0, at its end. */
+static struct store_row *row_copy(const struct store_row *from, size_t n_more)
+{
+    struct store_row *row = NEW(struct store_row);
+    row->n_cells = from->n_cells + n_more;
+    row->cells = NEW_ARRAY(struct store_cell, row->n_cells);
+    for (size_t i = 0; i < from->n_cells; i++) {
+        row->cells[i] = from->cells[i];
+        if (from->cells[i].text)
+            row->cells[i].text = string_copy(from->cells[i].text);
+    }
+    return row;
+}
+
+static const struct store_row *find_row(struct memory_store *memory, enum table table,
+                                        const char *key)
+{
+    return map_get(&memory->tables[table], key);
+}
+
+/* take_row is NULL to remove. */
+static void set_row(struct memory_store *memory, enum table table, const char *key,
+                    struct store_row *take_row)
+{
+    struct map *map = &memory->tables[table];
+    struct store_row *old = take_row ? map_put(map, key, take_row) : map_remove(map, key);
+    ARRAY_RESERVE(memory->undos, memory->n_undos, memory->capacity);
+    memory->undos[memory->n_undos++] = (struct undo){table, string_copy(key), old};
+}
+
+/* Ends a batch: its changes stay, or go back the way they came. */
+static void end_batch(struct memory_store *memory, bool is_kept)
+{
+    while (memory->n_undos > 0) {
+        struct undo *undo = &memory->undos[--memory->n_undos];
+        struct map *map = &memory->tables[undo->table];
+        struct store_row *gone = undo->row;
+        if (!is_kept)
+            gone = undo->row ? map_put(map, undo->key, undo->row) : map_remove(map, undo->key);
+        memory_row_free(gone);
+        mem_free(undo->key);
+    }
+}
+
+/* --- Changes. Each returns whether it may be. --- */
+
+static int64_t deployment_number(struct memory_store *memory, const char *uid, size_t column)
+{
+    const struct store_row *deployment = find_row(memory, TABLE_DEPLOYMENTS, uid);
+    return deployment ? store_row_number(deployment, column) : 0;
+}
+
+static bool set_deployment_number(struct memory_store *memory, const char *uid, size_t column,
+                                  int64_t number)
+{
+    const struct store_row *deployment = find_row(memory, TABLE_DEPLOYMENTS, uid);
+    if (!deployment)
+        return false;
+    struct store_row *changed = row_copy(deployment, 0);
+    changed->cells[column].number = number;
+    set_row(memory, TABLE_DEPLOYMENTS, uid, changed);
+    return true;
+}
+
+static bool check_epoch(struct memory_store *memory, const struct store_row *row)
+{
+    return deployment_number(memory, store_row_text(row, 0), DEPLOYMENT_COLUMN_EPOCH) ==
+           store_row_number(row, 1);
+}
+
+static bool check_version(struct memory_store *memory, const struct store_row *row)
+{
+    return deployment_number(memory, store_row_text(row, 0), DEPLOYMENT_COLUMN_RECORDS_VERSION) ==
+           store_row_number(row, 1);
+}
+
+static bool take_epoch(struct memory_store *memory, const struct store_row *row)
+{
+    const char *uid = store_row_text(row, 0);
+    int64_t epoch = store_row_number(row, 1);
+    return deployment_number(memory, uid, DEPLOYMENT_COLUMN_EPOCH) == epoch - 1 &&
+           set_deployment_number(memory, uid, DEPLOYMENT_COLUMN_EPOCH, epoch);
+}
+
+/* One more than it was; the change's first cell is the uid. */
+static bool grow(struct memory_store *memory, const struct store_row *row, size_t column)
+{
+    const char *uid = store_row_text(row, 0);
+    return set_deployment_number(memory, uid, column, deployment_number(memory, uid, column) + 1);
+}
+
+static bool grow_version(struct memory_store *memory, const struct store_row *row)
+{
+    return grow(memory, row, DEPLOYMENT_COLUMN_RECORDS_VERSION);
+}
+
+static bool grow_head(struct memory_store *memory, const struct store_row *row)
+{
+    return grow(memory, row, DEPLOYMENT_COLUMN_HEAD_REVISION);
+}
+
+/* Whoever has a name, environment and incarnation has them for good. */
+static bool claim_name(struct memory_store *memory, const struct store_row *row)
+{
+    CLEANUP(mem_freep)
+    char *key = string_format("%s\n%s\n%" PRId64, store_row_text(row, DEPLOYMENT_COLUMN_NAME),
+                              store_row_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
+                              store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION));
+    const char *uid = store_row_text(row, DEPLOYMENT_COLUMN_UID);
+    const struct store_row *holder = find_row(memory, TABLE_NAMES, key);
+    if (holder)
+        return text_equal(store_row_text(holder, 0), uid);
+    if (find_row(memory, TABLE_DEPLOYMENTS, uid))
+        return false;
+    set_row(memory, TABLE_NAMES, key, row_copy(&(struct store_row){row->cells, 1}, 0));
+    return true;
+}
+
+static bool put_deployment(struct memory_store *memory, const struct store_row *row)
+{
+    if (!claim_name(memory, row))
+        return false;
+    const char *uid = store_row_text(row, DEPLOYMENT_COLUMN_UID);
+    const struct store_row *old = find_row(memory, TABLE_DEPLOYMENTS, uid);
+    struct store_row *put = row_copy(row, DEPLOYMENT_COLUMN_COUNT - row->n_cells);
+    for (size_t i = row->n_cells; old && i < put->n_cells; i++)
+        put->cells[i] = old->cells[i];
+    set_row(memory, TABLE_DEPLOYMENTS, uid, put);
+    return true;
+}
+
+char *memory_revision_key(const char *uid, int64_t number)
+{
+    return string_format("%s\n%" PRId64, uid, number);
+}
+
+static bool add_revision(struct memory_store *memory, const struct store_row *row)
+{
+    const char *uid = store_row_text(row, 0);
+    int64_t number = deployment_number(memory, uid, DEPLOYMENT_COLUMN_HEAD_REVISION);
+    if (number == 0)
+        return false;
+    struct store_row *numbered = row_copy(row, 0);
+    mem_free(numbered->cells[0].text);
+    numbered->cells[0] = (struct store_cell){.number = number};
+    CLEANUP(mem_freep) char *key = memory_revision_key(uid, number);
+    set_row(memory, TABLE_REVISIONS, key, numbered);
+    return true;
+}
+
+static bool put_plan(struct memory_store *memory, const struct store_row *row)
+{
+    const char *hash = store_row_text(row, 0);
+    if (!find_row(memory, TABLE_PLANS, hash))
+        set_row(memory, TABLE_PLANS, hash, row_copy(row, 0));
+    return true;
+}
+
+static bool add_approval(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_PLANS, store_row_text(row, 0)))
+        return false;
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, memory->n_approvals++);
+    set_row(memory, TABLE_APPROVALS, key, row_copy(row, 0));
+    return true;
+}
+
+static bool put_run(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RUN_COLUMN_DEPLOYMENT)) ||
+        !find_row(memory, TABLE_PLANS, store_row_text(row, RUN_COLUMN_PLAN_HASH)))
+        return false;
+    set_row(memory, TABLE_RUNS, store_row_text(row, RUN_COLUMN_ID), row_copy(row, 0));
+    return true;
+}
+
+/* The first three columns of a record, also of the change that removes it. */
+static char *record_key(const struct store_row *row)
+{
+    return string_format("%s\n%s\n%" PRId64, store_row_text(row, RECORD_COLUMN_DEPLOYMENT),
+                         store_row_text(row, RECORD_COLUMN_ADDRESS),
+                         store_row_number(row, RECORD_COLUMN_GENERATION));
+}
+
+static bool put_record(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RECORD_COLUMN_DEPLOYMENT)))
+        return false;
+    CLEANUP(mem_freep) char *key = record_key(row);
+    set_row(memory, TABLE_RECORDS, key, row_copy(row, 0));
+    return true;
+}
+
+static bool remove_record(struct memory_store *memory, const struct store_row *row)
+{
+    CLEANUP(mem_freep) char *key = record_key(row);
+    if (!find_row(memory, TABLE_RECORDS, key))
+        return false;
+    set_row(memory, TABLE_RECORDS, key, NULL);
+    return true;
+}
+
+static bool add_journal_row(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_RUNS, store_row_text(row, 0)))
+        return false;
+    int64_t seq = ++memory->last_seq;
+    struct store_row *numbered = NEW(struct store_row);
+    numbered->n_cells = row->n_cells + 1;
+    numbered->cells = NEW_ARRAY(struct store_cell, numbered->n_cells);
+    struct store_row *copy = row_copy(row, 0);
+    numbered->cells[JOURNAL_COLUMN_SEQ].number = seq;
+    memcpy(numbered->cells + 1, copy->cells, copy->n_cells * sizeof(copy->cells[0]));
+    mem_free(copy->cells);
+    mem_free(copy);
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, seq);
+    set_row(memory, TABLE_JOURNAL, key, numbered);
+    return true;
+}
+
+static bool (*const changes[])(struct memory_store *memory, const struct store_row *row) = {
+    [CHANGE_CHECK_EPOCH] = check_epoch,   [CHANGE_CHECK_VERSION] = check_version,
+    [CHANGE_TAKE_EPOCH] = take_epoch,     [CHANGE_PUT_DEPLOYMENT] = put_deployment,
+    [CHANGE_GROW_VERSION] = grow_version, [CHANGE_GROW_HEAD] = grow_head,
+    [CHANGE_ADD_REVISION] = add_revision, [CHANGE_PUT_PLAN] = put_plan,
+    [CHANGE_ADD_APPROVAL] = add_approval, [CHANGE_PUT_RUN] = put_run,
+    [CHANGE_PUT_RECORD] = put_record,     [CHANGE_REMOVE_RECORD] = remove_record,
+    [CHANGE_JOURNAL] = add_journal_row,
+};
+
+int memory_commit(struct store *store, const struct store_batch *batch, int64_t *ret_last_seq,
+                  struct error *err)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    int64_t seq_before = memory->last_seq;
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        const struct store_change *change = &batch->changes[i];
+        if (!changes[change->kind](memory, &change->row)) {
+            end_batch(memory, false);
+            memory->last_seq = seq_before;
+            return store_refuse_change(change, err);
+        }
+    }
+    end_batch(memory, true);
+    store->n_syncs++;
+    *ret_last_seq = memory->last_seq > seq_before ? memory->last_seq : 0;
+    return 0;
+}

@@ -1,0 +1,275 @@
+/*
+ * The store that is gone with the process, for tests. It never waits and never fails for want of a
+ * disk. Queries walk whole tables where the order of a map is enough.
+ */
+#include "store/memory/memory.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of a table that a query found, borrowed. */
+struct found {
+    const struct store_row **rows; /* owned */
+    size_t n_rows;
+    size_t capacity;
+};
+
+static void found_done(struct found *found)
+{
+    mem_free(found->rows);
+}
+
+/* Adds all rows of a table that have this text in this column; a NULL text takes every row. */
+static void find_all(struct memory_store *memory, enum table table, size_t column, const char *text,
+                     struct found *found)
+{
+    size_t cursor = 0;
+    for (struct map_entry *entry; (entry = map_next(&memory->tables[table], &cursor));) {
+        const struct store_row *row = entry->value;
+        if (text && !text_equal(store_row_text(row, column), text))
+            continue;
+        ARRAY_RESERVE(found->rows, found->n_rows, found->capacity);
+        found->rows[found->n_rows++] = row;
+    }
+}
+
+static int compare_numbers(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_records(const void *a, const void *b)
+{
+    const struct store_row *left = *(const struct store_row *const *)a;
+    const struct store_row *right = *(const struct store_row *const *)b;
+    int order = strcmp(store_row_text(left, RECORD_COLUMN_ADDRESS),
+                       store_row_text(right, RECORD_COLUMN_ADDRESS));
+    return order != 0 ? order
+                      : compare_numbers(store_row_number(left, RECORD_COLUMN_GENERATION),
+                                        store_row_number(right, RECORD_COLUMN_GENERATION));
+}
+
+static bool is_same_deployment(const struct store_row *a, const struct store_row *b)
+{
+    return text_equal(store_row_text(a, DEPLOYMENT_COLUMN_NAME),
+                      store_row_text(b, DEPLOYMENT_COLUMN_NAME)) &&
+           text_equal(store_row_text(a, DEPLOYMENT_COLUMN_ENVIRONMENT),
+                      store_row_text(b, DEPLOYMENT_COLUMN_ENVIRONMENT));
+}
+
+/* By name and environment, the newest incarnation first. */
+static int compare_deployments(const void *a, const void *b)
+{
+    const struct store_row *left = *(const struct store_row *const *)a;
+    const struct store_row *right = *(const struct store_row *const *)b;
+    int order = strcmp(store_row_text(left, DEPLOYMENT_COLUMN_NAME),
+                       store_row_text(right, DEPLOYMENT_COLUMN_NAME));
+    if (order == 0)
+        order = strcmp(store_row_text(left, DEPLOYMENT_COLUMN_ENVIRONMENT),
+                       store_row_text(right, DEPLOYMENT_COLUMN_ENVIRONMENT));
+    return order != 0 ? order
+                      : compare_numbers(store_row_number(right, DEPLOYMENT_COLUMN_INCARNATION),
+                                        store_row_number(left, DEPLOYMENT_COLUMN_INCARNATION));
+}
+
+static void sort(struct found *found, int (*compare)(const void *a, const void *b))
+{
+    if (found->n_rows > 0)
+        qsort(found->rows, found->n_rows, sizeof(struct store_row *), compare);
+}
+
+/* Leaves the newest incarnation of each. */
+static void sort_newest(struct found *found)
+{
+    sort(found, compare_deployments);
+    size_t n_kept = 0;
+    for (size_t i = 0; i < found->n_rows; i++)
+        if (n_kept == 0 || !is_same_deployment(found->rows[n_kept - 1], found->rows[i]))
+            found->rows[n_kept++] = found->rows[i];
+    found->n_rows = n_kept;
+}
+
+static void add_found(struct memory_store *memory, enum table table, const char *key,
+                      struct found *found)
+{
+    const struct store_row *row = map_get(&memory->tables[table], key);
+    if (!row)
+        return;
+    ARRAY_RESERVE(found->rows, found->n_rows, found->capacity);
+    found->rows[found->n_rows++] = row;
+}
+
+/* --- One function for each query; parameters and rows are as driver.h says --- */
+
+static void find_deployment(struct memory_store *memory, const struct store_row *parameters,
+                            struct found *found)
+{
+    find_all(memory, TABLE_DEPLOYMENTS, DEPLOYMENT_COLUMN_NAME, store_row_text(parameters, 0),
+             found);
+    size_t n_kept = 0;
+    for (size_t i = 0; i < found->n_rows; i++)
+        if (text_equal(store_row_text(found->rows[i], DEPLOYMENT_COLUMN_ENVIRONMENT),
+                       store_row_text(parameters, 1)))
+            found->rows[n_kept++] = found->rows[i];
+    found->n_rows = n_kept;
+    sort_newest(found);
+}
+
+static void list_deployments(struct memory_store *memory, const struct store_row *parameters,
+                             struct found *found)
+{
+    (void)parameters;
+    find_all(memory, TABLE_DEPLOYMENTS, DEPLOYMENT_COLUMN_UID, NULL, found);
+    sort_newest(found);
+}
+
+static void load_records(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    find_all(memory, TABLE_RECORDS, RECORD_COLUMN_DEPLOYMENT, store_row_text(parameters, 0), found);
+    sort(found, compare_records);
+}
+
+static void get_revision(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    const char *uid = store_row_text(parameters, 0);
+    int64_t number = store_row_number(parameters, 1);
+    const struct store_row *deployment = map_get(&memory->tables[TABLE_DEPLOYMENTS], uid);
+    if (deployment && number == 0)
+        number = store_row_number(deployment, DEPLOYMENT_COLUMN_HEAD_REVISION);
+    CLEANUP(mem_freep) char *key = memory_revision_key(uid, number);
+    add_found(memory, TABLE_REVISIONS, key, found);
+}
+
+/* Two are enough to tell that a prefix is not. */
+static void find_plans(struct memory_store *memory, const struct store_row *parameters,
+                       struct found *found)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while (found->n_rows < 2 && (entry = map_next(&memory->tables[TABLE_PLANS], &cursor)))
+        if (text_starts_with(entry->key, store_row_text(parameters, 0)))
+            add_found(memory, TABLE_PLANS, entry->key, found);
+}
+
+static void list_approvals(struct memory_store *memory, const struct store_row *parameters,
+                           struct found *found)
+{
+    find_all(memory, TABLE_APPROVALS, 0, store_row_text(parameters, 0), found);
+}
+
+static void get_run(struct memory_store *memory, const struct store_row *parameters,
+                    struct found *found)
+{
+    add_found(memory, TABLE_RUNS, store_row_text(parameters, 0), found);
+}
+
+/* Runs lie in the order they were first put. */
+static void find_runs(struct memory_store *memory, const char *deployment_uid, int64_t limit,
+                      struct found *found)
+{
+    find_all(memory, TABLE_RUNS, RUN_COLUMN_DEPLOYMENT, deployment_uid, found);
+    for (size_t i = 0; i < found->n_rows / 2; i++) {
+        const struct store_row *kept = found->rows[i];
+        found->rows[i] = found->rows[found->n_rows - 1 - i];
+        found->rows[found->n_rows - 1 - i] = kept;
+    }
+    if (found->n_rows > (size_t)limit)
+        found->n_rows = (size_t)limit;
+}
+
+static void list_runs(struct memory_store *memory, const struct store_row *parameters,
+                      struct found *found)
+{
+    find_runs(memory, store_row_text(parameters, 0), store_row_number(parameters, 1), found);
+}
+
+static void list_all_runs(struct memory_store *memory, const struct store_row *parameters,
+                          struct found *found)
+{
+    find_runs(memory, NULL, store_row_number(parameters, 0), found);
+}
+
+/* From seq to seq, so that who follows a run does not walk over its past each time. */
+static void read_journal(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    size_t limit = (size_t)store_row_number(parameters, 2);
+    int64_t seq = store_row_number(parameters, 1);
+    while (found->n_rows < limit && seq < memory->last_seq) {
+        CLEANUP(mem_freep) char *key = string_format("%" PRId64, ++seq);
+        add_found(memory, TABLE_JOURNAL, key, found);
+        if (!text_equal(store_row_text(found->rows[found->n_rows - 1], JOURNAL_COLUMN_RUN),
+                        store_row_text(parameters, 0)))
+            found->n_rows--;
+    }
+}
+
+/* What each query finds, and which columns of it are the answer. */
+static const struct {
+    void (*find)(struct memory_store *memory, const struct store_row *parameters,
+                 struct found *found);
+    size_t columns[2]; /* first, and the one after the last */
+} queries[] = {
+    [QUERY_FIND_DEPLOYMENT] = {find_deployment, {0, DEPLOYMENT_COLUMN_COUNT}},
+    [QUERY_LIST_DEPLOYMENTS] = {list_deployments, {0, DEPLOYMENT_COLUMN_COUNT}},
+    [QUERY_LOAD_RECORDS] = {load_records, {0, RECORD_COLUMN_COUNT}},
+    [QUERY_GET_REVISION] = {get_revision, {0, 3}},
+    [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
+    [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
+    [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},
+    [QUERY_LIST_RUNS] = {list_runs, {0, RUN_COLUMN_COUNT}},
+    [QUERY_LIST_ALL_RUNS] = {list_all_runs, {0, RUN_COLUMN_COUNT}},
+    [QUERY_READ_JOURNAL] = {read_journal, {0, JOURNAL_COLUMN_COUNT}},
+};
+
+static int memory_read(struct store *store, enum store_query query,
+                       const struct store_row *parameters, store_visit *visit, void *argument,
+                       struct error *err)
+{
+    CLEANUP(found_done) struct found found = {0};
+    queries[query].find((struct memory_store *)store, parameters, &found);
+    const size_t *columns = queries[query].columns;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < found.n_rows; i++) {
+        assert(found.rows[i]->n_cells >= columns[1]);
+        struct store_row answer = {found.rows[i]->cells + columns[0], columns[1] - columns[0]};
+        r = visit(argument, &answer, err);
+    }
+    return r;
+}
+
+static void memory_close(struct store *store)
+{
+    struct memory_store *memory = (struct memory_store *)store;
+    for (enum table table = 0; table < TABLE_COUNT; table++) {
+        size_t cursor = 0;
+        for (struct map_entry *entry; (entry = map_next(&memory->tables[table], &cursor));)
+            memory_row_free(entry->value);
+        map_done(&memory->tables[table]);
+    }
+    mem_free(memory->undos);
+    store_free(store);
+}
+
+static const struct store_ops memory_ops = {
+    .driver = "memory",
+    .read = memory_read,
+    .commit = memory_commit,
+    .close = memory_close,
+};
+
+struct store *store_open_memory(struct loop *loop)
+{
+    struct memory_store *memory = NEW(struct memory_store);
+    memory->store = (struct store){
+        .ops = &memory_ops, .loop = loop, .place = string_copy("the store in memory")};
+    uuid_random(memory->store.id);
+    return &memory->store;
+}

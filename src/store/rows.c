@@ -1,0 +1,179 @@
+#include "store/rows.h"
+
+#include "base/text.h"
+#include "model/json.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const run_status_names[] = {
+    [RUN_PENDING] = "pending", [RUN_RUNNING] = "running", [RUN_DONE] = "done",
+    [RUN_FAILED] = "failed",   [RUN_PARTLY] = "partly",   [RUN_CANCELLED] = "cancelled",
+};
+
+const char *run_status_to_string(enum run_status status)
+{
+    assert(status < RUN_STATUS_COUNT);
+    return run_status_names[status];
+}
+
+enum run_status run_status_from_string(const char *text)
+{
+    enum run_status status = 0;
+    while (status < RUN_STATUS_COUNT && !text_equal(run_status_names[status], text))
+        status++;
+    return status;
+}
+
+void store_deployment_done(struct store_deployment *deployment)
+{
+    mem_free(deployment->uid);
+    mem_free(deployment->name);
+    mem_free(deployment->environment);
+    value_unref(deployment->outputs);
+    *deployment = (struct store_deployment){0};
+}
+
+void store_run_done(struct store_run *run)
+{
+    mem_free(run->id);
+    mem_free(run->deployment_uid);
+    mem_free(run->plan_hash);
+    mem_free(run->principal);
+    mem_free(run->words);
+    mem_free(run->message);
+    *run = (struct store_run){0};
+}
+
+const char *store_row_text(const struct store_row *row, size_t column)
+{
+    assert(column < row->n_cells && row->cells[column].is_text);
+    return row->cells[column].text;
+}
+
+int64_t store_row_number(const struct store_row *row, size_t column)
+{
+    assert(column < row->n_cells && !row->cells[column].is_text);
+    return row->cells[column].number;
+}
+
+static char *copy_text(const struct store_row *row, size_t column)
+{
+    const char *text = store_row_text(row, column);
+    return text ? string_copy(text) : NULL;
+}
+
+int store_read_json(const struct store_row *row, size_t column, const char *what, const char *place,
+                    struct value **ret_value, struct error *err)
+{
+    const char *text = store_row_text(row, column);
+    struct error fault = {0};
+    if (text && json_read(text, strlen(text), ret_value, &fault) == 0)
+        return 0;
+    int r = error_set(err, ERROR_CORRUPT, "%s: %s cannot be read: %s", place, what,
+                      error_message(&fault));
+    error_done(&fault);
+    return r;
+}
+
+/* As store_read_json, for what must be a map. */
+static int read_map(const struct store_row *row, size_t column, const char *what, const char *place,
+                    struct value **ret_map, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *map = NULL;
+    int r = store_read_json(row, column, what, place, &map, err);
+    if (r < 0)
+        return r;
+    if (value_kind(map) != VALUE_MAP)
+        return error_set(err, ERROR_CORRUPT, "%s: %s is no map", place, what);
+    *ret_map = take_ptr(map);
+    return 0;
+}
+
+int store_read_deployment(const struct store_row *row, const char *place,
+                          struct store_deployment *ret_deployment, struct error *err)
+{
+    assert(row->n_cells == DEPLOYMENT_COLUMN_COUNT);
+    *ret_deployment = (struct store_deployment){
+        .uid = copy_text(row, DEPLOYMENT_COLUMN_UID),
+        .name = copy_text(row, DEPLOYMENT_COLUMN_NAME),
+        .environment = copy_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
+        .incarnation = store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION),
+        .records_version = store_row_number(row, DEPLOYMENT_COLUMN_RECORDS_VERSION),
+        .head_revision = store_row_number(row, DEPLOYMENT_COLUMN_HEAD_REVISION),
+        .epoch = store_row_number(row, DEPLOYMENT_COLUMN_EPOCH),
+        .is_destroyed = store_row_number(row, DEPLOYMENT_COLUMN_IS_DESTROYED) != 0,
+        .created_at = store_row_number(row, DEPLOYMENT_COLUMN_CREATED_AT),
+        .updated_at = store_row_number(row, DEPLOYMENT_COLUMN_UPDATED_AT),
+    };
+    return read_map(row, DEPLOYMENT_COLUMN_OUTPUTS, "a deployment's outputs", place,
+                    &ret_deployment->outputs, err);
+}
+
+static int read_depends_on(const struct store_row *row, const char *place,
+                           struct string_list *ret_list, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *list = NULL;
+    int r = store_read_json(row, RECORD_COLUMN_DEPENDS_ON, "a record's dependencies", place, &list,
+                            err);
+    if (r < 0)
+        return r;
+    if (value_kind(list) != VALUE_LIST)
+        return error_set(err, ERROR_CORRUPT, "%s: a record's dependencies are no list", place);
+    string_list_from_value(ret_list, list);
+    return 0;
+}
+
+int store_read_record(const struct store_row *row, const char *place, struct record *ret_record,
+                      struct error *err)
+{
+    assert(row->n_cells == RECORD_COLUMN_COUNT);
+    *ret_record = (struct record){
+        .address = copy_text(row, RECORD_COLUMN_ADDRESS),
+        .type = copy_text(row, RECORD_COLUMN_TYPE),
+        .instance = copy_text(row, RECORD_COLUMN_INSTANCE),
+        .uid = copy_text(row, RECORD_COLUMN_UID),
+        .provider_id = copy_text(row, RECORD_COLUMN_PROVIDER_ID),
+        .generation = store_row_number(row, RECORD_COLUMN_GENERATION),
+        .status = record_status_from_string(store_row_text(row, RECORD_COLUMN_STATUS)),
+        .protect = store_row_number(row, RECORD_COLUMN_PROTECT) != 0,
+        .origin = copy_text(row, RECORD_COLUMN_ORIGIN),
+        .created_at = store_row_number(row, RECORD_COLUMN_CREATED_AT),
+        .updated_at = store_row_number(row, RECORD_COLUMN_UPDATED_AT),
+    };
+    if (ret_record->status == RECORD_STATUS_COUNT)
+        return error_set(err, ERROR_CORRUPT, "%s: the record of %s has the unknown status \"%s\"",
+                         place, ret_record->address, store_row_text(row, RECORD_COLUMN_STATUS));
+    int r =
+        store_read_json(row, RECORD_COLUMN_SPEC, "a record's spec", place, &ret_record->spec, err);
+    if (r == 0)
+        r = read_map(row, RECORD_COLUMN_OUTPUTS, "a record's outputs", place, &ret_record->outputs,
+                     err);
+    if (r == 0)
+        r = read_depends_on(row, place, &ret_record->depends_on, err);
+    if (r == 0 && value_is_null(ret_record->spec))
+        value_unref(take_ptr(ret_record->spec));
+    return r;
+}
+
+int store_read_run(const struct store_row *row, const char *place, struct store_run *ret_run,
+                   struct error *err)
+{
+    assert(row->n_cells == RUN_COLUMN_COUNT);
+    *ret_run = (struct store_run){
+        .id = copy_text(row, RUN_COLUMN_ID),
+        .deployment_uid = copy_text(row, RUN_COLUMN_DEPLOYMENT),
+        .plan_hash = copy_text(row, RUN_COLUMN_PLAN_HASH),
+        .principal = copy_text(row, RUN_COLUMN_PRINCIPAL),
+        .words = copy_text(row, RUN_COLUMN_WORDS),
+        .status = run_status_from_string(store_row_text(row, RUN_COLUMN_STATUS)),
+        .epoch = store_row_number(row, RUN_COLUMN_EPOCH),
+        .started_at = store_row_number(row, RUN_COLUMN_STARTED_AT),
+        .ended_at = store_row_number(row, RUN_COLUMN_ENDED_AT),
+        .message = copy_text(row, RUN_COLUMN_MESSAGE),
+    };
+    if (ret_run->status == RUN_STATUS_COUNT)
+        return error_set(err, ERROR_CORRUPT, "%s: run %s has the unknown status \"%s\"", place,
+                         ret_run->id, store_row_text(row, RUN_COLUMN_STATUS));
+    return 0;
+}

@@ -1,0 +1,340 @@
+#include "store/sqlite/connection.h"
+
+#include "base/strbuf.h"
+#include "store/sqlite/pages.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum { CELLS_MAX = 15 };
+
+#define DEPLOYMENT_LIST                                                                    \
+    "uid, name, environment, incarnation, is_destroyed, outputs, created_at, updated_at, " \
+    "records_version, head_revision, epoch FROM deployments "
+
+#define RUN_LIST                                                                                \
+    "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, " \
+    "ended_at, message FROM runs JOIN deployments ON deployments.id = deployment "              \
+    "JOIN plans ON plans.id = plan "
+
+#define DEPLOYMENT_ID "(SELECT id FROM deployments WHERE uid = ?1)"
+
+/* Parameters and columns are as driver.h says. */
+static const char *const query_texts[] = {
+    [QUERY_FIND_DEPLOYMENT] =
+        "SELECT " DEPLOYMENT_LIST
+        "WHERE name = ?1 AND environment = ?2 ORDER BY incarnation DESC LIMIT 1",
+    [QUERY_LIST_DEPLOYMENTS] =
+        "SELECT " DEPLOYMENT_LIST "AS listed WHERE NOT EXISTS (SELECT 1 FROM deployments AS newer "
+        "WHERE newer.name = listed.name AND newer.environment = listed.environment "
+        "AND newer.incarnation > listed.incarnation) ORDER BY name, environment",
+    [QUERY_LOAD_RECORDS] =
+        "SELECT ?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, "
+        "depends_on, protect, origin, created_at, updated_at FROM records "
+        "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
+    [QUERY_GET_REVISION] = "SELECT number, revisions.created_at, body FROM revisions "
+                           "JOIN deployments ON deployments.id = deployment "
+                           "WHERE uid = ?1 AND number = iif(?2 = 0, head_revision, ?2)",
+    [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
+    [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
+                             "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
+    [QUERY_GET_RUN] = "SELECT " RUN_LIST "WHERE runs.uid = ?1",
+    [QUERY_LIST_RUNS] =
+        "SELECT " RUN_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY runs.id DESC LIMIT ?2",
+    [QUERY_LIST_ALL_RUNS] = "SELECT " RUN_LIST "ORDER BY runs.id DESC LIMIT ?1",
+    [QUERY_READ_JOURNAL] = "SELECT seq, ?1, time, kind, body FROM journal "
+                           "WHERE run = (SELECT id FROM runs WHERE uid = ?1) AND seq > ?2 "
+                           "ORDER BY seq LIMIT ?3",
+};
+
+/* A change that finds no row and changes none was refused, but for PUT_PLAN. */
+static const char *const change_texts[] = {
+    [CHANGE_CHECK_EPOCH] =
+        "SELECT 1 WHERE ifnull((SELECT epoch FROM deployments WHERE uid = ?1), 0) = ?2",
+    [CHANGE_CHECK_VERSION] =
+        "SELECT 1 WHERE ifnull((SELECT records_version FROM deployments WHERE uid = ?1), 0) = ?2",
+    [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
+    [CHANGE_PUT_DEPLOYMENT] =
+        "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
+        "created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+        "ON CONFLICT (uid) DO UPDATE SET is_destroyed = ?5, outputs = ?6, created_at = ?7, "
+        "updated_at = ?8 WHERE name = ?2 AND environment = ?3 AND incarnation = ?4",
+    [CHANGE_GROW_VERSION] =
+        "UPDATE deployments SET records_version = records_version + 1 WHERE uid = ?1",
+    [CHANGE_GROW_HEAD] = "UPDATE deployments SET head_revision = head_revision + 1 WHERE uid = ?1",
+    [CHANGE_ADD_REVISION] = "INSERT INTO revisions (deployment, number, created_at, body) "
+                            "SELECT id, head_revision, ?2, ?3 FROM deployments WHERE uid = ?1",
+    [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body) "
+                        "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO NOTHING",
+    [CHANGE_ADD_APPROVAL] =
+        "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
+    [CHANGE_PUT_RUN] =
+        "INSERT INTO runs (uid, deployment, plan, principal, words, status, epoch, started_at, "
+        "ended_at, message) SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10 "
+        "FROM deployments, plans WHERE deployments.uid = ?2 AND plans.hash = ?3 "
+        "ON CONFLICT (uid) DO UPDATE SET deployment = excluded.deployment, plan = excluded.plan, "
+        "principal = ?4, words = ?5, status = ?6, epoch = ?7, started_at = ?8, ended_at = ?9, "
+        "message = ?10",
+    [CHANGE_PUT_RECORD] =
+        "INSERT INTO records (deployment, address, generation, type, instance, uid, provider_id, "
+        "status, spec, outputs, depends_on, protect, origin, created_at, updated_at) "
+        "SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 "
+        "FROM deployments WHERE uid = ?1 ON CONFLICT (deployment, address, generation) "
+        "DO UPDATE SET type = ?4, instance = ?5, uid = ?6, provider_id = ?7, status = ?8, "
+        "spec = ?9, outputs = ?10, depends_on = ?11, protect = ?12, origin = ?13, "
+        "created_at = ?14, updated_at = ?15",
+    [CHANGE_REMOVE_RECORD] = "DELETE FROM records WHERE deployment = " DEPLOYMENT_ID
+                             " AND address = ?2 AND generation = ?3",
+    [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) "
+                       "SELECT id, ?2, ?3, ?4 FROM runs WHERE uid = ?1",
+};
+
+int connection_corrupt(const char *path, const char *what, struct error *err)
+{
+    return error_set(
+        err, ERROR_CORRUPT,
+        "%s: %s. Nothing was changed and nothing guessed. Put the folder back from a "
+        "copy; without one, move it away to begin with an empty store, and import what "
+        "exists",
+        path, what);
+}
+
+static bool is_full(int system_error)
+{
+    return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG;
+}
+
+/* SQLite keeps the cause of a failed statement, but not that of a failed commit: that may still be
+ * in errno, which is cleared before each. */
+static int system_cause(sqlite3 *database)
+{
+    int cause = errno;
+    int kept = sqlite3_system_errno(database);
+    return kept != 0 ? kept : cause;
+}
+
+int connection_fault(struct connection *connection, struct error *err)
+{
+    int cause = system_cause(connection->database);
+    const char *path = connection->path;
+    const char *message = sqlite3_errmsg(connection->database);
+    int extended = sqlite3_extended_errcode(connection->database);
+    if (extended == SQLITE_IOERR_DATA || extended == SQLITE_IOERR_CORRUPTFS)
+        return connection_corrupt(path, "a page's checksum is wrong", err);
+    switch (extended & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return connection_corrupt(path, message, err);
+    case SQLITE_FULL:
+        return error_set(err, ERROR_LIMIT, "%s: the disk is full; nothing was changed", path);
+    case SQLITE_TOOBIG:
+        return error_set(err, ERROR_LIMIT, "%s: a value is larger than the store can keep", path);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return error_set(err, ERROR_BUSY, "%s: other processes did not let go of it", path);
+    case SQLITE_NOMEM:
+        return error_set(err, ERROR_LIMIT, "%s: out of memory; nothing was changed", path);
+    default:
+        break;
+    }
+    bool is_system = (extended & 0xff) == SQLITE_IOERR || (extended & 0xff) == SQLITE_CANTOPEN;
+    if (is_system && is_full(cause))
+        return error_set(err, ERROR_LIMIT, "%s: there is no more room for it (%s)", path,
+                         strerror(cause));
+    if (is_system && cause != 0)
+        return error_set(err, ERROR_UNAVAILABLE, "%s: %s (%s)", path, message, strerror(cause));
+    return error_set(err, ERROR_UNAVAILABLE, "%s: %s", path, message);
+}
+
+/* Whatever a damaged or foreign file says, its schema runs nothing of its own. */
+static int set_up(struct connection *connection, struct error *err)
+{
+    sqlite3_db_config(connection->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return connection_run(connection,
+                          "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; "
+                          "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; "
+                          "PRAGMA journal_size_limit = 67108864; "
+                          "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+                          err);
+}
+
+int connection_open(struct connection *connection, const char *path, int patience_ms,
+                    struct error *err)
+{
+    *connection = (struct connection){.path = path};
+    int rc = sqlite3_open_v2(path, &connection->database,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, pages_file_layer());
+    if (rc != SQLITE_OK)
+        return connection_fault(connection, err);
+    sqlite3_extended_result_codes(connection->database, 1);
+    sqlite3_busy_timeout(connection->database, patience_ms);
+    return set_up(connection, err);
+}
+
+void connection_done(struct connection *connection)
+{
+    for (size_t i = 0; i < QUERY_COUNT; i++)
+        sqlite3_finalize(connection->queries[i]);
+    for (size_t i = 0; i < CHANGE_KIND_COUNT; i++)
+        sqlite3_finalize(connection->changes[i]);
+    int rc = sqlite3_close(connection->database);
+    assert(rc == SQLITE_OK);
+    (void)rc;
+    *connection = (struct connection){0};
+}
+
+int connection_run(struct connection *connection, const char *sql, struct error *err)
+{
+    errno = 0;
+    if (sqlite3_exec(connection->database, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return connection_fault(connection, err);
+    return 0;
+}
+
+/* The one answer, as the statement that holds it; *ret_statement is NULL when there is none. */
+static int ask(struct connection *connection, const char *sql, sqlite3_stmt **ret_statement,
+               struct error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(connection->database, sql, -1, &statement, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW) {
+        *ret_statement = statement;
+        return 0;
+    }
+    int r = rc == SQLITE_DONE ? 0 : connection_fault(connection, err);
+    sqlite3_finalize(statement);
+    *ret_statement = NULL;
+    return r;
+}
+
+int connection_ask_number(struct connection *connection, const char *sql, int64_t *ret_number,
+                          struct error *err)
+{
+    sqlite3_stmt *statement;
+    int r = ask(connection, sql, &statement, err);
+    if (r < 0)
+        return r;
+    *ret_number = statement ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_finalize(statement);
+    return 0;
+}
+
+int connection_ask_text(struct connection *connection, const char *sql, char **ret_text,
+                        struct error *err)
+{
+    sqlite3_stmt *statement;
+    int r = ask(connection, sql, &statement, err);
+    if (r < 0)
+        return r;
+    const char *text = statement ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    *ret_text = text ? string_copy(text) : NULL;
+    sqlite3_finalize(statement);
+    return 0;
+}
+
+static int prepare(struct connection *connection, const char *sql, sqlite3_stmt **statement,
+                   struct error *err)
+{
+    if (!*statement && sqlite3_prepare_v3(connection->database, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                          statement, NULL) != SQLITE_OK)
+        return connection_fault(connection, err);
+    return 0;
+}
+
+/* The texts of the row must live until the statement is reset. */
+static int bind_row(struct connection *connection, sqlite3_stmt *statement,
+                    const struct store_row *row, struct error *err)
+{
+    assert((size_t)sqlite3_bind_parameter_count(statement) == row->n_cells);
+    for (size_t i = 0; i < row->n_cells; i++) {
+        const struct store_cell *cell = &row->cells[i];
+        int column = (int)i + 1;
+        int rc = !cell->is_text ? sqlite3_bind_int64(statement, column, cell->number)
+                 : !cell->text
+                     ? sqlite3_bind_null(statement, column)
+                     : sqlite3_bind_text64(statement, column, cell->text, strlen(cell->text),
+                                           SQLITE_STATIC, SQLITE_UTF8);
+        if (rc != SQLITE_OK)
+            return connection_fault(connection, err);
+    }
+    return 0;
+}
+
+static void release(sqlite3_stmt *statement)
+{
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+}
+
+/* No text of ours holds a NUL: a page that was lost does. */
+static int read_row(struct connection *connection, sqlite3_stmt *statement, struct store_row *row,
+                    struct error *err)
+{
+    row->n_cells = (size_t)sqlite3_column_count(statement);
+    assert(row->n_cells <= CELLS_MAX);
+    for (size_t i = 0; i < row->n_cells; i++) {
+        int column = (int)i;
+        struct store_cell *cell = &row->cells[i];
+        *cell = (struct store_cell){.is_text =
+                                        sqlite3_column_type(statement, column) != SQLITE_INTEGER};
+        if (!cell->is_text)
+            cell->number = sqlite3_column_int64(statement, column);
+        else
+            cell->text = (char *)sqlite3_column_text(statement, column);
+        if (cell->text && strlen(cell->text) != (size_t)sqlite3_column_bytes(statement, column))
+            return connection_corrupt(connection->path, "part of a text is missing", err);
+    }
+    return 0;
+}
+
+int connection_query(struct connection *connection, enum store_query query,
+                     const struct store_row *parameters, store_visit *visit, void *argument,
+                     struct error *err)
+{
+    sqlite3_stmt **statement = &connection->queries[query];
+    int r = prepare(connection, query_texts[query], statement, err);
+    if (r < 0)
+        return r;
+    r = bind_row(connection, *statement, parameters, err);
+    struct store_cell cells[CELLS_MAX];
+    struct store_row row = {.cells = cells};
+    int rc = SQLITE_ROW;
+    while (r == 0 && (rc = sqlite3_step(*statement)) == SQLITE_ROW) {
+        r = read_row(connection, *statement, &row, err);
+        if (r == 0)
+            r = visit(argument, &row, err);
+    }
+    if (r == 0 && rc != SQLITE_DONE)
+        r = connection_fault(connection, err);
+    release(*statement);
+    return r;
+}
+
+int connection_change(struct connection *connection, const struct store_change *change,
+                      int64_t *ret_seq, struct error *err)
+{
+    sqlite3_stmt **statement = &connection->changes[change->kind];
+    int r = prepare(connection, change_texts[change->kind], statement, err);
+    if (r < 0)
+        return r;
+    r = bind_row(connection, *statement, &change->row, err);
+    if (r == 0) {
+        errno = 0;
+        int rc = sqlite3_step(*statement);
+        bool has_changed = rc == SQLITE_DONE && !sqlite3_stmt_readonly(*statement) &&
+                           sqlite3_changes(connection->database) > 0;
+        if ((rc & 0xff) == SQLITE_CONSTRAINT)
+            r = store_refuse_change(change, err);
+        else if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+            r = connection_fault(connection, err);
+        else if (rc != SQLITE_ROW && !has_changed && change->kind != CHANGE_PUT_PLAN)
+            r = store_refuse_change(change, err);
+        else if (change->kind == CHANGE_JOURNAL)
+            *ret_seq = sqlite3_last_insert_rowid(connection->database);
+    }
+    release(*statement);
+    return r;
+}

@@ -1,0 +1,306 @@
+#include "store/sqlite/files.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "store/sqlite/log.h"
+#include "store/sqlite/pages.h"
+#include "store/sqlite/schema.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    FOLDER_MODE = 0700,
+    FILE_MODE = 0600,
+    PATIENCE_MS = 30000,
+    LOCK_TRIES = 300,
+    LOCK_PAUSE_MS = 100,
+    MARKER_LIMIT = 4096,
+};
+
+void store_files_init(struct store_files *files, const char *folder)
+{
+    *files = (struct store_files){
+        .folder = string_copy(folder),
+        .database = string_format("%s/parley.db", folder),
+        .log = string_format("%s/parley.db-wal", folder),
+        .marker = string_format("%s/parley.id", folder),
+    };
+}
+
+void store_files_done(struct store_files *files)
+{
+    mem_free(files->folder);
+    mem_free(files->database);
+    mem_free(files->log);
+    mem_free(files->marker);
+    *files = (struct store_files){0};
+}
+
+/* The newest errno, as the code its cause deserves. */
+static int file_error(const char *verb, const char *path, struct error *err)
+{
+    int cause = errno;
+    enum error_code code = ERROR_SYSTEM;
+    if (cause == EACCES || cause == EPERM || cause == EROFS)
+        code = ERROR_DENIED;
+    if (cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
+        code = ERROR_LIMIT;
+    return error_set(err, code, "%s %s: %s", verb, path, strerror(cause));
+}
+
+/* --- Making a database: under another name, so that it is there as a whole or not at all --- */
+
+static int fill_database(struct connection *connection, struct error *err)
+{
+    int reserved = PAGES_RESERVED;
+    sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    CLEANUP(mem_freep)
+    char *shape = string_format("PRAGMA page_size = %d; PRAGMA application_id = %d;", PAGES_SIZE,
+                                CONNECTION_APPLICATION_ID);
+    int r = connection_run(connection, shape, err);
+    if (r == 0)
+        r = schema_migrate(connection, err);
+    if (r < 0)
+        return r;
+    char id[UUID_TEXT_SIZE];
+    uuid_random(id);
+    CLEANUP(mem_freep)
+    char *own_row =
+        string_format("INSERT INTO store VALUES ('%s', %" PRId64 "); PRAGMA journal_mode = WAL;",
+                      id, world_wall_clock());
+    return connection_run(connection, own_row, err);
+}
+
+/* An empty file of the right mode, which SQLite's own files beside it take over. */
+static int make_empty(const char *path, struct error *err)
+{
+    if (unlink(path) < 0 && errno != ENOENT)
+        return file_error("remove", path, err);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (fd < 0)
+        return file_error("create", path, err);
+    close(fd);
+    return 0;
+}
+
+static int make_database(const char *path, struct error *err)
+{
+    int r = make_empty(path, err);
+    if (r < 0)
+        return r;
+    CLEANUP(connection_done) struct connection connection = {0};
+    r = connection_open(&connection, path, PATIENCE_MS, err);
+    return r < 0 ? r : fill_database(&connection, err);
+}
+
+static int sync_folder(const char *folder, struct error *err)
+{
+    CLEANUP(close_descriptorp) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return file_error("sync the folder", folder, err);
+    return 0;
+}
+
+static int make_and_rename(const struct store_files *files, struct error *err)
+{
+    CLEANUP(mem_freep) char *draft = string_format("%s.new", files->database);
+    int r = make_database(draft, err);
+    if (r == 0 && rename(draft, files->database) < 0)
+        r = file_error("rename", draft, err);
+    if (r < 0) {
+        unlink(draft);
+        return r;
+    }
+    return sync_folder(files->folder, err);
+}
+
+static int wait_for_lock(const char *folder, int fd, struct error *err)
+{
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return file_error("lock the folder", folder, err);
+        if (i == LOCK_TRIES)
+            return error_set(err, ERROR_BUSY, "another process keeps making a store in %s", folder);
+        sqlite3_sleep(LOCK_PAUSE_MS);
+    }
+    return 0;
+}
+
+/* One maker at a time: the folder itself is locked, so that no lock file stays behind. Closing the
+ * descriptor lets go. */
+static int lock_folder(const char *folder, int *ret_fd, struct error *err)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return file_error("open the folder", folder, err);
+    int r = wait_for_lock(folder, fd, err);
+    if (r < 0)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return r;
+}
+
+/* --- What is there --- */
+
+/* What a database needs beside it is there, though it is not: somebody removed it. */
+static int check_missing(const struct store_files *files, struct error *err)
+{
+    const char *left = world_file_exists(files->marker) ? files->marker
+                       : world_file_exists(files->log)  ? files->log
+                                                        : NULL;
+    if (!left)
+        return 0;
+    CLEANUP(mem_freep) char *what = string_format("the file is gone, but %s is there", left);
+    return connection_corrupt(files->database, what, err);
+}
+
+/* What access() just said no to. */
+static int deny(const char *path, struct error *err)
+{
+    return error_set(err, ERROR_DENIED,
+                     "%s may not be read and written (%s); change its owner or mode, or choose "
+                     "another folder with --home",
+                     path, strerror(errno));
+}
+
+static int make_store(const struct store_files *files, struct error *err)
+{
+    int r = world_make_folder(files->folder, FOLDER_MODE, err);
+    if (r < 0)
+        return r;
+    if (access(files->folder, W_OK | X_OK) < 0)
+        return deny(files->folder, err);
+    CLEANUP(close_descriptorp) int lock = -1;
+    r = lock_folder(files->folder, &lock, err);
+    if (r < 0 || world_file_exists(files->database))
+        return r;
+    return make_and_rename(files, err);
+}
+
+/* SQLite takes an empty file for an empty database: here it is one that lost its content. */
+static int check_file(const struct store_files *files, const struct stat *status, struct error *err)
+{
+    if (!S_ISREG(status->st_mode))
+        return connection_corrupt(files->database, "this is no regular file", err);
+    if (status->st_size == 0)
+        return connection_corrupt(files->database, "the file is empty", err);
+    if (access(files->folder, W_OK | X_OK) < 0)
+        return deny(files->folder, err);
+    if (access(files->database, R_OK | W_OK) < 0)
+        return deny(files->database, err);
+    if (log_is_damaged(files->log))
+        return connection_corrupt(files->log, "the newest changes are in it, and it is damaged",
+                                  err);
+    return 0;
+}
+
+int store_files_prepare(const struct store_files *files, bool create, struct error *err)
+{
+    struct stat status;
+    if (lstat(files->database, &status) == 0)
+        return check_file(files, &status, err);
+    if (errno == EACCES)
+        return deny(files->folder, err);
+    if (errno != ENOENT)
+        return file_error("look at", files->database, err);
+    int r = check_missing(files, err);
+    if (r < 0)
+        return r;
+    if (!create)
+        return error_set(err, ERROR_NOT_FOUND, "there is no store in %s yet", files->folder);
+    return make_store(files, err);
+}
+
+/* --- Whether it is ours --- */
+
+static int check_application(const struct store_files *files, struct connection *connection,
+                             struct error *err)
+{
+    int64_t application;
+    int r = connection_ask_number(connection, "PRAGMA application_id", &application, err);
+    if (r < 0)
+        return r;
+    if (application != CONNECTION_APPLICATION_ID)
+        return connection_corrupt(files->database, "this is another program's database", err);
+    return 0;
+}
+
+static int fill_marker(const char *draft, const char *content, struct error *err)
+{
+    int r = make_empty(draft, err);
+    if (r < 0)
+        return r;
+    CLEANUP(close_descriptorp) int fd = open(draft, O_WRONLY | O_CLOEXEC);
+    ssize_t size = (ssize_t)strlen(content);
+    if (fd < 0 || write(fd, content, (size_t)size) != size || fsync(fd) < 0)
+        return file_error("write", draft, err);
+    return 0;
+}
+
+/* Under the lock the draft has one name, so that a crash leaves at most one, and that to who comes
+ * next. */
+static int write_marker(const struct store_files *files, const char *content, struct error *err)
+{
+    CLEANUP(close_descriptorp) int lock = -1;
+    int r = lock_folder(files->folder, &lock, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep) char *draft = string_format("%s.new", files->marker);
+    r = fill_marker(draft, content, err);
+    if (r == 0 && rename(draft, files->marker) < 0)
+        r = file_error("rename", draft, err);
+    if (r < 0) {
+        unlink(draft);
+        return r;
+    }
+    return sync_folder(files->folder, err);
+}
+
+/* A marker that is missing is made: a crash may have come between database and marker. */
+static int check_marker(const struct store_files *files, const char *id, struct error *err)
+{
+    CLEANUP(mem_freep) char *want = string_format("%s\n", id);
+    CLEANUP(mem_freep) char *marker = NULL;
+    struct error fault = {0};
+    int r = world_read_file(files->marker, MARKER_LIMIT, &marker, NULL, &fault);
+    if (r < 0 && r != -ERROR_LIMIT && r != -ERROR_NOT_FOUND)
+        return error_move(err, &fault);
+    error_done(&fault);
+    if (r == -ERROR_NOT_FOUND)
+        return write_marker(files, want, err);
+    if (r == 0 && text_equal(marker, want))
+        return 0;
+    CLEANUP(mem_freep)
+    char *what = string_format("the marker %s names another store than %s", files->marker, id);
+    return connection_corrupt(files->database, what, err);
+}
+
+int store_files_check(const struct store_files *files, struct connection *connection,
+                      char ret_id[UUID_TEXT_SIZE], struct error *err)
+{
+    int r = check_application(files, connection, err);
+    if (r == 0)
+        r = schema_migrate(connection, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep) char *id = NULL;
+    r = connection_ask_text(connection, "SELECT id FROM store", &id, err);
+    if (r < 0)
+        return r;
+    if (!id || strlen(id) != UUID_TEXT_SIZE - 1)
+        return connection_corrupt(files->database, "the store's id is missing", err);
+    r = check_marker(files, id, err);
+    if (r == 0)
+        memcpy(ret_id, id, UUID_TEXT_SIZE);
+    return r;
+}

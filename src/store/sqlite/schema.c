@@ -1,0 +1,139 @@
+#include "store/sqlite/schema.h"
+
+#include "base/strbuf.h"
+
+#include <inttypes.h>
+
+/*
+ * Each makes version N+1 of version N (PRAGMA user_version; 0 is an empty database). Once released,
+ * a migration never changes: the next one does.
+ */
+static const char *const migrations[] = {
+    /* Uids, hashes and JSON are texts; everything inside is linked by integers. Plans come before
+     * their deployment is made, hence its uid. */
+    "CREATE TABLE store ("
+    "  id TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE deployments ("
+    "  id INTEGER PRIMARY KEY,"
+    "  uid TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL,"
+    "  environment TEXT NOT NULL,"
+    "  incarnation INTEGER NOT NULL,"
+    "  is_destroyed INTEGER NOT NULL,"
+    "  outputs TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  updated_at INTEGER NOT NULL,"
+    "  records_version INTEGER NOT NULL DEFAULT 0,"
+    "  head_revision INTEGER NOT NULL DEFAULT 0,"
+    "  epoch INTEGER NOT NULL DEFAULT 0,"
+    "  UNIQUE (name, environment, incarnation)"
+    ") STRICT;"
+    "CREATE TABLE revisions ("
+    "  deployment INTEGER NOT NULL REFERENCES deployments,"
+    "  number INTEGER NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  body TEXT NOT NULL,"
+    "  PRIMARY KEY (deployment, number)"
+    ") STRICT;"
+    "CREATE TABLE plans ("
+    "  id INTEGER PRIMARY KEY,"
+    "  hash TEXT NOT NULL UNIQUE,"
+    "  deployment_uid TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  body TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE approvals ("
+    "  id INTEGER PRIMARY KEY,"
+    "  plan INTEGER NOT NULL REFERENCES plans,"
+    "  body TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX approvals_of_plan ON approvals (plan);"
+    "CREATE TABLE runs ("
+    "  id INTEGER PRIMARY KEY,"
+    "  uid TEXT NOT NULL UNIQUE,"
+    "  deployment INTEGER NOT NULL REFERENCES deployments,"
+    "  plan INTEGER NOT NULL REFERENCES plans,"
+    "  principal TEXT,"
+    "  words TEXT,"
+    "  status TEXT NOT NULL,"
+    "  epoch INTEGER NOT NULL,"
+    "  started_at INTEGER NOT NULL,"
+    "  ended_at INTEGER NOT NULL,"
+    "  message TEXT"
+    ") STRICT;"
+    "CREATE INDEX runs_of_deployment ON runs (deployment);"
+    "CREATE TABLE records ("
+    "  deployment INTEGER NOT NULL REFERENCES deployments,"
+    "  address TEXT NOT NULL,"
+    "  generation INTEGER NOT NULL,"
+    "  type TEXT NOT NULL,"
+    "  instance TEXT NOT NULL,"
+    "  uid TEXT NOT NULL,"
+    "  provider_id TEXT,"
+    "  status TEXT NOT NULL,"
+    "  spec TEXT NOT NULL,"
+    "  outputs TEXT NOT NULL,"
+    "  depends_on TEXT NOT NULL,"
+    "  protect INTEGER NOT NULL,"
+    "  origin TEXT,"
+    "  created_at INTEGER NOT NULL,"
+    "  updated_at INTEGER NOT NULL,"
+    "  PRIMARY KEY (deployment, address, generation)"
+    ") STRICT;"
+    "CREATE TABLE journal ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  run INTEGER NOT NULL REFERENCES runs,"
+    "  time INTEGER NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  body TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX journal_of_run ON journal (run);",
+};
+
+enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
+
+static int read_version(struct connection *connection, int64_t *ret_version, struct error *err)
+{
+    int r = connection_ask_number(connection, "PRAGMA user_version", ret_version, err);
+    if (r < 0)
+        return r;
+    if (*ret_version < 0 || *ret_version > SCHEMA_VERSION)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "%s was written by a newer program (its tables have version %" PRId64
+                         ", this program knows %d); use that program, or another --home",
+                         connection->path, *ret_version, SCHEMA_VERSION);
+    return 0;
+}
+
+/* Within a transaction, where nobody else can migrate. */
+static int migrate(struct connection *connection, struct error *err)
+{
+    int64_t version;
+    int r = read_version(connection, &version, err);
+    for (; r == 0 && version < SCHEMA_VERSION; version++)
+        r = connection_run(connection, migrations[version], err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep)
+    char *set_version = string_format("PRAGMA user_version = %d", SCHEMA_VERSION);
+    return connection_run(connection, set_version, err);
+}
+
+int schema_migrate(struct connection *connection, struct error *err)
+{
+    int64_t version;
+    int r = read_version(connection, &version, err);
+    if (r < 0 || version == SCHEMA_VERSION)
+        return r;
+    r = connection_run(connection, "BEGIN IMMEDIATE", err);
+    if (r < 0)
+        return r;
+    r = migrate(connection, err);
+    if (r == 0)
+        r = connection_run(connection, "COMMIT", err);
+    if (r < 0 && !sqlite3_get_autocommit(connection->database))
+        (void)connection_run(connection, "ROLLBACK", NULL);
+    return r;
+}

@@ -1,0 +1,10 @@
+/* The tables and their versions. */
+#pragma once
+
+#include "store/sqlite/connection.h"
+
+/*
+ * Brings the tables of a database to the version of this program; those of a new one are made.
+ * ERROR_UNSUPPORTED when they are of a newer version. Waits for others who do the same.
+ */
+int schema_migrate(struct connection *connection, struct error *err);

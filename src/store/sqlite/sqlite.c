@@ -1,0 +1,125 @@
+/* The store in a folder. Reads run on the loop, over a connection of their own; the writer's thread
+ * has the other. */
+#include "store/store.h"
+
+#include "base/text.h"
+#include "base/world.h"
+#include "store/driver.h"
+#include "store/sqlite/connection.h"
+#include "store/sqlite/files.h"
+#include "store/sqlite/writer.h"
+
+#include <assert.h>
+
+enum { PATIENCE_MS = 30000, RETRY_US = 2000 };
+
+struct sqlite_store {
+    struct store store;
+    struct store_files files;
+    struct connection reader;
+    struct writer *writer; /* owned; NULL while it is being opened */
+};
+
+/* Others keep a reader out only while they bring the log into order after a crash. */
+static int sqlite_read(struct store *store, enum store_query query,
+                       const struct store_row *parameters, store_visit *visit, void *argument,
+                       struct error *err)
+{
+    struct sqlite_store *sqlite = (struct sqlite_store *)store;
+    int64_t deadline = world_monotonic_clock() + (int64_t)PATIENCE_MS * 1000;
+    for (;;) {
+        struct error fault = {0};
+        int r = connection_query(&sqlite->reader, query, parameters, visit, argument, &fault);
+        if (r == 0)
+            return 0;
+        if (r != -ERROR_BUSY || world_monotonic_clock() >= deadline)
+            return error_move(err, &fault);
+        error_done(&fault);
+        loop_sleep(store->loop, RETRY_US);
+    }
+}
+
+static int sqlite_commit(struct store *store, const struct store_batch *batch,
+                         int64_t *ret_last_seq, struct error *err)
+{
+    return writer_commit(((struct sqlite_store *)store)->writer, batch, ret_last_seq, err);
+}
+
+static void sqlite_close(struct store *store)
+{
+    struct sqlite_store *sqlite = (struct sqlite_store *)store;
+    connection_done(&sqlite->reader);
+    writer_free(sqlite->writer);
+    store_files_done(&sqlite->files);
+    store_free(store);
+}
+
+static const struct store_ops sqlite_ops = {
+    .driver = "sqlite",
+    .read = sqlite_read,
+    .commit = sqlite_commit,
+    .close = sqlite_close,
+};
+
+/* Somebody may have switched the log off with another program. */
+static int use_log(struct connection *connection, struct error *err)
+{
+    CLEANUP(mem_freep) char *mode = NULL;
+    int r = connection_ask_text(connection, "PRAGMA journal_mode = WAL", &mode, err);
+    if (r < 0)
+        return r;
+    if (!mode || !text_equal(mode, "wal"))
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "%s: the file system cannot share memory between processes, which the "
+                         "store needs; choose a folder on a local disk with --home",
+                         connection->path);
+    return 0;
+}
+
+static int open_reader(struct sqlite_store *sqlite, struct error *err)
+{
+    struct connection *reader = &sqlite->reader;
+    int r = connection_open(reader, sqlite->files.database, PATIENCE_MS, err);
+    if (r == 0)
+        r = store_files_check(&sqlite->files, reader, sqlite->store.id, err);
+    if (r == 0)
+        r = use_log(reader, err);
+    if (r == 0)
+        r = connection_run(reader, "PRAGMA query_only = ON", err);
+    /* From now on a coroutine waits instead of the thread. */
+    if (r == 0)
+        sqlite3_busy_timeout(reader->database, 0);
+    return r;
+}
+
+static int open_writer(struct sqlite_store *sqlite, struct error *err)
+{
+    CLEANUP(connection_done) struct connection connection = {0};
+    int r = connection_open(&connection, sqlite->files.database, PATIENCE_MS, err);
+    if (r < 0)
+        return r;
+    return writer_new(sqlite->store.loop, &connection, &sqlite->store.n_syncs, &sqlite->writer,
+                      err);
+}
+
+int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
+                      struct error *err)
+{
+    assert(loop && folder && ret_store);
+    struct sqlite_store *sqlite = NEW(struct sqlite_store);
+    sqlite->store.ops = &sqlite_ops;
+    sqlite->store.loop = loop;
+    store_files_init(&sqlite->files, folder);
+    sqlite->store.place = string_copy(sqlite->files.database);
+    int r = store_files_prepare(&sqlite->files, create, err);
+    if (r == 0)
+        r = open_reader(sqlite, err);
+    if (r == 0)
+        r = open_writer(sqlite, err);
+    if (r < 0) {
+        sqlite_close(&sqlite->store);
+        return r;
+    }
+    *ret_store = &sqlite->store;
+    return 0;
+}

@@ -1,0 +1,231 @@
+#include "store/sqlite/writer.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+/* A batch that waits: on the stack of its coroutine. The writer has it from queue to answer. */
+struct request {
+    const struct store_batch *batch; /* borrowed */
+    struct coroutine *waiter;
+    struct request *next;
+    int64_t last_seq;
+    int r;
+    struct error err;
+    bool is_answered; /* only the loop's thread looks at it */
+};
+
+struct writer {
+    struct loop *loop;
+    struct connection connection; /* the thread's alone while it runs */
+    uint64_t *n_syncs;            /* the loop's */
+    pthread_t thread;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t changed;
+    struct request *first;
+    struct request **last;
+    bool is_ending;
+};
+
+/* What was in the queue at one time, on its way back to the loop. */
+struct group {
+    struct writer *writer;
+    struct request *first;
+    uint64_t n_syncs;
+};
+
+/* --- On the writer's thread --- */
+
+/* A change met what it must not: that is the batch's own affair. All else is the store's. */
+static bool is_refusal(int r)
+{
+    return r == -ERROR_STALE || r == -ERROR_NOT_FOUND || r == -ERROR_EXISTS;
+}
+
+/* The changes of one batch, or none of them: its refusal stays with it and is no failure. */
+static int write_batch(struct connection *connection, struct request *request, bool is_alone,
+                       struct error *err)
+{
+    const struct store_batch *batch = request->batch;
+    /* Alone, the transaction is all that needs undoing; a savepoint would keep old pages. */
+    int r = is_alone ? 0 : connection_run(connection, "SAVEPOINT batch", err);
+    for (size_t i = 0; r == 0 && i < batch->n_changes; i++)
+        r = connection_change(connection, &batch->changes[i], &request->last_seq, err);
+    if (is_refusal(r)) {
+        request->r = error_move(&request->err, err);
+        r = is_alone ? 0 : connection_run(connection, "ROLLBACK TO batch", err);
+    }
+    if (r < 0 || is_alone)
+        return r;
+    return connection_run(connection, "RELEASE batch", err);
+}
+
+/* All batches of a list in one transaction; when that fails none of them is carried out. */
+static int write_list(struct connection *connection, struct request *first, bool *ret_is_synced,
+                      struct error *err)
+{
+    size_t n_kept = 0;
+    int r = connection_run(connection, "BEGIN IMMEDIATE", err);
+    for (struct request *request = first; r == 0 && request; request = request->next) {
+        r = write_batch(connection, request, first->next == NULL, err);
+        n_kept += request->r == 0;
+    }
+    if (r == 0 && n_kept > 0)
+        r = connection_run(connection, "COMMIT", err);
+    if (!sqlite3_get_autocommit(connection->database))
+        (void)connection_run(connection, "ROLLBACK", NULL);
+    *ret_is_synced = r == 0 && n_kept > 0;
+    return r;
+}
+
+static void answer_same(struct request *first, int r, const struct error *err)
+{
+    for (struct request *request = first; request; request = request->next)
+        request->r = error_set(&request->err, (enum error_code) - r, "%s", error_message(err));
+}
+
+/* Gives every request its answer and returns how many syncs that took. */
+static uint64_t write_requests(struct connection *connection, struct request *first)
+{
+    struct error err = {0};
+    bool is_synced;
+    int r = write_list(connection, first, &is_synced, &err);
+    if (r == 0)
+        return is_synced;
+    if (r != -ERROR_LIMIT || !first->next) {
+        answer_same(first, r, &err);
+        error_done(&err);
+        return 0;
+    }
+    error_done(&err);
+    /* One that finds no room must not keep the others from theirs. */
+    uint64_t n_syncs = 0;
+    for (struct request *request = first; request;) {
+        struct request *next = request->next;
+        request->next = NULL;
+        request->r = 0;
+        request->last_seq = 0;
+        error_done(&request->err);
+        n_syncs += write_requests(connection, request);
+        request->next = next;
+        request = next;
+    }
+    return n_syncs;
+}
+
+/* Waits for requests and takes them all; NULL when it is time to end. */
+static struct request *take_requests(struct writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    while (!writer->first && !writer->is_ending)
+        pthread_cond_wait(&writer->changed, &writer->lock);
+    struct request *first = writer->first;
+    writer->first = NULL;
+    writer->last = &writer->first;
+    pthread_mutex_unlock(&writer->lock);
+    return first;
+}
+
+static void answer(void *argument);
+
+static void *run_writer(void *argument)
+{
+    struct writer *writer = argument;
+    for (struct request *first; (first = take_requests(writer));) {
+        struct group *group = NEW(struct group);
+        *group = (struct group){.writer = writer, .first = first};
+        group->n_syncs = write_requests(&writer->connection, first);
+        loop_call_from_thread(writer->loop, answer, group);
+    }
+    return NULL;
+}
+
+/* --- On the loop's thread --- */
+
+static void answer(void *argument)
+{
+    struct group *group = argument;
+    struct writer *writer = group->writer;
+    *writer->n_syncs += group->n_syncs;
+    for (struct request *request = group->first; request;) {
+        struct request *next = request->next;
+        request->is_answered = true;
+        loop_wake(writer->loop, request->waiter);
+        loop_expect(writer->loop, -1);
+        request = next;
+    }
+    mem_free(group);
+}
+
+int writer_commit(struct writer *writer, const struct store_batch *batch, int64_t *ret_last_seq,
+                  struct error *err)
+{
+    struct request request = {.batch = batch, .waiter = coroutine_self()};
+    assert(request.waiter);
+    loop_expect(writer->loop, 1);
+    pthread_mutex_lock(&writer->lock);
+    *writer->last = &request;
+    writer->last = &request.next;
+    pthread_cond_signal(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    while (!request.is_answered)
+        coroutine_yield();
+    if (request.r < 0)
+        return error_move(err, &request.err);
+    *ret_last_seq = request.last_seq;
+    return 0;
+}
+
+/* Signals are the loop's: none may arrive on this thread. */
+static int start_thread(struct writer *writer)
+{
+    sigset_t all;
+    sigset_t kept;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &kept);
+    int failure = pthread_create(&writer->thread, NULL, run_writer, writer);
+    pthread_sigmask(SIG_SETMASK, &kept, NULL);
+    return failure;
+}
+
+static void done_writer(struct writer *writer)
+{
+    connection_done(&writer->connection);
+    pthread_cond_destroy(&writer->changed);
+    pthread_mutex_destroy(&writer->lock);
+    mem_free(writer);
+}
+
+int writer_new(struct loop *loop, struct connection *take_connection, uint64_t *n_syncs,
+               struct writer **ret_writer, struct error *err)
+{
+    struct writer *writer = NEW(struct writer);
+    writer->loop = loop;
+    writer->connection = *take_connection;
+    *take_connection = (struct connection){0};
+    writer->n_syncs = n_syncs;
+    writer->last = &writer->first;
+    pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->changed, NULL);
+    int failure = start_thread(writer);
+    if (failure) {
+        done_writer(writer);
+        return error_set_errno(err, failure, "start the thread that writes the store");
+    }
+    *ret_writer = writer;
+    return 0;
+}
+
+void writer_free(struct writer *writer)
+{
+    if (!writer)
+        return;
+    pthread_mutex_lock(&writer->lock);
+    assert(!writer->first);
+    writer->is_ending = true;
+    pthread_cond_signal(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    pthread_join(writer->thread, NULL);
+    done_writer(writer);
+}

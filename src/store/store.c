@@ -1,0 +1,414 @@
+/* The contract's own side: parameters into rows, rows into what users know, and its assertions. */
+#include "store/store.h"
+
+#include "base/text.h"
+#include "store/driver.h"
+#include "store/rows.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { HASH_PREFIX_MIN = 6, HASH_LENGTH = DIGEST_HEX_SIZE - 1 };
+
+const char *store_id(const struct store *store)
+{
+    return store->id;
+}
+
+void store_free(struct store *store)
+{
+    mem_free(store->place);
+    mem_free(store);
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    assert(store->n_calls == 0);
+    store->ops->close(store);
+}
+
+void store_count_syncs(const struct store *store, uint64_t *ret_commits, uint64_t *ret_syncs)
+{
+    *ret_commits = store->n_commits;
+    *ret_syncs = store->n_syncs;
+}
+
+/* A parameter; the text is borrowed. */
+static struct store_cell text(const char *text)
+{
+    return (struct store_cell){.is_text = true, .text = (char *)text};
+}
+
+static struct store_cell integer(int64_t number)
+{
+    return (struct store_cell){.number = number};
+}
+
+static struct store_cell limit_of(size_t limit)
+{
+    return integer(limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+}
+
+#define PARAMETERS(...)                                            \
+    (&(const struct store_row){(struct store_cell[]){__VA_ARGS__}, \
+                               ARRAY_LENGTH(((struct store_cell[]){__VA_ARGS__}))})
+
+CO_FN static int query(struct store *store, enum store_query kind,
+                       const struct store_row *parameters, store_visit *visit, void *argument,
+                       struct error *err)
+{
+    store->n_calls++;
+    int r = store->ops->read(store, kind, parameters, visit, argument, err);
+    store->n_calls--;
+    assert(r <= 0);
+    return r;
+}
+
+/* --- Deployments --- */
+
+struct deployments {
+    const struct store *store;
+    struct store_deployment *items;
+    size_t n_items;
+    size_t capacity;
+};
+
+static int add_deployment(void *argument, const struct store_row *row, struct error *err)
+{
+    struct deployments *found = argument;
+    struct store_deployment deployment = {0};
+    int r = store_read_deployment(row, found->store->place, &deployment, err);
+    if (r < 0) {
+        store_deployment_done(&deployment);
+        return r;
+    }
+    ARRAY_RESERVE(found->items, found->n_items, found->capacity);
+    found->items[found->n_items++] = deployment;
+    return 0;
+}
+
+static void deployments_done(struct deployments *found)
+{
+    for (size_t i = 0; i < found->n_items; i++)
+        store_deployment_done(&found->items[i]);
+    mem_free(found->items);
+}
+
+int store_find_deployment(struct store *store, const char *name, const char *environment,
+                          struct store_deployment *ret_deployment, struct error *err)
+{
+    assert(name && environment && ret_deployment);
+    CLEANUP(deployments_done) struct deployments found = {.store = store};
+    int r = query(store, QUERY_FIND_DEPLOYMENT, PARAMETERS(text(name), text(environment)),
+                  add_deployment, &found, err);
+    if (r < 0)
+        return r;
+    assert(found.n_items <= 1);
+    if (found.n_items == 0)
+        return error_set(err, ERROR_NOT_FOUND, "there is no deployment %s in environment %s", name,
+                         environment);
+    *ret_deployment = found.items[0];
+    found.n_items = 0;
+    return 0;
+}
+
+int store_list_deployments(struct store *store, struct store_deployment **ret_deployments,
+                           size_t *ret_n, struct error *err)
+{
+    assert(ret_deployments && ret_n);
+    CLEANUP(deployments_done) struct deployments found = {.store = store};
+    int r =
+        query(store, QUERY_LIST_DEPLOYMENTS, &(struct store_row){0}, add_deployment, &found, err);
+    if (r < 0)
+        return r;
+    *ret_deployments = take_ptr(found.items);
+    *ret_n = found.n_items;
+    found.n_items = 0;
+    return 0;
+}
+
+/* --- What a deployment has --- */
+
+struct loading {
+    const struct store *store;
+    struct records records;
+};
+
+static int add_record(void *argument, const struct store_row *row, struct error *err)
+{
+    struct loading *loading = argument;
+    CLEANUP(record_freep) struct record *record = NEW(struct record);
+    int r = store_read_record(row, loading->store->place, record, err);
+    if (r < 0)
+        return r;
+    records_add(&loading->records, record);
+    assert(loading->records.items[loading->records.n_items - 1] == record);
+    record = NULL;
+    return 0;
+}
+
+int store_load_records(struct store *store, const char *deployment_uid, struct records *ret_records,
+                       struct error *err)
+{
+    assert(deployment_uid && ret_records);
+    struct loading loading = {.store = store};
+    int r = query(store, QUERY_LOAD_RECORDS, PARAMETERS(text(deployment_uid)), add_record, &loading,
+                  err);
+    if (r < 0) {
+        records_done(&loading.records);
+        return r;
+    }
+    *ret_records = loading.records;
+    return 0;
+}
+
+/* Collects one value of each row. */
+struct reading {
+    const struct store *store;
+    const char *what; /* a row in errors: "a plan" */
+    struct value_builder rows;
+};
+
+/* The list of what visit makes of the rows of a query. */
+CO_FN static int query_values(struct store *store, enum store_query kind,
+                              const struct store_row *parameters, store_visit *visit,
+                              const char *what, struct value **ret_list, struct error *err)
+{
+    struct reading reading = {.store = store, .what = what};
+    int r = query(store, kind, parameters, visit, &reading, err);
+    if (r < 0)
+        value_builder_done(&reading.rows);
+    else
+        *ret_list = value_builder_list(&reading.rows);
+    return r;
+}
+
+/* The body of a row: one JSON cell. */
+static int read_body(const struct reading *reading, const struct store_row *row, size_t column,
+                     struct value **ret_body, struct error *err)
+{
+    return store_read_json(row, column, reading->what, reading->store->place, ret_body, err);
+}
+
+static struct value *with_integer(const struct value *map, const char *key, int64_t integer)
+{
+    return value_with(map, key, value_integer(integer));
+}
+
+/* number, created_at, body */
+static int add_revision(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    CLEANUP(value_unrefp) struct value *body = NULL;
+    int r = read_body(reading, row, 2, &body, err);
+    if (r < 0)
+        return r;
+    CLEANUP(value_unrefp)
+    struct value *numbered = with_integer(body, "number", store_row_number(row, 0));
+    value_builder_append(&reading->rows,
+                         with_integer(numbered, "created_at", store_row_number(row, 1)));
+    return 0;
+}
+
+int store_get_revision(struct store *store, const char *deployment_uid, int64_t number,
+                       struct value **ret_revision, struct error *err)
+{
+    assert(deployment_uid && number >= 0 && ret_revision);
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    int r =
+        query_values(store, QUERY_GET_REVISION, PARAMETERS(text(deployment_uid), integer(number)),
+                     add_revision, "a revision", &found, err);
+    if (r < 0)
+        return r;
+    assert(value_count(found) <= 1);
+    if (value_count(found) == 0 && number == 0)
+        return error_set(err, ERROR_NOT_FOUND, "deployment %s has no revision yet", deployment_uid);
+    if (value_count(found) == 0)
+        return error_set(err, ERROR_NOT_FOUND, "deployment %s has no revision %" PRId64,
+                         deployment_uid, number);
+    *ret_revision = value_ref(value_at(found, 0));
+    return 0;
+}
+
+/* --- Plans and approvals --- */
+
+/* A row that is nothing but its body. */
+static int add_body(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    struct value *body = NULL;
+    int r = read_body(reading, row, 0, &body, err);
+    if (r == 0)
+        value_builder_append(&reading->rows, body);
+    return r;
+}
+
+static bool is_hash_prefix(const char *text)
+{
+    size_t length = strlen(text);
+    return length >= HASH_PREFIX_MIN && length <= HASH_LENGTH &&
+           strspn(text, "0123456789abcdef") == length;
+}
+
+int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
+                   struct error *err)
+{
+    assert(hash_prefix && ret_plan);
+    if (!is_hash_prefix(hash_prefix))
+        return error_set(err, ERROR_INVALID,
+                         "\"%s\" is no plan hash: at least %d of its digits 0-9 and a-f are needed",
+                         hash_prefix, HASH_PREFIX_MIN);
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    int r = query_values(store, QUERY_FIND_PLANS, PARAMETERS(text(hash_prefix)), add_body, "a plan",
+                         &found, err);
+    if (r < 0)
+        return r;
+    if (value_count(found) == 0)
+        return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s", hash_prefix);
+    if (value_count(found) > 1)
+        return error_set(err, ERROR_CONFLICT,
+                         "several plans have a hash that begins with %s; give more of its digits",
+                         hash_prefix);
+    *ret_plan = value_ref(value_at(found, 0));
+    return 0;
+}
+
+int store_list_approvals(struct store *store, const char *plan_hash, struct value **ret_approvals,
+                         struct error *err)
+{
+    assert(plan_hash && ret_approvals);
+    return query_values(store, QUERY_LIST_APPROVALS, PARAMETERS(text(plan_hash)), add_body,
+                        "an approval", ret_approvals, err);
+}
+
+/* --- Runs and their journals --- */
+
+struct runs {
+    const struct store *store;
+    struct store_run *items;
+    size_t n_items;
+    size_t capacity;
+};
+
+static int add_run(void *argument, const struct store_row *row, struct error *err)
+{
+    struct runs *found = argument;
+    struct store_run run = {0};
+    int r = store_read_run(row, found->store->place, &run, err);
+    if (r < 0) {
+        store_run_done(&run);
+        return r;
+    }
+    ARRAY_RESERVE(found->items, found->n_items, found->capacity);
+    found->items[found->n_items++] = run;
+    return 0;
+}
+
+static void runs_done(struct runs *found)
+{
+    for (size_t i = 0; i < found->n_items; i++)
+        store_run_done(&found->items[i]);
+    mem_free(found->items);
+}
+
+int store_get_run(struct store *store, const char *id, struct store_run *ret_run, struct error *err)
+{
+    assert(id && ret_run);
+    CLEANUP(runs_done) struct runs found = {.store = store};
+    int r = query(store, QUERY_GET_RUN, PARAMETERS(text(id)), add_run, &found, err);
+    if (r < 0)
+        return r;
+    assert(found.n_items <= 1);
+    if (found.n_items == 0)
+        return error_set(err, ERROR_NOT_FOUND, "the store has no run %s", id);
+    *ret_run = found.items[0];
+    found.n_items = 0;
+    return 0;
+}
+
+int store_list_runs(struct store *store, const char *deployment_uid, size_t limit,
+                    struct store_run **ret_runs, size_t *ret_n, struct error *err)
+{
+    assert(ret_runs && ret_n);
+    CLEANUP(runs_done) struct runs found = {.store = store};
+    int r =
+        deployment_uid
+            ? query(store, QUERY_LIST_RUNS, PARAMETERS(text(deployment_uid), limit_of(limit)),
+                    add_run, &found, err)
+            : query(store, QUERY_LIST_ALL_RUNS, PARAMETERS(limit_of(limit)), add_run, &found, err);
+    if (r < 0)
+        return r;
+    assert(found.n_items <= limit);
+    *ret_runs = take_ptr(found.items);
+    *ret_n = found.n_items;
+    found.n_items = 0;
+    return 0;
+}
+
+/* The fields of a row's body and what the store knows of it, which wins over equal names. */
+static int add_journal_row(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    CLEANUP(value_unrefp) struct value *body = NULL;
+    int r = read_body(reading, row, JOURNAL_COLUMN_BODY, &body, err);
+    if (r < 0)
+        return r;
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(body); i++)
+        value_builder_set(&fields, value_key_at(body, i), value_ref(value_at(body, i)));
+    value_builder_set(&fields, "seq", value_integer(store_row_number(row, JOURNAL_COLUMN_SEQ)));
+    value_builder_set(&fields, "time", value_integer(store_row_number(row, JOURNAL_COLUMN_TIME)));
+    value_builder_set(&fields, "kind", value_string(store_row_text(row, JOURNAL_COLUMN_KIND)));
+    value_builder_set(&fields, "run", value_string(store_row_text(row, JOURNAL_COLUMN_RUN)));
+    value_builder_append(&reading->rows, value_builder_map(&fields));
+    return 0;
+}
+
+CO_FN static int check_run(struct store *store, const char *run_id, struct error *err)
+{
+    struct store_run run = {0};
+    int r = store_get_run(store, run_id, &run, err);
+    store_run_done(&run);
+    return r;
+}
+
+int store_read_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
+                       struct value **ret_rows, struct error *err)
+{
+    assert(run_id && after_seq >= 0 && ret_rows);
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    int r = query_values(store, QUERY_READ_JOURNAL,
+                         PARAMETERS(text(run_id), integer(after_seq), limit_of(limit)),
+                         add_journal_row, "a journal row", &rows, err);
+    if (r == 0 && value_count(rows) == 0)
+        r = check_run(store, run_id, err);
+    if (r < 0)
+        return r;
+    assert(value_count(rows) <= limit);
+    *ret_rows = take_ptr(rows);
+    return 0;
+}
+
+/* --- Changes --- */
+
+int store_commit(struct store *store, struct store_batch *batch, int64_t *ret_last_seq,
+                 struct error *err)
+{
+    assert(batch && coroutine_self());
+    int64_t last_seq = 0;
+    int r = 0;
+    if (batch->n_changes > 0) {
+        store->n_calls++;
+        store->n_commits++;
+        r = store->ops->commit(store, batch, &last_seq, err);
+        store->n_calls--;
+    }
+    assert(r <= 0 && (r < 0 || last_seq >= 0));
+    store_batch_clear(batch);
+    if (r == 0 && ret_last_seq)
+        *ret_last_seq = last_seq;
+    return r;
+}

@@ -1,0 +1,208 @@
+/*
+ * The store: what Parley remembers. Two drivers, SQLite and memory, fulfil this contract; one suite
+ * holds them to it (tests/contract/store*.c).
+ *
+ * Reads see every commit that was answered before them. All changes go through store_commit(): a
+ * batch is one transaction, durable when it returns; batches of several coroutines may share one
+ * sync. "Missing" is never read as "empty": a folder whose store file is gone although its marker
+ * is there fails with ERROR_CORRUPT, and so does whatever else is damaged; nothing is guessed.
+ *
+ * Values are kept as canonical JSON: a set comes back as a list. Whatever takes a struct error may
+ * also fail with ERROR_CORRUPT, ERROR_BUSY (other processes kept the store for 30 seconds) or
+ * ERROR_UNAVAILABLE (it can no longer be read or written).
+ */
+#pragma once
+
+#include "base/error.h"
+#include "model/record.h"
+#include "model/value.h"
+#include "net/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+
+/*
+ * Opens (and makes, when create) the SQLite store in a folder: FOLDER/parley.db, WAL,
+ * synchronous=FULL, and the marker FOLDER/parley.id. A folder made here has mode 0700, one that is
+ * there keeps its own; the files have 0600. Any number of processes may have it open, and a process
+ * that forks opens it afterwards.
+ *
+ * ERROR_NOT_FOUND when there is none and create is false; ERROR_DENIED when folder or file may not
+ * be written by us; ERROR_LIMIT when there is no room; ERROR_CORRUPT when the file is missing, is
+ * no store or is damaged; ERROR_UNSUPPORTED when it was written by a newer program; older ones are
+ * migrated forward. Each names the path and says what to do.
+ */
+int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
+                      struct error *err);
+/* A store that is gone with the process, for tests. */
+struct store *store_open_memory(struct loop *loop);
+/* Accepts NULL. No call may be under way. */
+void store_close(struct store *store);
+
+/* The store's own id, a UUID made with it. Borrowed. */
+const char *store_id(const struct store *store);
+
+/* --- Deployments --- */
+
+struct store_deployment {
+    char *uid; /* owned, and so are all pointers here */
+    char *name;
+    char *environment;
+    int64_t incarnation;     /* counts how often a deployment of this name was made anew */
+    int64_t records_version; /* grows with every commit that changes a record */
+    int64_t head_revision;   /* number of the newest revision, 0 before the first */
+    int64_t epoch;           /* of the newest run that took the lease, 0 before the first */
+    bool is_destroyed;
+    struct value *outputs; /* map, never NULL */
+    int64_t created_at;
+    int64_t updated_at;
+};
+void store_deployment_done(struct store_deployment *deployment);
+
+/* The newest incarnation. ERROR_NOT_FOUND when there never was one. */
+CO_FN int store_find_deployment(struct store *store, const char *name, const char *environment,
+                                struct store_deployment *ret_deployment, struct error *err);
+/* The newest incarnation of each (name, environment), sorted by these bytes; as an array the caller
+ * frees item by item. */
+CO_FN int store_list_deployments(struct store *store, struct store_deployment **ret_deployments,
+                                 size_t *ret_n, struct error *err);
+
+/* --- What a deployment has --- */
+
+/*
+ * None when the store does not know the deployment (yet). Another process may commit between two
+ * reads: who needs records and their version reads the deployment first, so that a commit in
+ * between makes store_batch_check_version() fail rather than hold.
+ */
+CO_FN int store_load_records(struct store *store, const char *deployment_uid,
+                             struct records *ret_records, struct error *err);
+/*
+ * Revision number, 0 for the head; ERROR_NOT_FOUND when there is none. *ret_revision is a map
+ * {number, document, digest, principal, words, source, created_at, plan, run}; the caller unrefs
+ * it.
+ */
+CO_FN int store_get_revision(struct store *store, const char *deployment_uid, int64_t number,
+                             struct value **ret_revision, struct error *err);
+
+/* --- Plans and approvals --- */
+
+/*
+ * By a prefix of its hash, at least 6 digits. *ret_plan is the plan's value (plan_from_value()).
+ * ERROR_NOT_FOUND, ERROR_CONFLICT when several begin so, ERROR_INVALID when it is no such prefix.
+ */
+CO_FN int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
+                         struct error *err);
+/* All approvals of a plan, oldest first: a list of {principal, level, created_at, expires_at}. An
+ * empty one also for a plan the store does not know. */
+CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
+                               struct value **ret_approvals, struct error *err);
+
+/* --- Runs and their journals --- */
+
+enum run_status {
+    RUN_PENDING,
+    RUN_RUNNING,
+    RUN_DONE,
+    RUN_FAILED,
+    RUN_PARTLY,
+    RUN_CANCELLED,
+    RUN_STATUS_COUNT
+};
+const char *run_status_to_string(enum run_status status);
+enum run_status run_status_from_string(const char *text);
+
+struct store_run {
+    char *id; /* owned, and so are all pointers here; a UUID */
+    char *deployment_uid;
+    char *plan_hash;
+    char *principal;
+    char *words; /* the command or request behind it */
+    enum run_status status;
+    int64_t epoch; /* 0 until it took the lease */
+    int64_t started_at;
+    int64_t ended_at; /* 0 while it is under way */
+    char *message;    /* why it never began, or what is open after its end; NULL */
+};
+void store_run_done(struct store_run *run);
+
+/* ERROR_NOT_FOUND when there is none. */
+CO_FN int store_get_run(struct store *store, const char *id, struct store_run *ret_run,
+                        struct error *err);
+/* The runs of a deployment (NULL: of all) in the order they were first put, newest first, at most
+ * limit. The caller frees the array item by item. */
+CO_FN int store_list_runs(struct store *store, const char *deployment_uid, size_t limit,
+                          struct store_run **ret_runs, size_t *ret_n, struct error *err);
+
+/*
+ * The journal of a run after seq, oldest first, at most limit rows: a list of {seq, run, time,
+ * kind, ...fields of the row's body}; a field of the body that has one of these names is lost. kind
+ * is "intent", "handle", "result" or another durable event. ERROR_NOT_FOUND without the run.
+ */
+CO_FN int store_read_journal(struct store *store, const char *run_id, int64_t after_seq,
+                             size_t limit, struct value **ret_rows, struct error *err);
+
+/* --- Changes --- */
+
+/*
+ * A batch holds what it was given by value. Its changes are carried out in the order of these
+ * calls, each on what those before it left: put a deployment before its run, and a run before its
+ * journal. What refers to a deployment, plan or run that is not there then fails with
+ * ERROR_NOT_FOUND.
+ */
+struct store_batch;
+struct store_batch *store_batch_new(void);
+void store_batch_free(struct store_batch *batch); /* accepts NULL */
+DEFINE_CLEANUP(struct store_batch *, store_batch_free)
+
+/*
+ * Conditions: the commit fails with ERROR_STALE, and changes nothing, when one does not hold.
+ * check_epoch: the newest epoch of the deployment is this one. check_version: so is its record
+ * set's. Both are 0 for a deployment that is not there.
+ */
+void store_batch_check_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch);
+void store_batch_check_version(struct store_batch *batch, const char *deployment_uid,
+                               int64_t version);
+/* The deployment's epoch becomes epoch, which must be one more than it was (else ERROR_STALE). */
+void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch);
+
+/* Inserts or replaces by uid; records_version, head_revision and epoch are the store's and ignored
+ * here. ERROR_EXISTS when another uid has the name, environment and incarnation, or this uid
+ * others. */
+void store_batch_put_deployment(struct store_batch *batch,
+                                const struct store_deployment *deployment);
+/* fields: {document, digest, principal, words, source, plan, run}; its number is the head's plus
+ * one. */
+void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
+                              const struct value *fields);
+/* A plan that is stored already is left as it is. */
+void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
+                          const struct value *plan);
+void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
+                              const struct value *approval);
+/* Inserts or replaces by id. Its deployment and plan must be there. */
+void store_batch_put_run(struct store_batch *batch, const struct store_run *run);
+/*
+ * Inserts or replaces by (address, generation), and removes; both make records_version grow by one
+ * per commit. Removing what is not there is ERROR_STALE.
+ */
+void store_batch_put_record(struct store_batch *batch, const char *deployment_uid,
+                            const struct record *record);
+void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
+                               const char *address, int64_t generation);
+/* body: a map. The row's time is now. */
+void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
+                         const struct value *body);
+
+/*
+ * Carries a batch out and empties it, also on failure. On success *ret_last_seq (may be NULL) is
+ * the seq of its last journal row, 0 when it has none; rows of one batch are consecutive up to it,
+ * and seq grows over all runs. On failure nothing of it was changed; ERROR_LIMIT when the disk is
+ * full, ERROR_UNAVAILABLE when the store cannot be written at all.
+ */
+CO_FN int store_commit(struct store *store, struct store_batch *batch, int64_t *ret_last_seq,
+                       struct error *err);
+
+/* How many commits asked for and how many syncs were made for them, for tests and benchmarks. */
+void store_count_syncs(const struct store *store, uint64_t *ret_commits, uint64_t *ret_syncs);
