@@ -1,0 +1,194 @@
+/* Reads, matches and counts the rules by which the fake fails. */
+#include "provider/fake/failure.h"
+
+#include "base/text.h"
+#include "base/world.h"
+#include "model/json.h"
+
+#include <string.h>
+
+#define COUNT_FILE_LIMIT (1U << 20)
+
+struct fake_rule {
+    enum fake_verb verb; /* FAKE_VERB_COUNT: every one */
+    char *name;          /* owned; NULL: every one */
+    enum fake_failure failure;
+    int64_t count;
+    char *key; /* owned: under which it is counted */
+};
+
+static const char *const verbs[FAKE_VERB_COUNT] = {
+    [FAKE_IDENTIFY] = "identify", [FAKE_READ] = "read",     [FAKE_CREATE] = "create",
+    [FAKE_UPDATE] = "update",     [FAKE_DELETE] = "delete", [FAKE_START] = "start",
+    [FAKE_PROBE] = "probe",
+};
+
+static const char *const failures[FAKE_NO_FAILURE] = {
+    [FAKE_UNREACHABLE] = "unreachable",   [FAKE_REFUSE] = "refuse",           [FAKE_HANG] = "hang",
+    [FAKE_LOSE_REQUEST] = "lose-request", [FAKE_LOSE_ANSWER] = "lose-answer", [FAKE_HALF] = "half",
+    [FAKE_HANG_AFTER] = "hang-after",
+};
+
+void fake_rules_done(struct fake_rules *rules)
+{
+    for (size_t i = 0; i < rules->n_items; i++) {
+        mem_free(rules->items[i].name);
+        mem_free(rules->items[i].key);
+    }
+    mem_free(rules->items);
+    mem_free(rules->count_file);
+    *rules = (struct fake_rules){0};
+}
+
+/* The place of a field's text in a table. */
+static int read_word(const struct value *value, const char *key, const char *const *words,
+                     size_t n_words, size_t *ret_index, struct error *err)
+{
+    const char *text = value_kind(value) == VALUE_STRING ? value_text(value) : "";
+    for (size_t i = 0; i < n_words; i++)
+        if (text_equal(text, words[i])) {
+            *ret_index = i;
+            return 0;
+        }
+    const char *nearest = text_nearest(text, words, n_words);
+    return error_set(err, ERROR_INVALID, "fail: \"%s\" is no %s%s%s", text, key,
+                     nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
+static int read_field(struct fake_rule *rule, const char *key, const struct value *value,
+                      struct error *err)
+{
+    size_t index;
+    int r = 0;
+    if (text_equal(key, "verb")) {
+        r = read_word(value, key, verbs, FAKE_VERB_COUNT, &index, err);
+        if (r == 0)
+            rule->verb = (enum fake_verb)index;
+    } else if (text_equal(key, "how")) {
+        r = read_word(value, key, failures, FAKE_NO_FAILURE, &index, err);
+        if (r == 0)
+            rule->failure = (enum fake_failure)index;
+    } else if (text_equal(key, "name") && value_kind(value) == VALUE_STRING) {
+        rule->name = string_copy(value_text(value));
+    } else if (text_equal(key, "count") && value_kind(value) == VALUE_INTEGER) {
+        rule->count = value_to_integer(value);
+    } else {
+        r = error_set(err, ERROR_INVALID,
+                      "fail: a rule has no such \"%s\"; it has verb, name, "
+                      "how and count",
+                      key);
+    }
+    return r;
+}
+
+static bool changes_nothing(enum fake_verb verb)
+{
+    return verb == FAKE_IDENTIFY || verb == FAKE_READ || verb == FAKE_PROBE;
+}
+
+static int read_rule(const struct value *value, size_t index, struct fake_rule *rule,
+                     struct error *err)
+{
+    *rule = (struct fake_rule){.verb = FAKE_VERB_COUNT, .failure = FAKE_NO_FAILURE, .count = 1};
+    if (value_kind(value) != VALUE_MAP)
+        return error_set(err, ERROR_INVALID, "fail: a rule is a map");
+    for (size_t i = 0; i < value_count(value); i++) {
+        int r = read_field(rule, value_key_at(value, i), value_at(value, i), err);
+        if (r < 0)
+            return r;
+    }
+    if (rule->failure == FAKE_NO_FAILURE)
+        return error_set(err, ERROR_INVALID, "fail: a rule must say how");
+    if (rule->failure > FAKE_HANG && changes_nothing(rule->verb))
+        return error_set(err, ERROR_INVALID, "fail: %s cannot %s: it changes nothing",
+                         verbs[rule->verb], failures[rule->failure]);
+    CLEANUP(mem_freep) char *text = json_text(value);
+    rule->key = string_format("%zu %s", index, text);
+    return 0;
+}
+
+int fake_rules_read(const struct value *setting, const char *count_file,
+                    struct fake_rules *ret_rules, struct error *err)
+{
+    struct fake_rules rules = {0};
+    bool is_list = setting && value_kind(setting) == VALUE_LIST;
+    size_t n = is_list ? value_count(setting) : setting ? 1 : 0;
+    rules.items = NEW_ARRAY(struct fake_rule, n);
+    rules.count_file = string_copy(count_file);
+    for (size_t i = 0; i < n; i++) {
+        int r = read_rule(is_list ? value_at(setting, i) : setting, i, &rules.items[i], err);
+        rules.n_items = i + 1;
+        if (r < 0) {
+            fake_rules_done(&rules);
+            return r;
+        }
+    }
+    *ret_rules = rules;
+    return 0;
+}
+
+/* Whether address is name, or an instance of a counted resource of that name. */
+static bool fits_name(const char *name, const char *address)
+{
+    size_t length = strlen(name);
+    return strncmp(name, address, length) == 0 &&
+           (address[length] == '\0' || address[length] == '[');
+}
+
+static bool fits(const struct fake_rule *rule, enum fake_verb verb, const char *address)
+{
+    if (rule->failure > FAKE_HANG && changes_nothing(verb))
+        return false;
+    return (rule->verb == FAKE_VERB_COUNT || rule->verb == verb) &&
+           (!rule->name || fits_name(rule->name, address));
+}
+
+static int read_counts(const char *path, struct value **ret_counts, struct error *err)
+{
+    if (!world_file_exists(path)) {
+        struct value_builder none = {0};
+        *ret_counts = value_builder_map(&none);
+        return 0;
+    }
+    CLEANUP(mem_freep) char *text = NULL;
+    size_t size;
+    int r = world_read_file(path, COUNT_FILE_LIMIT, &text, &size, err);
+    return r < 0 ? r : json_read(text, size, ret_counts, err);
+}
+
+/* Counts one more of a rule; *ret_is_used_up when it had happened often enough before. */
+static int count_rule(const struct fake_rules *rules, const struct fake_rule *rule,
+                      bool *ret_is_used_up, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *counts = NULL;
+    int r = read_counts(rules->count_file, &counts, err);
+    if (r < 0)
+        return r;
+    int64_t count = value_get_integer(counts, rule->key, 0);
+    *ret_is_used_up = count >= rule->count;
+    if (*ret_is_used_up)
+        return 0;
+    CLEANUP(value_unrefp)
+    struct value *more = value_with(counts, rule->key, value_integer(count + 1));
+    CLEANUP(mem_freep) char *text = json_text(more);
+    return world_write_file(rules->count_file, text, strlen(text), 0600, false, err);
+}
+
+int fake_rules_next(const struct fake_rules *rules, enum fake_verb verb, const char *address,
+                    enum fake_failure *ret_failure, struct error *err)
+{
+    for (size_t i = 0; i < rules->n_items; i++) {
+        if (!fits(&rules->items[i], verb, address))
+            continue;
+        bool is_used_up;
+        int r = count_rule(rules, &rules->items[i], &is_used_up, err);
+        if (r < 0)
+            return r;
+        if (!is_used_up) {
+            *ret_failure = rules->items[i].failure;
+            return 0;
+        }
+    }
+    *ret_failure = FAKE_NO_FAILURE;
+    return 0;
+}

@@ -1,0 +1,226 @@
+/*
+ * What this machine cannot do for a step, or only stands in for: looked up in files, so that a plan
+ * starts nothing. What the catalog says of every twin is not repeated here.
+ */
+#include "provider/twin/twin.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "provider/twin/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POSTGRES_FOLDER "/usr/lib/postgresql"
+#define CAN_MAKE_NAMESPACES (UINT64_C(1) << 21) /* CAP_SYS_ADMIN */
+
+static const struct position nowhere;
+
+/* --- Programs --- */
+
+struct requirement {
+    const char *type;
+    const char *program;
+    const char *package; /* of Debian */
+};
+
+static const struct requirement requirements[] = {
+    {"opnsense:haproxy:frontend", "haproxy", "haproxy"},
+    {"k8s:deployment:prometheus", "prometheus", "prometheus"},
+    {"k8s:deployment:prometheus", "prometheus-alertmanager", "prometheus-alertmanager"},
+};
+
+/* In PATH, or where programs of the system are that are not in everybody's. */
+static bool is_installed(const char *program)
+{
+    const char *path = getenv("PATH");
+    CLEANUP(mem_freep)
+    char *folders = string_format("%s:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                  path ? path : "");
+    for (const char *folder = folders; *folder;) {
+        size_t length = strcspn(folder, ":");
+        CLEANUP(mem_freep)
+        char *candidate = string_format("%.*s/%s", (int)length, folder, program);
+        if (length > 0 && world_file_exists(candidate))
+            return true;
+        folder += length + (folder[length] == ':');
+    }
+    return false;
+}
+
+static void check_program(const struct requirement *needed, const struct target *target,
+                          struct diagnostics *diagnostics)
+{
+    if (is_installed(needed->program))
+        return;
+    CLEANUP(mem_freep) char *help = string_format("apt-get install %s", needed->package);
+    diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help,
+                    "%s needs the program %s of the Debian package %s, which is not installed "
+                    "on this machine.",
+                    target->address, needed->program, needed->package);
+}
+
+/* --- PostgreSQL --- */
+
+static int find_newest(void *argument, const char *name, struct error *err)
+{
+    (void)err;
+    int64_t *newest = argument;
+    int64_t version;
+    CLEANUP(mem_freep) char *program = string_format(POSTGRES_FOLDER "/%s/bin/initdb", name);
+    if (text_to_integer(name, &version) && version > *newest && world_file_exists(program))
+        *newest = version;
+    return 0;
+}
+
+/* The version that the twin will run: the newest one, as Debian installs them; 0 when it cannot be
+ * told, -1 when there is none. */
+static int64_t find_postgres(void)
+{
+    int64_t newest = 0;
+    (void)world_list_folder(POSTGRES_FOLDER, find_newest, &newest, NULL);
+    if (newest > 0)
+        return newest;
+    return is_installed("postgres") && is_installed("initdb") ? 0 : -1;
+}
+
+static void check_database(const struct target *target, const struct value *spec,
+                           struct diagnostics *diagnostics)
+{
+    int64_t installed = find_postgres();
+    if (installed < 0) {
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                        "apt-get install postgresql-15",
+                        "%s needs PostgreSQL of the Debian package postgresql-15, which is not "
+                        "installed on this machine.",
+                        target->address);
+        return;
+    }
+    const char *asked = value_get_text(spec, "version");
+    CLEANUP(mem_freep)
+    char *major = string_copy_n(asked ? asked : "", asked ? strcspn(asked, ".") : 0);
+    int64_t number;
+    if (!text_to_integer(major, &number) || installed == 0 || number == installed)
+        return;
+    diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere, NULL,
+                     "%s asks for PostgreSQL %s; PostgreSQL %lld of this machine stands in for it.",
+                     target->address, asked, (long long)installed);
+}
+
+static void check_dashboards(const struct target *target, struct diagnostics *diagnostics)
+{
+    if (is_installed("grafana-server"))
+        return;
+    diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere, NULL,
+                     "%s: Grafana is not installed on this machine, and Debian has no package of "
+                     "it; Prometheus serves its own pages instead.",
+                     target->address);
+}
+
+/* --- Namespaces --- */
+
+/* A setting that keeps an ordinary user from making namespaces. */
+struct obstacle {
+    const char *path;
+    const char *refusing; /* the content that refuses */
+    const char *setting;  /* that allows them */
+};
+
+static const struct obstacle obstacles[] = {
+    {"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=10000"},
+    {"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"},
+    {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+     "kernel.apparmor_restrict_unprivileged_userns=0"},
+};
+
+/* Machine-wide faults are told once, not at each step. */
+static bool is_told(const struct diagnostics *diagnostics, const char *detail)
+{
+    for (size_t i = 0; i < diagnostics->n_items; i++)
+        if (text_equal(diagnostics->items[i].detail, detail))
+            return true;
+    return false;
+}
+
+static void add_once(struct diagnostics *diagnostics, const char *help, const char *detail)
+{
+    if (!is_told(diagnostics, detail))
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help, "%s", detail);
+}
+
+static void check_user_namespaces(struct diagnostics *diagnostics)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(obstacles); i++) {
+        CLEANUP(mem_freep) char *text = NULL;
+        if (world_read_file(obstacles[i].path, 64, &text, NULL, NULL) < 0)
+            continue;
+        text[strcspn(text, "\n")] = '\0';
+        if (!text_equal(text, obstacles[i].refusing))
+            continue;
+        CLEANUP(mem_freep)
+        char *detail = string_format("The twin needs user namespaces, and this machine gives "
+                                     "none to an ordinary user: %s is %s.",
+                                     obstacles[i].path, text);
+        CLEANUP(mem_freep)
+        char *help =
+            string_format("As root: sysctl -w %s. Or run parley as root.", obstacles[i].setting);
+        add_once(diagnostics, help, detail);
+    }
+}
+
+/* Root without the capability, as in most containers. */
+static void check_root(struct diagnostics *diagnostics)
+{
+    CLEANUP(mem_freep) char *text = NULL;
+    if (world_read_file("/proc/self/status", 65536, &text, NULL, NULL) < 0)
+        return;
+    const char *line = strstr(text, "\nCapEff:");
+    if (!line || (strtoull(line + strlen("\nCapEff:"), NULL, 16) & CAN_MAKE_NAMESPACES))
+        return;
+    add_once(diagnostics, "Run it as an ordinary user, or give the container CAP_SYS_ADMIN.",
+             "The twin needs namespaces, and this root user may not make any: it lacks the "
+             "capability CAP_SYS_ADMIN.");
+}
+
+static void check_supervisor(struct diagnostics *diagnostics)
+{
+    CLEANUP(mem_freep) char *program = twin_program();
+    if (strchr(program, '/') || is_installed(program))
+        return;
+    add_once(diagnostics, "Install parley as a whole, or put parley-twin into a folder of PATH.",
+             "The twin's supervisor, the program parley-twin, is neither beside parley nor in "
+             "PATH.");
+}
+
+CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
+                       const struct step *step, struct diagnostics *diagnostics, struct error *err)
+{
+    (void)provider;
+    (void)call;
+    (void)err;
+    if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
+        return 0;
+    const char *type = target->type->name;
+    if (!type_find_driver(target->type, "twin")) {
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                        "Give it to another instance with \"on:\".",
+                        "%s: the twin does not serve the type %s.", target->address, type);
+        return 0;
+    }
+    check_supervisor(diagnostics);
+    if (geteuid() == 0)
+        check_root(diagnostics);
+    else
+        check_user_namespaces(diagnostics);
+    for (size_t i = 0; i < ARRAY_LENGTH(requirements); i++)
+        if (text_equal(type, requirements[i].type))
+            check_program(&requirements[i], target, diagnostics);
+    if (text_equal(type, "aws:rds:cluster"))
+        check_database(target, step->after, diagnostics);
+    if (text_equal(type, "k8s:deployment:grafana"))
+        check_dashboards(target, diagnostics);
+    return 0;
+}

@@ -1,0 +1,437 @@
+/* Carries steps to the twin and reads it back, whether its supervisor runs or not. */
+#include "provider/twin/twin.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "model/json.h"
+#include "provider/twin/client.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* How often a change is sent again when the supervisor dies of it, or ends just then. */
+#define ATTEMPTS 3
+#define SIGHT_US 200000 /* how long a look at the manifest counts */
+
+static int twin_configure(struct provider *provider, const struct value *config, const char *home,
+                          struct error *err)
+{
+    if (config && value_count(config) > 0)
+        return error_set(err, ERROR_INVALID, "the driver twin has no setting \"%s\"; remove it",
+                         value_key_at(config, 0));
+    return twin_home_init(&twin_of(provider)->home, home, err);
+}
+
+static void twin_close(struct provider *provider)
+{
+    twin_home_done(&twin_of(provider)->home);
+    value_unref(twin_of(provider)->manifest);
+}
+
+/*
+ * That there is no manifest is never taken from an older look: another instance may have begun the
+ * twin since, and the identity of a next one would be derived from a history that has this one in
+ * it.
+ */
+int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, struct error *err)
+{
+    int64_t now = world_monotonic_clock();
+    if (!twin->manifest || twin->seen_at == 0 || now - twin->seen_at > SIGHT_US) {
+        struct value *manifest = NULL;
+        int r = twin_home_read(&twin->home, &manifest, err);
+        if (r < 0)
+            return r;
+        value_unref(twin->manifest);
+        twin->manifest = manifest;
+        twin->seen_at = now;
+    }
+    *ret_manifest = twin->manifest ? value_ref(twin->manifest) : NULL;
+    return 0;
+}
+
+static int find_identity(struct twin_provider *twin, char ret_identity[UUID_TEXT_SIZE],
+                         struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *manifest = NULL;
+    int r = twin_see_manifest(twin, &manifest, err);
+    return r < 0 ? r : twin_home_identify(&twin->home, manifest, ret_identity, err);
+}
+
+static CO_FN int twin_identify(struct provider *provider, struct call *call, char **ret_identity,
+                               struct error *err)
+{
+    (void)call;
+    char identity[UUID_TEXT_SIZE];
+    int r = find_identity(twin_of(provider), identity, err);
+    if (r == 0)
+        *ret_identity = string_format("twin:%s", identity);
+    return r;
+}
+
+/* What was made on a twin that is gone must not be read as absent from the one there is now. */
+static int check_identity(struct twin_provider *twin, const struct target *target,
+                          char ret_identity[UUID_TEXT_SIZE], struct error *err)
+{
+    int r = find_identity(twin, ret_identity, err);
+    if (r < 0 || !target->provider_id)
+        return r;
+    size_t length = UUID_TEXT_SIZE - 1;
+    if (strncmp(target->provider_id, ret_identity, length) == 0 &&
+        target->provider_id[length] == '/')
+        return 0;
+    return error_set(err, ERROR_UNAVAILABLE,
+                     "%s was made on another twin, whose folder %s is gone or was replaced; put "
+                     "that folder back, or begin anew with another home",
+                     target->address, twin->home.folder);
+}
+
+/* --- Reading --- */
+
+/* What of the outputs is a property: all that is known while nobody runs. */
+static struct value *outputs_of_spec(const struct resource_type *type, struct value *spec)
+{
+    struct value_builder outputs = {0};
+    for (size_t i = 0; i < type->n_outputs; i++) {
+        struct value *value =
+            type->outputs[i].from ? value_at_path(spec, type->outputs[i].from) : NULL;
+        if (value)
+            value_builder_set(&outputs, type->outputs[i].name, value_ref(value));
+    }
+    return value_builder_map(&outputs);
+}
+
+/* The manifest's resource as a new reference. That there is none is never said by an older look. */
+static int find_stopped(struct twin_provider *twin, const char *uid, struct value **ret_resource,
+                        struct error *err)
+{
+    *ret_resource = NULL;
+    for (int look = 0; look < 2 && !*ret_resource; look++) {
+        CLEANUP(value_unrefp) struct value *manifest = NULL;
+        if (look > 0)
+            twin->seen_at = 0;
+        int r = twin_see_manifest(twin, &manifest, err);
+        if (r < 0)
+            return r;
+        struct value *resource = twin_manifest_find(manifest, uid);
+        *ret_resource = resource ? value_ref(resource) : NULL;
+    }
+    return 0;
+}
+
+static int read_stopped(struct twin_provider *twin, const struct target *target,
+                        struct live *ret_live, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *resource = NULL;
+    int r = find_stopped(twin, target->uid, &resource, err);
+    if (!resource)
+        return r;
+    struct value_builder status = {0};
+    value_builder_set_string(&status, "state", "stopped");
+    ret_live->is_present = true;
+    ret_live->is_stopped = true;
+    ret_live->spec = value_ref(value_get(resource, "spec"));
+    ret_live->outputs = outputs_of_spec(target->type, ret_live->spec);
+    ret_live->status = value_builder_map(&status);
+    return 0;
+}
+
+static bool is_map(const struct value *value)
+{
+    return value && value_kind(value) == VALUE_MAP;
+}
+
+/* The supervisor's description of one resource, borrowed from its answer. */
+static CO_FN int get(const struct twin_home *home, const struct call *call, const char *uid,
+                     struct twin_answer *answer, struct value **ret_resource, struct error *err)
+{
+    struct value_builder request = twin_request("get");
+    value_builder_set_string(&request, "uid", uid);
+    CLEANUP(value_unrefp) struct value *message = value_builder_map(&request);
+    int r = twin_ask(home, call, message, answer, err);
+    if (r < 0)
+        return r;
+    struct value *resource = value_get(answer->value, "resource");
+    bool is_present = value_get_bool(resource, "present", false);
+    if (!is_map(resource) || (is_present && (!is_map(value_get(resource, "spec")) ||
+                                             !is_map(value_get(resource, "outputs")) ||
+                                             !is_map(value_get(resource, "status")))))
+        return error_set(err, ERROR_UNAVAILABLE, "what the twin says is not understood");
+    *ret_resource = is_present ? resource : NULL;
+    return 0;
+}
+
+static CO_FN int twin_read(struct provider *provider, struct call *call,
+                           const struct target *target, struct live *ret_live, struct error *err)
+{
+    struct twin_provider *twin = twin_of(provider);
+    struct twin_answer answer = {0};
+    struct value *resource = NULL;
+    char identity[UUID_TEXT_SIZE];
+    struct error problem = {0};
+    int r = check_identity(twin, target, identity, err);
+    if (r < 0)
+        return r;
+    r = get(&twin->home, call, target->uid, &answer, &resource, &problem);
+    if (r == -ERROR_NOT_FOUND) {
+        error_done(&problem);
+        return read_stopped(twin, target, ret_live, err);
+    }
+    if (r == 0 && resource) {
+        ret_live->is_present = true;
+        ret_live->spec = value_ref(value_get(resource, "spec"));
+        ret_live->outputs = value_ref(value_get(resource, "outputs"));
+        ret_live->status = value_ref(value_get(resource, "status"));
+    }
+    twin_answer_done(&answer);
+    return r < 0 ? error_move(err, &problem) : 0;
+}
+
+/* --- Changing --- */
+
+/* Property path -> the uids it leads to. */
+static struct value *uids_of_references(const struct value *references)
+{
+    struct value_builder map = {0};
+    for (size_t i = 0; i < value_count(references); i++) {
+        const struct value *referents = value_at(references, i);
+        struct value_builder uids = {0};
+        for (size_t k = 0; k < value_count(referents); k++) {
+            const char *uid = value_get_text(value_at(referents, k), "uid");
+            if (uid)
+                value_builder_append(&uids, value_string(uid));
+        }
+        value_builder_set(&map, value_key_at(references, i), value_builder_list(&uids));
+    }
+    return value_builder_map(&map);
+}
+
+static struct value *describe_resource(const struct target *target, struct value *after)
+{
+    struct value_builder resource = {0};
+    value_builder_set_string(&resource, "uid", target->uid);
+    value_builder_set_string(&resource, "name", target->address);
+    value_builder_set_string(&resource, "type", target->type->name);
+    value_builder_set(&resource, "spec", value_ref(after));
+    value_builder_set(&resource, "references", uids_of_references(target->references));
+    value_builder_set(&resource, "generation", value_integer(target->generation));
+    return value_builder_map(&resource);
+}
+
+static struct value *request_of(const struct target *target, const struct step *step,
+                                struct value *after)
+{
+    const char *verb = step->kind == STEP_START    ? "commit"
+                       : step->kind == STEP_DELETE ? "delete"
+                                                   : "put";
+    struct value_builder request = twin_request(verb);
+    if (step->kind == STEP_DELETE)
+        value_builder_set_string(&request, "uid", target->uid);
+    else if (step->kind != STEP_START)
+        value_builder_set(&request, "resource", describe_resource(target, after));
+    return value_builder_map(&request);
+}
+
+/* Whether a change that failed so may be sent again: the supervisor is gone, or is about to go. */
+static CO_FN bool has_gone(const struct twin_home *home, const struct call *call, int r,
+                           const struct twin_answer *answer)
+{
+    bool is_running = false;
+    if (r == -ERROR_NOT_FOUND && !answer->was_sent)
+        return true;
+    if (r == -ERROR_UNAVAILABLE && !answer->was_answered)
+        return answer->was_sent;
+    return r == -ERROR_UNAVAILABLE && twin_is_running(home, call, &is_running, NULL) == 0 &&
+           !is_running;
+}
+
+/*
+ * Starts the supervisor when it must, and sends the change. All changes are level-driven and bear
+ * the uid, so that one whose answer was lost with the supervisor can be sent again to the next one.
+ * On failure *ret_is_open tells whether the change may have been made nevertheless.
+ */
+static CO_FN int change(const struct twin_home *home, const struct call *call, const char *identity,
+                        const struct value *request, struct twin_answer *ret_answer,
+                        bool *ret_is_open, struct error *err)
+{
+    *ret_is_open = false;
+    for (int attempt = 1;; attempt++) {
+        struct error problem = {0};
+        twin_answer_done(ret_answer);
+        int r = twin_start(home, call, identity, &problem);
+        if (r == 0)
+            r = twin_home_remember(home, identity, &problem);
+        if (r == 0)
+            r = twin_ask(home, call, request, ret_answer, &problem);
+        if (ret_answer->was_sent)
+            *ret_is_open = !ret_answer->was_answered;
+        if (r == 0)
+            return 0;
+        if (attempt == ATTEMPTS || !has_gone(home, call, r, ret_answer))
+            return error_move(err, &problem);
+        error_done(&problem);
+    }
+}
+
+static void tell(const struct call *call, const char *text)
+{
+    if (call->progress)
+        call->progress(call->argument, text);
+}
+
+/* What does not run again is no reason not to change it: the steps after this one may mend it. */
+static void tell_problems(const struct call *call, const struct value *problems)
+{
+    for (size_t i = 0; is_map(problems) && i < value_count(problems); i++) {
+        const char *message = value_get_text(value_at(problems, i), "message");
+        tell(call, message ? message : "something does not run again");
+    }
+}
+
+static int set_made(const struct value *answer, const struct target *target, const char *identity,
+                    struct outcome *ret_outcome)
+{
+    struct value *outputs = value_get(answer, "outputs");
+    if (!is_map(outputs))
+        return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_UNAVAILABLE,
+                           "what the twin says is not understood");
+    ret_outcome->provider_id = string_format("%s/%s", identity, target->uid);
+    ret_outcome->outputs = value_ref(outputs);
+    return 0;
+}
+
+/* Whether there surely is nothing to delete, so that nothing need be started for it. */
+static CO_FN int check_is_gone(const struct twin_home *home, const struct call *call,
+                               const char *uid, bool *ret_is_gone, struct error *err)
+{
+    bool is_running = false;
+    CLEANUP(value_unrefp) struct value *manifest = NULL;
+    int r = twin_is_running(home, call, &is_running, err);
+    if (r == 0 && !is_running)
+        r = twin_home_read(home, &manifest, err);
+    if (r == 0)
+        *ret_is_gone = !is_running && !twin_manifest_find(manifest, uid);
+    return r;
+}
+
+/* How a change ended that failed; *take_err is emptied. */
+static int set_failed(const struct twin_answer *answer, bool is_open, struct error *take_err,
+                      struct outcome *ret_outcome, struct error *err)
+{
+    if (is_open)
+        return outcome_set_error(ret_outcome, OUTCOME_UNKNOWN, take_err);
+    if (answer->was_answered)
+        return outcome_set_error(ret_outcome, OUTCOME_FAILED, take_err);
+    return error_move(err, take_err);
+}
+
+static CO_FN int twin_apply(struct provider *provider, struct call *call,
+                            const struct target *target, const struct step *step,
+                            struct value *after, struct outcome *ret_outcome, struct error *err)
+{
+    struct twin_provider *twin = twin_of(provider);
+    const struct twin_home *home = &twin->home;
+    char identity[UUID_TEXT_SIZE];
+    bool is_gone = false;
+    int r = check_identity(twin, target, identity, err);
+    if (r == 0 && step->kind == STEP_DELETE)
+        r = check_is_gone(home, call, target->uid, &is_gone, err);
+    if (r < 0 || is_gone)
+        return r;
+    CLEANUP(value_unrefp) struct value *request = request_of(target, step, after);
+    struct twin_answer answer = {0};
+    struct error problem = {0};
+    bool is_open;
+    r = change(home, call, identity, request, &answer, &is_open, &problem);
+    twin->seen_at = 0;
+    if (r < 0)
+        r = set_failed(&answer, is_open, &problem, ret_outcome, err);
+    else if (after)
+        r = set_made(answer.value, target, identity, ret_outcome);
+    else
+        tell_problems(call, value_get(answer.value, "problems"));
+    if (after && answer.value)
+        twin_tell_parts(call, target->type->name, answer.value);
+    twin_answer_done(&answer);
+    return r;
+}
+
+/* --- What became of it --- */
+
+/* Sets come back as lists, so that equal means written alike. */
+static bool is_written_alike(const struct value *a, const struct value *b)
+{
+    CLEANUP(mem_freep) char *a_text = json_text(a);
+    CLEANUP(mem_freep) char *b_text = b ? json_text(b) : string_copy("");
+    return text_equal(a_text, b_text);
+}
+
+static enum probe_kind judge(const struct attempt *attempt, const struct live *live)
+{
+    if (attempt->step->kind == STEP_DELETE)
+        return live->is_present ? PROBE_NOT_DONE : PROBE_DONE;
+    if (!live->is_present)
+        return PROBE_NOT_DONE;
+    if (!is_written_alike(live->spec, attempt->after)) {
+        bool is_as_before = attempt->step->kind == STEP_UPDATE &&
+                            is_written_alike(live->spec, attempt->step->before);
+        return is_as_before ? PROBE_NOT_DONE : PROBE_PARTLY;
+    }
+    const char *state = value_get_text(live->status, "state");
+    if (text_equal_or_null(state, "starting"))
+        return PROBE_PENDING;
+    bool is_well = !live->is_stopped && !text_equal_or_null(state, "failed");
+    return is_well ? PROBE_DONE : PROBE_PARTLY;
+}
+
+static CO_FN int probe_start(const struct twin_home *home, const struct call *call,
+                             enum probe_kind *ret_kind, struct error *err)
+{
+    bool is_running = false;
+    int r = twin_is_running(home, call, &is_running, err);
+    if (r == 0)
+        *ret_kind = is_running ? PROBE_DONE : PROBE_NOT_DONE;
+    return r;
+}
+
+static CO_FN int twin_probe(struct provider *provider, struct call *call,
+                            const struct target *target, const struct attempt *attempt,
+                            enum probe_kind *ret_kind, struct outcome *ret_outcome,
+                            struct error *err)
+{
+    struct twin_provider *twin = twin_of(provider);
+    struct live live = {0};
+    char identity[UUID_TEXT_SIZE];
+    twin->seen_at = 0;
+    if (attempt->step->kind == STEP_START)
+        return probe_start(&twin->home, call, ret_kind, err);
+    int r = find_identity(twin, identity, err);
+    if (r == 0)
+        r = twin_read(provider, call, target, &live, err);
+    if (r < 0)
+        return r;
+    *ret_kind = judge(attempt, &live);
+    if (live.is_present)
+        ret_outcome->provider_id = string_format("%s/%s", identity, target->uid);
+    if (*ret_kind == PROBE_DONE && live.is_present)
+        ret_outcome->outputs = value_ref(live.outputs);
+    if (*ret_kind == PROBE_PARTLY)
+        ret_outcome->live = value_ref(live.spec);
+    live_done(&live);
+    return 0;
+}
+
+const struct provider_ops twin_provider_ops = {
+    .driver = "twin",
+    .instance_size = sizeof(struct twin_provider),
+    .configure = twin_configure,
+    .close = twin_close,
+    .identify = twin_identify,
+    .read = twin_read,
+    .apply = twin_apply,
+    .probe = twin_probe,
+    .propose = twin_propose,
+    .describe = twin_describe,
+    .concurrency = 12,
+    .call_limit_us = INT64_C(120) * 1000000,
+};

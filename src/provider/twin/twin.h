@@ -1,0 +1,47 @@
+/*
+ * The driver of every instance whose resources the twin makes real: opnsense.default, aws.default
+ * and the others of one home share one twin. Its supervisor is the program parley-twin, which is
+ * started, in a session of its own, when a step needs it and it does not run. While it does not
+ * run its manifest is read instead, and resources in it are stopped.
+ *
+ * Identity: see folder.h. A provider id is IDENTITY/UID, so that a record of a twin that is gone is
+ * never taken for one of its successor.
+ *
+ * It takes no settings.
+ */
+#pragma once
+
+#include "provider/provider.h"
+#include "provider/twin/folder.h"
+
+struct twin_provider {
+    struct provider provider;
+    struct twin_home home;
+    struct value *manifest; /* owned: as it was at seen_at; NULL: there was none */
+    int64_t seen_at;        /* world_monotonic_clock(); 0: not seen */
+};
+
+static inline struct twin_provider *twin_of(struct provider *provider)
+{
+    return (struct twin_provider *)provider;
+}
+
+extern const struct provider_ops twin_provider_ops;
+
+/* --- Within this folder --- */
+
+/*
+ * The manifest as it was at most a moment ago, so that reading many resources of a stopped twin
+ * does not read the file as often. *ret_manifest is a new reference, or NULL without a twin.
+ */
+int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, struct error *err);
+
+/* propose.c */
+CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
+                       const struct step *step, struct diagnostics *diagnostics, struct error *err);
+/* describe.c */
+CO_FN int twin_describe(struct provider *provider, struct call *call,
+                        const struct string_list *uids, struct value **ret_sections,
+                        struct error *err);
+/* Tells the progress of a call what a resource consists of, from the answer to its put. */
+void twin_tell_parts(const struct call *call, const char *type, const struct value *answer);
