@@ -1,0 +1,68 @@
+/* What the passes of planning share: the plan while it is made. Private to plan/. */
+#pragma once
+
+#include "base/map.h"
+#include "graph/graph.h"
+#include "model/outputs.h"
+#include "plan/plan.h"
+
+#include <stdint.h>
+
+/* "No step" and "no record". */
+#define NONE SIZE_MAX
+
+enum decision { DECISION_KEEP, DECISION_CREATE, DECISION_UPDATE, DECISION_REPLACE };
+
+/* One wanted resource and what is known of it. */
+struct pair {
+    const struct resource *wanted; /* borrowed */
+    const struct resource_type *type;
+    size_t record;      /* index into the records, or NONE */
+    const char *former; /* borrowed: the address it had, when it was renamed */
+    struct value *spec; /* owned: resolved and canonical, unknowns left */
+    enum decision decision;
+    enum step_reason reason;
+    bool create_before_destroy;
+    struct string_list changed; /* paths */
+    size_t put;                 /* index of the create or update step, or NONE */
+    size_t remove;              /* of the delete of a replaced generation, or NONE */
+    size_t rename;              /* of the rename, or NONE */
+};
+
+struct draft {
+    const struct plan_input *input;
+    struct diagnostics *diagnostics;
+    struct plan *plan;
+    struct pair *pairs; /* owned; one for each wanted resource, in its order */
+    size_t n_pairs;
+    size_t *order;               /* owned: pairs so that each comes after what it depends on */
+    struct map pairs_by_address; /* address -> index + 1 */
+    struct map pairs_by_name;    /* name of counted resources -> struct index_list, owned */
+    size_t *removals;            /* owned; for each record the index of its delete step, or NONE */
+    size_t *pair_of;             /* owned; for each record the pair that continues it, or NONE */
+    struct map records_by_address; /* address -> index + 1, newest generation that is not deposed */
+    struct map records_by_name;    /* name of counted records -> struct index_list, owned */
+    struct outputs outputs;
+};
+
+struct index_list {
+    size_t *items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* The indices that an address, or the bare name of a counted resource, stands for; *one is scratch
+ * for a single. */
+const struct index_list *draft_find(const struct map *by_address, const struct map *by_name,
+                                    const char *address, struct index_list *one, size_t *one_item);
+
+const struct record *draft_record(const struct draft *draft, size_t index);
+const struct observation *draft_observation(const struct draft *draft, size_t index);
+
+/* The passes, in their order; each header comment is at its definition. */
+int draft_match(struct draft *draft, struct error *err);
+int draft_order(struct draft *draft, struct error *err);
+int draft_sequence(struct draft *draft, struct error *err);
+int draft_decide(struct draft *draft, struct error *err);
+int draft_add_steps(struct draft *draft, struct error *err);
+int draft_link(struct draft *draft, struct error *err);

@@ -1,0 +1,120 @@
+#include "plan/plan.h"
+
+#include "base/digest.h"
+#include "base/memory.h"
+#include "plan/draft.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(struct draft *draft, struct error *err);
+} passes[] = {
+    {"match", draft_match},   {"order", draft_order},         {"sequence", draft_sequence},
+    {"decide", draft_decide}, {"add steps", draft_add_steps}, {"link", draft_link},
+};
+
+const struct record *draft_record(const struct draft *draft, size_t index)
+{
+    return draft->input->records->items[index];
+}
+
+const struct observation *draft_observation(const struct draft *draft, size_t index)
+{
+    return draft->input->observations ? &draft->input->observations[index] : NULL;
+}
+
+static void free_index_lists(struct map *by_name)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(by_name, &cursor))) {
+        mem_free(((struct index_list *)entry->value)->items);
+        mem_free(entry->value);
+    }
+    map_done(by_name);
+}
+
+static void draft_done(struct draft *draft)
+{
+    for (size_t i = 0; i < draft->n_pairs; i++) {
+        value_unref(draft->pairs[i].spec);
+        string_list_done(&draft->pairs[i].changed);
+    }
+    mem_free(draft->pairs);
+    mem_free(draft->order);
+    mem_free(draft->removals);
+    mem_free(draft->pair_of);
+    map_done(&draft->pairs_by_address);
+    map_done(&draft->records_by_address);
+    free_index_lists(&draft->pairs_by_name);
+    free_index_lists(&draft->records_by_name);
+    outputs_done(&draft->outputs);
+}
+
+static struct plan *start_plan(const struct plan_input *input)
+{
+    struct plan *plan = plan_new();
+    plan->deployment = string_copy(input->deployment);
+    plan->environment = string_copy(input->environment);
+    plan->deployment_uid = string_copy(input->deployment_uid);
+    plan->incarnation = input->incarnation;
+    plan->records_version = input->records_version;
+    plan->catalog_digest = string_copy(catalog_digest(input->catalog));
+    plan->is_destroy = input->is_destroy;
+    plan->is_production = input->is_production;
+    value_unref(plan->identities);
+    plan->identities = value_ref(input->identities);
+    if (input->variables) {
+        value_unref(plan->variables);
+        plan->variables = value_ref(input->variables);
+    }
+    if (input->document) {
+        char digest[DIGEST_HEX_SIZE];
+        digest_hex(input->document, strlen(input->document), digest);
+        plan->document = string_copy(input->document);
+        plan->document_digest = string_copy(digest);
+    }
+    return plan;
+}
+
+static int run_passes(struct draft *draft, struct error *err)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(passes); i++) {
+        int r = passes[i].run(draft, err);
+        if (r < 0)
+            return r;
+        if (draft->input->trace)
+            draft->input->trace(draft->input->trace_argument, passes[i].name, draft->plan);
+    }
+    return 0;
+}
+
+/* Whether the deployment's outputs will be others; a destroy and a new deployment have none to
+ * compare. */
+static bool changes_outputs(const struct plan_input *input, const struct plan *plan)
+{
+    if (input->is_destroy || !input->outputs)
+        return false;
+    size_t n_planned = plan->outputs ? value_count(plan->outputs) : 0;
+    return n_planned != value_count(input->outputs) ||
+           (n_planned > 0 && !value_equal(plan->outputs, input->outputs));
+}
+
+int plan_make(const struct plan_input *input, struct plan **ret_plan,
+              struct diagnostics *diagnostics, struct error *err)
+{
+    CLEANUP(plan_freep) struct plan *plan = start_plan(input);
+    struct draft draft = {.input = input, .diagnostics = diagnostics, .plan = plan};
+    int r = run_passes(&draft, err);
+    if (r == 0 && input->wanted->outputs)
+        r = expression_resolve(input->wanted->outputs, outputs_lookup, &draft.outputs,
+                               &plan->outputs, err);
+    draft_done(&draft);
+    if (r < 0)
+        return r;
+    plan->changes_outputs = changes_outputs(input, plan);
+    plan_seal(plan);
+    *ret_plan = take_ptr(plan);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * Planning: what is wanted, what is recorded and what was seen just now go in, a plan comes out.
+ * Pure: no I/O, no clock, no globals; the same input gives the same plan and the same hash.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "catalog/catalog.h"
+#include "model/diagnostic.h"
+#include "model/plan.h"
+#include "model/record.h"
+#include "model/resource.h"
+
+/* What a driver saw of one recorded resource just now; model of provider's struct live. Pointers
+ * are borrowed. */
+struct observation {
+    bool is_known; /* false: nobody looked, the record stands for it */
+    bool is_present;
+    bool is_stopped;
+    struct value *spec; /* NULL: as recorded */
+};
+
+/* All borrowed for the call; the plan takes its own references. */
+struct plan_input {
+    const struct catalog *catalog;
+    const struct wanted *wanted;   /* empty for a destroy */
+    const struct records *records; /* sorted by address and generation */
+    const struct observation
+        *observations; /* one for each record, in the same order; NULL: nobody looked */
+
+    const char *deployment;
+    const char *environment;
+    const char *deployment_uid;
+    int64_t incarnation;
+    int64_t records_version;
+    int64_t
+        revision; /* the number this plan's revision will have: generations are named after it */
+    const char *document; /* text; NULL for a destroy */
+    struct value *variables;
+    const struct value *outputs; /* map of those that the deployment has now; NULL: it is new */
+    struct value *identities;    /* map of instance -> who it really is */
+    bool is_destroy;
+    bool is_production;
+
+    /* Called after each pass with its name, for --trace; may be NULL. */
+    void (*trace)(void *argument, const char *pass, const struct plan *plan);
+    void *trace_argument;
+};
+
+/*
+ * Makes a sealed plan. Faults found here (a protected resource that would go, a circle, a claim
+ * made twice) are added to diagnostics: then the plan is still given, so that all of it can be
+ * shown, but must not be approved. Fails only when an expression cannot be evaluated with the
+ * outputs that are known.
+ */
+int plan_make(const struct plan_input *input, struct plan **ret_plan,
+              struct diagnostics *diagnostics, struct error *err);

@@ -1,0 +1,210 @@
+/* The pass that turns decisions into steps. */
+#include "plan/draft.h"
+
+#include "base/digest.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+static char *text_or_null(const char *text)
+{
+    return text ? string_copy(text) : NULL;
+}
+
+static size_t last_step(const struct draft *draft)
+{
+    return draft->plan->n_steps - 1;
+}
+
+static struct step *add_step(struct draft *draft, enum step_kind kind, enum step_reason reason,
+                             const char *address, int64_t generation)
+{
+    struct step *step = plan_add_step(draft->plan);
+    step->id =
+        string_format("%s %s#%lld", step_kind_to_string(kind), address, (long long)generation);
+    step->kind = kind;
+    step->reason = reason;
+    step->address = string_copy(address);
+    step->generation = generation;
+    return step;
+}
+
+static char *derive_uid(const struct draft *draft, const char *address, int64_t generation)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s#%lld", address, (long long)generation);
+    char uid[UUID_TEXT_SIZE];
+    uuid_derive(draft->input->deployment_uid, key, uid);
+    return string_copy(uid);
+}
+
+/* A generation that this address never had: the revision's number, or one more than the last. */
+static int64_t next_generation(const struct draft *draft, const struct pair *pair)
+{
+    int64_t generation = draft->input->revision;
+    if (pair->record != NONE && draft_record(draft, pair->record)->generation >= generation)
+        generation = draft_record(draft, pair->record)->generation + 1;
+    return generation;
+}
+
+static void set_wanted_fields(struct step *step, const struct pair *pair)
+{
+    step->type = string_copy(pair->wanted->type);
+    step->instance = string_copy(pair->wanted->instance);
+    step->origin = string_copy(pair->wanted->origin);
+    step->stage = pair->type->stage;
+    step->protect = pair->wanted->lifecycle.protect;
+    step->after = value_ref(pair->spec);
+    string_list_copy(&step->resources, &pair->wanted->depends_on);
+}
+
+static void add_create(struct draft *draft, struct pair *pair)
+{
+    int64_t generation = next_generation(draft, pair);
+    struct step *step =
+        add_step(draft, STEP_CREATE, pair->reason, pair->wanted->address, generation);
+    set_wanted_fields(step, pair);
+    step->uid = derive_uid(draft, pair->wanted->address, generation);
+    step->replaces = pair->decision == DECISION_REPLACE;
+    step->seconds = pair->type->seconds[0];
+    pair->put = last_step(draft);
+}
+
+static void add_update(struct draft *draft, struct pair *pair)
+{
+    const struct record *record = draft_record(draft, pair->record);
+    struct step *step =
+        add_step(draft, STEP_UPDATE, pair->reason, pair->wanted->address, record->generation);
+    set_wanted_fields(step, pair);
+    step->uid = string_copy(record->uid);
+    step->provider_id = text_or_null(record->provider_id);
+    const struct observation *seen = draft_observation(draft, pair->record);
+    bool is_drift = pair->reason == STEP_REASON_DRIFTED && seen && seen->spec;
+    step->before = value_ref(is_drift ? seen->spec : record->spec);
+    step->changed = string_list_to_value(&pair->changed);
+    step->seconds = pair->type->seconds[1];
+    pair->put = last_step(draft);
+}
+
+static void add_rename(struct draft *draft, struct pair *pair)
+{
+    const struct record *record = draft_record(draft, pair->record);
+    struct step *step = add_step(draft, STEP_RENAME, STEP_REASON_RENAMED, pair->wanted->address,
+                                 record->generation);
+    step->former = string_copy(pair->former);
+    step->type = string_copy(record->type);
+    step->instance = string_copy(record->instance);
+    step->uid = string_copy(record->uid);
+    step->provider_id = text_or_null(record->provider_id);
+    step->origin = string_copy(pair->wanted->origin);
+    step->stage = pair->type->stage;
+    step->protect = record->protect;
+    string_list_copy(&step->resources, &pair->wanted->depends_on);
+    pair->rename = last_step(draft);
+}
+
+static void report_protected(struct draft *draft, const struct record *record,
+                             struct position position)
+{
+    diagnostics_add(draft->diagnostics, DIAGNOSTIC_PROTECTED, position,
+                    "apply a revision with lifecycle.protect: false first; then it can go",
+                    "%s is protected and this plan would destroy it.", record->address);
+}
+
+static void add_delete(struct draft *draft, size_t index, enum step_reason reason,
+                       struct position position)
+{
+    const struct record *record = draft_record(draft, index);
+    const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
+    if (record->protect && record->status != RECORD_DEPOSED)
+        report_protected(draft, record, position);
+    struct step *step = add_step(draft, STEP_DELETE, reason, record->address, record->generation);
+    step->type = string_copy(record->type);
+    step->instance = string_copy(record->instance);
+    step->uid = string_copy(record->uid);
+    step->provider_id = text_or_null(record->provider_id);
+    step->origin = string_copy(record->origin);
+    step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+    step->irreversible = type && type->is_irreversible;
+    step->replaces = reason == STEP_REASON_REPLACED;
+    step->before = value_ref(record->spec);
+    step->seconds = type ? type->seconds[2] : 1;
+    string_list_copy(&step->resources, &record->depends_on);
+    draft->removals[index] = last_step(draft);
+}
+
+static void add_pair_steps(struct draft *draft, struct pair *pair)
+{
+    if (pair->wanted->existing)
+        return;
+    if (pair->former)
+        add_rename(draft, pair);
+    switch (pair->decision) {
+    case DECISION_KEEP:
+        if (!pair->former)
+            draft->plan->counts[STEP_KEEP]++;
+        return;
+    case DECISION_CREATE:
+        add_create(draft, pair);
+        return;
+    case DECISION_UPDATE:
+        add_update(draft, pair);
+        return;
+    case DECISION_REPLACE:
+        add_delete(draft, pair->record, STEP_REASON_REPLACED, pair->wanted->position);
+        pair->remove = last_step(draft);
+        add_create(draft, pair);
+        return;
+    }
+}
+
+static void add_removals(struct draft *draft)
+{
+    const struct records *records = draft->input->records;
+    for (size_t i = records->n_items; i-- > 0;) {
+        if (draft->pair_of[i] != NONE)
+            continue;
+        enum step_reason reason = records->items[i]->status == RECORD_DEPOSED ? STEP_REASON_DEPOSED
+                                  : draft->input->is_destroy                  ? STEP_REASON_DESTROY
+                                                                              : STEP_REASON_REMOVED;
+        add_delete(draft, i, reason, (struct position){0});
+    }
+}
+
+static bool is_stopped(const struct draft *draft, size_t index)
+{
+    const struct observation *seen = draft_observation(draft, index);
+    return seen && seen->is_known && seen->is_stopped;
+}
+
+/* One start for each system that is stopped, however many of its instances and resources say so. */
+static void add_starts(struct draft *draft)
+{
+    const struct records *records = draft->input->records;
+    struct map started = {0};
+    for (size_t i = 0; i < records->n_items; i++) {
+        const char *instance = records->items[i]->instance;
+        const char *identity = value_get_text(draft->input->identities, instance);
+        if (!is_stopped(draft, i) || map_has(&started, identity ? identity : instance))
+            continue;
+        map_put(&started, identity ? identity : instance, NULL);
+        struct step *step = add_step(draft, STEP_START, STEP_REASON_STOPPED, instance, 0);
+        step->type = string_copy("");
+        step->instance = string_copy(instance);
+        step->uid = string_copy("");
+        step->origin = string_copy("document");
+        step->stage = STAGE_NETWORK;
+        step->seconds = 1;
+    }
+    map_done(&started);
+}
+
+/* Adds starts, then what each wanted resource needs, then the removals. */
+int draft_add_steps(struct draft *draft, struct error *err)
+{
+    (void)err;
+    if (!draft->input->is_destroy)
+        add_starts(draft);
+    for (size_t n = 0; n < draft->n_pairs; n++)
+        add_pair_steps(draft, &draft->pairs[draft->order[n]]);
+    add_removals(draft);
+    return 0;
+}
