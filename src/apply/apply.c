@@ -1,0 +1,227 @@
+#include "apply/apply.h"
+
+#include "apply/run.h"
+#include "base/memory.h"
+#include "base/world.h"
+
+#include <assert.h>
+
+enum {
+    MAX_INTENTS = 1000, /* in one transaction */
+};
+
+static void call_main(void *argument)
+{
+    struct node *node = argument;
+    struct run *run = node->run;
+    node_call(node);
+    run->n_running--;
+    queue_put(&run->done_calls, node->index);
+    gate_open(run->context->loop, &run->ended);
+}
+
+/* Calls the drivers for intents that are durable, as many as there is room for. */
+static void start_calls(struct run *run)
+{
+    while (!queue_is_empty(&run->intended) && run->n_running < RUN_MAX_CALLS) {
+        struct node *node = &run->nodes[queue_take(&run->intended)];
+        node->state = NODE_RUNNING;
+        run->n_running++;
+        loop_spawn(run->context->loop, "step", call_main, node);
+    }
+}
+
+static void skip(struct run *run, struct node *node, const char *because)
+{
+    node->state = NODE_SKIPPED;
+    run->n_over++;
+    run_add_skip(node, because);
+}
+
+/* What waits for a step that failed is not tried, however long the chain behind it is. */
+static void skip_dependents(struct run *run, const struct node *failed)
+{
+    struct queue behind = {0};
+    queue_put(&behind, failed->index);
+    while (!queue_is_empty(&behind)) {
+        const struct node *before = &run->nodes[queue_take(&behind)];
+        size_t n;
+        const size_t *dependents = graph_dependents(run->graph, before->index, &n);
+        for (size_t i = 0; i < n; i++) {
+            struct node *node = &run->nodes[dependents[i]];
+            if (node->state >= NODE_INTENDED)
+                continue;
+            skip(run, node, run_step(before)->id);
+            queue_put(&behind, node->index);
+        }
+    }
+    mem_free(behind.items);
+}
+
+/* Writes the results of calls that are over; what they free becomes ready with the same commit. */
+static void add_results(struct run *run)
+{
+    while (!queue_is_empty(&run->done_calls)) {
+        struct node *node = &run->nodes[queue_take(&run->done_calls)];
+        run_add_result(node);
+        run->n_over++;
+        bool is_done = node->outcome.kind == OUTCOME_DONE;
+        node->state = is_done ? NODE_DONE : NODE_FAILED;
+        if (is_done)
+            run_free_dependents(run, node);
+        else
+            skip_dependents(run, node);
+    }
+}
+
+/*
+ * Writes the intents of what is ready. A step without an effect outside is carried out at once: its
+ * intent and result are one transaction, together with whatever it frees.
+ */
+static void add_intents(struct run *run)
+{
+    size_t n_added = 0;
+    bool is_cancelled = *run->context->is_cancelled;
+    while (!queue_is_empty(&run->ready) && n_added++ < MAX_INTENTS) {
+        struct node *node = &run->nodes[queue_take(&run->ready)];
+        if (is_cancelled) {
+            skip(run, node, "cancelled");
+            skip_dependents(run, node);
+            continue;
+        }
+        node->state = NODE_INTENDED;
+        if (!node_prepare(node)) {
+            queue_put(&run->done_calls, node->index);
+            add_results(run);
+            continue;
+        }
+        run_add_intent(node);
+        if (run_is_internal(run, node)) {
+            node_call(node);
+            queue_put(&run->done_calls, node->index);
+            add_results(run);
+        } else {
+            queue_put(&run->intended, node->index);
+        }
+    }
+}
+
+/* Intents that no call has begun for yet are taken back when the run is cancelled: nothing was sent
+ * for them. */
+static void drop_intents(struct run *run)
+{
+    while (!queue_is_empty(&run->intended)) {
+        struct node *node = &run->nodes[queue_take(&run->intended)];
+        node->outcome = (struct outcome){.kind = OUTCOME_FAILED,
+                                         .code = ERROR_CANCELLED,
+                                         .message = string_copy("cancelled before it began")};
+        queue_put(&run->done_calls, node->index);
+    }
+}
+
+/* What nothing holds back any more; the rest waits for the steps before it. */
+static void collect_ready(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        struct node *node = &run->nodes[i];
+        if (node->state != NODE_WAITING || node->n_waiting > 0)
+            continue;
+        node->state = NODE_READY;
+        queue_put(&run->ready, i);
+    }
+}
+
+/* Steps that nobody can tell of stop their branch; see run_settle(). */
+static void skip_open(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++)
+        if (run->nodes[i].state == NODE_FAILED)
+            skip_dependents(run, &run->nodes[i]);
+}
+
+/* Results, what they free and the next intents are one transaction; then the calls begin. */
+static int carry_out(struct run *run, struct error *err)
+{
+    collect_ready(run);
+    skip_open(run);
+    while (run->n_over < run->plan->n_steps) {
+        if (*run->context->is_cancelled)
+            drop_intents(run);
+        add_results(run);
+        add_intents(run);
+        int r = run_commit(run, err);
+        if (r < 0)
+            return r;
+        start_calls(run);
+        run_await_call(run);
+    }
+    return 0;
+}
+
+/* The store refused: nobody may begin anything, and the calls under way are waited for. */
+static void await_calls(struct run *run)
+{
+    while (run->n_running > 0)
+        (void)gate_wait(run->context->loop, &run->ended, -1, NULL);
+}
+
+static int finish(struct run *run, struct error *err)
+{
+    run_add_finish(run);
+    return run_commit(run, err);
+}
+
+int apply_plan(const struct apply_context *context, const struct plan *plan, struct store_run *row,
+               struct error *err)
+{
+    struct run run;
+    int r = run_init(&run, context, plan, row, err);
+    if (r == 0 && (r = run_take_lease(&run, true, err)) == 0) {
+        r = carry_out(&run, err);
+        if (r == 0)
+            r = finish(&run, err);
+        await_calls(&run);
+    }
+    run_done(&run);
+    return r;
+}
+
+int apply_resume(const struct apply_context *context, const struct plan *plan,
+                 struct store_run *row, struct error *err)
+{
+    struct run run;
+    size_t n_open = 0;
+    int r = run_init(&run, context, plan, row, err);
+    if (r == 0 && (r = run_take_lease(&run, false, err)) == 0) {
+        r = run_read_journal(&run, err);
+        if (r == 0)
+            r = run_settle(&run, &n_open, err);
+        if (r == 0)
+            r = carry_out(&run, err);
+        if (r == 0)
+            r = finish(&run, err);
+        await_calls(&run);
+    }
+    run_done(&run);
+    return r;
+}
+
+int apply_settle(const struct apply_context *context, const struct plan *plan,
+                 struct store_run *row, size_t *ret_n_open, struct error *err)
+{
+    struct run run;
+    size_t n_open = 0;
+    int r = run_init(&run, context, plan, row, err);
+    if (r == 0 && (r = run_take_lease(&run, false, err)) == 0) {
+        r = run_read_journal(&run, err);
+        if (r == 0)
+            r = run_settle(&run, &n_open, err);
+        if (r == 0)
+            r = finish(&run, err);
+        await_calls(&run);
+    }
+    run_done(&run);
+    if (r == 0 && ret_n_open)
+        *ret_n_open = n_open;
+    return r;
+}

@@ -1,0 +1,64 @@
+/*
+ * Applying: carries an approved plan out, journalled before and after each effect, so that a run
+ * killed at any instruction can be settled and resumed (DESIGN section 6). Decides nothing: the
+ * plan says what, the drivers how.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "catalog/catalog.h"
+#include "model/plan.h"
+#include "model/value.h"
+#include "net/loop.h"
+#include "provider/provider.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+
+/* What a run works with; all borrowed for the call. */
+struct apply_context {
+    struct loop *loop;
+    struct store *store;
+    const struct catalog *catalog;
+    const char *home; /* where the leases' lock files lie */
+    /* The provider of an instance; ERROR_NOT_FOUND for one that the site does not have. Borrowed.
+     */
+    int (*find_provider)(void *argument, const char *instance, struct provider **ret_provider,
+                         struct error *err);
+    /*
+     * Told of everything that happens: durable events have a seq and were committed before,
+     * progress has none. Borrowed. May be NULL.
+     */
+    void (*event)(void *argument, const struct value *event);
+    void *argument;
+    const bool *is_cancelled; /* no new step begins once it is true */
+};
+
+/*
+ * Takes the lease, checks that the records are those the plan was made from, and carries it out.
+ * row is the pending run as the store has it; its status, epoch and times are kept up to date there
+ * and in *row. Returns 0 when the run came to an end, whatever that was: row->status says it.
+ * Fails, and has changed nothing, with ERROR_BUSY when another run holds the lease and ERROR_STALE
+ * when the records have moved on.
+ */
+CO_FN int apply_plan(const struct apply_context *context, const struct plan *plan,
+                     struct store_run *row, struct error *err);
+
+/*
+ * Goes on with a run that ended early: settles what is open, tries what failed and does the rest of
+ * its plan. As apply_plan() otherwise. ERROR_STALE when another run of the deployment came after
+ * it.
+ */
+CO_FN int apply_resume(const struct apply_context *context, const struct plan *plan,
+                       struct store_run *row, struct error *err);
+
+/*
+ * Finds out what became of each effect that a dead run began, writes that down and ends the run (as
+ * failed, in part or done). Changes nothing outside. ERROR_BUSY while the run is alive. *ret_n_open
+ * (may be NULL) is how many could not be told.
+ */
+CO_FN int apply_settle(const struct apply_context *context, const struct plan *plan,
+                       struct store_run *row, size_t *ret_n_open, struct error *err);
+
+/* The lock file of a deployment's lease. The caller frees it. */
+char *apply_lease_path(const char *home, const char *deployment_uid);

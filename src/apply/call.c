@@ -1,0 +1,245 @@
+/* One step's call: what it needs, the driver's verb, and what became of it. */
+#include "apply/run.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+
+#include <assert.h>
+
+enum { SECOND = 1000000 };
+static const int64_t default_call_limit = INT64_C(600) * SECOND;
+/* How long a pending operation, or one that nobody can tell of, is asked about again. */
+static const int64_t probe_patience = INT64_C(300) * SECOND;
+
+static void fail(struct node *node, enum outcome_kind kind, struct error *take_error)
+{
+    outcome_done(&node->outcome);
+    node->outcome = (struct outcome){
+        .kind = kind, .code = take_error->code, .message = string_copy(error_message(take_error))};
+    error_done(take_error);
+}
+
+static int resolve_spec(struct node *node, const struct resource_type *type, struct error *err)
+{
+    const struct step *step = run_step(node);
+    CLEANUP(value_unrefp) struct value *resolved = NULL;
+    int r = expression_resolve(step->after, outputs_lookup, &node->run->outputs, &resolved, err);
+    if (r < 0)
+        return r;
+    if (value_has_unknown(resolved))
+        return error_set(err, ERROR_STALE,
+                         "what it needs is still unknown although all before it is done");
+    r = step_check_refinement(step, resolved, err);
+    if (r < 0)
+        return r;
+    return type_canonical(type, resolved, &node->after, err);
+}
+
+bool node_prepare(struct node *node)
+{
+    struct error err = {0};
+    const struct step *step = run_step(node);
+    const struct resource_type *type = catalog_find(node->run->context->catalog, step->type);
+    if (step->kind == STEP_RENAME || step->kind == STEP_START)
+        return true;
+    if (!type)
+        error_set(&err, ERROR_NOT_FOUND,
+                  "the catalog has no type %s any more; put its file back beside the site",
+                  step->type);
+    else if (!step->after || node->after || resolve_spec(node, type, &err) == 0)
+        return true;
+    fail(node, OUTCOME_FAILED, &err);
+    return false;
+}
+
+static struct value *describe_referent(struct run *run, const char *address)
+{
+    struct value_builder fields = {0};
+    struct value *outputs = outputs_get(&run->outputs, address);
+    value_builder_set_string(&fields, "address", address);
+    value_builder_set_string(&fields, "uid", map_get(&run->uids, address));
+    value_builder_set(&fields, "outputs", outputs ? value_ref(outputs) : value_null());
+    return value_builder_map(&fields);
+}
+
+/* Items of one list come one after the other and share its path. */
+struct reference_collector {
+    struct run *run;
+    struct value_builder references;
+    struct value_builder list; /* of the path below, while it lasts */
+    char *path;                /* owned; NULL before the first */
+};
+
+static void end_path(struct reference_collector *collector)
+{
+    if (!collector->path)
+        return;
+    value_builder_set(&collector->references, collector->path,
+                      value_builder_list(&collector->list));
+    mem_free(take_ptr(collector->path));
+}
+
+/* Adds path -> list of what the names lead to: one resource, or all of a counted one. */
+static int collect_reference(void *argument, const char *path, const char *name,
+                             const struct schema *schema, struct error *err)
+{
+    (void)schema;
+    (void)err;
+    struct reference_collector *collector = argument;
+    struct run *run = collector->run;
+    const struct string_list *group = map_get(&run->outputs.groups, name);
+    if (!text_equal_or_null(collector->path, path)) {
+        end_path(collector);
+        collector->path = string_copy(path);
+    }
+    if (!group)
+        value_builder_append(&collector->list, describe_referent(run, name));
+    for (size_t i = 0; group && i < group->n_items; i++)
+        value_builder_append(&collector->list, describe_referent(run, group->items[i]));
+    return 0;
+}
+
+static struct value *find_references(struct node *node, const struct resource_type *type)
+{
+    struct reference_collector collector = {.run = node->run};
+    if (type && node->after)
+        (void)type_references(type, node->after, collect_reference, &collector, NULL);
+    end_path(&collector);
+    return value_builder_map(&collector.references);
+}
+
+static int journal_handle(void *argument, const char *handle, struct error *err)
+{
+    struct node *node = argument;
+    mem_free(node->handle);
+    node->handle = string_copy(handle);
+    int r = run_commit_handle(node, err);
+    node->is_detached = *node->run->context->is_cancelled;
+    return r;
+}
+
+static void tell_progress(void *argument, const char *message)
+{
+    run_tell_progress(argument, message);
+}
+
+static struct call make_call(struct node *node, const struct provider *provider)
+{
+    int64_t limit =
+        provider->ops->call_limit_us ? provider->ops->call_limit_us : default_call_limit;
+    return (struct call){
+        .loop = node->run->context->loop,
+        .deadline = world_monotonic_clock() + limit,
+        .is_cancelled = node->run->context->is_cancelled,
+        .journal_handle = journal_handle,
+        .progress = tell_progress,
+        .argument = node,
+    };
+}
+
+/* What a call is about. *ret_references backs the target and is the caller's to unref. */
+static struct target make_target(struct node *node, struct value **ret_references)
+{
+    const struct step *step = run_step(node);
+    bool is_start = step->kind == STEP_START;
+    const struct resource_type *type =
+        is_start ? NULL : catalog_find(node->run->context->catalog, step->type);
+    *ret_references = find_references(node, type);
+    return (struct target){
+        .type = type,
+        .uid = is_start ? "" : step->uid,
+        .address = step->address,
+        .deployment = node->run->plan->deployment,
+        .provider_id = step->provider_id,
+        .generation = step->generation,
+        .references = *ret_references,
+    };
+}
+
+/* Asks until there is an answer; an operation that is still under way is waited for. */
+static enum probe_kind probe_patiently(struct node *node, struct provider *provider,
+                                       const struct target *target, struct error *err)
+{
+    int64_t patience = world_monotonic_clock() + probe_patience;
+    int64_t pause = SECOND / 10;
+    for (;;) {
+        struct call call = make_call(node, provider);
+        struct attempt attempt = {run_step(node), node->after, node->handle};
+        enum probe_kind kind = PROBE_UNKNOWABLE;
+        outcome_done(&node->outcome);
+        error_done(err);
+        int r = provider_probe(provider, &call, target, &attempt, &kind, &node->outcome, err);
+        if (r == 0 && kind != PROBE_PENDING)
+            return kind;
+        if (world_monotonic_clock() > patience || (r < 0 && *node->run->context->is_cancelled))
+            return PROBE_UNKNOWABLE;
+        loop_sleep(node->run->context->loop, pause);
+        pause = pause < INT64_C(5) * SECOND ? pause * 2 : pause;
+    }
+}
+
+bool node_probe(struct node *node)
+{
+    struct error err = {0};
+    const struct step *step = run_step(node);
+    if (!node_prepare(node)) {
+        node->outcome.kind = OUTCOME_UNKNOWN;
+        return true;
+    }
+    struct provider *provider = run_provider(node->run, step->instance, &err);
+    if (!provider) {
+        fail(node, OUTCOME_UNKNOWN, &err);
+        return true;
+    }
+    CLEANUP(value_unrefp) struct value *references = NULL;
+    struct target target = make_target(node, &references);
+    enum probe_kind kind = probe_patiently(node, provider, &target, &err);
+    switch (kind) {
+    case PROBE_DONE:
+        node->outcome.kind = OUTCOME_DONE;
+        break;
+    case PROBE_PARTLY:
+        node->outcome.kind = OUTCOME_PARTLY;
+        break;
+    case PROBE_NOT_DONE:
+        break;
+    default:
+        if (err.code == ERROR_NONE)
+            error_set(&err, ERROR_UNAVAILABLE, "%s cannot tell whether this was carried out",
+                      step->instance);
+        fail(node, OUTCOME_UNKNOWN, &err);
+        break;
+    }
+    error_done(&err);
+    return kind != PROBE_NOT_DONE;
+}
+
+void node_call(struct node *node)
+{
+    struct error err = {0};
+    const struct step *step = run_step(node);
+    node->started_at = world_monotonic_clock();
+    if (step->kind == STEP_RENAME) {
+        node->outcome.kind = OUTCOME_DONE;
+        return;
+    }
+    struct provider *provider = run_provider(node->run, step->instance, &err);
+    if (!provider) {
+        fail(node, OUTCOME_FAILED, &err);
+        return;
+    }
+    CLEANUP(value_unrefp) struct value *references = NULL;
+    struct target target = make_target(node, &references);
+    struct call call = make_call(node, provider);
+    call.is_cancelled = &node->is_detached;
+    call.is_stopping = node->run->context->is_cancelled;
+    outcome_done(&node->outcome);
+    if (provider_apply(provider, &call, &target, step, node->after, &node->outcome, &err) < 0)
+        fail(node, OUTCOME_FAILED, &err);
+    if (node->outcome.kind == OUTCOME_UNKNOWN && !node_probe(node)) {
+        error_set(&err, ERROR_TIMEOUT,
+                  "no answer came, and it was not carried out; resume tries it again");
+        fail(node, OUTCOME_FAILED, &err);
+    }
+}

@@ -1,0 +1,378 @@
+/* What a run writes down, and in which order: nothing is told of before it is durable. */
+#include "apply/run.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+
+#include <assert.h>
+
+void run_journal(struct run *run, const char *kind, struct value *take_body)
+{
+    store_batch_journal(run->batch, run->row->id, kind, take_body);
+    struct value_builder row = {0};
+    for (size_t i = 0; i < value_count(take_body); i++)
+        value_builder_set(&row, value_key_at(take_body, i), value_ref(value_at(take_body, i)));
+    value_builder_set_string(&row, "kind", kind);
+    value_builder_append(&run->journal, value_builder_map(&row));
+    value_unref(take_body);
+}
+
+/* One event as its readers get it (DESIGN section 14). */
+static struct value *make_event(struct run *run, const struct value *row, int64_t seq)
+{
+    struct value_builder event = {0};
+    for (size_t i = 0; i < value_count(row); i++)
+        value_builder_set(&event, value_key_at(row, i), value_ref(value_at(row, i)));
+    value_builder_set(&event, "format", value_integer(1));
+    value_builder_set_string(&event, "run", run->row->id);
+    value_builder_set(&event, "time", value_integer(world_wall_clock()));
+    if (seq > 0)
+        value_builder_set(&event, "seq", value_integer(seq));
+    return value_builder_map(&event);
+}
+
+static void tell(struct run *run, const struct value *row, int64_t seq)
+{
+    if (!run->context->event)
+        return;
+    CLEANUP(value_unrefp) struct value *event = make_event(run, row, seq);
+    run->context->event(run->context->argument, event);
+}
+
+int run_commit(struct run *run, struct error *err)
+{
+    /* The lease's own commit takes the epoch; every later one proves that it is still ours. */
+    CLEANUP(value_unrefp) struct value *rows = value_builder_list(&run->journal);
+    int64_t last_seq = 0;
+    int r = store_commit(run->context->store, run->batch, &last_seq, err);
+    if (r < 0)
+        return r;
+    int64_t seq = last_seq - (int64_t)value_count(rows);
+    for (size_t i = 0; i < value_count(rows); i++)
+        tell(run, value_at(rows, i), ++seq);
+    store_batch_check_epoch(run->batch, run->plan->deployment_uid, run->row->epoch);
+    return 0;
+}
+
+static void set_step_fields(struct value_builder *body, const struct step *step)
+{
+    value_builder_set_string(body, "step", step->id);
+    value_builder_set_string(body, "step_kind", step_kind_to_string(step->kind));
+    value_builder_set_string(body, "address", step->address);
+    value_builder_set_string(body, "type", step->type);
+    value_builder_set_string(body, "stage", stage_to_string(step->stage));
+}
+
+void run_add_intent(struct node *node)
+{
+    struct value_builder body = {0};
+    set_step_fields(&body, run_step(node));
+    /* Where the plan has unknowns the intent keeps what they became; else the plan's step says it.
+     */
+    if (node->after && value_has_unknown(run_step(node)->after))
+        value_builder_set(&body, "after", value_ref(node->after));
+    run_journal(node->run, "intent", value_builder_map(&body));
+}
+
+int run_commit_handle(struct node *node, struct error *err)
+{
+    struct run *run = node->run;
+    struct value_builder body = {0};
+    set_step_fields(&body, run_step(node));
+    value_builder_set_string(&body, "handle", node->handle);
+    CLEANUP(value_unrefp) struct value *row = value_builder_map(&body);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_check_epoch(batch, run->plan->deployment_uid, run->row->epoch);
+    store_batch_journal(batch, run->row->id, "handle", row);
+    int64_t seq = 0;
+    int r = store_commit(run->context->store, batch, &seq, err);
+    if (r < 0)
+        return r;
+    CLEANUP(value_unrefp)
+    struct value *event = value_with(row, "kind", value_string("handle"));
+    tell(run, event, seq);
+    return 0;
+}
+
+void run_tell_progress(struct node *node, const char *message)
+{
+    struct value_builder body = {0};
+    set_step_fields(&body, run_step(node));
+    value_builder_set_string(&body, "kind", "progress");
+    value_builder_set_string(&body, "message", message);
+    CLEANUP(value_unrefp) struct value *row = value_builder_map(&body);
+    tell(node->run, row, 0);
+}
+
+static struct record *new_record(const struct node *node)
+{
+    const struct step *step = run_step(node);
+    struct record *record = record_new();
+    record->address = string_copy(step->address);
+    record->type = string_copy(step->type);
+    record->instance = string_copy(step->instance);
+    record->uid = string_copy(step->uid);
+    record->generation = step->generation;
+    record->origin = string_copy(step->origin);
+    record->created_at = world_wall_clock();
+    return record;
+}
+
+/* The record as it was, or a new one: what an effect is written onto. */
+static struct record *base_record(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->address, step->generation);
+    return known ? record_copy(known) : new_record(node);
+}
+
+static void set_value(struct value **field, struct value *take_value)
+{
+    value_unref(*field);
+    *field = take_value;
+}
+
+static void keep_record(struct run *run, struct record *take_record)
+{
+    store_batch_put_record(run->batch, run->plan->deployment_uid, take_record);
+    CLEANUP(mem_freep)
+    char *key = string_format("%s#%lld", take_record->address, (long long)take_record->generation);
+    if (take_record->status != RECORD_DEPOSED) {
+        outputs_set(&run->outputs, take_record->address, value_ref(take_record->outputs));
+        mem_free(map_put(&run->uids, take_record->address, string_copy(take_record->uid)));
+    }
+    record_free(map_put(&run->records, key, take_record));
+}
+
+static void drop_record(struct run *run, const char *address, int64_t generation)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s#%lld", address, (long long)generation);
+    struct record *record = map_remove(&run->records, key);
+    if (!record)
+        return;
+    store_batch_remove_record(run->batch, run->plan->deployment_uid, address, generation);
+    record_free(record);
+}
+
+/* The generation that this one replaces waits for its delete from now on: a step that depends on
+ * the create. */
+static void depose_older(struct node *node)
+{
+    struct run *run = node->run;
+    size_t n;
+    const size_t *dependents = graph_dependents(run->graph, node->index, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct step *other = &run->plan->steps[dependents[i]];
+        bool is_older = other->kind == STEP_DELETE && other->replaces &&
+                        text_equal(other->address, run_step(node)->address);
+        const struct record *known =
+            is_older ? run_find_record(run, other->address, other->generation) : NULL;
+        if (!known)
+            continue;
+        struct record *deposed = record_copy(known);
+        deposed->status = RECORD_DEPOSED;
+        keep_record(run, deposed);
+    }
+}
+
+/* What was removed outside has no delete of its own: its record goes when it is made anew. */
+static void forget_gone(struct node *node)
+{
+    const struct step *step = run_step(node);
+    int64_t generation = (intptr_t)map_get(&node->run->generations, step->address);
+    if (generation > 0 && generation < step->generation)
+        drop_record(node->run, step->address, generation);
+}
+
+/* A create or update as it stands now: the outcome's part of it when it was not carried out in
+ * full. */
+static void record_put(struct node *node)
+{
+    const struct step *step = run_step(node);
+    bool is_whole = node->outcome.kind == OUTCOME_DONE;
+    if (step->kind == STEP_CREATE && step->replaces)
+        depose_older(node);
+    if (step->kind == STEP_CREATE && step->reason == STEP_REASON_GONE)
+        forget_gone(node);
+    struct record *record = base_record(node);
+    struct value *spec = !is_whole && node->outcome.live ? node->outcome.live : node->after;
+    set_value(&record->spec, value_ref(spec));
+    if (node->outcome.outputs)
+        set_value(&record->outputs, value_ref(node->outcome.outputs));
+    if (node->outcome.provider_id) {
+        mem_free(record->provider_id);
+        record->provider_id = string_copy(node->outcome.provider_id);
+    }
+    string_list_done(&record->depends_on);
+    string_list_copy(&record->depends_on, &step->resources);
+    record->protect = step->protect;
+    record->status = is_whole ? RECORD_CREATED : RECORD_PARTLY;
+    record->updated_at = world_wall_clock();
+    keep_record(node->run, record);
+}
+
+/* Records name what they depend on by address: a new one reaches all of them. */
+static void rename_dependencies(struct run *run, const char *former, const char *address)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&run->records, &cursor))) {
+        const struct record *user = entry->value;
+        if (!string_list_has(&user->depends_on, former))
+            continue;
+        struct record *moved = record_copy(user);
+        string_list_done(&moved->depends_on);
+        for (size_t i = 0; i < user->depends_on.n_items; i++) {
+            const char *item = user->depends_on.items[i];
+            string_list_add(&moved->depends_on, text_equal(item, former) ? address : item);
+        }
+        keep_record(run, moved);
+    }
+}
+
+static void record_rename(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->former, step->generation);
+    if (!known)
+        return;
+    struct record *record = record_copy(known);
+    mem_free(record->address);
+    record->address = string_copy(step->address);
+    string_list_done(&record->depends_on);
+    string_list_copy(&record->depends_on, &step->resources);
+    record->updated_at = world_wall_clock();
+    drop_record(node->run, step->former, step->generation);
+    keep_record(node->run, record);
+    rename_dependencies(node->run, step->former, step->address);
+}
+
+/* A delete that was begun: what is left of it waits for the next plan. */
+static void record_remains(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->address, step->generation);
+    if (!known)
+        return;
+    struct record *record = record_copy(known);
+    if (node->outcome.live)
+        set_value(&record->spec, value_ref(node->outcome.live));
+    if (record->status != RECORD_DEPOSED)
+        record->status = RECORD_PARTLY;
+    record->updated_at = world_wall_clock();
+    keep_record(node->run, record);
+}
+
+static void record_effect(struct node *node)
+{
+    const struct step *step = run_step(node);
+    bool is_done = node->outcome.kind == OUTCOME_DONE;
+    bool is_partly = node->outcome.kind == OUTCOME_PARTLY;
+    if ((step->kind == STEP_CREATE || step->kind == STEP_UPDATE) && (is_done || is_partly))
+        record_put(node);
+    else if (step->kind == STEP_DELETE && is_done)
+        drop_record(node->run, step->address, step->generation);
+    else if (step->kind == STEP_DELETE && is_partly)
+        record_remains(node);
+    else if (step->kind == STEP_RENAME && is_done)
+        record_rename(node);
+}
+
+void run_add_result(struct node *node)
+{
+    struct value_builder body = {0};
+    set_step_fields(&body, run_step(node));
+    value_builder_set_string(&body, "outcome", outcome_kind_to_string(node->outcome.kind));
+    if (node->outcome.message)
+        value_builder_set_string(&body, "message", node->outcome.message);
+    int64_t took = node->started_at ? world_monotonic_clock() - node->started_at : 0;
+    value_builder_set(&body, "took_us", value_integer(took));
+    run_journal(node->run, "result", value_builder_map(&body));
+    record_effect(node);
+}
+
+void run_add_skip(struct node *node, const char *because)
+{
+    struct value_builder body = {0};
+    set_step_fields(&body, run_step(node));
+    value_builder_set_string(&body, "because", because);
+    run_journal(node->run, "skipped", value_builder_map(&body));
+}
+
+static size_t count_state(const struct run *run, enum node_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < run->plan->n_steps; i++)
+        n += run->nodes[i].state == state;
+    return n;
+}
+
+static enum run_status final_status(const struct run *run)
+{
+    size_t n_done = count_state(run, NODE_DONE);
+    if (n_done == run->plan->n_steps)
+        return RUN_DONE;
+    if (*run->context->is_cancelled)
+        return RUN_CANCELLED;
+    return n_done > 0 ? RUN_PARTLY : RUN_FAILED;
+}
+
+/* One that cannot be had is left out, and the others stay. */
+static struct value *resolve_outputs(struct run *run)
+{
+    const struct value *planned = run->plan->outputs;
+    struct value_builder fields = {0};
+    for (size_t i = 0; planned && i < value_count(planned); i++) {
+        struct value *resolved = NULL;
+        if (expression_resolve(value_at(planned, i), outputs_lookup, &run->outputs, &resolved,
+                               NULL) == 0)
+            value_builder_set(&fields, value_key_at(planned, i), resolved);
+    }
+    return value_builder_map(&fields);
+}
+
+/* What the whole deployment offers, now that everything is known. */
+static void add_outputs(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    struct store_deployment deployment = {
+        .uid = plan->deployment_uid,
+        .name = plan->deployment,
+        .environment = plan->environment,
+        .incarnation = plan->incarnation,
+        .is_destroyed = plan->is_destroy,
+        .created_at = run->created_at,
+        .updated_at = world_wall_clock(),
+    };
+    CLEANUP(value_unrefp) struct value *outputs = resolve_outputs(run);
+    deployment.outputs = outputs;
+    store_batch_put_deployment(run->batch, &deployment);
+}
+
+/* Whoever plans next must ask about these again before anything else. */
+static void note_open_steps(struct run *run)
+{
+    size_t n_open = 0;
+    for (size_t i = 0; i < run->plan->n_steps; i++)
+        n_open += run->nodes[i].outcome.kind == OUTCOME_UNKNOWN;
+    mem_free(run->row->message);
+    run->row->message =
+        n_open ? string_format("%zu steps cannot be told to have happened or not", n_open) : NULL;
+}
+
+void run_add_finish(struct run *run)
+{
+    run->row->status = final_status(run);
+    note_open_steps(run);
+    run->row->ended_at = world_wall_clock();
+    if (run->row->status == RUN_DONE)
+        add_outputs(run);
+    store_batch_put_run(run->batch, run->row);
+    struct value_builder body = {0};
+    value_builder_set_string(&body, "status", run_status_to_string(run->row->status));
+    value_builder_set(&body, "done", value_integer((int64_t)count_state(run, NODE_DONE)));
+    value_builder_set(&body, "failed", value_integer((int64_t)count_state(run, NODE_FAILED)));
+    value_builder_set(&body, "skipped", value_integer((int64_t)count_state(run, NODE_SKIPPED)));
+    run_journal(run, "finished", value_builder_map(&body));
+}

@@ -1,0 +1,336 @@
+#include "apply/run.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+
+#include <assert.h>
+
+/* How long it may take until calls learn that the run is cancelled. */
+enum { LOOK_AROUND_US = 50000 };
+
+const struct step *run_step(const struct node *node)
+{
+    return &node->run->plan->steps[node->index];
+}
+
+struct provider *run_provider(struct run *run, const char *instance, struct error *err)
+{
+    struct provider *provider = NULL;
+    int r = run->context->find_provider(run->context->argument, instance, &provider, err);
+    return r < 0 ? NULL : provider;
+}
+
+bool queue_is_empty(const struct queue *queue)
+{
+    return queue->first == queue->n_items;
+}
+
+void queue_put(struct queue *queue, size_t index)
+{
+    if (queue_is_empty(queue))
+        queue->first = queue->n_items = 0;
+    ARRAY_RESERVE(queue->items, queue->n_items, queue->capacity);
+    queue->items[queue->n_items++] = index;
+}
+
+size_t queue_take(struct queue *queue)
+{
+    assert(!queue_is_empty(queue));
+    return queue->items[queue->first++];
+}
+
+bool run_is_internal(struct run *run, const struct node *node)
+{
+    const struct provider *provider = run_provider(run, run_step(node)->instance, NULL);
+    return run_step(node)->kind == STEP_RENAME || (provider && provider_is_internal(provider));
+}
+
+/* Calls under way may finish when the run is cancelled, but nobody waits for remote operations that
+ * a resume can ask about. */
+static void detach(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++)
+        if (run->nodes[i].state == NODE_RUNNING && run->nodes[i].handle)
+            run->nodes[i].is_detached = true;
+}
+
+void run_await_call(struct run *run)
+{
+    bool was_cancelled = false;
+    while (run->n_running > 0 && queue_is_empty(&run->done_calls)) {
+        if (*run->context->is_cancelled && !was_cancelled)
+            detach(run);
+        was_cancelled = *run->context->is_cancelled;
+        int64_t look_again = world_monotonic_clock() + LOOK_AROUND_US;
+        (void)gate_wait(run->context->loop, &run->ended, look_again, NULL);
+    }
+}
+
+void run_free_dependents(struct run *run, const struct node *done)
+{
+    size_t n;
+    const size_t *dependents = graph_dependents(run->graph, done->index, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct node *dependent = &run->nodes[dependents[i]];
+        if (--dependent->n_waiting > 0 || dependent->state != NODE_WAITING)
+            continue;
+        dependent->state = NODE_READY;
+        queue_put(&run->ready, dependent->index);
+    }
+}
+
+static char *record_key(const char *address, int64_t generation)
+{
+    return string_format("%s#%lld", address, (long long)generation);
+}
+
+struct record *run_find_record(struct run *run, const char *address, int64_t generation)
+{
+    CLEANUP(mem_freep) char *key = record_key(address, generation);
+    return map_get(&run->records, key);
+}
+
+static void make_nodes(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    run->nodes = NEW_ARRAY(struct node, plan->n_steps);
+    run->graph = graph_new(plan->n_steps);
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        run->nodes[i] = (struct node){.run = run, .index = i};
+        map_put(&run->nodes_by_id, plan->steps[i].id, &run->nodes[i]);
+    }
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct string_list *depends_on = &plan->steps[i].depends_on;
+        for (size_t k = 0; k < depends_on->n_items; k++) {
+            const struct node *before = map_get(&run->nodes_by_id, depends_on->items[k]);
+            if (before)
+                graph_add_edge(run->graph, before->index, i);
+        }
+    }
+    graph_freeze(run->graph);
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        run->nodes[i].n_waiting = graph_dependency_count(run->graph, i);
+    }
+}
+
+static void expect_address(struct run *run, const char *address)
+{
+    CLEANUP(mem_freep) char *name = NULL;
+    struct value *key = NULL;
+    if (address_parse(address, &name, &key, NULL) < 0)
+        return;
+    outputs_expect(&run->outputs, name, key);
+    value_unref(key);
+}
+
+static void take_record(struct run *run, struct record *take_record)
+{
+    CLEANUP(mem_freep) char *key = record_key(take_record->address, take_record->generation);
+    if (take_record->status != RECORD_DEPOSED) {
+        expect_address(run, take_record->address);
+        outputs_set(&run->outputs, take_record->address, value_ref(take_record->outputs));
+        mem_free(map_put(&run->uids, take_record->address, string_copy(take_record->uid)));
+        map_put(&run->generations, take_record->address, (void *)(intptr_t)take_record->generation);
+    }
+    record_free(map_put(&run->records, key, take_record));
+}
+
+/* What exists already, as the plan found it. */
+static void take_existing(struct run *run)
+{
+    const struct value *existing = run->plan->existing;
+    for (size_t i = 0; i < value_count(existing); i++) {
+        const char *address = value_key_at(existing, i);
+        const struct value *found = value_at(existing, i);
+        const char *uid = value_get_text(found, "uid");
+        struct value *outputs = value_get(found, "outputs");
+        expect_address(run, address);
+        if (outputs)
+            outputs_set(&run->outputs, address, value_ref(outputs));
+        if (uid)
+            mem_free(map_put(&run->uids, address, string_copy(uid)));
+    }
+}
+
+static int load_records(struct run *run, struct error *err)
+{
+    struct records records = {0};
+    int r = store_load_records(run->context->store, run->plan->deployment_uid, &records, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < records.n_items; i++)
+        take_record(run, records.items[i]);
+    records.n_items = 0;
+    records_done(&records);
+    take_existing(run);
+    for (size_t i = 0; i < run->plan->n_steps; i++)
+        if (run->plan->steps[i].kind == STEP_CREATE || run->plan->steps[i].kind == STEP_RENAME)
+            expect_address(run, run->plan->steps[i].address);
+    return 0;
+}
+
+int run_init(struct run *run, const struct apply_context *context, const struct plan *plan,
+             struct store_run *row, struct error *err)
+{
+    *run = (struct run){.context = context, .plan = plan, .row = row, .lease_fd = -1};
+    run->created_at = world_wall_clock();
+    run->known_outputs = value_builder_map(&(struct value_builder){0});
+    run->batch = store_batch_new();
+    make_nodes(run);
+    return load_records(run, err);
+}
+
+static void free_values(struct map *map, void (*free_value)(void *value))
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(map, &cursor)))
+        free_value(entry->value);
+    map_done(map);
+}
+
+static void free_record(void *record)
+{
+    record_free(record);
+}
+
+void run_done(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        value_unref(run->nodes[i].after);
+        mem_free(run->nodes[i].handle);
+        outcome_done(&run->nodes[i].outcome);
+    }
+    mem_free(run->nodes);
+    mem_free(run->ready.items);
+    mem_free(run->intended.items);
+    mem_free(run->done_calls.items);
+    graph_free(run->graph);
+    map_done(&run->nodes_by_id);
+    map_done(&run->generations);
+    free_values(&run->uids, mem_free);
+    free_values(&run->records, free_record);
+    outputs_done(&run->outputs);
+    value_builder_done(&run->journal);
+    value_unref(run->known_outputs);
+    store_batch_free(run->batch);
+    close_descriptor(run->lease_fd);
+}
+
+char *apply_lease_path(const char *home, const char *deployment_uid)
+{
+    return string_format("%s/leases/%s.lock", home, deployment_uid);
+}
+
+static int take_lock(struct run *run, struct error *err)
+{
+    CLEANUP(mem_freep) char *folder = string_format("%s/leases", run->context->home);
+    CLEANUP(mem_freep) char *path = apply_lease_path(run->context->home, run->plan->deployment_uid);
+    int r = world_make_folder(folder, 0700, err);
+    if (r < 0)
+        return r;
+    r = world_lock_file(path, &run->lease_fd, err);
+    if (r == -ERROR_BUSY)
+        return error_set(
+            err, ERROR_BUSY,
+            "another run of %s is under way; follow it with \"parley run list\", or cancel it",
+            run->plan->deployment);
+    return r;
+}
+
+/* The deployment's row as this plan makes it; the newest epoch, 0 when it is new. */
+static int look_up_epoch(struct run *run, int64_t *ret_epoch, struct error *err)
+{
+    struct store_deployment deployment = {0};
+    int r = store_find_deployment(run->context->store, run->plan->deployment,
+                                  run->plan->environment, &deployment, err);
+    *ret_epoch = 0;
+    if (r == -ERROR_NOT_FOUND) {
+        error_done(err);
+        return 0;
+    }
+    if (r == 0 && text_equal(deployment.uid, run->plan->deployment_uid)) {
+        *ret_epoch = deployment.epoch;
+        run->created_at = deployment.created_at;
+        value_unref(run->known_outputs);
+        run->known_outputs = value_ref(deployment.outputs);
+    }
+    store_deployment_done(&deployment);
+    return r;
+}
+
+static void add_deployment(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    struct store_deployment deployment = {
+        .uid = plan->deployment_uid,
+        .name = plan->deployment,
+        .environment = plan->environment,
+        .incarnation = plan->incarnation,
+        .outputs = run->known_outputs,
+        .created_at = run->created_at,
+        .updated_at = world_wall_clock(),
+    };
+    store_batch_put_deployment(run->batch, &deployment);
+}
+
+static void add_revision(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    if (!plan->document)
+        return;
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "document", plan->document);
+    value_builder_set_string(&fields, "digest", plan->document_digest);
+    value_builder_set_string(&fields, "principal", run->row->principal);
+    value_builder_set_string(&fields, "words", run->row->words);
+    value_builder_set_string(&fields, "source", "file");
+    value_builder_set_string(&fields, "plan", plan->hash);
+    value_builder_set_string(&fields, "run", run->row->id);
+    CLEANUP(value_unrefp) struct value *revision = value_builder_map(&fields);
+    store_batch_add_revision(run->batch, plan->deployment_uid, revision);
+}
+
+static void begin_row(struct store_run *row, int64_t epoch, bool is_first)
+{
+    row->epoch = epoch;
+    row->status = RUN_RUNNING;
+    if (is_first)
+        row->started_at = world_wall_clock();
+    row->ended_at = 0;
+}
+
+int run_take_lease(struct run *run, bool is_first, struct error *err)
+{
+    int64_t epoch;
+    int r = take_lock(run, err);
+    if (r < 0 || (r = look_up_epoch(run, &epoch, err)) < 0)
+        return r;
+    if (!is_first && epoch != run->row->epoch)
+        return error_set(err, ERROR_STALE, "another run of %s came after this one; plan again",
+                         run->plan->deployment);
+    if (is_first) {
+        add_deployment(run);
+        store_batch_check_version(run->batch, run->plan->deployment_uid,
+                                  run->plan->records_version);
+        add_revision(run);
+    }
+    store_batch_take_epoch(run->batch, run->plan->deployment_uid, epoch + 1);
+    const struct store_run before = *run->row;
+    begin_row(run->row, epoch + 1, is_first);
+    store_batch_put_run(run->batch, run->row);
+    struct value_builder body = {0};
+    value_builder_set_string(&body, "plan", run->plan->hash);
+    value_builder_set(&body, "epoch", value_integer(run->row->epoch));
+    value_builder_set(&body, "steps", value_integer((int64_t)run->plan->n_steps));
+    run_journal(run, is_first ? "started" : "resumed", value_builder_map(&body));
+    r = run_commit(run, err);
+    if (r < 0)
+        *run->row = before;
+    if (r == -ERROR_STALE)
+        return error_set(err, ERROR_STALE,
+                         "the records of %s changed after this plan was made; plan again",
+                         run->plan->deployment);
+    return r;
+}

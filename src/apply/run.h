@@ -1,0 +1,125 @@
+/* A plan while it is carried out. Private to apply/. */
+#pragma once
+
+#include "apply/apply.h"
+#include "base/map.h"
+#include "graph/graph.h"
+#include "model/outputs.h"
+
+/* How far a step is. Those below NODE_RUNNING can still be skipped; those from NODE_DONE on are
+ * over. */
+enum node_state {
+    NODE_WAITING,  /* for steps before it */
+    NODE_READY,    /* its intent can be written */
+    NODE_INTENDED, /* its intent is durable; the call waits for its turn */
+    NODE_RUNNING,
+    NODE_DONE,
+    NODE_FAILED,
+    NODE_SKIPPED
+};
+
+struct node {
+    struct run *run;
+    size_t index; /* of the step in the plan */
+    enum node_state state;
+    size_t n_waiting;    /* steps before it that are not done */
+    struct value *after; /* owned: the step's spec with everything known */
+    char *handle;        /* owned: of the remote operation, or NULL */
+    struct outcome outcome;
+    bool is_detached; /* the call need not wait any longer: its handle is durable, and the run is
+                         cancelled */
+    bool is_not_done; /* what a probe found of an open intent */
+    int64_t started_at;
+};
+
+/* Calls at the same time, over all providers. */
+enum { RUN_MAX_CALLS = 64 };
+
+/* Steps in the order in which they came to a state. Zero-initialise it. */
+struct queue {
+    size_t *items; /* owned; indices of steps */
+    size_t n_items;
+    size_t capacity;
+    size_t first; /* those before it were taken */
+};
+bool queue_is_empty(const struct queue *queue);
+void queue_put(struct queue *queue, size_t index);
+size_t queue_take(struct queue *queue);
+
+struct run {
+    const struct apply_context *context;
+    const struct plan *plan;
+    struct store_run *row;
+    struct graph *graph;
+    struct node *nodes; /* owned; one for each step */
+    struct queue ready; /* their intents can be written */
+    struct queue
+        intended; /* their intents are durable after the next commit, or already; no call yet */
+    struct queue done_calls; /* their calls are over, their results not written */
+    struct map nodes_by_id;  /* step id -> struct node, borrowed */
+    struct outputs outputs;  /* of all resources, as far as they exist */
+    struct map uids;         /* address -> owned uid of its newest generation */
+    struct map records;      /* "ADDRESS#GENERATION" -> owned record */
+    struct map generations;  /* address -> number of the newest generation that was there before */
+    struct value_builder journal; /* rows of the next commit, to be told of once it is durable */
+    struct store_batch *batch;    /* owned: the next commit */
+    struct gate ended;            /* opened when a call ends */
+    size_t n_running;
+    size_t n_over; /* nodes that are done, failed or skipped */
+    int lease_fd;
+    int64_t created_at;          /* of the deployment */
+    struct value *known_outputs; /* owned: the deployment's, from before this run */
+};
+
+/* --- run.c: the state of a run --- */
+CO_FN int run_init(struct run *run, const struct apply_context *context, const struct plan *plan,
+                   struct store_run *row, struct error *err);
+void run_done(struct run *run);
+const struct step *run_step(const struct node *node);
+struct provider *run_provider(struct run *run, const char *instance, struct error *err);
+struct record *run_find_record(struct run *run, const char *address, int64_t generation);
+
+/* Whether the step has no effect outside. */
+bool run_is_internal(struct run *run, const struct node *node);
+
+/* Waits until a call has ended, unless one has already or none runs. */
+CO_FN void run_await_call(struct run *run);
+
+/* A step that waits for nothing any more becomes ready. */
+void run_free_dependents(struct run *run, const struct node *done);
+
+/* Takes the lock and the next epoch; checked tells whether the records must be those the plan was
+ * made from. */
+CO_FN int run_take_lease(struct run *run, bool is_first, struct error *err);
+
+/* --- journal.c: what is written down --- */
+/* Adds a row to the next commit. take_body is a map. */
+void run_journal(struct run *run, const char *kind, struct value *take_body);
+/* Makes all that was added durable under our epoch, then tells of it. */
+CO_FN int run_commit(struct run *run, struct error *err);
+void run_add_intent(struct node *node);
+/* A node's handle, in a commit of its own: called in the middle of a call. */
+CO_FN int run_commit_handle(struct node *node, struct error *err);
+/* Adds the result of an ended step and what it makes of the records. The node is over once that is
+ * durable. */
+void run_add_result(struct node *node);
+void run_add_skip(struct node *node, const char *because);
+/* Sets the run's final status by its nodes and adds the last row. */
+void run_add_finish(struct run *run);
+void run_tell_progress(struct node *node, const char *message);
+
+/* --- call.c: one step's call --- */
+/*
+ * Resolves what the step needs. False when that is not what was approved, or cannot be had: then
+ * the outcome says so, and nothing was sent.
+ */
+bool node_prepare(struct node *node);
+/* Calls the driver and leaves the outcome in the node. Never fails: a failure is an outcome. */
+CO_FN void node_call(struct node *node);
+/* Asks what became of a call; true when node->outcome says it, false when it surely was not carried
+ * out. */
+CO_FN bool node_probe(struct node *node);
+
+/* --- settle.c: what an earlier, dead run left --- */
+CO_FN int run_read_journal(struct run *run, struct error *err);
+CO_FN int run_settle(struct run *run, size_t *ret_n_open, struct error *err);

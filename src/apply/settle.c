@@ -1,0 +1,133 @@
+/* What an earlier, dead run left: read from its journal, asked of the drivers, written down. */
+#include "apply/run.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#include <assert.h>
+
+enum { PAGE = 1000 };
+
+/* A step's own rows, in their order: intent, then maybe handles, then a result. */
+static void replay_row(struct run *run, const struct value *row)
+{
+    const char *id = value_get_text(row, "step");
+    const char *kind = value_get_text(row, "kind");
+    struct node *node = id ? map_get(&run->nodes_by_id, id) : NULL;
+    if (!node || !kind)
+        return;
+    const char *outcome = value_get_text(row, "outcome");
+    if (text_equal(kind, "intent")) {
+        struct value *after = value_get(row, "after");
+        value_unref(node->after);
+        node->after = after ? value_ref(after) : NULL;
+        node->state = NODE_INTENDED;
+    } else if (text_equal(kind, "handle")) {
+        mem_free(node->handle);
+        node->handle = string_copy(value_get_text(row, "handle"));
+    } else if (text_equal(kind, "result") && outcome) {
+        bool is_done = outcome_kind_from_string(outcome) == OUTCOME_DONE;
+        bool is_open = outcome_kind_from_string(outcome) == OUTCOME_UNKNOWN;
+        node->state = is_done ? NODE_DONE : is_open ? NODE_INTENDED : NODE_WAITING;
+    }
+}
+
+/* Lets those that are done free what waits for them. */
+static void replay_states(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        if (run->nodes[i].state != NODE_DONE)
+            continue;
+        run->n_over++;
+        run_free_dependents(run, &run->nodes[i]);
+    }
+}
+
+int run_read_journal(struct run *run, struct error *err)
+{
+    int64_t seq = 0;
+    for (;;) {
+        CLEANUP(value_unrefp) struct value *rows = NULL;
+        int r = store_read_journal(run->context->store, run->row->id, seq, PAGE, &rows, err);
+        if (r < 0)
+            return r;
+        size_t n = value_count(rows);
+        for (size_t i = 0; i < n; i++)
+            replay_row(run, value_at(rows, i));
+        if (n < PAGE)
+            break;
+        seq = value_get_integer(value_at(rows, n - 1), "seq", seq);
+    }
+    replay_states(run);
+    return 0;
+}
+
+static void probe_main(void *argument)
+{
+    struct node *node = argument;
+    struct run *run = node->run;
+    node->is_not_done = !node_probe(node);
+    run->n_running--;
+    queue_put(&run->done_calls, node->index);
+    gate_open(run->context->loop, &run->ended);
+}
+
+static void start_probes(struct run *run, struct queue *open)
+{
+    while (!queue_is_empty(open) && run->n_running < RUN_MAX_CALLS) {
+        struct node *node = &run->nodes[queue_take(open)];
+        node->state = NODE_RUNNING;
+        run->n_running++;
+        loop_spawn(run->context->loop, "probe", probe_main, node);
+    }
+}
+
+/* What a probe found: done, not done, partly, or nobody can tell. */
+static void settle_node(struct node *node, size_t *n_open)
+{
+    struct run *run = node->run;
+    node->state = NODE_WAITING;
+    if (node->is_not_done)
+        return;
+    run_add_result(node);
+    if (node->outcome.kind == OUTCOME_DONE) {
+        node->state = NODE_DONE;
+        run->n_over++;
+        run_free_dependents(run, node);
+    } else if (node->outcome.kind == OUTCOME_UNKNOWN) {
+        node->state = NODE_FAILED;
+        run->n_over++;
+        (*n_open)++;
+    }
+}
+
+/* A step without an effect outside has its intent and result in one commit, so that an open one was
+ * not done. */
+static void collect_open(struct run *run, struct queue *open)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        struct node *node = &run->nodes[i];
+        if (node->state == NODE_INTENDED && run_is_internal(run, node))
+            node->state = NODE_WAITING;
+        else if (node->state == NODE_INTENDED)
+            queue_put(open, i);
+    }
+}
+
+int run_settle(struct run *run, size_t *ret_n_open, struct error *err)
+{
+    struct queue open = {0};
+    int r = 0;
+    *ret_n_open = 0;
+    collect_open(run, &open);
+    while (r == 0 && (!queue_is_empty(&open) || run->n_running > 0)) {
+        start_probes(run, &open);
+        run_await_call(run);
+        while (!queue_is_empty(&run->done_calls))
+            settle_node(&run->nodes[queue_take(&run->done_calls)], ret_n_open);
+        if (run->journal.n_items > 0)
+            r = run_commit(run, err);
+    }
+    mem_free(open.items);
+    return r;
+}
