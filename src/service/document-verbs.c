@@ -1,0 +1,108 @@
+/* Reading a document for all verbs that begin with one. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "document/document.h"
+#include "pattern/pattern.h"
+#include "service/service.h"
+
+#include <string.h>
+
+extern char **environ;
+
+void loaded_document_done(struct loaded_document *loaded)
+{
+    wanted_done(&loaded->wanted);
+    document_free(loaded->document);
+    value_unref(loaded->variables);
+    mem_free(loaded->text);
+    *loaded = (struct loaded_document){0};
+}
+
+static int read_source(const struct document_source *source, struct loaded_document *loaded,
+                       struct diagnostics *diagnostics, struct error *err)
+{
+    if (!source->text)
+        return document_read_file(source->path, &loaded->text, &loaded->document, diagnostics, err);
+    loaded->text = string_copy(source->text);
+    document_read(source->path, source->text, strlen(source->text), &loaded->document, diagnostics);
+    return 0;
+}
+
+/* PARLEY_VAR_name=value of the environment, as a map. */
+static struct value *environment_variables(void)
+{
+    static const char prefix[] = "PARLEY_VAR_";
+    struct value_builder fields = {0};
+    for (char **entry = environ; *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (!equals || !text_starts_with(*entry, prefix))
+            continue;
+        const char *name = *entry + sizeof(prefix) - 1;
+        CLEANUP(mem_freep) char *copy = string_copy_n(name, (size_t)(equals - name));
+        value_builder_set(&fields, copy, value_string(equals + 1));
+    }
+    return value_builder_map(&fields);
+}
+
+/* A name given on the command line that no variable has is most likely a typing error. */
+static void check_given(struct document *document, const struct document_source *source,
+                        struct diagnostics *diagnostics)
+{
+    for (size_t i = 0; source->variables && i < value_count(source->variables); i++) {
+        const char *name = value_key_at(source->variables, i);
+        if (!document_has_variable(document, name))
+            diagnostics_add(
+                diagnostics, DIAGNOSTIC_UNKNOWN_VARIABLE, (struct position){source->path, 0, 0},
+                "declare it under variables:, or correct its name",
+                "The document has no variable \"%s\", which was given on the command line.", name);
+    }
+}
+
+/* Document < site < PARLEY_VAR_x < --var (DESIGN section 18). */
+static void set_variables(struct service *service, struct document *document,
+                          const struct document_source *source, struct diagnostics *diagnostics)
+{
+    const struct value *of_site = site_variables(service->site, document_environment(document));
+    CLEANUP(value_unrefp) struct value *of_environment = environment_variables();
+    if (of_site)
+        document_set_variables(document, of_site, diagnostics);
+    document_set_variables(document, of_environment, diagnostics);
+    check_given(document, source, diagnostics);
+    if (source->variables)
+        document_set_variables(document, source->variables, diagnostics);
+}
+
+static int choose_instance(void *argument, const struct resource_type *type, const char *on,
+                           const char **ret_instance, struct error *err)
+{
+    struct service *service = argument;
+    return site_choose_instance(service->site, type, on, ret_instance, err);
+}
+
+int service_load_document(struct service *service, const struct document_source *source,
+                          struct loaded_document *ret_loaded, struct diagnostics *diagnostics,
+                          struct error *err)
+{
+    struct loaded_document *loaded = ret_loaded;
+    *loaded = (struct loaded_document){0};
+    int r = read_source(source, loaded, diagnostics, err);
+    if (r < 0)
+        return r;
+    if (loaded->document) {
+        struct document_context context = {service->catalog, choose_instance, service};
+        set_variables(service, loaded->document, source, diagnostics);
+        pattern_apply(loaded->document, service->catalog, diagnostics);
+        document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
+        struct value *variables = document_variables(loaded->document);
+        loaded->variables =
+            variables ? value_ref(variables) : value_builder_map(&(struct value_builder){0});
+    }
+    if (!loaded->document || diagnostics_has_errors(diagnostics))
+        return error_set(err, ERROR_INVALID, "%s has faults", source->path);
+    return 0;
+}
+
+char *service_expand(const struct loaded_document *loaded)
+{
+    return document_write_expanded(loaded->document);
+}

@@ -1,0 +1,444 @@
+/* The verbs plan and approve. */
+#include "apply/apply.h"
+#include "base/digest.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "document/document.h"
+#include "plan/plan.h"
+#include "service/service.h"
+
+#include <unistd.h>
+
+enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
+
+/* Everything that a plan is made from, while it is gathered. */
+struct planning {
+    struct service *service;
+    struct loaded_document loaded;
+    struct store_deployment deployment; /* uid NULL while there is none */
+    char *uid;                          /* owned: of the deployment, also of one to be made */
+    int64_t incarnation;
+    int64_t revision;
+    struct records records;
+    struct observation *observations; /* owned */
+    struct value *identities;         /* owned */
+};
+
+static void planning_done(struct planning *planning)
+{
+    for (size_t i = 0; planning->observations && i < planning->records.n_items; i++)
+        value_unref(planning->observations[i].spec);
+    mem_free(planning->observations);
+    records_done(&planning->records);
+    store_deployment_done(&planning->deployment);
+    loaded_document_done(&planning->loaded);
+    value_unref(planning->identities);
+    mem_free(planning->uid);
+}
+
+static int find_provider(void *argument, const char *instance, struct provider **ret_provider,
+                         struct error *err)
+{
+    return service_find_provider(argument, instance, ret_provider, err);
+}
+
+static int settle_run(struct service *service, struct store_run *run, struct error *err)
+{
+    static const bool never = false;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = service_get_plan(service, run->plan_hash, &plan, err);
+    if (r < 0)
+        return r;
+    struct apply_context context = {
+        .loop = service->loop,
+        .store = service->store,
+        .catalog = service->catalog,
+        .home = service->home,
+        .find_provider = find_provider,
+        .argument = service,
+        .is_cancelled = &never,
+    };
+    size_t n_open = 0;
+    r = apply_settle(&context, plan, run, &n_open, err);
+    if (r < 0)
+        return error_wrap(err, "settle the run %.8s, which ended early", run->id);
+    if (n_open > 0)
+        return error_set(
+            err, ERROR_UNAVAILABLE,
+            "the run %.8s ended early and %zu of its steps cannot be told to have happened or not; "
+            "see \"parley run show %.8s\"",
+            run->id, n_open, run->id);
+    return 0;
+}
+
+/* Whether it may have had effects that nobody has written down: it died, or ended without an
+ * answer. */
+static bool may_be_open(const struct store_run *run)
+{
+    return run->status == RUN_RUNNING || (run->epoch > 0 && run->message);
+}
+
+/* What a run that died left open is found out before anything new is planned. A living one is
+ * ERROR_BUSY. */
+static int settle_dead_runs(struct planning *planning, struct error *err)
+{
+    struct store_run *runs = NULL;
+    size_t n = 0;
+    int r = store_list_runs(planning->service->store, planning->deployment.uid, 1, &runs, &n, err);
+    if (r == 0 && n > 0 && may_be_open(&runs[0]))
+        r = settle_run(planning->service, &runs[0], err);
+    for (size_t i = 0; i < n; i++)
+        store_run_done(&runs[i]);
+    mem_free(runs);
+    return r;
+}
+
+static int find_deployment(struct planning *planning, const char *name, const char *environment,
+                           struct error *err)
+{
+    struct store *store = planning->service->store;
+    int r = store_find_deployment(store, name, environment, &planning->deployment, err);
+    if (r < 0 && r != -ERROR_NOT_FOUND)
+        return r;
+    bool is_new = r < 0 || planning->deployment.is_destroyed;
+    planning->incarnation =
+        r < 0 ? 1 : planning->deployment.incarnation + planning->deployment.is_destroyed;
+    if (r < 0)
+        error_done(err);
+    if (is_new) {
+        CLEANUP(mem_freep)
+        char *key =
+            string_format("%s@%s#%lld", name, environment, (long long)planning->incarnation);
+        char uid[UUID_TEXT_SIZE];
+        uuid_derive(store_id(store), key, uid);
+        planning->uid = string_copy(uid);
+        planning->revision = 1;
+        store_deployment_done(&planning->deployment);
+        return 0;
+    }
+    planning->uid = string_copy(planning->deployment.uid);
+    return 0;
+}
+
+static int load_state(struct planning *planning, struct error *err)
+{
+    struct service *service = planning->service;
+    if (!planning->deployment.uid)
+        return 0;
+    int r = settle_dead_runs(planning, err);
+    if (r < 0)
+        return r;
+    /* Settling may have changed records: what counts is what stands there now. */
+    CLEANUP(mem_freep) char *name = string_copy(planning->deployment.name);
+    CLEANUP(mem_freep) char *environment = string_copy(planning->deployment.environment);
+    store_deployment_done(&planning->deployment);
+    r = store_find_deployment(service->store, name, environment, &planning->deployment, err);
+    if (r < 0)
+        return r;
+    planning->revision = planning->deployment.head_revision + 1;
+    return store_load_records(service->store, planning->uid, &planning->records, err);
+}
+
+static int add_identity(struct planning *planning, struct value_builder *identities,
+                        const char *instance, struct error *err)
+{
+    struct service *service = planning->service;
+    struct provider *provider;
+    int r = service_find_provider(service, instance, &provider, err);
+    if (r < 0 || provider_is_internal(provider))
+        return r;
+    struct call call = service_read_call(service);
+    CLEANUP(mem_freep) char *identity = NULL;
+    r = provider_identify(provider, &call, &identity, err);
+    if (r == 0)
+        value_builder_set_string(identities, instance, identity);
+    return r;
+}
+
+/* Asks every instance that the plan touches who it really is. */
+static int identify(struct planning *planning, struct error *err)
+{
+    struct value_builder identities = {0};
+    struct map seen = {0};
+    const struct wanted *wanted = &planning->loaded.wanted;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < wanted->n_items + planning->records.n_items; i++) {
+        const char *instance = i < wanted->n_items
+                                   ? wanted->items[i].instance
+                                   : planning->records.items[i - wanted->n_items]->instance;
+        if (map_has(&seen, instance))
+            continue;
+        map_put(&seen, instance, NULL);
+        r = add_identity(planning, &identities, instance, err);
+    }
+    map_done(&seen);
+    planning->identities = value_builder_map(&identities);
+    return r;
+}
+
+static int observe_record(struct planning *planning, const struct record *record,
+                          struct observation *ret_observation, struct error *err)
+{
+    struct service *service = planning->service;
+    struct provider *provider;
+    int r = service_find_provider(service, record->instance, &provider, err);
+    if (r < 0 || provider_is_internal(provider))
+        return r;
+    const struct resource_type *type;
+    r = service_find_type(service, record->type, record->address, &type, err);
+    if (r < 0)
+        return r;
+    CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
+    struct target target = {
+        .type = type,
+        .uid = record->uid,
+        .address = record->address,
+        .deployment = planning->deployment.name,
+        .provider_id = record->provider_id,
+        .generation = record->generation,
+        .references = references,
+    };
+    struct call call = service_read_call(service);
+    struct live live = {0};
+    r = provider_read(provider, &call, &target, &live, err);
+    if (r < 0)
+        return error_wrap(err, "read %s", record->address);
+    *ret_observation = (struct observation){
+        .is_known = true,
+        .is_present = live.is_present,
+        .is_stopped = live.is_stopped,
+        .spec = live.spec ? value_ref(live.spec) : NULL,
+    };
+    live_done(&live);
+    return 0;
+}
+
+/* All of an instance's records gone at once means another or an empty system, never a plan to make
+ * everything again. */
+static int check_not_all_gone(const struct planning *planning, struct error *err)
+{
+    size_t n_read = 0;
+    size_t n_gone = 0;
+    for (size_t i = 0; i < planning->records.n_items; i++) {
+        n_read += planning->observations[i].is_known;
+        n_gone += planning->observations[i].is_known && !planning->observations[i].is_present;
+    }
+    if (n_read > 1 && n_gone == n_read)
+        return error_set(
+            err, ERROR_CONFLICT,
+            "none of the %zu recorded resources is there any more: this looks like another or an "
+            "emptied system, so nothing is planned; plan with --refresh=none to go by the records",
+            n_read);
+    return 0;
+}
+
+static int observe(struct planning *planning, struct error *err)
+{
+    planning->observations = NEW_ARRAY(struct observation, planning->records.n_items);
+    for (size_t i = 0; i < planning->records.n_items; i++) {
+        int r =
+            observe_record(planning, planning->records.items[i], &planning->observations[i], err);
+        if (r < 0)
+            return r;
+    }
+    return check_not_all_gone(planning, err);
+}
+
+/* What each target cannot do, or only stands in for, is said before anybody approves. */
+static int propose(struct planning *planning, struct plan *plan, struct diagnostics *diagnostics,
+                   struct error *err)
+{
+    struct service *service = planning->service;
+    CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct step *step = &plan->steps[i];
+        struct provider *provider;
+        const struct resource_type *type;
+        if (step->kind == STEP_START)
+            continue;
+        int r = service_find_provider(service, step->instance, &provider, err);
+        if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)
+            return r;
+        struct target target = {
+            .type = type,
+            .uid = step->uid,
+            .address = step->address,
+            .deployment = plan->deployment,
+            .provider_id = step->provider_id,
+            .generation = step->generation,
+            .references = references,
+        };
+        struct call call = service_read_call(service);
+        r = provider_propose(provider, &call, &target, step, diagnostics, err);
+        if (r < 0)
+            return error_wrap(err, "check %s", step->address);
+    }
+    return 0;
+}
+
+/* Notes go with the plan; errors stay with the caller and keep it from being approved. */
+static void move_notes(struct diagnostics *from, struct plan *plan, struct diagnostics *faults)
+{
+    for (size_t i = 0; i < from->n_items; i++) {
+        const struct diagnostic *item = &from->items[i];
+        struct position position = {item->file, item->line, item->column};
+        if (item->severity == DIAGNOSTIC_ERROR)
+            diagnostics_add(faults, item->code, position, item->help, "%s", item->detail);
+        else
+            diagnostics_note(&plan->notes, item->severity, item->code, position, item->help, "%s",
+                             item->detail);
+    }
+}
+
+static int store_plan(struct service *service, const struct plan *plan, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, value);
+    return store_commit(service->store, batch, NULL, err);
+}
+
+static int make_plan(struct planning *planning, const struct plan_request *request,
+                     struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
+{
+    bool is_destroy = request->deployment != NULL;
+    const char *name =
+        is_destroy ? planning->deployment.name : document_name(planning->loaded.document);
+    const char *environment = is_destroy ? planning->deployment.environment
+                                         : document_environment(planning->loaded.document);
+    struct plan_input input = {
+        .catalog = planning->service->catalog,
+        .wanted = &planning->loaded.wanted,
+        .records = &planning->records,
+        .observations = request->refresh ? planning->observations : NULL,
+        .deployment = name,
+        .environment = environment,
+        .deployment_uid = planning->uid,
+        .incarnation = planning->incarnation,
+        .records_version = planning->deployment.records_version,
+        .revision = planning->revision,
+        .document = planning->loaded.text,
+        .variables = planning->loaded.variables,
+        .outputs = planning->deployment.outputs,
+        .identities = planning->identities,
+        .is_destroy = is_destroy,
+        .is_production = site_is_production(planning->service->site, environment),
+        .trace = request->trace,
+    };
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = plan_make(&input, &plan, diagnostics, err);
+    if (r < 0)
+        return r;
+    struct diagnostics found = {0};
+    r = propose(planning, plan, &found, err);
+    move_notes(&found, plan, diagnostics);
+    diagnostics_done(&found);
+    if (r < 0)
+        return r;
+    if (diagnostics_has_errors(diagnostics))
+        return error_set(err, ERROR_INVALID, "the plan for %s has faults", name);
+    r = store_plan(planning->service, plan, err);
+    if (r < 0)
+        return r;
+    *ret_plan = take_ptr(plan);
+    return 0;
+}
+
+/* Finds the deployment: by the word of a destroy, or by what the document says. */
+static int begin(struct planning *planning, const struct plan_request *request,
+                 struct diagnostics *diagnostics, struct error *err)
+{
+    struct service *service = planning->service;
+    if (!request->deployment) {
+        int r =
+            service_load_document(service, &request->source, &planning->loaded, diagnostics, err);
+        if (r < 0 || (r = service_need_store(service, true, err)) < 0)
+            return r;
+        return find_deployment(planning, document_name(planning->loaded.document),
+                               document_environment(planning->loaded.document), err);
+    }
+    struct store_deployment named = {0};
+    int r = service_find_deployment(service, request->deployment, &named, err);
+    if (r < 0)
+        return r;
+    bool is_gone = named.is_destroyed;
+    r = is_gone ? error_set(err, ERROR_NOT_FOUND, "%s is destroyed already", named.name)
+                : find_deployment(planning, named.name, named.environment, err);
+    store_deployment_done(&named);
+    return r;
+}
+
+int service_plan(struct service *service, const struct plan_request *request,
+                 struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
+                 struct error *err)
+{
+    struct planning planning = {.service = service};
+    int r = begin(&planning, request, diagnostics, err);
+    if (r == 0)
+        r = load_state(&planning, err);
+    if (r == 0)
+        r = service_find_existing(service, planning.uid, &planning.loaded.wanted, diagnostics, err);
+    if (r == 0)
+        r = identify(&planning, err);
+    if (r == 0 && request->refresh)
+        r = observe(&planning, err);
+    if (r == 0)
+        r = make_plan(&planning, request, ret_plan, diagnostics, err);
+    if (ret_text)
+        *ret_text = take_ptr(planning.loaded.text);
+    planning_done(&planning);
+    return r;
+}
+
+int service_get_plan(struct service *service, const char *hash, struct plan **ret_plan,
+                     struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    int r = service_need_store(service, false, err);
+    if (r < 0 || (r = store_get_plan(service->store, hash, &value, err)) < 0)
+        return r;
+    return plan_from_value(value, ret_plan, err);
+}
+
+bool plan_has_effects(const struct plan *plan)
+{
+    return plan->n_steps > 0 || plan->changes_outputs;
+}
+
+bool service_needs_name(const struct plan *plan)
+{
+    if (plan->is_destroy && plan->is_production)
+        return true;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->kind == STEP_DELETE && step->irreversible && plan->is_production)
+            return true;
+    }
+    return false;
+}
+
+int service_approve(struct service *service, const struct plan *plan, const char *confirmed_name,
+                    struct error *err)
+{
+    if (service_needs_name(plan) && !text_equal_or_null(confirmed_name, plan->deployment))
+        return error_set(
+            err, ERROR_APPROVAL_NEEDED,
+            "this destroys what belongs to the production deployment %s: its name must be typed, or "
+            "given with --confirm %s",
+            plan->deployment, plan->deployment);
+    int64_t now = world_wall_clock();
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "principal", service->principal);
+    value_builder_set_string(&fields, "level", "none");
+    value_builder_set(&fields, "created_at", value_integer(now));
+    value_builder_set(&fields, "expires_at",
+                      value_integer(now + (int64_t)APPROVAL_SECONDS * SECOND));
+    CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
+    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, value);
+    store_batch_add_approval(batch, plan->hash, approval);
+    int r = service_need_store(service, true, err);
+    return r < 0 ? r : store_commit(service->store, batch, NULL, err);
+}

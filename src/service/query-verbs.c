@@ -1,0 +1,279 @@
+/* The verbs that only look: status, show, output, history. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "service/service.h"
+
+enum { MAX_HISTORY = 200, LOOK_AGAIN_US = 50000 };
+
+static const char *deployment_state(const struct store_deployment *deployment,
+                                    const struct store_run *last)
+{
+    if (deployment->is_destroyed)
+        return "destroyed";
+    return last ? run_status_to_string(last->status) : "planned";
+}
+
+/* The newest run of a deployment; *ret_n is 0 or 1. */
+static int load_last_run(struct service *service, const char *uid, struct store_run *ret_run,
+                         size_t *ret_n, struct error *err)
+{
+    struct store_run *runs = NULL;
+    int r = store_list_runs(service->store, uid, 1, &runs, ret_n, err);
+    if (r == 0 && *ret_n > 0)
+        *ret_run = runs[0];
+    mem_free(runs);
+    return r;
+}
+
+static int summarise(struct service *service, const struct store_deployment *deployment,
+                     struct value **ret_summary, struct error *err)
+{
+    struct records records = {0};
+    struct store_run last = {0};
+    size_t n_runs = 0;
+    int r = store_load_records(service->store, deployment->uid, &records, err);
+    if (r == 0)
+        r = load_last_run(service, deployment->uid, &last, &n_runs, err);
+    if (r == 0) {
+        struct value_builder fields = {0};
+        value_builder_set_string(&fields, "name", deployment->name);
+        value_builder_set_string(&fields, "environment", deployment->environment);
+        value_builder_set_string(&fields, "uid", deployment->uid);
+        value_builder_set_string(&fields, "state",
+                                 deployment_state(deployment, n_runs ? &last : NULL));
+        value_builder_set(&fields, "revision", value_integer(deployment->head_revision));
+        value_builder_set(&fields, "resources", value_integer((int64_t)records.n_items));
+        value_builder_set(&fields, "updated_at", value_integer(deployment->updated_at));
+        *ret_summary = value_builder_map(&fields);
+    }
+    records_done(&records);
+    store_run_done(&last);
+    return r;
+}
+
+int service_list_deployments(struct service *service, struct value **ret_deployments,
+                             struct error *err)
+{
+    struct store_deployment *deployments = NULL;
+    size_t n = 0;
+    int r = service_need_store(service, false, err);
+    if (r < 0 || (r = store_list_deployments(service->store, &deployments, &n, err)) < 0)
+        return r;
+    struct value_builder list = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct value *summary = NULL;
+        if (r == 0)
+            r = summarise(service, &deployments[i], &summary, err);
+        if (summary)
+            value_builder_append(&list, summary);
+        store_deployment_done(&deployments[i]);
+    }
+    mem_free(deployments);
+    if (r < 0)
+        value_builder_done(&list);
+    else
+        *ret_deployments = value_builder_list(&list);
+    return r;
+}
+
+/* What a provider says of one resource; "health" is unknown when it cannot be asked, never guessed.
+ */
+static struct value *read_resource(struct service *service,
+                                   const struct store_deployment *deployment,
+                                   const struct record *record)
+{
+    struct value_builder fields = {0};
+    struct error err = {0};
+    struct provider *provider = NULL;
+    struct live live = {.is_present = true};
+    value_builder_set_string(&fields, "address", record->address);
+    value_builder_set_string(&fields, "type", record->type);
+    value_builder_set_string(&fields, "instance", record->instance);
+    value_builder_set_string(&fields, "origin", record->origin);
+    const struct resource_type *type = NULL;
+    int r = service_find_type(service, record->type, record->address, &type, &err);
+    if (r == 0)
+        r = service_find_provider(service, record->instance, &provider, &err);
+    if (r == 0 && !provider_is_internal(provider)) {
+        CLEANUP(value_unrefp)
+        struct value *references = value_builder_map(&(struct value_builder){0});
+        struct target target = {type,
+                                record->uid,
+                                record->address,
+                                deployment->name,
+                                record->provider_id,
+                                record->generation,
+                                references};
+        struct call call = service_read_call(service);
+        r = provider_read(provider, &call, &target, &live, &err);
+    }
+    const char *state = r < 0             ? "unknown"
+                        : live.is_stopped ? "stopped"
+                        : live.is_present ? record_status_to_string(record->status)
+                                          : "missing";
+    value_builder_set_string(&fields, "state", state);
+    if (r < 0)
+        value_builder_set_string(&fields, "problem", error_message(&err));
+    const struct type_driver *driver =
+        type && provider ? type_find_driver(type, provider->ops->driver) : NULL;
+    value_builder_set_string(&fields, "fidelity", driver ? driver->fidelity : NULL);
+    value_builder_set_string(&fields, "fidelity_note", driver ? driver->note : NULL);
+    if (live.status)
+        value_builder_set(&fields, "status", value_ref(live.status));
+    live_done(&live);
+    error_done(&err);
+    return value_builder_map(&fields);
+}
+
+/* One driver's own words about what it serves: access points, health. Each system is asked once. */
+static void add_sections(struct service *service, const struct records *records,
+                         struct value_builder *sections)
+{
+    struct string_list uids = {0};
+    struct map asked = {0};
+    for (size_t i = 0; i < records->n_items; i++)
+        string_list_add(&uids, records->items[i]->uid);
+    for (size_t i = 0; i < records->n_items; i++) {
+        struct provider *provider = NULL;
+        if (service_find_provider(service, records->items[i]->instance, &provider, NULL) < 0 ||
+            provider_is_internal(provider) || map_has(&asked, provider->ops->driver))
+            continue;
+        map_put(&asked, provider->ops->driver, NULL);
+        struct call call = service_read_call(service);
+        CLEANUP(value_unrefp) struct value *list = NULL;
+        if (provider_describe(provider, &call, &uids, &list, NULL) < 0 || !list)
+            continue;
+        for (size_t k = 0; k < value_count(list); k++)
+            value_builder_append(sections, value_ref(value_at(list, k)));
+    }
+    map_done(&asked);
+    string_list_done(&uids);
+}
+
+int service_status(struct service *service, const char *word, struct value **ret_status,
+                   struct error *err)
+{
+    struct store_deployment deployment = {0};
+    struct records records = {0};
+    CLEANUP(value_unrefp) struct value *summary = NULL;
+    int r = service_find_deployment(service, word, &deployment, err);
+    if (r < 0)
+        return r;
+    r = summarise(service, &deployment, &summary, err);
+    if (r == 0)
+        r = store_load_records(service->store, deployment.uid, &records, err);
+    if (r == 0) {
+        struct value_builder resources = {0};
+        struct value_builder sections = {0};
+        for (size_t i = 0; i < records.n_items; i++)
+            value_builder_append(&resources, read_resource(service, &deployment, records.items[i]));
+        add_sections(service, &records, &sections);
+        struct value_builder fields = {0};
+        value_builder_set(&fields, "deployment", value_ref(summary));
+        value_builder_set(&fields, "resources", value_builder_list(&resources));
+        value_builder_set(&fields, "sections", value_builder_list(&sections));
+        value_builder_set(&fields, "outputs", value_ref(deployment.outputs));
+        *ret_status = value_builder_map(&fields);
+    }
+    records_done(&records);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+static bool is_settled(const struct value *status)
+{
+    const struct value *sections = value_get(status, "sections");
+    for (size_t i = 0; i < value_count(sections); i++)
+        if (!value_get_bool(value_at(sections, i), "settled", true))
+            return false;
+    return true;
+}
+
+int service_await_status(struct service *service, const char *word, int64_t patience_us,
+                         struct value **ret_status, struct error *err)
+{
+    int64_t deadline = world_monotonic_clock() + patience_us;
+    for (;;) {
+        CLEANUP(value_unrefp) struct value *status = NULL;
+        int r = service_status(service, word, &status, err);
+        if (r < 0)
+            return r;
+        if (is_settled(status) || world_monotonic_clock() >= deadline) {
+            *ret_status = take_ptr(status);
+            return 0;
+        }
+        loop_sleep(service->loop, LOOK_AGAIN_US);
+    }
+}
+
+int service_show(struct service *service, const char *word, const char *address,
+                 struct value **ret_records, struct error *err)
+{
+    struct store_deployment deployment = {0};
+    struct records records = {0};
+    struct value_builder list = {0};
+    int r = service_find_deployment(service, word, &deployment, err);
+    if (r == 0)
+        r = store_load_records(service->store, deployment.uid, &records, err);
+    for (size_t i = 0; i < records.n_items; i++)
+        if (!address || text_equal(records.items[i]->address, address))
+            value_builder_append(&list, record_to_value(records.items[i]));
+    if (r == 0 && address && list.n_items == 0)
+        r = error_set(err, ERROR_NOT_FOUND, "%s has no resource \"%s\"", deployment.name, address);
+    if (r < 0)
+        value_builder_done(&list);
+    else
+        *ret_records = value_builder_list(&list);
+    records_done(&records);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+int service_outputs(struct service *service, const char *word, struct value **ret_outputs,
+                    struct error *err)
+{
+    struct store_deployment deployment = {0};
+    int r = service_find_deployment(service, word, &deployment, err);
+    if (r == 0)
+        *ret_outputs = value_ref(deployment.outputs);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+static int add_revisions(struct service *service, const struct store_deployment *deployment,
+                         struct value_builder *list, struct error *err)
+{
+    for (int64_t number = deployment->head_revision; number > 0 && list->n_items < MAX_HISTORY;
+         number--) {
+        CLEANUP(value_unrefp) struct value *revision = NULL;
+        int r = store_get_revision(service->store, deployment->uid, number, &revision, err);
+        if (r < 0)
+            return r;
+        value_builder_append(list, value_with(revision, "document", NULL));
+    }
+    return 0;
+}
+
+int service_history(struct service *service, const char *word, struct value **ret_history,
+                    struct error *err)
+{
+    struct store_deployment deployment = {0};
+    struct value_builder revisions = {0};
+    CLEANUP(value_unrefp) struct value *runs = NULL;
+    int r = service_find_deployment(service, word, &deployment, err);
+    if (r == 0)
+        r = service_list_runs(service, word, &runs, err);
+    if (r == 0)
+        r = add_revisions(service, &deployment, &revisions, err);
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "revisions", value_builder_list(&revisions));
+    value_builder_set(&fields, "runs", runs ? value_ref(runs) : value_null());
+    struct value *history = value_builder_map(&fields);
+    store_deployment_done(&deployment);
+    if (r < 0)
+        value_unref(history);
+    else
+        *ret_history = history;
+    return r;
+}

@@ -1,0 +1,210 @@
+#include "service/run-socket.h"
+
+#include "base/memory.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "model/json.h"
+#include "net/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MAX_LINE = 16 << 20,
+    MAX_FOLLOWERS = 64,
+    SECOND = 1000000,
+    SEND_SECONDS = 10,
+    CLOSE_SECONDS = 5,
+};
+
+/* One door that follows. */
+struct follower_link {
+    struct run_server *server;
+    struct channel *channel; /* owned */
+    size_t n_sent;
+    bool is_gone;
+};
+
+struct run_server {
+    struct loop *loop;
+    struct channel_server *listener; /* owned */
+    char **lines;                    /* owned: every event so far */
+    size_t n_lines;
+    size_t capacity;
+    struct gate told; /* opened with each new line, and at the end */
+    struct gate left; /* opened when a follower leaves */
+    size_t n_followers;
+    bool is_closing;
+    bool *cancel;
+    void (*abort)(void);
+};
+
+/* A folder that only we can enter: somebody else's in its place is refused. */
+static int check_folder(const char *folder, struct error *err)
+{
+    struct stat status;
+    if (lstat(folder, &status) < 0)
+        return error_set(err, ERROR_NOT_FOUND, "%s: no such folder", folder);
+    if (!S_ISDIR(status.st_mode) || status.st_uid != getuid() || (status.st_mode & 077) != 0)
+        return error_set(
+            err, ERROR_DENIED,
+            "%s must be a folder of yours with mode 0700; set XDG_RUNTIME_DIR to another place",
+            folder);
+    return 0;
+}
+
+int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    CLEANUP(mem_freep)
+    char *folder = runtime && *runtime ? string_format("%s/parley", runtime)
+                                       : string_format("/tmp/parley-%u", (unsigned)getuid());
+    int r = create ? world_make_folder(folder, 0700, err) : 0;
+    if (r < 0 || (r = check_folder(folder, err)) < 0)
+        return r;
+    *ret_path = string_format("%s/run-%.13s.sock", folder, run_id);
+    return 0;
+}
+
+/* {"ask": "cancel"} or {"ask": "abort"}; anything else is not for us. */
+static void take_request(struct run_server *server, const char *line, size_t length)
+{
+    CLEANUP(value_unrefp) struct value *request = NULL;
+    if (json_read(line, length, &request, NULL) < 0)
+        return;
+    const char *ask = value_get_text(request, "ask");
+    if (ask && text_equal(ask, "cancel"))
+        *server->cancel = true;
+    else if (ask && text_equal(ask, "abort"))
+        server->abort();
+}
+
+static void receive_main(void *argument)
+{
+    struct follower_link *link = argument;
+    for (;;) {
+        char *line = NULL;
+        size_t length = 0;
+        int r = channel_receive(link->channel, -1, &line, &length, NULL);
+        if (r < 0 || !line)
+            break;
+        take_request(link->server, line, length);
+        mem_free(line);
+    }
+    link->is_gone = true;
+    gate_open(link->server->loop, &link->server->told);
+    gate_open(link->server->loop, &link->server->left);
+}
+
+static bool send_lines(struct follower_link *link)
+{
+    struct run_server *server = link->server;
+    while (link->n_sent < server->n_lines) {
+        const char *line = server->lines[link->n_sent];
+        int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
+        if (channel_send(link->channel, line, strlen(line), deadline, NULL) < 0)
+            return false;
+        link->n_sent++;
+    }
+    return true;
+}
+
+/* Sends what there is from the first line on, then what comes, until the follower or the run is
+ * gone. */
+static void serve(void *argument, struct channel *take_channel)
+{
+    struct run_server *server = argument;
+    struct follower_link link = {.server = server, .channel = take_channel};
+    server->n_followers++;
+    loop_spawn(server->loop, "run request", receive_main, &link);
+    while (!link.is_gone && send_lines(&link)) {
+        if (server->is_closing && link.n_sent == server->n_lines)
+            break;
+        (void)gate_wait(server->loop, &server->told, -1, NULL);
+    }
+    channel_shut(link.channel);
+    while (!link.is_gone)
+        (void)gate_wait(server->loop, &server->left, -1, NULL);
+    channel_free(link.channel);
+    server->n_followers--;
+    gate_open(server->loop, &server->left);
+}
+
+struct sweep {
+    struct loop *loop;
+    const char *folder;
+};
+
+static CO_FN int sweep_one(void *argument, const char *name, struct error *err)
+{
+    const struct sweep *sweep = argument;
+    (void)err;
+    if (!text_starts_with(name, "run-") || !text_ends_with(name, ".sock"))
+        return 0;
+    CLEANUP(mem_freep) char *path = string_format("%s/%s", sweep->folder, name);
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    int64_t deadline = world_monotonic_clock() + SECOND;
+    if (channel_connect(sweep->loop, path, MAX_LINE, deadline, &channel, NULL) == -ERROR_NOT_FOUND)
+        world_remove_file(path, NULL);
+    return 0;
+}
+
+/* A run that was killed cannot remove its socket: the next one does. One that begins to listen just
+ * now may lose its own; doors then follow it through the store. */
+static CO_FN void sweep_sockets(struct loop *loop, const char *own_path)
+{
+    CLEANUP(mem_freep)
+    char *folder = string_copy_n(own_path, (size_t)(strrchr(own_path, '/') - own_path));
+    struct sweep sweep = {.loop = loop, .folder = folder};
+    world_list_folder(folder, sweep_one, &sweep, NULL);
+}
+
+int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort_run)(void),
+                    struct run_server **ret_server, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    int r = run_socket_path(run_id, true, &path, err);
+    if (r < 0)
+        return r;
+    sweep_sockets(loop, path);
+    struct run_server *server = NEW(struct run_server);
+    server->loop = loop;
+    server->cancel = cancel;
+    server->abort = abort_run;
+    r = channel_listen(loop, path, MAX_LINE, MAX_FOLLOWERS, serve, server, &server->listener, err);
+    if (r < 0) {
+        mem_free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+void run_server_tell(struct run_server *server, const struct value *event)
+{
+    ARRAY_RESERVE(server->lines, server->n_lines, server->capacity);
+    server->lines[server->n_lines++] = json_text(event);
+    gate_open(server->loop, &server->told);
+}
+
+void run_server_close(struct run_server *server)
+{
+    if (!server)
+        return;
+    int64_t patience = world_monotonic_clock() + (int64_t)CLOSE_SECONDS * SECOND;
+    server->is_closing = true;
+    gate_open(server->loop, &server->told);
+    while (server->n_followers > 0)
+        if (gate_wait(server->loop, &server->left, patience, NULL) < 0)
+            break;
+    channel_server_free(server->listener);
+    if (server->n_followers > 0)
+        return; /* Somebody does not read: the process ends anyway, and the store has it all. */
+    for (size_t i = 0; i < server->n_lines; i++)
+        mem_free(server->lines[i]);
+    mem_free(server->lines);
+    mem_free(server);
+}

@@ -1,0 +1,25 @@
+/* The socket of a run: through it doors follow its events and ask it to stop. Private to service/.
+ */
+#pragma once
+
+#include "model/value.h"
+#include "net/loop.h"
+#include "store/store.h"
+
+/* Where it lies: in $XDG_RUNTIME_DIR/parley, else in /tmp/parley-UID. The folder is made when
+ * create. */
+int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err);
+
+/* The run's side. */
+struct run_server;
+/*
+ * Listens, and removes the sockets of runs that were killed. *cancel becomes true when a door asks
+ * the run to stop; abort is called when one asks it to end at once.
+ */
+CO_FN int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort)(void),
+                          struct run_server **ret_server, struct error *err);
+/* Tells all followers, now and later ones, of an event. */
+void run_server_tell(struct run_server *server, const struct value *event);
+/* Waits until every follower has got everything (at most a few seconds), then closes. Accepts NULL.
+ */
+CO_FN void run_server_close(struct run_server *server);

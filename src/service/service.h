@@ -1,0 +1,223 @@
+/*
+ * The service: one function for each verb, which every door calls. A door decodes a request, calls
+ * a verb and encodes the answer; what it means is decided here. Values go in and come out; JSON
+ * text and pictures are the doors'.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/map.h"
+#include "catalog/catalog.h"
+#include "model/diagnostic.h"
+#include "model/plan.h"
+#include "model/value.h"
+#include "net/loop.h"
+#include "provider/provider.h"
+#include "service/site.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct service {
+    struct loop *loop;       /* borrowed */
+    char *home;              /* owned: the state folder, absolute */
+    char *site_path;         /* owned, absolute; NULL when there is no site file */
+    struct site *site;       /* owned */
+    struct catalog *catalog; /* owned */
+    struct store *store;     /* owned; NULL until service_need_store() */
+    struct map providers;    /* instance name -> owned struct provider */
+    char *principal;         /* owned: who asks, "user:NAME" */
+    char *words;             /* owned: the command as it was given */
+    pid_t run_process;       /* the run that this door started last; 0: none, or its end was seen */
+};
+
+struct service_options {
+    const char
+        *home; /* NULL: $PARLEY_HOME, else $XDG_STATE_HOME/parley, else ~/.local/state/parley */
+    const char *site; /* NULL: $PARLEY_SITE, ./parley.yaml, $XDG_CONFIG_HOME/parley/parley.yaml,
+                         else none */
+    const char *words;
+};
+
+/*
+ * Reads site and catalog; their faults go to diagnostics and make it fail with ERROR_INVALID. Opens
+ * no store and touches no provider.
+ */
+int service_open(struct loop *loop, const struct service_options *options,
+                 struct service **ret_service, struct diagnostics *diagnostics, struct error *err);
+void service_close(struct service *service); /* accepts NULL */
+
+/* Opens the store; makes it when create. ERROR_NOT_FOUND says that nothing was ever deployed from
+ * this home. */
+int service_need_store(struct service *service, bool create, struct error *err);
+
+/* The provider of an instance, made when first asked for. Borrowed. */
+int service_find_provider(struct service *service, const char *instance,
+                          struct provider **ret_provider, struct error *err);
+/* The type of something recorded or planned; ERROR_NOT_FOUND when the catalog lost it. Borrowed. */
+int service_find_type(const struct service *service, const char *type, const char *address,
+                      const struct resource_type **ret_type, struct error *err);
+/* A call without a journal, for reads: a minute of time. */
+struct call service_read_call(struct service *service);
+
+/*
+ * The deployment that a word on the command line means: NAME or NAME@ENVIRONMENT; without the
+ * latter it must fit one environment only. The caller frees it with store_deployment_done().
+ */
+CO_FN int service_find_deployment(struct service *service, const char *word,
+                                  struct store_deployment *ret_deployment, struct error *err);
+
+/* --- Documents (document-verbs.c) --- */
+
+struct document;
+/* What a document is read from. All borrowed. */
+struct document_source {
+    const char *path;              /* names it in messages, and is read when text is NULL */
+    const char *text;              /* the document itself, or NULL */
+    const struct value *variables; /* map of --var settings, or NULL */
+};
+/* A document that was read, expanded and checked. */
+struct loaded_document {
+    struct document *document; /* owned */
+    struct wanted wanted;      /* owned */
+    struct value *variables;   /* owned, as used */
+    char *text;                /* owned */
+};
+void loaded_document_done(struct loaded_document *loaded);
+/*
+ * Reads, applies patterns, expands, checks. All faults go to diagnostics; ERROR_INVALID when there
+ * are errors among them, and then loaded->text is set, for excerpts, when the file could be read.
+ */
+int service_load_document(struct service *service, const struct document_source *source,
+                          struct loaded_document *ret_loaded, struct diagnostics *diagnostics,
+                          struct error *err);
+
+/* The expanded document as YAML; everything that was added says where it comes from. The caller
+ * frees it. */
+char *service_expand(const struct loaded_document *loaded);
+
+/* --- Plans (plan-verbs.c) --- */
+
+struct plan_request {
+    struct document_source source;
+    const char *deployment; /* for a destroy: the word that names it; else NULL */
+    bool refresh;           /* read what is there; false: the records stand for it */
+    void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
+};
+/*
+ * Makes a plan and stores it. A dead run of the deployment is settled first. Faults go to
+ * diagnostics and make it fail with ERROR_INVALID; *ret_plan is then NULL. *ret_text (may be NULL):
+ * the document's text, for excerpts, also on failure.
+ */
+CO_FN int service_plan(struct service *service, const struct plan_request *request,
+                       struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
+                       struct error *err);
+/*
+ * Looks for what the document says exists already: the one resource of another deployment, of the
+ * same type and instance, that fits match: (name, deployment, or properties of its spec). None or
+ * several are faults.
+ */
+CO_FN int service_find_existing(struct service *service, const char *own_uid, struct wanted *wanted,
+                                struct diagnostics *diagnostics, struct error *err);
+/* A stored plan by a prefix of its hash. */
+CO_FN int service_get_plan(struct service *service, const char *hash, struct plan **ret_plan,
+                           struct error *err);
+/* Whether it changes anything. */
+bool plan_has_effects(const struct plan *plan);
+
+/*
+ * Records the yes of this principal to a plan. confirmed_name must be the deployment's when the
+ * plan destroys something of production or a protected deployment; NULL otherwise.
+ * ERROR_APPROVAL_NEEDED says what is missing.
+ */
+CO_FN int service_approve(struct service *service, const struct plan *plan,
+                          const char *confirmed_name, struct error *err);
+/* Whether approving needs the deployment's name. */
+bool service_needs_name(const struct plan *plan);
+
+/* --- Runs (run-verbs.c) --- */
+
+/* How a run ended, or that it goes on. */
+struct run_end {
+    enum run_status status;
+    char *message; /* owned; may be NULL */
+};
+/*
+ * Starts the run of an approved plan in a process of its own. ERROR_APPROVAL_NEEDED without a valid
+ * approval. The caller frees *ret_run_id.
+ */
+CO_FN int service_start_run(struct service *service, const struct plan *plan, char **ret_run_id,
+                            struct error *err);
+/*
+ * Starts the newest unfinished run of a deployment again, or the run of this id, in a process of
+ * its own. ERROR_NOT_FOUND when there is nothing to resume.
+ */
+CO_FN int service_resume_run(struct service *service, const char *word, char **ret_run_id,
+                             struct error *err);
+
+/* Events of a run, told to a door. Borrowed. */
+typedef void (*event_sink)(void *argument, const struct value *event);
+/*
+ * Follows a run to its end, telling every event once and in order. *cancel_level: 0 follow; 1 ask
+ * it to stop; 2 abort it; looked at between events (wake by opening *changed). ERROR_UNAVAILABLE
+ * when the run's process died: then it can be resumed.
+ */
+struct follower {
+    const char *run_id;
+    int cancel_level;
+    struct gate changed;
+    event_sink sink;
+    void *argument;
+};
+CO_FN int service_follow_run(struct service *service, struct follower *follower,
+                             enum run_status *ret_status, struct error *err);
+/* The body of `parley run exec ID [--resume]`: carries the run out in this process. */
+CO_FN int service_execute_run(struct service *service, const char *run_id, bool is_resume,
+                              struct error *err);
+
+/* The plan that a run carries out. */
+CO_FN int service_get_run_plan(struct service *service, const char *run_id, struct plan **ret_plan,
+                               struct error *err);
+CO_FN int service_list_runs(struct service *service, const char *word, struct value **ret_runs,
+                            struct error *err);
+CO_FN int service_show_run(struct service *service, const char *run_id, struct value **ret_run,
+                           struct error *err);
+CO_FN int service_cancel_run(struct service *service, const char *run_id, struct error *err);
+
+/* --- Questions (query-verbs.c) --- */
+
+/* Deployments (word NULL) or one: {deployments: [{name, environment, resources, status ...}]}. */
+CO_FN int service_list_deployments(struct service *service, struct value **ret_deployments,
+                                   struct error *err);
+/* What is there now, read from the providers: {deployment, resources: [...], sections: [{title,
+ * lines}], run}. */
+CO_FN int service_status(struct service *service, const char *word, struct value **ret_status,
+                         struct error *err);
+/* As service_status(), once everything is well; after patience_us as it is then. */
+CO_FN int service_await_status(struct service *service, const char *word, int64_t patience_us,
+                               struct value **ret_status, struct error *err);
+/* One record, or all of them when address is NULL. */
+CO_FN int service_show(struct service *service, const char *word, const char *address,
+                       struct value **ret_records, struct error *err);
+CO_FN int service_outputs(struct service *service, const char *word, struct value **ret_outputs,
+                          struct error *err);
+/* Runs and revisions of a deployment, newest first. */
+CO_FN int service_history(struct service *service, const char *word, struct value **ret_history,
+                          struct error *err);
+
+/* --- The twin of this machine (twin-verbs.c) --- */
+
+/* What its supervisor says of itself: {pid, identity, state, root, hosts, networks}.
+ * ERROR_NOT_FOUND when none runs. */
+CO_FN int service_twin_status(struct service *service, struct value **ret_status,
+                              struct error *err);
+/* Ends it in order; what it had stays in its folder, and the next plan starts it again. */
+CO_FN int service_twin_down(struct service *service, struct error *err);
+/* Its program and socket, for a command in one of its hosts. The caller frees both. */
+int service_twin_find(struct service *service, char **ret_program, char **ret_socket,
+                      struct error *err);
+/* What is missing on this machine, as diagnostics: errors keep a type from being served, notes are
+ * stand-ins. */
+CO_FN int service_twin_doctor(struct service *service, struct diagnostics *diagnostics,
+                              struct error *err);

@@ -1,0 +1,40 @@
+/* The site: parley.yaml, which says what instances there are and what an environment demands. */
+#pragma once
+
+#include "base/error.h"
+#include "catalog/catalog.h"
+#include "model/diagnostic.h"
+#include "model/value.h"
+
+#include <stdbool.h>
+
+struct site;
+
+/*
+ * Reads a site file; path NULL gives the site that has none: every provider has one instance
+ * PROVIDER.default on the first of core, twin and fake that serves its types.
+ */
+int site_read(const char *path, struct site **ret_site, struct diagnostics *diagnostics,
+              struct error *err);
+void site_free(struct site *site); /* accepts NULL */
+
+/* The folder beside the file that more types come from; NULL without a file. Borrowed. */
+const char *site_catalog_folder(const struct site *site);
+
+/*
+ * The instance that serves a type: on when it is given, else the only one of the type's provider.
+ * ERROR_NOT_FOUND says which there are. *ret_instance is borrowed from the site.
+ */
+int site_choose_instance(struct site *site, const struct resource_type *type, const char *on,
+                         const char **ret_instance, struct error *err);
+
+/* Driver and configuration of an instance; both borrowed. ERROR_NOT_FOUND when the site has none of
+ * that name. */
+int site_find_instance(const struct site *site, const char *instance, const char **ret_driver,
+                       const struct value **ret_config, struct error *err);
+
+/* Whether deployments of an environment are production: the site says so, or it is named production
+ * or prod. */
+bool site_is_production(const struct site *site, const char *environment);
+/* The environment's variables, a map, or NULL. Borrowed. */
+const struct value *site_variables(const struct site *site, const char *environment);
