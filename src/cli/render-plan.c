@@ -1,0 +1,211 @@
+/* A plan as people read it, in the form of the seed's step 3. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "model/json.h"
+
+#include <string.h>
+
+enum { MAX_VALUE_WIDTH = 160 };
+
+static const char step_marks[] = {
+    [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-',
+    [STEP_RENAME] = '>', [STEP_START] = '*',  [STEP_KEEP] = '=',
+};
+
+static const char *const summary_words[] = {
+    [STEP_CREATE] = "to create", [STEP_UPDATE] = "to change", [STEP_DELETE] = "to destroy",
+    [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_KEEP] = "unchanged",
+};
+
+void render_duration(double seconds, struct strbuf *buffer)
+{
+    if (seconds < 90)
+        strbuf_addf(buffer, "%.0f second%s", seconds < 1 ? 1 : seconds, seconds < 1.5 ? "" : "s");
+    else
+        strbuf_addf(buffer, "%.0f minutes", seconds / 60);
+}
+
+static void write_title(const struct plan *plan, struct strbuf *buffer)
+{
+    CLEANUP(mem_freep)
+    char *title =
+        string_format("%s Plan: %s%s%s", plan->is_destroy ? "Destroy" : "Deployment",
+                      plan->deployment, text_equal(plan->environment, "default") ? "" : " @ ",
+                      text_equal(plan->environment, "default") ? "" : plan->environment);
+    strbuf_addf(buffer, "%s\n", title);
+    strbuf_add_repeated(buffer, '=', strlen(title));
+    strbuf_add(buffer, "\n\n");
+}
+
+static void write_summary(const struct plan *plan, struct strbuf *buffer)
+{
+    strbuf_add(buffer, "Summary:\n");
+    for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++) {
+        size_t n = plan->counts[kind];
+        if (n > 0)
+            strbuf_addf(buffer, "  %c %zu resource%s %s\n", step_marks[kind], n, n == 1 ? "" : "s",
+                        summary_words[kind]);
+    }
+}
+
+/* A value on one line, cut where it would be too long. */
+static void write_value(const struct value *value, struct strbuf *buffer)
+{
+    if (!value) {
+        strbuf_add(buffer, "(not set)");
+        return;
+    }
+    if (value_kind(value) == VALUE_UNKNOWN) {
+        strbuf_addf(buffer, "(known after apply: %s)", value_text(value));
+        return;
+    }
+    CLEANUP(mem_freep) char *text = json_text(value);
+    size_t length = strlen(text);
+    if (length > MAX_VALUE_WIDTH)
+        for (length = MAX_VALUE_WIDTH; (text[length] & 0xc0) == 0x80;)
+            length--;
+    strbuf_add_n(buffer, text, length);
+    if (text[length])
+        strbuf_add(buffer, " ...");
+}
+
+static void write_changes(const struct step *step, struct strbuf *buffer)
+{
+    for (size_t i = 0; step->changed && i < value_count(step->changed); i++) {
+        const char *path = value_text(value_at(step->changed, i));
+        strbuf_addf(buffer, "        %s: ", path);
+        if (text_equal(path, "lifecycle.protect")) {
+            strbuf_add(buffer, step->protect ? "false -> true\n" : "true -> false\n");
+            continue;
+        }
+        if (text_equal(path, "dependsOn")) {
+            strbuf_add(buffer, "others than before; only the order of later changes follows it\n");
+            continue;
+        }
+        write_value(value_at_path(step->before, path), buffer);
+        strbuf_add(buffer, " -> ");
+        write_value(value_at_path(step->after, path), buffer);
+        strbuf_add(buffer, "\n");
+    }
+}
+
+static void write_step(const struct step *step, struct strbuf *buffer)
+{
+    strbuf_addf(buffer, "    %c %s%s\"%s\"", step_marks[step->kind], step->type,
+                *step->type ? " " : "", step->address);
+    if (step->kind == STEP_RENAME)
+        strbuf_addf(buffer, ", until now \"%s\"", step->former);
+    if (step->reason != STEP_REASON_NEW)
+        strbuf_addf(buffer, "  (%s)", step_reason_sentence(step->reason));
+    if (step->irreversible)
+        strbuf_add(buffer, "  cannot be undone: its data goes with it");
+    strbuf_add(buffer, "\n");
+    if (step->origin && !text_equal(step->origin, "document"))
+        strbuf_addf(buffer, "        from %s\n", step->origin);
+    if (step->note)
+        strbuf_addf(buffer, "        %s\n", step->note);
+    write_changes(step, buffer);
+}
+
+static void write_stage(const struct plan *plan, enum stage stage, int number,
+                        struct strbuf *buffer)
+{
+    strbuf_addf(buffer, "\n  Stage %d (%s):\n", number, stage_title(stage));
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].stage == stage)
+            write_step(&plan->steps[i], buffer);
+}
+
+enum stage stage_in_turn(const struct plan *plan, int turn)
+{
+    return (enum stage)(plan->is_destroy ? STAGE_COUNT - 1 - turn : turn);
+}
+
+static void write_stages(const struct plan *plan, struct strbuf *buffer)
+{
+    bool is_used[STAGE_COUNT] = {false};
+    for (size_t i = 0; i < plan->n_steps; i++)
+        is_used[plan->steps[i].stage] = true;
+    strbuf_add(buffer, "\nExecution Order:");
+    int number = 0;
+    for (int turn = 0; turn < STAGE_COUNT; turn++) {
+        enum stage stage = stage_in_turn(plan, turn);
+        if (is_used[stage])
+            write_stage(plan, stage, ++number, buffer);
+    }
+}
+
+/* What the deployment will answer, where that is not what it answers now. */
+static void write_outputs(const struct plan *plan, struct strbuf *buffer)
+{
+    strbuf_add(buffer, "\nOutputs afterwards:\n");
+    for (size_t i = 0; plan->outputs && i < value_count(plan->outputs); i++) {
+        strbuf_addf(buffer, "    %s: ", value_key_at(plan->outputs, i));
+        write_value(value_at(plan->outputs, i), buffer);
+        strbuf_add(buffer, "\n");
+    }
+    if (!plan->outputs || value_count(plan->outputs) == 0)
+        strbuf_add(buffer, "    none\n");
+}
+
+static void write_notes(const struct plan *plan, struct strbuf *buffer)
+{
+    if (plan->notes.n_items == 0)
+        return;
+    strbuf_add(buffer, "\nNotes:\n");
+    for (size_t i = 0; i < plan->notes.n_items; i++) {
+        strbuf_addf(buffer, "  - %s\n", plan->notes.items[i].detail);
+        if (plan->notes.items[i].help)
+            strbuf_addf(buffer, "    %s\n", plan->notes.items[i].help);
+    }
+}
+
+void render_plan(const struct plan *plan, struct strbuf *buffer)
+{
+    write_title(plan, buffer);
+    write_summary(plan, buffer);
+    if (plan->n_steps == 0 && !plan->changes_outputs) {
+        strbuf_add(buffer, "\nNo changes: everything is as the document says.\n");
+        return;
+    }
+    if (plan->n_steps > 0)
+        write_stages(plan, buffer);
+    if (plan->changes_outputs)
+        write_outputs(plan, buffer);
+    strbuf_add(buffer, "\nEstimated Duration: ");
+    render_duration(plan_critical_seconds(plan), buffer);
+    strbuf_add(buffer, " (a guess of the catalog)\n");
+    write_notes(plan, buffer);
+    strbuf_addf(buffer, "\nPlan hash: %s\n", plan->hash);
+}
+
+/* Quotes for graphviz. */
+static void write_dot_name(const char *name, struct strbuf *buffer)
+{
+    strbuf_add_char(buffer, '"');
+    for (; *name; name++) {
+        if (*name == '"' || *name == '\\')
+            strbuf_add_char(buffer, '\\');
+        strbuf_add_char(buffer, *name);
+    }
+    strbuf_add_char(buffer, '"');
+}
+
+void render_graph(const struct plan *plan, struct strbuf *buffer)
+{
+    strbuf_add(buffer, "digraph plan {\n  rankdir = LR;\n  node [shape = box];\n");
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        strbuf_add(buffer, "  ");
+        write_dot_name(plan->steps[i].id, buffer);
+        strbuf_add(buffer, ";\n");
+        for (size_t k = 0; k < plan->steps[i].depends_on.n_items; k++) {
+            strbuf_add(buffer, "  ");
+            write_dot_name(plan->steps[i].depends_on.items[k], buffer);
+            strbuf_add(buffer, " -> ");
+            write_dot_name(plan->steps[i].id, buffer);
+            strbuf_add(buffer, ";\n");
+        }
+    }
+    strbuf_add(buffer, "}\n");
+}

@@ -1,0 +1,148 @@
+/* Status, history, runs and types as people read them. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "cli/cli.h"
+#include "model/json.h"
+
+#include <string.h>
+
+static const char *text_of(const struct value *map, const char *key)
+{
+    const char *text = value_get_text(map, key);
+    return text ? text : "-";
+}
+
+static void write_time(const struct value *map, const char *key, struct strbuf *buffer)
+{
+    char text[WORLD_TIME_SIZE];
+    int64_t time = value_get_integer(map, key, 0);
+    if (time)
+        world_format_time(time, text);
+    strbuf_add(buffer, time ? text : "-");
+}
+
+void render_deployments(const struct value *deployments, struct strbuf *buffer)
+{
+    if (value_count(deployments) == 0)
+        strbuf_add(buffer, "No deployments.\n");
+    for (size_t i = 0; i < value_count(deployments); i++) {
+        const struct value *row = value_at(deployments, i);
+        strbuf_addf(buffer, "%s@%s  %s  revision %lld, %lld resources, updated ",
+                    text_of(row, "name"), text_of(row, "environment"), text_of(row, "state"),
+                    (long long)value_get_integer(row, "revision", 0),
+                    (long long)value_get_integer(row, "resources", 0));
+        write_time(row, "updated_at", buffer);
+        strbuf_add(buffer, "\n");
+    }
+}
+
+static void write_sections(const struct value *sections, struct strbuf *buffer)
+{
+    for (size_t i = 0; i < value_count(sections); i++) {
+        const struct value *section = value_at(sections, i);
+        const struct value *lines = value_get(section, "lines");
+        strbuf_addf(buffer, "\n%s:\n", text_of(section, "title"));
+        for (size_t k = 0; lines && k < value_count(lines); k++)
+            strbuf_addf(buffer, "  - %s\n", value_text(value_at(lines, k)));
+    }
+}
+
+static void write_resource(const struct value *row, struct strbuf *buffer)
+{
+    const char *fidelity = value_get_text(row, "fidelity");
+    const char *note = value_get_text(row, "fidelity_note");
+    strbuf_addf(buffer, "  %-10s %s \"%s\"", text_of(row, "state"), text_of(row, "type"),
+                text_of(row, "address"));
+    if (fidelity)
+        strbuf_addf(buffer, "  [%s]", fidelity);
+    strbuf_add(buffer, "\n");
+    if (note && fidelity && !text_equal(fidelity, "real"))
+        strbuf_addf(buffer, "             %s\n", note);
+    if (value_get_text(row, "problem"))
+        strbuf_addf(buffer, "             %s\n", value_get_text(row, "problem"));
+}
+
+void render_status(const struct value *status, struct strbuf *buffer)
+{
+    const struct value *deployment = value_get(status, "deployment");
+    const struct value *resources = value_get(status, "resources");
+    strbuf_addf(buffer, "%s@%s: %s, revision %lld\n", text_of(deployment, "name"),
+                text_of(deployment, "environment"), text_of(deployment, "state"),
+                (long long)value_get_integer(deployment, "revision", 0));
+    write_sections(value_get(status, "sections"), buffer);
+    strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));
+    for (size_t i = 0; i < value_count(resources); i++)
+        write_resource(value_at(resources, i), buffer);
+}
+
+void render_runs(const struct value *runs, struct strbuf *buffer)
+{
+    if (value_count(runs) == 0)
+        strbuf_add(buffer, "No runs.\n");
+    for (size_t i = 0; i < value_count(runs); i++) {
+        const struct value *run = value_at(runs, i);
+        strbuf_addf(buffer, "%.8s  %-9s  ", text_of(run, "id"), text_of(run, "status"));
+        write_time(run, "started_at", buffer);
+        strbuf_addf(buffer, "  %s  %s\n", text_of(run, "principal"), text_of(run, "words"));
+        if (value_get_text(run, "message"))
+            strbuf_addf(buffer, "          %s\n", value_get_text(run, "message"));
+    }
+}
+
+void render_history(const struct value *history, struct strbuf *buffer)
+{
+    const struct value *revisions = value_get(history, "revisions");
+    strbuf_add(buffer, "Revisions:\n");
+    for (size_t i = 0; i < value_count(revisions); i++) {
+        const struct value *row = value_at(revisions, i);
+        strbuf_addf(buffer, "  %lld  ", (long long)value_get_integer(row, "number", 0));
+        write_time(row, "created_at", buffer);
+        strbuf_addf(buffer, "  %s  plan %.12s\n", text_of(row, "principal"), text_of(row, "plan"));
+    }
+    strbuf_add(buffer, "Runs:\n");
+    render_runs(value_get(history, "runs"), buffer);
+}
+
+static void write_field(const struct schema_field *field, int indent, struct strbuf *buffer)
+{
+    const struct schema *schema = &field->schema;
+    strbuf_add_repeated(buffer, ' ', (size_t)indent);
+    strbuf_addf(buffer, "%s: %s%s%s", field->name, schema_kind_to_string(schema->kind),
+                schema->is_required ? ", required" : "",
+                schema->forces_replacement ? ", a change replaces the resource" : "");
+    if (schema->fallback) {
+        CLEANUP(mem_freep) char *text = json_text(schema->fallback);
+        strbuf_addf(buffer, ", default %s", text);
+    }
+    if (schema->allowed) {
+        CLEANUP(mem_freep) char *text = json_text(schema->allowed);
+        strbuf_addf(buffer, ", one of %s", text);
+    }
+    strbuf_add(buffer, "\n");
+    if (schema->description) {
+        strbuf_add_repeated(buffer, ' ', (size_t)indent + 4);
+        strbuf_addf(buffer, "%s\n", schema->description);
+    }
+    const struct schema *inner = schema->items ? schema->items : schema;
+    for (size_t i = 0; i < inner->n_fields; i++)
+        write_field(&inner->fields[i], indent + 4, buffer);
+}
+
+void render_type(const struct resource_type *type, struct strbuf *buffer)
+{
+    strbuf_addf(buffer, "%s\n  %s\n\nProperties:\n", type->name,
+                type->description ? type->description : "");
+    for (size_t i = 0; i < type->schema.n_fields; i++)
+        write_field(&type->schema.fields[i], 2, buffer);
+    strbuf_add(buffer, "Outputs:\n");
+    for (size_t i = 0; i < type->n_outputs; i++)
+        strbuf_addf(buffer, "  %s: %s%s%s\n", type->outputs[i].name, type->outputs[i].type,
+                    type->outputs[i].description ? "  " : "",
+                    type->outputs[i].description ? type->outputs[i].description : "");
+    strbuf_add(buffer, "Served by:\n");
+    for (size_t i = 0; i < type->n_drivers; i++)
+        strbuf_addf(buffer, "  %s: %s%s%s\n", type->drivers[i].driver, type->drivers[i].fidelity,
+                    type->drivers[i].note ? ", " : "",
+                    type->drivers[i].note ? type->drivers[i].note : "");
+}
