@@ -1,0 +1,39 @@
+/*
+ * What the twin gives its things once and then keeps: addresses, and names that are unique on it.
+ * Pure: old assignments in, new ones out; a key that is not asked for any more is forgotten.
+ */
+#pragma once
+
+#include "base/map.h"
+#include "model/value.h"
+#include "twin/machine.h"
+
+struct assignments {
+    const struct value *old;    /* borrowed: as the manifest keeps it */
+    struct map labels;          /* key -> owned label, those in use now */
+    struct map addresses;       /* key -> owned text, those in use now */
+    struct map taken_labels;    /* label -> itself, old and new */
+    struct map taken_addresses; /* text -> itself, old and new */
+};
+
+void assignments_init(struct assignments *assignments, const struct value *old);
+void assignments_done(struct assignments *assignments);
+/* As the manifest keeps it: {"addresses": {KEY: ADDRESS}, "labels": {KEY: LABEL}}. */
+struct value *assignments_finish(const struct assignments *assignments);
+
+/*
+ * The label of a key: the one it had, else one made of name (letters, digits and single hyphens),
+ * with a suffix where another key has that. Lives until assignments_done().
+ */
+const char *assign_label(struct assignments *assignments, const char *key, const char *name);
+
+/* The label that a key had, else this one, which another key may have as well. */
+const char *assign_shared_label(struct assignments *assignments, const char *key,
+                                const char *label);
+
+/*
+ * The address of a key in a subnet: the one it had, else the first free one from offset on, then
+ * from the start; never the first (the gateway) or last. Returns false when the subnet is full.
+ */
+bool assign_address(struct assignments *assignments, const char *key, struct machine_subnet subnet,
+                    uint32_t offset, uint32_t *ret_ip);

@@ -1,0 +1,221 @@
+#include "twin/balancer-config.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Descriptors that are not connections: listeners, checks, sockets of threads, logs. */
+enum { OTHER_DESCRIPTORS = 200 };
+#define BALANCER_PEER "itself"
+
+static const char *const balances[] = {[BALANCE_LEASTCONN] = "leastconn",
+                                       [BALANCE_ROUNDROBIN] = "roundrobin",
+                                       [BALANCE_SOURCE] = "source"};
+
+unsigned int balancer_max_connections(unsigned long descriptors)
+{
+    unsigned long room =
+        descriptors > OTHER_DESCRIPTORS + 2 ? (descriptors - OTHER_DESCRIPTORS) / 2 : 1;
+    return room < BALANCER_CONNECTIONS ? (unsigned int)room : BALANCER_CONNECTIONS;
+}
+
+/* --- Checks --- */
+
+static bool is_proxy_name(const char *name)
+{
+    return *name && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789-_.") == strlen(name);
+}
+
+static int check_backend(const struct machine_backend *backend, struct error *err)
+{
+    if (!is_proxy_name(backend->name))
+        return error_set(err, ERROR_INVALID, "\"%s\" cannot be the name of a backend",
+                         backend->name);
+    for (const char *c = backend->health_check ? backend->health_check : "/"; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return error_set(err, ERROR_INVALID,
+                             "the health check of backend %s has a space or a control character in "
+                             "its path",
+                             backend->name);
+    return 0;
+}
+
+int balancer_check_frontend(const struct machine_frontend *frontend, struct error *err)
+{
+    if (!is_proxy_name(frontend->name))
+        return error_set(err, ERROR_INVALID, "\"%s\" cannot be the name of a frontend",
+                         frontend->name);
+    if (frontend->port == BALANCER_METRICS_PORT)
+        return error_set(err, ERROR_INVALID,
+                         "frontend %s cannot have port %d: the balancer's own metrics are there",
+                         frontend->name, BALANCER_METRICS_PORT);
+    return check_backend(frontend->backend, err);
+}
+
+/* --- Names --- */
+
+char *balancer_frontend_name(const struct balancer_config *config, size_t index)
+{
+    const struct machine_frontend *frontend = config->frontends[index];
+    for (size_t i = 0; i < config->n_frontends; i++)
+        if (i != index && text_equal(config->frontends[i]->name, frontend->name))
+            return string_format("%s.%.8s", frontend->name, frontend->resource);
+    return string_copy(frontend->name);
+}
+
+char *balancer_backend_name(const struct balancer_config *config,
+                            const struct machine_backend *backend)
+{
+    for (size_t i = 0; i < config->n_frontends; i++)
+        if (config->frontends[i]->backend != backend &&
+            text_equal(config->frontends[i]->backend->name, backend->name))
+            return string_format("%s.%.8s", backend->name, backend->resource);
+    return string_copy(backend->name);
+}
+
+void balancer_each_backend(const struct balancer_config *config,
+                           void (*visit)(void *argument, const struct machine_backend *backend),
+                           void *argument)
+{
+    for (size_t i = 0; i < config->n_frontends; i++) {
+        size_t first = 0;
+        while (config->frontends[first]->backend != config->frontends[i]->backend)
+            first++;
+        if (first == i)
+            visit(argument, config->frontends[i]->backend);
+    }
+}
+
+/* --- Sections --- */
+
+static void write_global(struct strbuf *out, const struct balancer_config *config)
+{
+    strbuf_addf(out,
+                "global\n"
+                "    localpeer " BALANCER_PEER "\n"
+                "    maxconn %u\n"
+                "    nbthread 2\n"
+                "    log stdout format raw local0 notice\n"
+                "    stats socket %s mode 600 level admin expose-fd listeners\n"
+                "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
+                "    hard-stop-after 10s\n"
+                "\n",
+                config->max_connections, config->socket);
+    strbuf_add(out, "defaults\n"
+                    "    mode http\n"
+                    "    log global\n"
+                    "    option dontlognull\n"
+                    "    option forwardfor\n"
+                    "    option redispatch\n"
+                    "    retries 3\n"
+                    "    retry-on conn-failure empty-response\n"
+                    "    timeout connect 2s\n"
+                    "    timeout client 30s\n"
+                    "    timeout server 30s\n"
+                    "    timeout http-request 10s\n"
+                    "    timeout http-keep-alive 60s\n"
+                    "    timeout queue 5s\n"
+                    "    timeout check 2s\n");
+}
+
+char *balancer_peers_socket(const char *socket)
+{
+    return string_format("%s.peers", socket);
+}
+
+/* A worker that is replaced tells its counters to the next one here. */
+static void write_peers(struct strbuf *out, const struct balancer_config *config)
+{
+    CLEANUP(mem_freep) char *socket = balancer_peers_socket(config->socket);
+    strbuf_addf(out, "\npeers counters\n    peer " BALANCER_PEER " unix@%s\n", socket);
+}
+
+static void write_metrics(struct strbuf *out, const struct balancer_config *config)
+{
+    strbuf_addf(out,
+                "\n"
+                "frontend metrics_exporter\n"
+                "    bind %s:%d\n"
+                "    http-request use-service prometheus-exporter if { path /metrics }\n"
+                "    http-request return status 404\n",
+                config->host->address, BALANCER_METRICS_PORT);
+}
+
+/* Request n+1 of one address within the window is refused: the counter has it already. */
+static void write_limit(struct strbuf *out, const struct machine_limit *limit)
+{
+    if (limit->count == 0)
+        return;
+    strbuf_addf(
+        out,
+        "    stick-table type ip size 100k expire %us peers counters store http_req_rate(%us)\n"
+        "    http-request track-sc0 src\n"
+        "    http-request deny deny_status 429 hdr Retry-After %u if { "
+        "sc_http_req_rate(0) gt %u }\n",
+        limit->window_s * 2, limit->window_s, limit->window_s, limit->count);
+}
+
+static void write_frontend(struct strbuf *out, const struct balancer_config *config, size_t index)
+{
+    const struct machine_frontend *frontend = config->frontends[index];
+    const char *list = config->certificate_lists[index];
+    CLEANUP(mem_freep) char *name = balancer_frontend_name(config, index);
+    CLEANUP(mem_freep) char *backend = balancer_backend_name(config, frontend->backend);
+    strbuf_addf(out, "\nfrontend %s\n    bind %s:%u", name, config->host->address, frontend->port);
+    if (list)
+        strbuf_addf(out, " ssl crt-list %s alpn h2,http/1.1", list);
+    strbuf_add_char(out, '\n');
+    write_limit(out, &frontend->limit);
+    strbuf_addf(out, "    http-request set-header X-Forwarded-Proto %s\n    default_backend %s\n",
+                list ? "https" : "http", backend);
+}
+
+/* HAProxy reads these as the end of a word or of the line. */
+static void write_word(struct strbuf *out, const char *word)
+{
+    for (; *word; word++) {
+        if (strchr("\\\"'#", *word))
+            strbuf_add_char(out, '\\');
+        strbuf_add_char(out, *word);
+    }
+}
+
+struct backend_writer {
+    struct strbuf *out;
+    const struct balancer_config *config;
+    bool with_servers;
+};
+
+/* Of all balances only a consistent hash of the source lets servers come and go at run time. */
+static void write_backend(void *argument, const struct machine_backend *backend)
+{
+    const struct backend_writer *writer = argument;
+    struct strbuf *out = writer->out;
+    CLEANUP(mem_freep) char *name = balancer_backend_name(writer->config, backend);
+    strbuf_addf(out, "\nbackend %s\n    balance %s\n", name, balances[backend->balance]);
+    if (backend->balance == BALANCE_SOURCE)
+        strbuf_add(out, "    hash-type consistent\n");
+    strbuf_add(out, "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n");
+    if (backend->health_check) {
+        strbuf_add(out, "    option httpchk\n    http-check send meth GET uri ");
+        write_word(out, backend->health_check);
+        strbuf_addf(out, " ver HTTP/1.1 hdr Host %s\n", backend->name);
+    }
+    for (size_t i = 0; writer->with_servers && i < backend->n_servers; i++)
+        strbuf_addf(out, "    server %s %s:%u " BALANCER_SERVER_OPTIONS "\n",
+                    backend->servers[i]->name, backend->servers[i]->address, backend->port);
+}
+
+void balancer_write_config(struct strbuf *out, const struct balancer_config *config,
+                           bool with_servers)
+{
+    write_global(out, config);
+    write_peers(out, config);
+    write_metrics(out, config);
+    for (size_t i = 0; i < config->n_frontends; i++)
+        write_frontend(out, config, i);
+    struct backend_writer writer = {out, config, with_servers};
+    balancer_each_backend(config, write_backend, &writer);
+}

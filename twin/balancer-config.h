@@ -1,0 +1,54 @@
+/* The configuration of one HAProxy as text. Pure: it reads no file and starts nothing. */
+#pragma once
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "twin/machine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    BALANCER_METRICS_PORT = 8404, /* Prometheus' exporter; no frontend may stand there */
+    BALANCER_CONNECTIONS = 4000
+};
+
+/* How each server is watched, in the file and when it is added at run time. */
+#define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 100ms rise 1 fall 3"
+
+/* What a balancer is made of; all borrowed. */
+struct balancer_config {
+    const struct machine_host *host;
+    const struct machine_frontend *const *frontends;
+    const char *const *certificate_lists; /* a path for each frontend; NULL where it speaks HTTP */
+    size_t n_frontends;
+    const char *socket; /* path of the statistics socket */
+    unsigned int max_connections;
+};
+
+/* Whether HAProxy can serve it as it stands. ERROR_INVALID says what is wrong. */
+int balancer_check_frontend(const struct machine_frontend *frontend, struct error *err);
+
+/*
+ * Appends the configuration. Without servers it is the part that cannot be changed while HAProxy
+ * runs: two configurations that are equal in it differ only by servers.
+ */
+void balancer_write_config(struct strbuf *out, const struct balancer_config *config,
+                           bool with_servers);
+
+/* Where its workers meet, beside the statistics socket. The caller frees it. */
+char *balancer_peers_socket(const char *socket);
+
+/* The name of a frontend, and of a backend, in this configuration: its own, with some of its uid
+ * where two have the same. The caller frees it. */
+char *balancer_frontend_name(const struct balancer_config *config, size_t index);
+char *balancer_backend_name(const struct balancer_config *config,
+                            const struct machine_backend *backend);
+
+/* Calls visit for each backend once, in the order of the frontends. */
+void balancer_each_backend(const struct balancer_config *config,
+                           void (*visit)(void *argument, const struct machine_backend *backend),
+                           void *argument);
+
+/* At most so many connections that twice as many descriptors, and some more, can be open. */
+unsigned int balancer_max_connections(unsigned long descriptors);

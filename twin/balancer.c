@@ -1,0 +1,759 @@
+/*
+ * The module of balancers: one HAProxy for each host that the machine makes a balancer. What can be
+ * changed while it runs (servers) goes through its socket, with the file kept equal; all else is a
+ * reload, which loses no connection.
+ */
+#include "twin/balancer-config.h"
+#include "twin/balancer-socket.h"
+#include "twin/balancer-worker.h"
+#include "twin/certificate.h"
+#include "twin/module.h"
+#include "twin/service.h"
+
+#include "base/text.h"
+#include "base/world.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
+    START_TIME = 5 * 1000 * 1000,
+    RELOAD_TIME = 5 * 1000 * 1000,
+    HAND_OVER_TIME = 500 * 1000, /* of an old worker that takes no connections any more */
+    DRAIN_TIME = 5 * 1000 * 1000,
+    UP_TIME = 10 * 1000 * 1000, /* until new servers pass their checks */
+    POLL_PAUSE = 20 * 1000,
+    CHECK_OUTPUT = 64 * 1024
+};
+
+/* A server as HAProxy knows it. */
+struct server {
+    char *path;    /* owned; BACKEND/SERVER */
+    char *address; /* owned; ADDRESS:PORT */
+};
+
+struct servers {
+    struct server *items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+struct balancer {
+    struct balancers *module;
+    char *host;        /* owned; its name */
+    char *config_file; /* owned, as the paths below */
+    char *draft_file;
+    char *socket;
+    struct process *process; /* owned; NULL while it was not started */
+    char *structure;         /* owned; the configuration that runs, without servers */
+    char *text;              /* owned; all of it */
+    struct servers servers;  /* those that run */
+    char *awaited;           /* owned; the servers with a workload that it has waited for */
+    struct balancer_statistics statistics; /* as of the last look, a second ago at most */
+
+    /* What is wanted, borrowed from the module's machine; the arrays are owned. */
+    struct balancer_config config;
+    const struct machine_frontend **frontends;
+    char **lists;
+};
+
+struct balancers {
+    struct twin *twin;
+    char *program;           /* owned; NULL until HAProxy was found */
+    char *config_folder;     /* owned; only we write there */
+    char *socket_folder;     /* owned; the children's */
+    struct machine *machine; /* a reference; what the balancers point into */
+    struct balancer **items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* --- Life of a balancer --- */
+
+static void servers_done(struct servers *servers)
+{
+    for (size_t i = 0; i < servers->n_items; i++) {
+        mem_free(servers->items[i].path);
+        mem_free(servers->items[i].address);
+    }
+    mem_free(servers->items);
+    *servers = (struct servers){0};
+}
+
+static void clear_wanted(struct balancer *balancer)
+{
+    for (size_t i = 0; i < balancer->config.n_frontends; i++)
+        mem_free(balancer->lists[i]);
+    mem_free(balancer->lists);
+    mem_free(balancer->frontends);
+    balancer->lists = NULL;
+    balancer->frontends = NULL;
+    balancer->config = (struct balancer_config){0};
+}
+
+static void balancer_free(struct balancer *balancer)
+{
+    clear_wanted(balancer);
+    servers_done(&balancer->servers);
+    balancer_statistics_done(&balancer->statistics);
+    mem_free(balancer->host);
+    mem_free(balancer->config_file);
+    mem_free(balancer->draft_file);
+    mem_free(balancer->socket);
+    mem_free(balancer->structure);
+    mem_free(balancer->text);
+    mem_free(balancer->awaited);
+    mem_free(balancer);
+}
+
+static struct balancer *balancer_new(struct balancers *module, const char *host)
+{
+    CLEANUP(mem_freep) char *file = service_file_name(host);
+    struct balancer *balancer = NEW(struct balancer);
+    balancer->module = module;
+    balancer->host = string_copy(host);
+    balancer->config_file = string_format("%s/%s.cfg", module->config_folder, file);
+    balancer->draft_file = string_format("%s/%s.draft", module->config_folder, file);
+    balancer->socket = string_format("%s/%s.sock", module->socket_folder, file);
+    return balancer;
+}
+
+static struct balancer *find_balancer(struct balancers *module, const char *host)
+{
+    for (size_t i = 0; i < module->n_items; i++)
+        if (text_equal(module->items[i]->host, host))
+            return module->items[i];
+    return NULL;
+}
+
+/* --- Commands --- */
+
+static CO_FN int command(struct balancer *balancer, const char *text, char **ret_answer,
+                         struct error *err)
+{
+    return balancer_command(balancer->module->twin->loop, balancer->socket, text,
+                            world_monotonic_clock() + COMMAND_TIME, ret_answer, err);
+}
+
+/* A command that says something only when it fails or, politely, when it is done. */
+static CO_FN int change(struct balancer *balancer, const char *verb, const char *path,
+                        const char *rest, struct error *err)
+{
+    CLEANUP(mem_freep) char *text = string_format("%s %s%s", verb, path, rest);
+    CLEANUP(mem_freep) char *answer = NULL;
+    int r = command(balancer, text, &answer, err);
+    if (r < 0)
+        return r;
+    if (*answer && !strstr(answer, "New server registered") && !strstr(answer, "Server deleted"))
+        return error_set(err, ERROR_CONFLICT, "HAProxy answers to \"%s %s\": %s", verb, path,
+                         answer);
+    return 0;
+}
+
+static CO_FN int look(struct balancer *balancer, struct error *err)
+{
+    CLEANUP(mem_freep) char *answer = NULL;
+    struct balancer_statistics statistics = {0};
+    int r = command(balancer, "show stat", &answer, err);
+    if (r == 0)
+        r = balancer_parse_statistics(answer, &statistics, err);
+    if (r < 0)
+        return r;
+    balancer_statistics_done(&balancer->statistics);
+    balancer->statistics = statistics;
+    return 0;
+}
+
+static CO_FN int probe(void *argument, struct error *err)
+{
+    return look(argument, err);
+}
+
+/* The process id of the worker that answers on the socket; 0 when none does. */
+static CO_FN int64_t worker_pid(struct balancer *balancer)
+{
+    CLEANUP(mem_freep) char *answer = NULL;
+    if (command(balancer, "show info", &answer, NULL) < 0)
+        return 0;
+    const char *line = strstr(answer, "\nPid: ");
+    int64_t pid = 0;
+    if (line) {
+        line += strlen("\nPid: ");
+        CLEANUP(mem_freep) char *number = string_copy_n(line, strcspn(line, "\n"));
+        text_to_integer(number, &pid);
+    }
+    return pid;
+}
+
+/* --- What is wanted --- */
+
+static int list_of(struct balancer *balancer, const struct machine_frontend *frontend,
+                   char **ret_list, struct error *err)
+{
+    CLEANUP(mem_freep) char *list = NULL;
+    if (frontend->certificate) {
+        int r = certificate_list_file(balancer->module->twin, frontend->certificate, &list, err);
+        if (r < 0)
+            return r;
+        if (!world_file_exists(list))
+            return error_set(err, ERROR_UNAVAILABLE, "frontend %s: its certificate %s is not there",
+                             frontend->name, frontend->certificate->name);
+    }
+    *ret_list = take_ptr(list);
+    return 0;
+}
+
+/* Takes over the frontends that HAProxy can serve; the others are problems of their own. */
+static void set_wanted(struct balancer *balancer, const struct machine_balancer *wanted,
+                       struct problems *problems)
+{
+    struct rlimit descriptors = {0};
+    size_t n = 0;
+    clear_wanted(balancer);
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    balancer->frontends = NEW_ARRAY(const struct machine_frontend *, wanted->n_frontends);
+    balancer->lists = NEW_ARRAY(char *, wanted->n_frontends);
+    for (size_t i = 0; i < wanted->n_frontends; i++) {
+        const struct machine_frontend *frontend = wanted->frontends[i];
+        struct error err = {0};
+        int r = balancer_check_frontend(frontend, &err);
+        if (r == 0)
+            r = list_of(balancer, frontend, &balancer->lists[n], &err);
+        if (r < 0)
+            problems_add(problems, frontend->resource, &err);
+        else
+            balancer->frontends[n++] = frontend;
+    }
+    balancer->config = (struct balancer_config){
+        .host = wanted->host,
+        .frontends = balancer->frontends,
+        .certificate_lists = (const char *const *)balancer->lists,
+        .n_frontends = n,
+        .socket = balancer->socket,
+        .max_connections = balancer_max_connections(descriptors.rlim_max),
+    };
+}
+
+/* A certificate that was issued anew has the same path; HAProxy must read it again all the same. */
+static void add_certificate_times(struct strbuf *out, const struct balancer_config *config)
+{
+    for (size_t i = 0; i < config->n_frontends; i++) {
+        struct stat status;
+        const char *list = config->certificate_lists[i];
+        if (!list)
+            continue;
+        CLEANUP(mem_freep)
+        char *bundle = string_format("%.*s.pem", (int)(strlen(list) - strlen(".list")), list);
+        if (stat(bundle, &status) == 0)
+            strbuf_addf(out, "# %s %lld.%09ld\n", bundle, (long long)status.st_mtim.tv_sec,
+                        status.st_mtim.tv_nsec);
+    }
+}
+
+struct server_collector {
+    struct servers *servers;
+    const struct balancer_config *config;
+};
+
+static void collect_servers(void *argument, const struct machine_backend *backend)
+{
+    struct server_collector *collector = argument;
+    struct servers *servers = collector->servers;
+    CLEANUP(mem_freep) char *name = balancer_backend_name(collector->config, backend);
+    for (size_t i = 0; i < backend->n_servers; i++) {
+        const struct machine_host *host = backend->servers[i];
+        ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
+        servers->items[servers->n_items++] = (struct server){
+            .path = string_format("%s/%s", name, host->name),
+            .address = string_format("%s:%u", host->address, backend->port),
+        };
+    }
+}
+
+static bool has_server(const struct servers *servers, const struct server *server)
+{
+    for (size_t i = 0; i < servers->n_items; i++)
+        if (text_equal(servers->items[i].path, server->path) &&
+            text_equal(servers->items[i].address, server->address))
+            return true;
+    return false;
+}
+
+/* --- Servers come and go while it runs --- */
+
+static CO_FN int add_server(struct balancer *balancer, const struct server *server,
+                            struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *rest = string_format(" %s " BALANCER_SERVER_OPTIONS, server->address);
+    int r = change(balancer, "add server", server->path, rest, err);
+    if (r == 0)
+        r = change(balancer, "enable health", server->path, "", err);
+    if (r == 0)
+        r = change(balancer, "enable server", server->path, "", err);
+    return r;
+}
+
+static CO_FN int64_t sessions_of(struct balancer *balancer, const struct server *server)
+{
+    const char *slash = strchr(server->path, '/');
+    CLEANUP(mem_freep) char *proxy = string_copy_n(server->path, (size_t)(slash - server->path));
+    if (look(balancer, NULL) < 0)
+        return 0;
+    const struct balancer_line *line = balancer_find_line(&balancer->statistics, proxy, slash + 1);
+    return line ? line->sessions : 0;
+}
+
+/* No request of it is lost: it gets no new ones, ends those it has, and goes. */
+static CO_FN int remove_server(struct balancer *balancer, const struct server *server,
+                               struct error *err)
+{
+    struct loop *loop = balancer->module->twin->loop;
+    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
+    int r = change(balancer, "set server", server->path, " state drain", err);
+    if (r < 0)
+        return r;
+    while (sessions_of(balancer, server) > 0 && world_monotonic_clock() < deadline)
+        loop_sleep(loop, POLL_PAUSE);
+    r = change(balancer, "set server", server->path, " state maint", err);
+    if (r == 0)
+        r = change(balancer, "del server", server->path, "", err);
+    /* Idle connections to it are closed a little later. */
+    while (r == -ERROR_CONFLICT && world_monotonic_clock() < deadline) {
+        loop_sleep(loop, POLL_PAUSE);
+        r = change(balancer, "del server", server->path, "", err);
+    }
+    return r;
+}
+
+static CO_FN int change_servers(struct balancer *balancer, const struct servers *wanted,
+                                struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < balancer->servers.n_items; i++)
+        if (!has_server(wanted, &balancer->servers.items[i]))
+            r = remove_server(balancer, &balancer->servers.items[i], err);
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
+        if (!has_server(&balancer->servers, &wanted->items[i]))
+            r = add_server(balancer, &wanted->items[i], err);
+    return r;
+}
+
+/* --- Files, start, reload --- */
+
+static CO_FN int check_file(struct balancer *balancer, const char *file, struct error *err)
+{
+    struct balancers *module = balancer->module;
+    CLEANUP(mem_freep) char *name = string_format("%s.check", balancer->host);
+    const char *arguments[] = {module->program, "-c", "-f", file, NULL};
+    struct process_spec spec = {
+        .name = name,
+        .host = balancer->host,
+        .arguments = arguments,
+        .user = PROCESS_NOBODY,
+        .complaint = "[ALERT]",
+    };
+    return process_run(module->twin->processes, &spec, CHECK_OUTPUT,
+                       world_monotonic_clock() + START_TIME, NULL, err);
+}
+
+/* The file is what HAProxy reads when it starts again, so it changes only to what was checked. */
+static CO_FN int replace_file(struct balancer *balancer, const char *text, struct error *err)
+{
+    int r = service_write(balancer->draft_file, text, NULL, err);
+    if (r == 0)
+        r = check_file(balancer, balancer->draft_file, err);
+    if (r < 0)
+        return error_wrap(err, "the configuration of balancer %s", balancer->host);
+    if (rename(balancer->draft_file, balancer->config_file) < 0)
+        return error_set_errno(err, errno, "replace %s", balancer->config_file);
+    return 0;
+}
+
+static CO_FN int start(struct balancer *balancer, struct error *err)
+{
+    struct balancers *module = balancer->module;
+    const char *arguments[] = {module->program, "-W", "-db", "-f", balancer->config_file, NULL};
+    struct process_spec spec = {.name = balancer->host,
+                                .host = balancer->host,
+                                .arguments = arguments,
+                                .user = PROCESS_NOBODY,
+                                .is_restarted = true,
+                                .probe = probe,
+                                .argument = balancer};
+    return process_start(module->twin->processes, &spec, &balancer->process, err);
+}
+
+/*
+ * The old worker ends when its last connection does, which may take long. Until it closes its
+ * listeners both take connections, each with counters of its own; then it tells the new one its.
+ */
+static CO_FN void await_hand_over(struct balancer *balancer, int64_t before, int64_t deadline)
+{
+    struct loop *loop = balancer->module->twin->loop;
+    if (before <= 0)
+        return;
+    while (balancer_worker_listens((pid_t)before) && world_monotonic_clock() < deadline)
+        loop_sleep(loop, POLL_PAUSE);
+    int64_t end = world_monotonic_clock() + HAND_OVER_TIME;
+    while (balancer_worker_is_there((pid_t)before) && world_monotonic_clock() < end)
+        loop_sleep(loop, POLL_PAUSE);
+}
+
+static CO_FN int reload(struct balancer *balancer, struct error *err)
+{
+    int64_t before = worker_pid(balancer);
+    int64_t deadline = world_monotonic_clock() + RELOAD_TIME;
+    process_signal(balancer->process, SIGUSR2);
+    while (world_monotonic_clock() < deadline) {
+        int64_t now = worker_pid(balancer);
+        if (now != 0 && now != before) {
+            await_hand_over(balancer, before, deadline);
+            return 0;
+        }
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+    }
+    return error_set(err, ERROR_TIMEOUT, "balancer %s does not take its new configuration",
+                     balancer->host);
+}
+
+static bool has_workload(const struct machine *machine, const struct machine_host *host,
+                         uint16_t port)
+{
+    for (size_t i = 0; i < machine->n_workloads; i++) {
+        const struct machine_workload *workload = machine->workloads[i];
+        for (size_t k = 0; workload->port == port && k < workload->n_hosts; k++)
+            if (workload->hosts[k] == host)
+                return true;
+    }
+    return false;
+}
+
+/* The servers that run a workload, so that they ought to pass their checks. */
+struct expectation {
+    struct balancer *balancer;
+    struct strbuf names;
+    size_t n_missing; /* those that do not pass them now */
+};
+
+static void expect_servers(void *argument, const struct machine_backend *backend)
+{
+    struct expectation *expectation = argument;
+    struct balancer *balancer = expectation->balancer;
+    CLEANUP(mem_freep) char *name = balancer_backend_name(&balancer->config, backend);
+    for (size_t i = 0; i < backend->n_servers; i++) {
+        const struct machine_host *host = backend->servers[i];
+        const struct balancer_line *line =
+            balancer_find_line(&balancer->statistics, name, host->name);
+        if (!has_workload(balancer->module->machine, host, backend->port))
+            continue;
+        strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
+                    backend->port);
+        expectation->n_missing += !line || !balancer_line_is_up(line);
+    }
+}
+
+static struct expectation expect(struct balancer *balancer)
+{
+    struct expectation expectation = {.balancer = balancer};
+    balancer_each_backend(&balancer->config, expect_servers, &expectation);
+    return expectation;
+}
+
+/*
+ * What is new shall answer when it is said to be there. Each is waited for once: a workload that
+ * fails later, or never comes up, is not the balancer's problem.
+ */
+static CO_FN void await_servers(struct balancer *balancer)
+{
+    int64_t deadline = world_monotonic_clock() + UP_TIME;
+    struct expectation expectation = expect(balancer);
+    while (expectation.n_missing > 0 && world_monotonic_clock() < deadline &&
+           !text_equal_or_null(balancer->awaited, strbuf_text(&expectation.names))) {
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+        look(balancer, NULL);
+        strbuf_done(&expectation.names);
+        expectation = expect(balancer);
+    }
+    mem_free(balancer->awaited);
+    balancer->awaited = strbuf_take(&expectation.names);
+}
+
+/* --- Converging --- */
+
+/* take_structure, take_text and take_servers are what runs from now on. */
+static void remember(struct balancer *balancer, char **take_structure, char **take_text,
+                     struct servers *take_servers)
+{
+    mem_free(balancer->structure);
+    mem_free(balancer->text);
+    servers_done(&balancer->servers);
+    balancer->structure = take_ptr(*take_structure);
+    balancer->text = take_ptr(*take_text);
+    balancer->servers = *take_servers;
+    *take_servers = (struct servers){0};
+}
+
+static CO_FN int bring_about(struct balancer *balancer, const char *structure,
+                             const struct servers *servers, struct error *err)
+{
+    if (!balancer->process)
+        return start(balancer, err);
+    bool is_same_structure = text_equal_or_null(balancer->structure, structure);
+    if (is_same_structure && process_state(balancer->process) == PROCESS_READY &&
+        change_servers(balancer, servers, NULL) == 0)
+        return 0;
+    return reload(balancer, err);
+}
+
+static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf structure_buffer = {0};
+    CLEANUP(strbuf_done) struct strbuf text_buffer = {0};
+    CLEANUP(servers_done) struct servers servers = {0};
+    struct server_collector collector = {&servers, &balancer->config};
+    balancer_write_config(&structure_buffer, &balancer->config, false);
+    add_certificate_times(&structure_buffer, &balancer->config);
+    balancer_write_config(&text_buffer, &balancer->config, true);
+    balancer_each_backend(&balancer->config, collect_servers, &collector);
+    CLEANUP(mem_freep) char *structure = strbuf_take(&structure_buffer);
+    CLEANUP(mem_freep) char *text = strbuf_take(&text_buffer);
+    int64_t deadline = world_monotonic_clock() + START_TIME;
+    if (balancer->process && text_equal_or_null(balancer->text, text) &&
+        text_equal_or_null(balancer->structure, structure))
+        return process_wait_ready(balancer->process, deadline, err);
+    int r = replace_file(balancer, text, err);
+    if (r == 0)
+        r = bring_about(balancer, structure, &servers, err);
+    if (r == 0)
+        r = process_wait_ready(balancer->process, deadline, err);
+    if (r == 0)
+        remember(balancer, &structure, &text, &servers);
+    return r;
+}
+
+static CO_FN void remove_balancer(struct balancers *module, size_t index)
+{
+    struct balancer *balancer = module->items[index];
+    CLEANUP(mem_freep) char *peers_socket = balancer_peers_socket(balancer->socket);
+    process_stop(balancer->process);
+    unlink(balancer->config_file);
+    unlink(balancer->draft_file);
+    unlink(balancer->socket);
+    unlink(peers_socket);
+    balancer_free(balancer);
+    module->items[index] = module->items[--module->n_items];
+}
+
+static bool is_wanted(const struct machine *machine, const char *host)
+{
+    for (size_t i = 0; i < machine->n_balancers; i++)
+        if (text_equal(machine->balancers[i]->host->name, host))
+            return true;
+    return false;
+}
+
+/* Makes the list of balancers that of the machine; none of the new ones runs yet. */
+static CO_FN void adjust_list(struct balancers *module, struct problems *problems)
+{
+    for (size_t i = module->n_items; i > 0; i--)
+        if (!is_wanted(module->machine, module->items[i - 1]->host))
+            remove_balancer(module, i - 1);
+    for (size_t i = 0; i < module->machine->n_balancers; i++) {
+        const struct machine_balancer *wanted = module->machine->balancers[i];
+        struct balancer *balancer = find_balancer(module, wanted->host->name);
+        if (!balancer) {
+            balancer = balancer_new(module, wanted->host->name);
+            ARRAY_RESERVE(module->items, module->n_items, module->capacity);
+            module->items[module->n_items++] = balancer;
+        }
+        set_wanted(balancer, wanted, problems);
+    }
+}
+
+static void blame(const struct machine_balancer *balancer, const struct error *why,
+                  struct problems *problems)
+{
+    for (size_t i = 0; i < balancer->n_frontends; i++) {
+        struct error err = {0};
+        error_set(&err, why->code, "%s", error_message(why));
+        problems_add(problems, balancer->frontends[i]->resource, &err);
+    }
+}
+
+struct convergence {
+    struct balancers *module;
+    struct problems *problems;
+};
+
+static CO_FN void converge_one(void *argument, size_t index)
+{
+    struct convergence *convergence = argument;
+    const struct machine_balancer *wanted = convergence->module->machine->balancers[index];
+    CLEANUP(error_done) struct error err = {0};
+    struct balancer *balancer = find_balancer(convergence->module, wanted->host->name);
+    if (converge_balancer(balancer, &err) < 0)
+        blame(wanted, &err, convergence->problems);
+    else
+        await_servers(balancer);
+}
+
+static CO_FN void converge_balancers(void *argument, struct machine *wanted,
+                                     struct problems *problems)
+{
+    struct balancers *module = argument;
+    CLEANUP(error_done) struct error err = {0};
+    struct machine *before = module->machine;
+    int r = 0;
+    if (wanted->n_balancers > 0 && !module->program)
+        r = service_find_program("haproxy", "haproxy", &module->program, &err);
+    if (r < 0) {
+        for (size_t i = 0; i < wanted->n_balancers; i++)
+            blame(wanted->balancers[i], &err, problems);
+        return;
+    }
+    twin_wait_for(module->twin, MODULE_CERTIFICATE, wanted->generation);
+    module->machine = machine_ref(wanted);
+    adjust_list(module, problems);
+    machine_unref(before);
+    struct convergence convergence = {module, problems};
+    service_in_parallel(module->twin->loop, wanted->n_balancers, converge_one, &convergence);
+}
+
+/* --- What is so --- */
+
+static const char *state_of_process(const struct balancer *balancer)
+{
+    enum process_state state = balancer->process ? process_state(balancer->process) : PROCESS_ENDED;
+    return state == PROCESS_READY ? "ready" : state == PROCESS_STARTING ? "starting" : "failed";
+}
+
+static void report_frontend(const struct balancer *balancer, size_t index,
+                            struct value_builder *status, struct value_builder *outputs)
+{
+    const struct machine_frontend *frontend = balancer->config.frontends[index];
+    const char *address = balancer->config.host->address;
+    CLEANUP(mem_freep) char *name = balancer_frontend_name(&balancer->config, index);
+    const struct balancer_line *line = balancer_find_line(&balancer->statistics, name, "FRONTEND");
+    value_builder_set_string(status, "state", state_of_process(balancer));
+    if (line) {
+        value_builder_set(status, "requests", value_integer(line->requests));
+        value_builder_set(status, "denied", value_integer(line->denied));
+        value_builder_set(status, "errors", value_integer(line->errors));
+    }
+    bool has_certificate = frontend->certificate != NULL;
+    bool is_usual = frontend->port == (has_certificate ? 443 : 80);
+    CLEANUP(mem_freep) char *port = string_format(":%u", frontend->port);
+    CLEANUP(mem_freep)
+    char *url = string_format("%s://%s%s", has_certificate ? "https" : "http",
+                              has_certificate ? frontend->certificate->domains[0] : address,
+                              is_usual ? "" : port);
+    value_builder_set_string(outputs, "address", address);
+    value_builder_set(outputs, "port", value_integer(frontend->port));
+    value_builder_set_string(outputs, "url", url);
+}
+
+static void report_server(const struct balancer_line *line, const struct machine_host *host,
+                          struct value_builder *servers)
+{
+    struct value_builder server = {0};
+    value_builder_set_string(&server, "name", host->name);
+    value_builder_set_string(&server, "address", host->address);
+    value_builder_set_string(&server, "status", line ? line->status : "unknown");
+    value_builder_set(&server, "sessions", value_integer(line ? line->sessions : 0));
+    value_builder_append(servers, value_builder_map(&server));
+}
+
+static void report_backend(const struct balancer *balancer, const struct machine_backend *backend,
+                           struct value_builder *status)
+{
+    CLEANUP(mem_freep) char *name = balancer_backend_name(&balancer->config, backend);
+    struct value_builder servers = {0};
+    size_t n_up = 0;
+    for (size_t i = 0; i < backend->n_servers; i++) {
+        const struct balancer_line *line =
+            balancer_find_line(&balancer->statistics, name, backend->servers[i]->name);
+        n_up += line && balancer_line_is_up(line);
+        report_server(line, backend->servers[i], &servers);
+    }
+    const char *state = state_of_process(balancer);
+    if (text_equal(state, "ready") && n_up < backend->n_servers)
+        state = n_up > 0 ? "degraded" : "failed";
+    value_builder_set_string(status, "state", state);
+    value_builder_set(status, "up", value_integer((int64_t)n_up));
+    value_builder_set(status, "servers", value_builder_list(&servers));
+}
+
+static void report_balancer(void *argument, const char *resource, struct value_builder *status,
+                            struct value_builder *outputs)
+{
+    const struct balancers *module = argument;
+    for (size_t i = 0; i < module->n_items; i++) {
+        const struct balancer *balancer = module->items[i];
+        for (size_t k = 0; k < balancer->config.n_frontends; k++) {
+            const struct machine_frontend *frontend = balancer->config.frontends[k];
+            if (text_equal(frontend->resource, resource)) {
+                report_frontend(balancer, k, status, outputs);
+                return;
+            }
+            if (text_equal(frontend->backend->resource, resource)) {
+                report_backend(balancer, frontend->backend, status);
+                return;
+            }
+        }
+    }
+}
+
+/* --- The module --- */
+
+static int open_balancers(struct twin *twin, void **ret_module, struct error *err)
+{
+    CLEANUP(mem_freep) char *config_folder = NULL;
+    CLEANUP(mem_freep) char *socket_folder = NULL;
+    int r = service_open_folder(twin, "balancer-config", &config_folder, err);
+    if (r == 0)
+        r = twin_folder(twin, "balancer", PROCESS_NOBODY, &socket_folder, err);
+    if (r < 0)
+        return r;
+    struct balancers *module = NEW(struct balancers);
+    module->twin = twin;
+    module->config_folder = take_ptr(config_folder);
+    module->socket_folder = take_ptr(socket_folder);
+    *ret_module = module;
+    return 0;
+}
+
+static CO_FN void stop_one(void *argument, size_t index)
+{
+    struct balancers *module = argument;
+    process_stop(module->items[index]->process);
+    module->items[index]->process = NULL;
+}
+
+static CO_FN void close_balancers(void *argument)
+{
+    struct balancers *module = argument;
+    service_in_parallel(module->twin->loop, module->n_items, stop_one, module);
+    while (module->n_items > 0)
+        remove_balancer(module, module->n_items - 1);
+    mem_free(module->items);
+    machine_unref(module->machine);
+    mem_free(module->program);
+    mem_free(module->config_folder);
+    mem_free(module->socket_folder);
+    mem_free(module);
+}
+
+const struct module_ops balancer_module = {
+    .name = "balancer",
+    .open = open_balancers,
+    .converge = converge_balancers,
+    .report = report_balancer,
+    .close = close_balancers,
+};

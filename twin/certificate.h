@@ -1,0 +1,12 @@
+/* The module of certificates: each that the machine wants is issued by the twin's own authority. */
+#pragma once
+
+#include "twin/module.h"
+
+/*
+ * The crt-list of a certificate, as the module writes it: what a balancer's bind line names. It is
+ * there once twin_wait_for(MODULE_CERTIFICATE) has returned, unless that had a problem. The caller
+ * frees *ret_path.
+ */
+int certificate_list_file(struct twin *twin, const struct machine_certificate *certificate,
+                          char **ret_path, struct error *err);

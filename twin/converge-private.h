@@ -1,0 +1,61 @@
+/* What the files of the loop share. For converge*.c only. */
+#pragma once
+
+#include "base/map.h"
+#include "twin/converge.h"
+#include "twin/firewall.h"
+#include "twin/modules.h"
+
+struct module_run {
+    struct converge *converge;
+    const struct module_ops *ops;
+    void *module;
+    struct machine *machine; /* of the last call: what the module may still point to */
+    uint64_t done;           /* the generation it has dealt with */
+    struct problems problems;
+    bool is_woken;
+    bool is_running; /* its coroutine */
+};
+
+/* One change of the manifest on its way; on the stack of who waits for it. */
+struct change {
+    const char *uid;
+    struct value *wanted; /* owned; NULL: delete */
+    struct value *before; /* owned; what it has replaced */
+    struct error err;
+    uint64_t generation; /* that it is in */
+    bool is_decided;
+    struct change *next;
+};
+
+struct converge {
+    struct twin *twin;
+    struct manifest *manifest;
+    struct machine *machine;
+    struct problems
+        faults; /* of the manifest: only one that an older program has written has any */
+    struct firewall *firewall;
+    struct module_run runs[MODULE_COUNT];
+    struct map generations; /* uid -> the generation of its last change, as a number */
+    uint64_t generation;
+    uint64_t pruned; /* the generation whose leftovers are gone */
+    struct change *pending;
+    bool is_deciding;
+    bool is_closing;
+    struct gate changed; /* opened with every progress */
+};
+
+/* Whether these modules (1 << enum module_id) have dealt with a generation or a newer one. */
+bool converge_have_done(const struct converge *converge, uint64_t generation, unsigned int modules);
+/* Wakes those who wait for progress, and removes what every module has let go of. */
+void converge_note_progress(struct converge *converge);
+/* What is not well with a resource, or NULL. */
+const struct error *converge_find_problem(const struct converge *converge, const char *uid);
+
+/* --- converge-change.c --- */
+
+/* Makes the manifest of now durable and its machine the one that counts. */
+int converge_carry_out(struct converge *converge, struct error *err);
+/* Waits until a change is decided: its err is set, or it is in the manifest at its generation. */
+CO_FN void converge_submit(struct converge *converge, struct change *change);
+void converge_change_done(struct change *change);

@@ -1,0 +1,46 @@
+/*
+ * The twin's one loop: manifest -> desired machine -> difference -> act. It owns the manifest and
+ * the modules. Changes that arrive together are made durable, and acted on, together.
+ */
+#pragma once
+
+#include "model/value.h"
+#include "twin/manifest.h"
+#include "twin/module.h"
+#include "twin/problems.h"
+
+struct converge;
+
+/*
+ * Takes the manifest over and begins to make it real. twin->converge must be set to the result
+ * before the loop runs. ERROR when the network or the firewall cannot be used at all.
+ */
+int converge_new(struct twin *twin, struct manifest *take_manifest, struct converge **ret_converge,
+                 struct error *err);
+/* Stops everything that runs. Nobody may be waiting in the calls below. Accepts NULL. */
+CO_FN void converge_free(struct converge *converge);
+
+/*
+ * Makes a resource that was checked durable, then real, and returns when it is. On failure the
+ * manifest is as before, and so is the machine as far as possible. A resource that is there
+ * already, equal, is only waited for.
+ */
+CO_FN int converge_put(struct converge *converge, struct value *take_resource, struct error *err);
+/* Removes one; ERROR_CONFLICT while another refers to it. One that is not there is no error. */
+CO_FN int converge_delete(struct converge *converge, const char *uid, struct error *err);
+/* Waits until everything asked for so far is dealt with; problems gets what is not well. */
+CO_FN void converge_commit(struct converge *converge, struct problems *problems);
+
+/*
+ * What is known of a resource now: {"present": false}, or {"present": true, "name", "type", "spec",
+ * "status": {"state", "fidelity", ...}, "outputs"}. Never waits.
+ */
+struct value *converge_describe(struct converge *converge, const char *uid);
+
+const struct manifest *converge_manifest(const struct converge *converge);
+/* The desired machine of now. */
+const struct machine *converge_machine(const struct converge *converge);
+/* Whether all modules have dealt with the desired machine of now. */
+bool converge_is_settled(const struct converge *converge);
+/* Whether there are no resources, and no changes on their way. */
+bool converge_is_empty(const struct converge *converge);

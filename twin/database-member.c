@@ -1,0 +1,498 @@
+#include "twin/database-member.h"
+
+#include "base/text.h"
+#include "base/world.h"
+#include "twin/service.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    CREATE_TIME = 60 * 1000 * 1000, /* microseconds */
+    CLONE_TIME = 300 * 1000 * 1000,
+    CONNECT_TIME = 2 * 1000 * 1000,
+    PROBE_TIME = 2 * 1000 * 1000,
+    STOP_TIME = 5 * 1000 * 1000,
+    OUTPUT_LIMIT = 64 * 1024
+};
+
+/* Where Debian keeps each version. */
+static const char versions_folder[] = "/usr/lib/postgresql";
+
+/* --- Programs --- */
+
+void database_programs_done(struct database_programs *programs)
+{
+    mem_free(programs->postgres);
+    mem_free(programs->initdb);
+    mem_free(programs->base_backup);
+    *programs = (struct database_programs){0};
+}
+
+/* The folder of the newest version that can make a cluster, or NULL. The caller frees it. */
+static char *find_newest(void)
+{
+    DIR *versions = opendir(versions_folder);
+    struct dirent *entry;
+    int64_t newest = 0, version;
+    while (versions && (entry = readdir(versions))) {
+        CLEANUP(mem_freep)
+        char *initdb = string_format("%s/%s/bin/initdb", versions_folder, entry->d_name);
+        if (text_to_integer(entry->d_name, &version) && version > newest &&
+            access(initdb, X_OK) == 0)
+            newest = version;
+    }
+    if (versions)
+        closedir(versions);
+    return newest ? string_format("%s/%lld/bin", versions_folder, (long long)newest) : NULL;
+}
+
+int database_find_programs(struct database_programs *ret_programs, struct error *err)
+{
+    struct database_programs programs = {0};
+    CLEANUP(mem_freep) char *folder = find_newest();
+    if (folder) {
+        programs.postgres = string_format("%s/postgres", folder);
+        programs.initdb = string_format("%s/initdb", folder);
+        programs.base_backup = string_format("%s/pg_basebackup", folder);
+    } else {
+        int r = service_find_program("postgres", "postgresql", &programs.postgres, err);
+        if (r == 0)
+            r = service_find_program("initdb", "postgresql", &programs.initdb, err);
+        if (r == 0)
+            r = service_find_program("pg_basebackup", "postgresql", &programs.base_backup, err);
+        if (r < 0) {
+            database_programs_done(&programs);
+            return r;
+        }
+    }
+    *ret_programs = programs;
+    return 0;
+}
+
+/* --- A member --- */
+
+struct database_member *database_member_new(struct twin *twin,
+                                            const struct database_programs *programs,
+                                            const char *data_folder, const char *config_folder,
+                                            const char *host, const char *resource)
+{
+    CLEANUP(mem_freep) char *file = service_file_name(host);
+    struct database_member *member = NEW(struct database_member);
+    member->twin = twin;
+    member->programs = programs;
+    member->name = string_copy(host);
+    member->version = string_copy("");
+    member->resource = string_copy(resource);
+    member->paths = (struct database_paths){
+        .folder = string_format("%s/%s", data_folder, file),
+        .data = string_format("%s/%s/data", data_folder, file),
+        .settings = string_format("%s/%s.conf", config_folder, file),
+        .hba = string_format("%s/%s.hba", config_folder, file),
+        .ident = string_format("%s/%s.ident", config_folder, file),
+        .password = string_format("%s/%s.password", config_folder, file),
+    };
+    return member;
+}
+
+static void paths_done(struct database_paths *paths)
+{
+    mem_free(paths->folder);
+    mem_free(paths->data);
+    mem_free(paths->settings);
+    mem_free(paths->hba);
+    mem_free(paths->ident);
+    mem_free(paths->password);
+}
+
+static void clear_replicas(struct database_member *member)
+{
+    for (size_t i = 0; i < member->n_replicas; i++) {
+        mem_free(member->replicas[i].slot);
+        mem_free(member->replicas[i].state);
+        mem_free(member->replicas[i].sync_state);
+    }
+    mem_free(member->replicas);
+    member->replicas = NULL;
+    member->n_replicas = 0;
+}
+
+/* Waits until nobody uses the supervisor's connection, and closes it. */
+static CO_FN void close_connection(struct database_member *member)
+{
+    while (member->is_asking)
+        gate_wait(member->twin->loop, &member->asked, -1, NULL);
+    postgres_free(member->postgres);
+    member->postgres = NULL;
+}
+
+void database_member_stop(struct database_member *member)
+{
+    process_stop(member->process);
+    member->process = NULL;
+    close_connection(member);
+}
+
+void database_member_free(struct database_member *member)
+{
+    if (!member)
+        return;
+    database_member_stop(member);
+    clear_replicas(member);
+    paths_done(&member->paths);
+    mem_free(member->name);
+    mem_free(member->version);
+    mem_free(member->resource);
+    mem_free(member);
+}
+
+void database_member_erase(struct database_member *member)
+{
+    assert(!member->process);
+    service_remove_folder(member->paths.folder);
+    unlink(member->paths.settings);
+    unlink(member->paths.hba);
+    unlink(member->paths.ident);
+    unlink(member->paths.password);
+}
+
+/* Only data with this file beside it is whole, since a copy may have been cut off; and it may be
+ * that of a cluster of the same name that was destroyed. */
+static char *complete_file(const struct database_member *member)
+{
+    return string_format("%s/complete", member->paths.folder);
+}
+
+bool database_member_has_data(const struct database_member *member)
+{
+    CLEANUP(mem_freep) char *path = complete_file(member);
+    CLEANUP(mem_freep) char *resource = NULL;
+    return world_read_file(path, OUTPUT_LIMIT, &resource, NULL, NULL) == 0 &&
+           text_equal(resource, member->resource);
+}
+
+/* --- Making its data --- */
+
+static CO_FN int run(struct database_member *member, const char *host, const char *const *arguments,
+                     int64_t time, struct error *err)
+{
+    const char *program = strrchr(arguments[0], '/');
+    CLEANUP(mem_freep)
+    char *name = string_format("%s.%s", member->name, program ? program + 1 : arguments[0]);
+    struct process_spec spec = {
+        .name = name, .host = host, .arguments = arguments, .user = PROCESS_POSTGRES};
+    return process_run(member->twin->processes, &spec, OUTPUT_LIMIT, world_monotonic_clock() + time,
+                       NULL, err);
+}
+
+/* An empty folder of the server's own; what an interrupted attempt left goes first. */
+static int make_folder(struct database_member *member, struct error *err)
+{
+    service_remove_folder(member->paths.folder);
+    if (mkdir(member->paths.folder, 0700) < 0)
+        return error_set_errno(err, errno, "make the folder of database %s", member->name);
+    return twin_give(member->paths.folder, PROCESS_POSTGRES, err);
+}
+
+static int mark_complete(struct database_member *member, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = complete_file(member);
+    int r = world_write_file(path, member->resource, strlen(member->resource), 0600, true, err);
+    return r < 0 ? r : twin_give(path, PROCESS_POSTGRES, err);
+}
+
+static CO_FN int copy_folder(struct database_member *member, const char *from, const char *to,
+                             struct error *err)
+{
+    const char *arguments[] = {"cp", "-a", "--reflink=auto", from, to, NULL};
+    return run(member, NULL, arguments, CREATE_TIME, err);
+}
+
+/*
+ * Where a cluster as initdb leaves it is kept: $PARLEY_CACHE/postgresql-VERSION. NULL when no cache
+ * was asked for. It has no password in it. The caller frees it.
+ */
+static char *template_path(const struct database_programs *programs)
+{
+    struct stat status;
+    const char *cache = getenv("PARLEY_CACHE");
+    if (!cache || cache[0] != '/' || stat(programs->initdb, &status) < 0)
+        return NULL;
+    return string_format("%s/postgresql-%lld-%lld", cache, (long long)status.st_mtim.tv_sec,
+                         (long long)status.st_size);
+}
+
+char *database_find_template(const struct database_programs *programs)
+{
+    CLEANUP(mem_freep) char *template = template_path(programs);
+    return template && world_file_exists(template) ? take_ptr(template) : NULL;
+}
+
+static CO_FN int run_initdb(struct database_member *member, struct error *err)
+{
+    const char *arguments[] = {
+        member->programs->initdb,    "--no-sync", "--no-locale",      "--no-instructions",
+        "--encoding=UTF8",           "-U",        DATABASE_SUPERUSER, "--auth-local=peer",
+        "--auth-host=scram-sha-256", "-D",        member->paths.data, NULL};
+    return run(member, NULL, arguments, CREATE_TIME, err);
+}
+
+/* Keeping it for the next time may fail: then the next time is as slow as this one. */
+static CO_FN void keep_template(struct database_member *member)
+{
+    CLEANUP(mem_freep) char *template = template_path(member->programs);
+    if (!template)
+        return;
+    CLEANUP(mem_freep) char *draft = string_format("%s.%d", template, (int)getpid());
+    if (copy_folder(member, member->paths.data, draft, NULL) < 0 || rename(draft, template) < 0)
+        service_remove_folder(draft);
+}
+
+int database_member_create(struct database_member *member, struct error *err)
+{
+    int r = make_folder(member, err);
+    if (r == 0)
+        r = run_initdb(member, err);
+    if (r < 0)
+        return r;
+    keep_template(member);
+    return mark_complete(member, err);
+}
+
+static int make_replica(struct database_member *member, struct error *err)
+{
+    CLEANUP(mem_freep) char *signal_file = string_format("%s/standby.signal", member->paths.data);
+    int r = world_write_file(signal_file, "", 0, 0600, false, err);
+    if (r == 0)
+        r = twin_give(signal_file, PROCESS_POSTGRES, err);
+    return r < 0 ? r : mark_complete(member, err);
+}
+
+int database_member_copy(struct database_member *member, const char *data, bool is_replica,
+                         struct error *err)
+{
+    int r = make_folder(member, err);
+    if (r == 0)
+        r = copy_folder(member, data, member->paths.data, err);
+    if (r < 0)
+        return r;
+    return is_replica ? make_replica(member, err) : mark_complete(member, err);
+}
+
+int database_member_clone(struct database_member *member, const struct database_config *config,
+                          struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf primary = {0};
+    CLEANUP(mem_freep) char *slot = database_slot(config->host);
+    database_write_primary(&primary, config);
+    const char *arguments[] = {member->programs->base_backup,
+                               "--wal-method=stream",
+                               "--checkpoint=fast",
+                               "--slot",
+                               slot,
+                               "--dbname",
+                               strbuf_text(&primary),
+                               "-D",
+                               member->paths.data,
+                               NULL};
+    int r = make_folder(member, err);
+    if (r == 0)
+        r = run(member, member->name, arguments, CLONE_TIME, err);
+    return r < 0 ? r : make_replica(member, err);
+}
+
+/* --- Its configuration --- */
+
+static int write_file(const char *path, const struct strbuf *text, bool *changed, struct error *err)
+{
+    bool is_new = false;
+    int r = service_write(path, strbuf_text(text), &is_new, err);
+    *changed |= is_new;
+    return r;
+}
+
+static int write_password(struct database_member *member, const char *password, struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *line = string_format("*:*:*:" DATABASE_REPLICATION_ROLE ":%s\n", password);
+    int r = service_write_secret(member->paths.password, line, PROCESS_POSTGRES, err);
+    mem_wipe(line, strlen(line));
+    return r;
+}
+
+int database_member_configure(struct database_member *member, struct database_config *config,
+                              const char *password, bool *ret_changed, struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf settings = {0};
+    CLEANUP(strbuf_done) struct strbuf hba = {0};
+    CLEANUP(strbuf_done) struct strbuf ident = {0};
+    const struct passwd *self = getpwuid(geteuid());
+    bool changed = false;
+    if (!self)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "PostgreSQL cannot run for user %u, who has no name (add the user to "
+                         "/etc/passwd)",
+                         (unsigned int)geteuid());
+    config->socket_folder = member->paths.folder;
+    config->hba_file = member->paths.hba;
+    config->ident_file = member->paths.ident;
+    config->password_file = member->paths.password;
+    config->system_user = self->pw_name;
+    database_write_settings(&settings, config);
+    database_write_hba(&hba, config);
+    database_write_ident(&ident, config);
+    int r = write_password(member, password, err);
+    if (r == 0)
+        r = write_file(member->paths.settings, &settings, &changed, err);
+    if (r == 0)
+        r = write_file(member->paths.hba, &hba, &changed, err);
+    if (r == 0)
+        r = write_file(member->paths.ident, &ident, &changed, err);
+    if (r < 0)
+        return r;
+    member->port = config->database->port;
+    *ret_changed = changed;
+    return 0;
+}
+
+/* --- The supervisor's connection --- */
+
+static CO_FN int ensure_connection(struct database_member *member, int64_t deadline,
+                                   struct error *err)
+{
+    if (member->postgres && postgres_is_usable(member->postgres))
+        return 0;
+    postgres_free(member->postgres);
+    member->postgres = NULL;
+    /* What the supervisor does must not wait for a replica that is not there. */
+    CLEANUP(mem_freep)
+    char *conninfo = string_format("host=%s port=%u user=" DATABASE_SUPERUSER
+                                   " dbname=" DATABASE_SUPERUSER " application_name=supervisor "
+                                   "options='-c synchronous_commit=local'",
+                                   member->paths.folder, member->port);
+    int64_t latest = world_monotonic_clock() + CONNECT_TIME;
+    return postgres_connect(member->twin->loop, conninfo, deadline < latest ? deadline : latest,
+                            &member->postgres, err);
+}
+
+int database_member_query(struct database_member *member, const char *statement,
+                          const char *const *parameters, size_t n_parameters, int64_t deadline,
+                          PGresult **ret_result, struct error *err)
+{
+    while (member->is_asking) {
+        int waited = gate_wait(member->twin->loop, &member->asked, deadline, err);
+        if (waited < 0)
+            return waited;
+    }
+    member->is_asking = true;
+    int r = ensure_connection(member, deadline, err);
+    if (r == 0)
+        r = postgres_query(member->postgres, statement, parameters, n_parameters, deadline,
+                           ret_result, err);
+    member->is_asking = false;
+    gate_open(member->twin->loop, &member->asked);
+    return r;
+}
+
+static CO_FN int look_at_server(struct database_member *member, int64_t deadline, struct error *err)
+{
+    CLEANUP(postgres_clear_resultp) PGresult *result = NULL;
+    int r = database_member_query(
+        member, "select pg_is_in_recovery(), split_part(current_setting('server_version'), ' ', 1)",
+        NULL, 0, deadline, &result, err);
+    if (r < 0)
+        return r;
+    member->is_replica = text_equal(PQgetvalue(result, 0, 0), "t");
+    mem_free(member->version);
+    member->version = string_copy(PQgetvalue(result, 0, 1));
+    return 0;
+}
+
+static CO_FN int look_at_replicas(struct database_member *member, int64_t deadline,
+                                  struct error *err)
+{
+    CLEANUP(postgres_clear_resultp) PGresult *result = NULL;
+    int r = database_member_query(
+        member,
+        "select application_name, state, sync_state, "
+        "coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint "
+        "from pg_stat_replication",
+        NULL, 0, deadline, &result, err);
+    if (r < 0)
+        return r;
+    clear_replicas(member);
+    member->n_replicas = (size_t)PQntuples(result);
+    member->replicas = NEW_ARRAY(struct database_replica, member->n_replicas);
+    for (size_t i = 0; i < member->n_replicas; i++) {
+        struct database_replica *replica = &member->replicas[i];
+        replica->slot = string_copy(PQgetvalue(result, (int)i, 0));
+        replica->state = string_copy(PQgetvalue(result, (int)i, 1));
+        replica->sync_state = string_copy(PQgetvalue(result, (int)i, 2));
+        text_to_integer(PQgetvalue(result, (int)i, 3), &replica->lag);
+    }
+    return 0;
+}
+
+const struct database_replica *database_member_find_replica(const struct database_member *member,
+                                                            const char *slot)
+{
+    for (size_t i = 0; i < member->n_replicas; i++)
+        if (text_equal(member->replicas[i].slot, slot))
+            return &member->replicas[i];
+    return NULL;
+}
+
+int database_member_look(struct database_member *member, struct error *err)
+{
+    int64_t deadline = world_monotonic_clock() + PROBE_TIME;
+    int r = look_at_server(member, deadline, err);
+    if (r == 0 && !member->is_replica)
+        r = look_at_replicas(member, deadline, err);
+    if (r < 0 || member->is_replica)
+        clear_replicas(member);
+    return r;
+}
+
+static CO_FN int probe(void *argument, struct error *err)
+{
+    return database_member_look(argument, err);
+}
+
+/* --- Its process --- */
+
+int database_member_start(struct database_member *member, int64_t deadline, struct error *err)
+{
+    CLEANUP(mem_freep) char *config = string_format("config_file=%s", member->paths.settings);
+    CLEANUP(mem_freep) char *data_lock = string_format("%s/postmaster.pid", member->paths.data);
+    CLEANUP(mem_freep)
+    char *socket_lock = string_format("%s/.s.PGSQL.%u.lock", member->paths.folder, member->port);
+    const char *arguments[] = {
+        member->programs->postgres, "-D", member->paths.data, "-c", config, NULL};
+    struct process_spec spec = {.name = member->name,
+                                .host = member->name,
+                                .arguments = arguments,
+                                .user = PROCESS_POSTGRES,
+                                .stop_signal = SIGINT,
+                                .stop_grace_us = STOP_TIME,
+                                .is_restarted = true,
+                                .probe = probe,
+                                .argument = member};
+    if (!member->process) {
+        /* Nobody else can run this data, and the process id in an old life's files may now be that
+         * of somebody else. */
+        unlink(data_lock);
+        unlink(socket_lock);
+        int r = process_start(member->twin->processes, &spec, &member->process, err);
+        if (r < 0)
+            return r;
+    }
+    return process_wait_ready(member->process, deadline, err);
+}

@@ -1,0 +1,101 @@
+/* One PostgreSQL server of a cluster: its files, its process, and what it says of itself. */
+#pragma once
+
+#include "twin/database-config.h"
+#include "twin/module.h"
+#include "twin/postgres.h"
+
+#include <stdbool.h>
+
+/* Where PostgreSQL's programs are; found once. */
+struct database_programs {
+    char *postgres; /* owned, as all */
+    char *initdb;
+    char *base_backup;
+};
+void database_programs_done(struct database_programs *programs);
+/* Takes the newest version that is installed. ERROR_MISSING names the package. */
+int database_find_programs(struct database_programs *ret_programs, struct error *err);
+
+/* The paths of one server; owned. */
+struct database_paths {
+    char *folder; /* the children's: sockets and, in it, the data */
+    char *data;
+    char *settings; /* ours, as the files below */
+    char *hba;
+    char *ident;
+    char *password; /* readable by the children's user only */
+};
+
+struct database_member {
+    struct twin *twin;
+    const struct database_programs *programs; /* borrowed */
+    char *name;                               /* owned; of its host */
+    struct database_paths paths;
+    uint16_t port;
+    struct process *process;   /* owned; NULL while it was not started */
+    struct postgres *postgres; /* owned; the supervisor's own connection, NULL without one */
+    bool is_asking;            /* somebody uses that connection now */
+    struct gate asked;         /* opened when nobody does any more */
+    char *version;             /* owned; "15.13", "" before it was asked */
+    char *resource;            /* owned; the uid of the cluster that its data belongs to */
+    bool is_replica;           /* as it said last, as what follows */
+    struct database_replica *replicas; /* owned; those that follow it */
+    size_t n_replicas;
+};
+
+/* Who follows a primary. */
+struct database_replica {
+    char *slot;       /* owned; see database_slot() */
+    char *state;      /* owned; "streaming", "startup", "catchup" ... */
+    char *sync_state; /* owned; "async", "sync", "quorum" ... */
+    int64_t lag;      /* bytes that it has not replayed */
+};
+/* NULL when that one does not follow it. */
+const struct database_replica *database_member_find_replica(const struct database_member *member,
+                                                            const char *slot);
+
+/* The folders are made by the module: files for the children to write, and for us only. */
+struct database_member *database_member_new(struct twin *twin,
+                                            const struct database_programs *programs,
+                                            const char *data_folder, const char *config_folder,
+                                            const char *host, const char *resource);
+/* Stops it; its data stays. Accepts NULL. */
+CO_FN void database_member_free(struct database_member *member);
+/* Removes its files; it must not run any more. */
+void database_member_erase(struct database_member *member);
+
+/* Whether whole data of its cluster is there. */
+bool database_member_has_data(const struct database_member *member);
+/*
+ * The data of a cluster that was never started, made by the same programs and kept for the next
+ * one; NULL when there is none. The caller frees it.
+ */
+char *database_find_template(const struct database_programs *programs);
+/* Makes the data of an empty cluster, and keeps a template of it where a cache was asked for. */
+CO_FN int database_member_create(struct database_member *member, struct error *err);
+/* Copies data that was never started, for a primary or a replica. */
+CO_FN int database_member_copy(struct database_member *member, const char *data, bool is_replica,
+                               struct error *err);
+/* Makes a replica of a primary that runs; database_member_configure() comes first. */
+CO_FN int database_member_clone(struct database_member *member,
+                                const struct database_config *config, struct error *err);
+
+/*
+ * Writes its files and starts it, or lets it read them again when they changed. password is the
+ * replication role's.
+ */
+int database_member_configure(struct database_member *member, struct database_config *config,
+                              const char *password, bool *ret_changed, struct error *err);
+CO_FN int database_member_start(struct database_member *member, int64_t deadline,
+                                struct error *err);
+/* Stops it and does not free it. */
+CO_FN void database_member_stop(struct database_member *member);
+
+/* Asks what it is and who follows it; also done every second while it runs. */
+CO_FN int database_member_look(struct database_member *member, struct error *err);
+
+/* Runs one statement as superuser; see postgres_query(). */
+CO_FN int database_member_query(struct database_member *member, const char *statement,
+                                const char *const *parameters, size_t n_parameters,
+                                int64_t deadline, PGresult **ret_result, struct error *err);

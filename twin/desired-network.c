@@ -1,0 +1,422 @@
+/* Networks, aliases and rules, and what follows from rules. */
+#include "twin/desiring.h"
+
+#include "base/digest.h"
+#include "base/text.h"
+
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VLAN "opnsense:network:vlan"
+#define ALIAS "opnsense:firewall:alias"
+
+/* TEST-NET-2 (RFC 5737): nobody's, so that it collides with no document. */
+#define OUTSIDE_SUBNET "198.51.100.0/24"
+#define OUTSIDE_HOST 10
+
+static struct machine_network *add_network(struct desiring *desiring, const char *name,
+                                           struct machine_subnet subnet)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_network *network = machine_memory(machine, 1, sizeof(*network));
+    char base[MACHINE_ADDRESS_SIZE], gateway[MACHINE_ADDRESS_SIZE];
+    char hash[DIGEST_HEX_SIZE];
+    machine_address_to_text(subnet.base, base);
+    machine_address_to_text(subnet.base + 1, gateway);
+    digest_hex(name, strlen(name), hash);
+    network->name = desiring_text(desiring, name);
+    /* A dot has a meaning of its own in names of interfaces. */
+    if (strlen(name) + strlen("br-") < IF_NAMESIZE && !strchr(name, '.'))
+        network->bridge = machine_text(machine, "br-%s", name);
+    else
+        network->bridge = machine_text(machine, "br-%.*s-%.6s", 5, name, hash);
+    network->base = subnet.base;
+    network->prefix = subnet.prefix;
+    network->gateway = subnet.base + 1;
+    network->subnet = machine_text(machine, "%s/%u", base, subnet.prefix);
+    network->gateway_text = desiring_text(desiring, gateway);
+    MACHINE_ADD(machine, machine->networks, machine->n_networks, network);
+    return network;
+}
+
+void desire_outside(struct desiring *desiring)
+{
+    struct machine_subnet subnet = {0};
+    machine_subnet_from_text(OUTSIDE_SUBNET, &subnet);
+    const struct machine_network *network = add_network(desiring, MACHINE_OUTSIDE, subnet);
+    struct machine *machine = desiring->machine;
+    struct machine_host *host = machine_memory(machine, 1, sizeof(*host));
+    char address[MACHINE_ADDRESS_SIZE];
+    machine_address_to_text(subnet.base + OUTSIDE_HOST, address);
+    *host = (struct machine_host){.name = MACHINE_OUTSIDE,
+                                  .network = network,
+                                  .ip = subnet.base + OUTSIDE_HOST,
+                                  .address = desiring_text(desiring, address),
+                                  .role = HOST_OUTSIDE};
+    MACHINE_ADD(machine, machine->hosts, machine->n_hosts, host);
+}
+
+static bool overlap(struct machine_subnet a, struct machine_subnet b)
+{
+    return machine_subnet_contains(a, b) || machine_subnet_contains(b, a);
+}
+
+static int check_subnet(struct desiring *desiring, const char *text,
+                        struct machine_subnet *ret_subnet)
+{
+    static const char *const special[] = {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
+                                          "224.0.0.0/3"};
+    struct machine_subnet subnet, taken;
+    if (!machine_subnet_from_text(text, &subnet))
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "subnet %s is not an IPv4 network such as 10.200.0.0/24", text);
+    if (subnet.prefix < 8 || subnet.prefix > 29)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "subnet %s: the twin serves sizes from /8 to /29", text);
+    for (size_t i = 0; i < ARRAY_LENGTH(special); i++) {
+        if (machine_subnet_from_text(special[i], &taken) && overlap(subnet, taken))
+            return desiring_fault(desiring, ERROR_INVALID,
+                                  "subnet %s lies in %s, which has a meaning of its own", text,
+                                  special[i]);
+    }
+    for (size_t i = 0; i < desiring->machine->n_networks; i++) {
+        const struct machine_network *other = desiring->machine->networks[i];
+        taken = (struct machine_subnet){other->base, other->prefix};
+        if (overlap(subnet, taken))
+            return desiring_fault(desiring, ERROR_CONFLICT,
+                                  "subnet %s overlaps %s of the network %s on this twin", text,
+                                  other->subnet, other->name);
+    }
+    *ret_subnet = subnet;
+    return 0;
+}
+
+int desire_vlan(struct desiring *desiring)
+{
+    static const struct spec_range tags = {1, 4094, 0};
+    const struct value *spec = desiring_spec(desiring);
+    struct machine_subnet subnet = {0};
+    const char *text = NULL;
+    int64_t tag = 0;
+    int r = spec_text(desiring, spec, "subnet", NULL, &text);
+    if (r == 0)
+        r = spec_integer(desiring, spec, "tag", &tags, &tag);
+    if (r == 0 && !text)
+        r = desiring_fault(desiring, ERROR_INVALID, "it has no subnet; the twin needs one");
+    if (r == 0)
+        r = check_subnet(desiring, text, &subnet);
+    if (r < 0)
+        return r;
+    struct machine_network *network = add_network(desiring, desiring_label(desiring), subnet);
+    network->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    network->tag = tag;
+    desiring_built(desiring, network);
+    return 0;
+}
+
+int desire_alias(struct desiring *desiring)
+{
+    const struct value *content = value_get(desiring_spec(desiring), "content");
+    struct machine *machine = desiring->machine;
+    struct machine_set *set = machine_memory(machine, 1, sizeof(*set));
+    if (!value_is_null(content) && value_kind(content) != VALUE_LIST)
+        return desiring_fault(desiring, ERROR_INVALID, "content is not a list");
+    size_t n = value_is_null(content) ? 0 : value_count(content);
+    set->subnets = machine_memory(machine, n, sizeof(*set->subnets));
+    for (size_t i = 0; i < n; i++) {
+        const struct value *item = value_at(content, i);
+        if (value_kind(item) != VALUE_STRING ||
+            !machine_subnet_from_text(value_text(item), &set->subnets[i]))
+            return desiring_fault(desiring, ERROR_INVALID,
+                                  "content[%zu] is not an IPv4 address or network", i);
+        if (set->subnets[i].prefix == 0)
+            return desiring_fault(desiring, ERROR_INVALID, "content[%zu] is every address", i);
+    }
+    set->n_subnets = n;
+    set->name = desiring_label(desiring);
+    set->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    MACHINE_ADD(machine, machine->sets, machine->n_sets, set);
+    desiring_built(desiring, set);
+    return 0;
+}
+
+static int read_literal(struct desiring *desiring, const char *field, const char *text,
+                        struct machine_endpoint *ret_endpoint)
+{
+    struct machine_endpoint endpoint = {.kind = ENDPOINT_SUBNET};
+    if (!text)
+        return desiring_fault(desiring, ERROR_INVALID, "%s is missing", field);
+    if (text_equal(text, "any")) {
+        endpoint.kind = ENDPOINT_ANY;
+    } else if (!machine_subnet_from_text(text, &endpoint.subnet)) {
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "%s is \"%s\": neither any nor an IPv4 address or network", field,
+                              text);
+    } else if (endpoint.subnet.prefix == 0) {
+        endpoint.kind = ENDPOINT_ANY;
+    }
+    *ret_endpoint = endpoint;
+    return 0;
+}
+
+static int read_endpoint(struct desiring *desiring, const char *field,
+                         struct machine_endpoint *ret_endpoint)
+{
+    void *built = NULL;
+    const char *text = NULL;
+    int r = spec_reference(desiring, field, VLAN " " ALIAS, false, &built);
+    if (r < 0)
+        return r;
+    if (!built) {
+        r = spec_text(desiring, desiring_spec(desiring), field, NULL, &text);
+        return r < 0 ? r : read_literal(desiring, field, text, ret_endpoint);
+    }
+    if (text_equal(spec_reference_type(desiring, field), ALIAS)) {
+        *ret_endpoint = (struct machine_endpoint){.kind = ENDPOINT_SET, .set = built};
+        return 0;
+    }
+    const struct machine_network *network = built;
+    *ret_endpoint = (struct machine_endpoint){
+        .kind = ENDPOINT_SUBNET, .subnet = {network->base, network->prefix}, .network = network};
+    return 0;
+}
+
+/* 443, "443" or "8000-8100". */
+static bool read_port(const struct value *value, struct machine_ports *ret_ports)
+{
+    int64_t first, last;
+    if (value_kind(value) == VALUE_INTEGER) {
+        first = last = value_to_integer(value);
+    } else if (value_kind(value) == VALUE_STRING) {
+        const char *text = value_text(value), *dash = strchr(text, '-');
+        CLEANUP(mem_freep)
+        char *start = string_copy_n(text, dash ? (size_t)(dash - text) : strlen(text));
+        if (!text_to_integer(start, &first))
+            return false;
+        last = first;
+        if (dash && !text_to_integer(dash + 1, &last))
+            return false;
+    } else {
+        return false;
+    }
+    if (first < 1 || last > 65535 || first > last)
+        return false;
+    *ret_ports = (struct machine_ports){(uint16_t)first, (uint16_t)last};
+    return true;
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct machine_ports *left = a, *right = b;
+    return left->first != right->first ? left->first - right->first : left->last - right->last;
+}
+
+/* Ranges that touch or overlap become one: nftables wants them apart. */
+static void merge_ports(struct machine_rule *rule)
+{
+    size_t n = 0;
+    qsort(rule->ports, rule->n_ports, sizeof(*rule->ports), by_first);
+    for (size_t i = 0; i < rule->n_ports; i++) {
+        struct machine_ports next = rule->ports[i];
+        if (n > 0 && next.first <= rule->ports[n - 1].last + 1) {
+            if (next.last > rule->ports[n - 1].last)
+                rule->ports[n - 1].last = next.last;
+        } else {
+            rule->ports[n++] = next;
+        }
+    }
+    rule->n_ports = n;
+}
+
+static int read_ports(struct desiring *desiring, struct machine_rule *rule)
+{
+    const struct value *port = value_get(desiring_spec(desiring), "port");
+    if (value_is_null(port))
+        return 0;
+    bool is_list = value_kind(port) == VALUE_LIST || value_kind(port) == VALUE_SET;
+    size_t n = is_list ? value_count(port) : 1;
+    rule->ports = machine_memory(desiring->machine, n, sizeof(*rule->ports));
+    for (size_t i = 0; i < n; i++) {
+        if (!read_port(is_list ? value_at(port, i) : port, &rule->ports[i]))
+            return desiring_fault(desiring, ERROR_INVALID,
+                                  "port is not one from 1 to 65535 nor a range such as "
+                                  "8000-8100");
+    }
+    rule->n_ports = n;
+    merge_ports(rule);
+    if (rule->protocol == PROTOCOL_ICMP && n > 0)
+        return desiring_fault(desiring, ERROR_INVALID, "icmp has no ports");
+    return 0;
+}
+
+static int read_limit(struct desiring *desiring, struct machine_limit *ret_limit)
+{
+    static const struct {
+        const char *unit;
+        uint32_t window_s;
+    } units[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}};
+    const char *text = NULL;
+    int r = spec_text(desiring, desiring_spec(desiring), "rateLimit", NULL, &text);
+    if (r < 0 || !text)
+        return r;
+    const char *slash = strchr(text, '/');
+    CLEANUP(mem_freep)
+    char *number = string_copy_n(text, slash ? (size_t)(slash - text) : strlen(text));
+    int64_t count = 0;
+    for (size_t i = 0; slash && i < ARRAY_LENGTH(units); i++) {
+        if (!text_equal(slash + 1, units[i].unit) || !text_to_integer(number, &count))
+            continue;
+        if (count < 1 || count > 1000000000)
+            break;
+        *ret_limit = (struct machine_limit){(uint32_t)count, units[i].window_s};
+        return 0;
+    }
+    return desiring_fault(desiring, ERROR_INVALID,
+                          "rateLimit is \"%s\"; it must be like 1000/minute", text);
+}
+
+static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
+{
+    static const char *const actions[] = {"allow", "block", "reject", "pass"};
+    static const char *const protocols[] = {"tcp", "udp", "icmp", "any"};
+    static const struct spec_range sequences = {INT64_MIN, INT64_MAX, 0};
+    size_t action = 0, protocol = 0;
+    int r = spec_choice(desiring, "action", actions, ARRAY_LENGTH(actions), &action);
+    if (r == 0)
+        r = spec_choice(desiring, "protocol", protocols, ARRAY_LENGTH(protocols), &protocol);
+    if (r == 0)
+        r = spec_bool(desiring, "log", false, &rule->log);
+    if (r == 0)
+        r = spec_integer(desiring, desiring_spec(desiring), "sequence", &sequences,
+                         &rule->sequence);
+    if (r < 0)
+        return r;
+    rule->action = action == 3 ? ACTION_ALLOW : (enum machine_action)action;
+    rule->protocol = (enum machine_protocol)protocol;
+    if (value_is_null(value_get(desiring_spec(desiring), "action")))
+        return desiring_fault(desiring, ERROR_INVALID, "action is missing");
+    return 0;
+}
+
+int desire_rule(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_rule *rule = machine_memory(machine, 1, sizeof(*rule));
+    int r = read_verdict(desiring, rule);
+    if (r == 0)
+        r = read_endpoint(desiring, "source", &rule->source);
+    if (r == 0)
+        r = read_endpoint(desiring, "destination", &rule->destination);
+    if (r == 0)
+        r = read_ports(desiring, rule);
+    if (r == 0)
+        r = read_limit(desiring, &rule->limit);
+    if (r < 0)
+        return r;
+    rule->name = desiring_label(desiring);
+    rule->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    MACHINE_ADD(machine, machine->rules, machine->n_rules, rule);
+    desiring_built(desiring, rule);
+    return 0;
+}
+
+static int by_precedence(const void *a, const void *b)
+{
+    const struct machine_rule *left = *(struct machine_rule *const *)a;
+    const struct machine_rule *right = *(struct machine_rule *const *)b;
+    bool left_allows = left->action == ACTION_ALLOW, right_allows = right->action == ACTION_ALLOW;
+    if (left_allows != right_allows)
+        return left_allows ? 1 : -1;
+    if (left->sequence != right->sequence)
+        return left->sequence < right->sequence ? -1 : 1;
+    return strcmp(left->name, right->name);
+}
+
+static bool reaches(const struct machine_rule *rule, uint32_t ip, uint16_t port)
+{
+    struct machine_subnet target = {ip, 32};
+    const struct machine_endpoint *to = &rule->destination;
+    bool is_there = to->kind == ENDPOINT_ANY ||
+                    (to->kind == ENDPOINT_SUBNET && machine_subnet_contains(to->subnet, target));
+    for (size_t i = 0; !is_there && to->kind == ENDPOINT_SET && i < to->set->n_subnets; i++)
+        is_there = machine_subnet_contains(to->set->subnets[i], target);
+    if (!is_there || rule->action != ACTION_ALLOW ||
+        (rule->protocol != PROTOCOL_TCP && rule->protocol != PROTOCOL_ANY))
+        return false;
+    for (size_t i = 0; i < rule->n_ports; i++) {
+        if (rule->ports[i].first <= port && port <= rule->ports[i].last)
+            return true;
+    }
+    return rule->n_ports == 0;
+}
+
+/* Requests are limited where they are understood; the firewall leaves room for what is not one. */
+static void limit_frontend(struct machine_rule *rule, struct machine_frontend *frontend)
+{
+    struct machine_limit limit = rule->limit;
+    if (frontend->limit.count == 0 || (uint64_t)limit.count * frontend->limit.window_s <
+                                          (uint64_t)frontend->limit.count * limit.window_s)
+        frontend->limit = limit;
+}
+
+static void add_entrance(struct desiring *desiring, const struct machine_frontend *frontend)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_entrance *entrance = machine_memory(machine, 1, sizeof(*entrance));
+    *entrance = (struct machine_entrance){
+        .frontend = frontend,
+        .address = frontend->host->address,
+        .port = frontend->port,
+        .preferred = (uint16_t)(frontend->port < 1024 ? frontend->port + 8000 : frontend->port)};
+    MACHINE_ADD(machine, machine->entrances, machine->n_entrances, entrance);
+}
+
+static void open_frontends(struct desiring *desiring, struct machine_rule *rule)
+{
+    struct machine *machine = desiring->machine;
+    bool is_limited = false;
+    for (size_t i = 0; i < machine->n_frontends; i++) {
+        struct machine_frontend *frontend = machine->frontends[i];
+        if (!reaches(rule, frontend->host->ip, frontend->port))
+            continue;
+        if (rule->limit.count > 0)
+            limit_frontend(rule, frontend);
+        is_limited = is_limited || rule->limit.count > 0;
+        if (rule->source.kind == ENDPOINT_ANY && !frontend->is_public)
+            add_entrance(desiring, frontend);
+        frontend->is_public = frontend->is_public || rule->source.kind == ENDPOINT_ANY;
+    }
+    if (is_limited)
+        rule->limit.count *= 2;
+}
+
+static void let_clients_in(struct desiring *desiring, const struct machine_rule *rule)
+{
+    struct machine *machine = desiring->machine;
+    static const struct machine_subnet everything = {0, 0};
+    for (size_t i = 0; i < machine->n_databases; i++) {
+        struct machine_database *database = machine->databases[i];
+        if (!reaches(rule, database->ip, database->port))
+            continue;
+        const struct machine_endpoint *from = &rule->source;
+        if (from->kind == ENDPOINT_SET) {
+            for (size_t j = 0; j < from->set->n_subnets; j++)
+                MACHINE_ADD(machine, database->clients, database->n_clients, from->set->subnets[j]);
+        } else {
+            MACHINE_ADD(machine, database->clients, database->n_clients,
+                        from->kind == ENDPOINT_ANY ? everything : from->subnet);
+        }
+    }
+}
+
+void desire_consequences(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    if (machine->n_rules > 0)
+        qsort(machine->rules, machine->n_rules, sizeof(struct machine_rule *), by_precedence);
+    for (size_t i = 0; i < machine->n_rules; i++) {
+        open_frontends(desiring, machine->rules[i]);
+        let_clients_in(desiring, machine->rules[i]);
+    }
+}

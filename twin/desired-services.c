@@ -1,0 +1,419 @@
+/* What runs on hosts: certificates, balancers, stacks and monitoring. */
+#include "twin/desiring.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define VLAN "opnsense:network:vlan"
+#define HOSTS "aws:autoscaling:group aws:ec2:instances"
+#define BACKEND "opnsense:haproxy:backend"
+#define FRONTEND "opnsense:haproxy:frontend"
+#define CERTIFICATE "aws:acm:certificate"
+#define CLUSTER "aws:rds:cluster"
+#define ALERTS "k8s:configmap:alerts"
+#define PROMETHEUS "k8s:deployment:prometheus"
+
+/* For resources that nothing runs for: that they are there is all. */
+static char is_there;
+
+static bool is_domain(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && length <= 253 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.*") == length;
+}
+
+int desire_certificate(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_certificate *certificate = machine_memory(machine, 1, sizeof(*certificate));
+    const struct value *domains = value_get(desiring_spec(desiring), "domains");
+    if (value_is_null(domains) || value_kind(domains) != VALUE_LIST || value_count(domains) == 0 ||
+        value_count(domains) > 100)
+        return desiring_fault(desiring, ERROR_INVALID, "domains is not a list of 1 to 100");
+    int r =
+        spec_text(desiring, desiring_spec(desiring), "validation", "DNS", &certificate->validation);
+    if (r < 0)
+        return r;
+    certificate->domains =
+        machine_memory(machine, value_count(domains), sizeof(*certificate->domains));
+    for (size_t i = 0; i < value_count(domains); i++) {
+        const struct value *domain = value_at(domains, i);
+        if (value_kind(domain) != VALUE_STRING || !is_domain(value_text(domain)))
+            return desiring_fault(desiring, ERROR_INVALID, "domains[%zu] is not a domain", i);
+        certificate->domains[certificate->n_domains++] =
+            desiring_text(desiring, value_text(domain));
+    }
+    certificate->name = desiring_label(desiring);
+    certificate->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    certificate->validation = desiring_text(desiring, certificate->validation);
+    MACHINE_ADD(machine, machine->certificates, machine->n_certificates, certificate);
+    desiring_built(desiring, certificate);
+    return 0;
+}
+
+static int collect_servers(struct desiring *desiring, struct machine_backend *backend)
+{
+    for (size_t i = 0;; i++) {
+        void *built = NULL;
+        int r = spec_reference_at(desiring, "servers", i, HOSTS, &built);
+        if (r < 0)
+            return r;
+        if (!built)
+            return 0;
+        const struct host_list *list = built;
+        for (size_t j = 0; j < list->n_hosts; j++)
+            MACHINE_ADD(desiring->machine, backend->servers, backend->n_servers, list->hosts[j]);
+    }
+}
+
+/* A path of HTTP, as it may stand in a configuration file. */
+static int read_path(struct desiring *desiring, const struct value *map, const char **ret_path)
+{
+    const char *path = NULL;
+    int r = spec_text(desiring, map, "healthCheck", NULL, &path);
+    if (r < 0)
+        return r;
+    if (path && (path[0] != '/' || strlen(path) > 1024 || strpbrk(path, " \"'\\#")))
+        return desiring_fault(desiring, ERROR_INVALID, "healthCheck is not a path such as /health");
+    *ret_path = desiring_text(desiring, path);
+    return 0;
+}
+
+int desire_backend(struct desiring *desiring)
+{
+    static const char *const balances[] = {"leastconn", "roundrobin", "source"};
+    static const struct spec_range ports = {1, 65535, 80};
+    struct machine *machine = desiring->machine;
+    struct machine_backend *backend = machine_memory(machine, 1, sizeof(*backend));
+    size_t balance = BALANCE_ROUNDROBIN;
+    int64_t port = 0;
+    int r = 0;
+    if (!value_is_null(value_get(desiring_spec(desiring), "balance")))
+        r = spec_choice(desiring, "balance", balances, ARRAY_LENGTH(balances), &balance);
+    if (r == 0)
+        r = read_path(desiring, desiring_spec(desiring), &backend->health_check);
+    if (r == 0)
+        r = spec_integer(desiring, desiring_spec(desiring), "port", &ports, &port);
+    if (r == 0)
+        r = collect_servers(desiring, backend);
+    if (r < 0)
+        return r;
+    backend->name = desiring_label(desiring);
+    backend->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    backend->balance = (enum machine_balance)balance;
+    backend->port = (uint16_t)port;
+    MACHINE_ADD(machine, machine->backends, machine->n_backends, backend);
+    desiring_built(desiring, backend);
+    return 0;
+}
+
+static int read_frontend(struct desiring *desiring, struct machine_frontend *frontend,
+                         const struct machine_network **ret_network)
+{
+    static const struct spec_range ports = {1, 65535, 0};
+    void *network = NULL, *backend = NULL, *certificate = NULL;
+    int64_t port = 0;
+    int r = spec_integer(desiring, desiring_spec(desiring), "port", &ports, &port);
+    if (r == 0 && port == 0)
+        r = desiring_fault(desiring, ERROR_INVALID, "port is missing");
+    if (r == 0)
+        r = spec_reference(desiring, "network", VLAN, true, &network);
+    if (r == 0)
+        r = spec_reference(desiring, "backend", BACKEND, true, &backend);
+    if (r == 0)
+        r = spec_reference(desiring, "certificate", CERTIFICATE, false, &certificate);
+    if (r < 0)
+        return r;
+    frontend->port = (uint16_t)port;
+    frontend->backend = backend;
+    frontend->certificate = certificate;
+    *ret_network = network;
+    return 0;
+}
+
+int desire_frontend(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_frontend *frontend = machine_memory(machine, 1, sizeof(*frontend));
+    struct machine_balancer *balancer = NULL;
+    const struct machine_network *network = NULL;
+    int r = read_frontend(desiring, frontend, &network);
+    if (r == 0)
+        r = desiring_find_balancer(desiring, network, &balancer);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < balancer->n_frontends; i++) {
+        if (balancer->frontends[i]->port == frontend->port)
+            return desiring_fault(desiring, ERROR_CONFLICT, "port %u of %s is that of %s already",
+                                  frontend->port, balancer->host->network->name,
+                                  balancer->frontends[i]->name);
+    }
+    frontend->name = desiring_label(desiring);
+    frontend->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    frontend->host = balancer->host;
+    MACHINE_ADD(machine, balancer->frontends, balancer->n_frontends, frontend);
+    MACHINE_ADD(machine, machine->frontends, machine->n_frontends, frontend);
+    desiring_built(desiring, frontend);
+    return 0;
+}
+
+int desire_image(struct desiring *desiring)
+{
+    const char *image = NULL;
+    int r = spec_text(desiring, desiring_spec(desiring), "image", "", &image);
+    if (r == 0)
+        desiring_built(desiring, &is_there);
+    return r;
+}
+
+/* As many hosts as there are replicas: two of one service cannot share a port of one host. */
+static int count_replicas(struct desiring *desiring, const struct value *service, const char *name,
+                          const struct host_list *list, size_t *ret_count)
+{
+    const struct value *replicas = value_get(service, "replicas");
+    *ret_count = list->n_hosts;
+    if (value_is_null(replicas) ||
+        text_equal_or_null(value_get_text(service, "replicas"), "dynamic"))
+        return 0;
+    if (value_kind(replicas) != VALUE_INTEGER || value_to_integer(replicas) < 0)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "replicas of %s is neither a number nor "
+                              "dynamic",
+                              name);
+    if ((uint64_t)value_to_integer(replicas) > list->n_hosts)
+        return desiring_fault(desiring, ERROR_CONFLICT, "%s wants %lld replicas; its hosts are %zu",
+                              name, (long long)value_to_integer(replicas), list->n_hosts);
+    *ret_count = (size_t)value_to_integer(replicas);
+    return 0;
+}
+
+static int place_workload(struct desiring *desiring, const struct value *service, const char *name,
+                          struct machine_workload *workload)
+{
+    CLEANUP(mem_freep) char *hosts = string_format("services.%s.hosts", name);
+    CLEANUP(mem_freep) char *upstream = string_format("services.%s.upstream", name);
+    CLEANUP(mem_freep) char *database = string_format("services.%s.database", name);
+    void *list = NULL, *called = NULL, *used = NULL;
+    int r = spec_reference(desiring, hosts, HOSTS, true, &list);
+    if (r == 0)
+        r = spec_reference(desiring, upstream, FRONTEND, false, &called);
+    if (r == 0)
+        r = spec_reference(desiring, database, CLUSTER, false, &used);
+    if (r == 0)
+        r = count_replicas(desiring, service, name, list, &workload->n_hosts);
+    if (r < 0)
+        return r;
+    workload->hosts = ((struct host_list *)list)->hosts;
+    workload->upstream = called;
+    workload->upstream_host = called ? ((struct machine_frontend *)called)->host : NULL;
+    workload->database = used;
+    return 0;
+}
+
+static bool shares_host(const struct machine_workload *a, const struct machine_workload *b)
+{
+    for (size_t i = 0; i < a->n_hosts; i++) {
+        for (size_t j = 0; j < b->n_hosts; j++) {
+            if (a->hosts[i] == b->hosts[j])
+                return true;
+        }
+    }
+    return false;
+}
+
+static int check_port(struct desiring *desiring, const struct machine_workload *workload)
+{
+    for (size_t i = 0; i < desiring->machine->n_workloads; i++) {
+        const struct machine_workload *other = desiring->machine->workloads[i];
+        if (workload->port != 0 && other->port == workload->port && shares_host(other, workload))
+            return desiring_fault(desiring, ERROR_CONFLICT,
+                                  "services %s and %s want port %u of the same hosts", other->name,
+                                  workload->name, workload->port);
+    }
+    return 0;
+}
+
+static int desire_service(struct desiring *desiring, const char *name, const struct value *service)
+{
+    static const struct spec_range ports = {1, 65535, 0};
+    struct machine *machine = desiring->machine;
+    struct machine_workload *workload = machine_memory(machine, 1, sizeof(*workload));
+    const char *image = NULL;
+    int64_t port = 0;
+    if (!text_is_name(name))
+        return desiring_fault(desiring, ERROR_INVALID, "a service has a bad name");
+    if (value_kind(service) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "the service %s is not a map", name);
+    int r = spec_text(desiring, service, "image", "", &image);
+    if (r == 0)
+        r = spec_integer(desiring, service, "port", &ports, &port);
+    if (r == 0)
+        r = read_path(desiring, service, &workload->health_check);
+    if (r == 0)
+        r = place_workload(desiring, service, name, workload);
+    if (r < 0)
+        return r;
+    workload->name = desiring_text(desiring, name);
+    workload->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    workload->image = desiring_text(desiring, image);
+    workload->port = (uint16_t)port;
+    r = check_port(desiring, workload);
+    if (r == 0)
+        MACHINE_ADD(machine, machine->workloads, machine->n_workloads, workload);
+    return r;
+}
+
+int desire_stack(struct desiring *desiring)
+{
+    const struct value *services = value_get(desiring_spec(desiring), "services");
+    if (value_is_null(services) || value_kind(services) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "services is not a map");
+    size_t n_before = desiring->machine->n_workloads;
+    for (size_t i = 0; i < value_count(services); i++) {
+        int r = desire_service(desiring, value_key_at(services, i), value_at(services, i));
+        if (r < 0) {
+            desiring->machine->n_workloads = n_before;
+            return r;
+        }
+    }
+    desiring_built(desiring, &is_there);
+    return 0;
+}
+
+/* What a configmap of alerts holds, until a monitor takes it. */
+struct alert_list {
+    struct machine_alert *alerts;
+    size_t n_alerts;
+    struct machine_recording *recordings;
+    size_t n_recordings;
+};
+
+static int read_alert(struct desiring *desiring, const struct value *map,
+                      struct machine_alert *ret_alert)
+{
+    const char *name = NULL, *expression = NULL, *severity = NULL, *duration = NULL;
+    const char *description = NULL;
+    if (value_kind(map) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "a rule is not a map");
+    int r = spec_text(desiring, map, "name", NULL, &name);
+    if (r == 0)
+        r = spec_text(desiring, map, "expr", NULL, &expression);
+    if (r == 0)
+        r = spec_text(desiring, map, "severity", NULL, &severity);
+    if (r == 0)
+        r = spec_text(desiring, map, "for", NULL, &duration);
+    if (r == 0)
+        r = spec_text(desiring, map, "description", NULL, &description);
+    if (r == 0 && (!name || !expression))
+        r = desiring_fault(desiring, ERROR_INVALID, "a rule has no name or no expr");
+    if (r < 0)
+        return r;
+    *ret_alert =
+        (struct machine_alert){desiring_text(desiring, name), desiring_text(desiring, expression),
+                               desiring_text(desiring, severity), desiring_text(desiring, duration),
+                               desiring_text(desiring, description)};
+    return 0;
+}
+
+/* The items of a list property; a missing one has none. */
+static int open_list(struct desiring *desiring, const char *field, size_t *ret_count)
+{
+    const struct value *list = value_get(desiring_spec(desiring), field);
+    if (!value_is_null(list) && value_kind(list) != VALUE_LIST)
+        return desiring_fault(desiring, ERROR_INVALID, "%s is not a list", field);
+    *ret_count = value_is_null(list) ? 0 : value_count(list);
+    return 0;
+}
+
+int desire_alerts(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct alert_list *list = machine_memory(machine, 1, sizeof(*list));
+    size_t n_rules = 0, n_recordings = 0;
+    int r = open_list(desiring, "rules", &n_rules);
+    if (r == 0)
+        r = open_list(desiring, "recordingRules", &n_recordings);
+    for (size_t i = 0; r == 0 && i < n_rules; i++) {
+        struct machine_alert alert = {0};
+        r = read_alert(desiring, value_at(value_get(desiring_spec(desiring), "rules"), i), &alert);
+        if (r == 0)
+            MACHINE_ADD(machine, list->alerts, list->n_alerts, alert);
+    }
+    for (size_t i = 0; r == 0 && i < n_recordings; i++) {
+        struct machine_alert alert = {0};
+        r = read_alert(desiring, value_at(value_get(desiring_spec(desiring), "recordingRules"), i),
+                       &alert);
+        struct machine_recording recording = {alert.name, alert.expression};
+        if (r == 0)
+            MACHINE_ADD(machine, list->recordings, list->n_recordings, recording);
+    }
+    if (r == 0)
+        desiring_built(desiring, list);
+    return r;
+}
+
+static int collect_alerts(struct desiring *desiring, struct machine_monitor *monitor)
+{
+    struct machine *machine = desiring->machine;
+    for (size_t i = 0;; i++) {
+        void *built = NULL;
+        int r = spec_reference_at(desiring, "rules", i, ALERTS, &built);
+        if (r < 0 || !built)
+            return r;
+        const struct alert_list *list = built;
+        for (size_t j = 0; j < list->n_alerts; j++)
+            MACHINE_ADD(machine, monitor->alerts, monitor->n_alerts, list->alerts[j]);
+        for (size_t j = 0; j < list->n_recordings; j++)
+            MACHINE_ADD(machine, monitor->recordings, monitor->n_recordings, list->recordings[j]);
+    }
+}
+
+static bool is_duration(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && length < 32 && strspn(text, "0123456789mshdwy") == length;
+}
+
+int desire_prometheus(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_monitor *monitor = machine_memory(machine, 1, sizeof(*monitor));
+    const struct value *spec = desiring_spec(desiring);
+    void *network = NULL;
+    int r = spec_text(desiring, spec, "scrapeInterval", "1m", &monitor->scrape_interval);
+    if (r == 0)
+        r = spec_text(desiring, spec, "retention", "15d", &monitor->retention);
+    if (r == 0 && (!is_duration(monitor->scrape_interval) || !is_duration(monitor->retention)))
+        r = desiring_fault(desiring, ERROR_INVALID, "a duration is not like 30s");
+    if (r == 0)
+        r = spec_reference(desiring, "network", VLAN, true, &network);
+    if (r == 0)
+        r = collect_alerts(desiring, monitor);
+    if (r < 0)
+        return r;
+    struct host_wish wish = {
+        .network = network, .role = HOST_MONITOR, .count = 1, .is_single = true};
+    struct host_list list = {0};
+    r = desiring_add_hosts(desiring, &wish, &list);
+    if (r < 0)
+        return r;
+    monitor->name = desiring_label(desiring);
+    monitor->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    monitor->host = list.hosts[0];
+    monitor->scrape_interval = desiring_text(desiring, monitor->scrape_interval);
+    monitor->retention = desiring_text(desiring, monitor->retention);
+    MACHINE_ADD(machine, machine->monitors, machine->n_monitors, monitor);
+    desiring_built(desiring, monitor);
+    return 0;
+}
+
+int desire_grafana(struct desiring *desiring)
+{
+    void *prometheus;
+    int r = spec_reference(desiring, "prometheus", PROMETHEUS, true, &prometheus);
+    if (r == 0)
+        desiring_built(desiring, &is_there);
+    return r;
+}

@@ -1,0 +1,30 @@
+/*
+ * From the manifest to the desired machine. Pure: no I/O, no clock. The only place of the
+ * supervisor that knows resource types: each has one function in a table.
+ */
+#pragma once
+
+#include "twin/machine.h"
+#include "twin/manifest.h"
+#include "twin/problems.h"
+
+/*
+ * Computes the machine. What is wrong with a resource goes to faults, and the machine is made as if
+ * that one were not there. *ret_assigned is what the manifest must keep if this machine is
+ * accepted; the caller unrefs both.
+ */
+void desired_compute(const struct manifest *manifest, struct machine **ret_machine,
+                     struct value **ret_assigned, struct problems *faults);
+
+/* Whether the twin serves a type. */
+bool desired_has_type(const char *type);
+/* The modules (1 << enum module_id) that must have dealt with a resource before it is there. */
+unsigned int desired_modules(const char *type);
+/* What stands in for the real thing, for people; NULL when it is real. type is served. */
+const char *desired_stand_in(const char *type);
+
+/*
+ * Takes over what the twin itself decides about a resource (how many hosts a group wants) from the
+ * one that it replaces, or decides it anew. old is NULL for a new one. Consumes new.
+ */
+struct value *desired_adopt(const struct value *old, struct value *take_new);

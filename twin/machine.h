@@ -1,0 +1,265 @@
+/*
+ * The desired machine as plain data: what must run so that the manifest's resources are real. It is
+ * computed anew from the whole manifest by desired.c, never edited, and shared by reference.
+ *
+ * Everything in it is owned by the machine and lives until the last machine_unref(). Pointers
+ * between its parts stay within it. Lists are in a stable order: by name.
+ */
+#pragma once
+
+#include "base/memory.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* IPv4 addresses are kept in host order, beside their text. */
+#define MACHINE_ADDRESS_SIZE 16
+
+/* The network and the host that stand for everything beyond the uplink; in no manifest. */
+#define MACHINE_OUTSIDE "outside"
+
+struct machine_network {
+    const char *name;     /* unique on this twin: the resource's name, else with a suffix */
+    const char *resource; /* uid; NULL for the network outside */
+    const char *bridge;   /* its interface in the router's namespace, at most 15 characters */
+    uint32_t base;        /* 10.200.0.0 */
+    unsigned int prefix;  /* 24 */
+    uint32_t gateway;     /* the router's address, .1 */
+    const char *subnet;   /* "10.200.0.0/24" */
+    const char *gateway_text;
+    int64_t tag; /* 0 when it has none */
+};
+
+enum machine_role {
+    HOST_OUTSIDE,
+    HOST_INSTANCE, /* of an autoscaling group or of aws:ec2:instances */
+    HOST_BALANCER,
+    HOST_DATABASE,
+    HOST_MONITOR,
+    HOST_ROLE_COUNT
+};
+const char *machine_role_to_string(enum machine_role role);
+
+/* A network namespace with one interface, eth0. */
+struct machine_host {
+    const char *name;     /* unique on this twin: "web-asg-0", "web-frontend", "outside" */
+    const char *resource; /* uid of what made it; NULL for the host outside */
+    const struct machine_network *network;
+    uint32_t ip;
+    const char *address; /* the same as text */
+    enum machine_role role;
+    unsigned int index; /* among the hosts of its resource */
+};
+
+/* At most count new connections or requests of one address in each window. count 0: no limit. */
+struct machine_limit {
+    uint32_t count;
+    uint32_t window_s;
+};
+
+struct machine_subnet {
+    uint32_t base;
+    unsigned int prefix;
+};
+
+/* A named list of addresses that rules point to. */
+struct machine_set {
+    const char *name;     /* unique on this twin */
+    const char *resource; /* uid */
+    struct machine_subnet *subnets;
+    size_t n_subnets;
+};
+
+/* Where a rule's packets come from or go to. */
+struct machine_endpoint {
+    enum { ENDPOINT_ANY, ENDPOINT_SUBNET, ENDPOINT_SET } kind;
+    struct machine_subnet subnet;  /* ENDPOINT_SUBNET: an address, a CIDR or a whole network */
+    const struct machine_set *set; /* ENDPOINT_SET */
+    const struct machine_network *network; /* the network that was named, else NULL */
+};
+
+struct machine_ports {
+    uint16_t first;
+    uint16_t last;
+};
+
+enum machine_protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, PROTOCOL_ANY };
+enum machine_action { ACTION_ALLOW, ACTION_BLOCK, ACTION_REJECT };
+
+struct machine_rule {
+    const char *name;
+    const char *resource; /* uid */
+    int64_t sequence;     /* rules apply in this order, then by name; what blocks comes first */
+    enum machine_action action;
+    enum machine_protocol protocol;
+    struct machine_endpoint source;
+    struct machine_endpoint destination;
+    struct machine_ports *ports; /* of the destination; none: all */
+    size_t n_ports;
+    struct machine_limit limit; /* the firewall's own window; twice what was asked where an HTTP
+                                   balancer keeps the limit itself */
+    bool log;
+};
+
+struct machine_certificate {
+    const char *name;
+    const char *resource; /* uid */
+    const char **domains;
+    size_t n_domains;
+    const char *validation; /* "DNS"; here the local CA signs, whatever it is */
+};
+
+enum machine_balance { BALANCE_LEASTCONN, BALANCE_ROUNDROBIN, BALANCE_SOURCE };
+
+struct machine_backend {
+    const char *name;
+    const char *resource; /* uid */
+    enum machine_balance balance;
+    const char *health_check; /* path; NULL: only that the port opens */
+    const struct machine_host **servers;
+    size_t n_servers;
+    uint16_t port; /* of each server */
+};
+
+struct machine_frontend {
+    const char *name;
+    const char *resource;            /* uid */
+    const struct machine_host *host; /* the balancer that it stands on */
+    uint16_t port;
+    const struct machine_backend *backend;
+    const struct machine_certificate *certificate; /* NULL: plain HTTP */
+    struct machine_limit limit;                    /* requests of one address; 429 beyond it */
+    bool is_public;                                /* a rule lets any source in */
+};
+
+/* One host that runs HAProxy: all frontends of one network stand on it. */
+struct machine_balancer {
+    const struct machine_host *host;
+    const struct machine_frontend **frontends;
+    size_t n_frontends;
+};
+
+struct machine_database {
+    const char *name;
+    const char *resource;              /* uid */
+    const char *engine;                /* "postgres" */
+    const char *version;               /* as asked, "14" */
+    const struct machine_host **hosts; /* at least one; which is primary is operational state */
+    size_t n_hosts;
+    uint32_t ip; /* the virtual address that stands on the primary */
+    const char *address;
+    uint16_t port;
+    bool is_synchronous;
+    bool has_backup;
+    /* The subnets that rules let in: what pg_hba.conf names beside the cluster's own. */
+    struct machine_subnet *clients;
+    size_t n_clients;
+};
+
+/* A service of a stack on its hosts. */
+struct machine_workload {
+    const char *name;     /* of the service */
+    const char *resource; /* uid of the stack */
+    const char *image;
+    const struct machine_host **hosts;
+    size_t n_hosts;
+    uint16_t port;                            /* 0: it serves none */
+    const char *health_check;                 /* path, or NULL */
+    const struct machine_frontend *upstream;  /* what it calls, or NULL */
+    const struct machine_host *upstream_host; /* where upstream listens, or NULL */
+    const struct machine_database *database;  /* what it reads and writes, or NULL */
+};
+
+struct machine_alert {
+    const char *name;
+    const char *expression;
+    const char *severity;    /* NULL when none was given */
+    const char *duration;    /* "for"; NULL when none was given */
+    const char *description; /* NULL when none was given */
+};
+
+struct machine_recording {
+    const char *name;
+    const char *expression;
+};
+
+/* Prometheus and Alertmanager on a host of their own. What they watch is the whole machine. */
+struct machine_monitor {
+    const char *name;
+    const char *resource; /* uid */
+    const struct machine_host *host;
+    const char *scrape_interval; /* "30s" */
+    const char *retention;       /* "30d" */
+    struct machine_alert *alerts;
+    size_t n_alerts;
+    struct machine_recording *recordings;
+    size_t n_recordings;
+};
+
+/* A port of the machine the twin runs on that leads to a public frontend, through the firewall. */
+struct machine_entrance {
+    const struct machine_frontend *frontend;
+    const char *address; /* of the balancer */
+    uint16_t port;       /* of the frontend */
+    uint16_t preferred;  /* the host port to try first */
+};
+
+struct machine {
+    unsigned int references;
+    uint64_t generation; /* counts up with each change of the manifest */
+    struct machine_network **networks;
+    struct machine_host **hosts;
+    struct machine_set **sets;
+    struct machine_rule **rules; /* in the order they apply */
+    struct machine_certificate **certificates;
+    struct machine_backend **backends;
+    struct machine_frontend **frontends;
+    struct machine_balancer **balancers;
+    struct machine_database **databases;
+    struct machine_workload **workloads;
+    struct machine_monitor **monitors;
+    struct machine_entrance **entrances;
+    size_t n_networks, n_hosts, n_sets, n_rules, n_certificates, n_backends, n_frontends,
+        n_balancers, n_databases, n_workloads, n_monitors, n_entrances;
+    void **blocks; /* owned: every piece of memory of the lists above */
+    size_t n_blocks, blocks_capacity;
+};
+
+/* An empty one with one reference. */
+struct machine *machine_new(void);
+struct machine *machine_ref(struct machine *machine);
+/* Accepts NULL. */
+void machine_unref(struct machine *machine);
+DEFINE_CLEANUP(struct machine *, machine_unref)
+
+/* Memory and strings that live as long as the machine. */
+void *machine_memory(struct machine *machine, size_t count, size_t size);
+__attribute__((format(printf, 2, 3))) const char *machine_text(struct machine *machine,
+                                                               const char *format, ...);
+
+/* A copy of size bytes with room for new_size, for lists that grow. */
+void *machine_grow(struct machine *machine, const void *list, size_t size, size_t new_size);
+/* Adds to a list that starts as NULL and 0; it doubles whenever it has grown to a power of two. */
+#define MACHINE_ADD(machine, list, n_items, item)                                               \
+    do {                                                                                        \
+        if (((n_items) & ((n_items)-1)) == 0)                                                   \
+            (list) = machine_grow((machine), (list), (n_items) * sizeof(__typeof__(*(list))),   \
+                                  ((n_items) ? (n_items)*2 : 1) * sizeof(__typeof__(*(list)))); \
+        (list)[(n_items)++] = (item);                                                           \
+    } while (0)
+
+/* NULL when there is none of that name. */
+const struct machine_host *machine_find_host(const struct machine *machine, const char *name);
+const struct machine_network *machine_find_network(const struct machine *machine, const char *name);
+const struct machine_database *machine_find_database(const struct machine *machine,
+                                                     const char *resource);
+
+void machine_address_to_text(uint32_t ip, char ret_text[MACHINE_ADDRESS_SIZE]);
+/* Whether text is a dotted address, and whether it is an address or a CIDR without host bits. */
+bool machine_address_from_text(const char *text, uint32_t *ret_ip);
+bool machine_subnet_from_text(const char *text, struct machine_subnet *ret_subnet);
+/* 0xffffff00 for 24. */
+uint32_t machine_prefix_mask(unsigned int prefix);
+/* Two subnets overlap when one contains the other. */
+bool machine_subnet_contains(struct machine_subnet outer, struct machine_subnet inner);

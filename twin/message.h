@@ -1,0 +1,60 @@
+/*
+ * Messages on the twin's socket: one JSON value a line. Reading and checking one is a pure
+ * function.
+ *
+ * The server greets with {"format": 1, "program": "parley-twin", "version", "identity"}. A request
+ * is
+ * {"id": INTEGER, "verb": VERB, ...} and its answer {"id", "ok": true, ...} or
+ * {"id", "ok": false, "error": {"code", "message"}}; answers may come in another order.
+ *
+ *   put     {"resource": {"uid", "name", "type", "spec", "references", "generation"}}
+ *           -> {"status", "outputs"}, when it is real
+ *   delete  {"uid"}              -> {}, when it is gone
+ *   get     {"uid"}              -> {"resource": {"present", "spec", "status", "outputs", ...}}
+ *   list    {}                   -> {"resources": [as of get]}
+ *   commit  {}                   -> {"problems": {UID: {"code", "message"}}}, when all is settled
+ *   status  {}                   -> {"pid", "identity", "state", "root", "hosts", "networks"}
+ *   down    {"wipe": BOOLEAN}    -> {}, then everything ends; with wipe, the state folder is
+ * emptied
+ */
+#pragma once
+
+#include "base/error.h"
+#include "model/value.h"
+
+#define MESSAGE_FORMAT 1
+/* The longest line, and the deepest nesting, that is taken. */
+#define MESSAGE_LIMIT (4 << 20)
+#define MESSAGE_DEPTH 64
+
+enum message_verb {
+    VERB_PUT,
+    VERB_DELETE,
+    VERB_GET,
+    VERB_LIST,
+    VERB_COMMIT,
+    VERB_STATUS,
+    VERB_DOWN,
+    VERB_COUNT
+};
+const char *message_verb_to_string(enum message_verb verb);
+
+/* Zero-initialise it. */
+struct request {
+    int64_t id; /* 0 when the line had none */
+    enum message_verb verb;
+    struct value *resource; /* owned; of put */
+    char *uid;              /* owned; of delete and get */
+    bool wipe;              /* of down */
+};
+void request_done(struct request *request);
+
+/*
+ * Reads a request. On failure ret_request->id is set when the line had one, so that the error can
+ * be answered.
+ */
+int request_read(const char *line, size_t length, struct request *ret_request, struct error *err);
+
+/* The fields of an answer, finished as its line; fields is emptied. The caller frees it. */
+char *answer_write(int64_t id, struct value_builder *fields);
+char *answer_write_error(int64_t id, const struct error *err);

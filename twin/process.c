@@ -1,0 +1,568 @@
+/*
+ * Programs that the twin runs in its hosts: start, probe, restart, stop. As pid 1 it also reaps
+ * those whose parents have ended.
+ */
+#include "twin/process.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "net/child.h"
+#include "twin/network.h"
+#include "twin/sandbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MILLISECOND INT64_C(1000)
+#define SECOND INT64_C(1000000)
+/* A program that ran this long is started again at once. */
+#define STEADY (10 * SECOND)
+/* A log that has grown beyond this is kept as NAME.log.old when its program starts again. */
+#define LOG_LIMIT (16 << 20)
+#define COMPLAINT_LINES 3
+
+static const char *const state_names[PROCESS_STATE_COUNT] = {
+    [PROCESS_STARTING] = "starting", [PROCESS_READY] = "ready", [PROCESS_FAILING] = "failing",
+    [PROCESS_PAUSING] = "pausing",   [PROCESS_ENDED] = "ended",
+};
+
+struct processes {
+    struct loop *loop;
+    struct network *network;
+    char *folder; /* of logs */
+    struct signal_watch *watch;
+    struct process *first;
+    unsigned int n_runs; /* process_run() calls whose children are known to net/child only */
+};
+
+struct process {
+    struct processes *processes;
+    struct process *next;
+    /* Copies of what the spec pointed to. */
+    char *name;
+    char *host;
+    char **arguments;
+    char **environment;
+    struct process_spec spec; /* its strings are those above */
+    enum process_state state;
+    pid_t pid; /* 0 while it does not run */
+    int status;
+    unsigned int n_restarts;
+    unsigned int n_coroutines; /* those that still use this struct */
+    bool is_stopping;
+    char *problem;
+    struct gate changed; /* opened with each change of state or count of coroutines */
+};
+
+const char *process_state_to_string(enum process_state state)
+{
+    assert(state < PROCESS_STATE_COUNT);
+    return state_names[state];
+}
+
+static bool is_known(const struct processes *processes, pid_t pid)
+{
+    for (const struct process *process = processes->first; process; process = process->next) {
+        if (process->pid == pid)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Reaps orphans up to the first child of ours, which its own coroutine reaps and then calls this
+ * again: so none is left for long.
+ */
+static void reap_orphans(struct processes *processes)
+{
+    for (;;) {
+        siginfo_t info = {0};
+        if (processes->n_runs > 0 || waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+            info.si_pid == 0 || is_known(processes, info.si_pid))
+            return;
+        waitpid(info.si_pid, NULL, WNOHANG);
+    }
+}
+
+static void child_ended(void *argument, int number)
+{
+    (void)number;
+    reap_orphans(argument);
+}
+
+int processes_new(struct loop *loop, struct network *network, const char *folder,
+                  struct processes **ret_processes, struct error *err)
+{
+    int r = world_make_folder(folder, 0700, err);
+    if (r < 0)
+        return r;
+    struct processes *processes = NEW(struct processes);
+    processes->loop = loop;
+    processes->network = network;
+    processes->folder = string_copy(folder);
+    processes->watch = loop_watch_signal(loop, SIGCHLD, child_ended, processes);
+    *ret_processes = processes;
+    return 0;
+}
+
+void processes_kill(struct processes *processes, bool all)
+{
+    for (struct process *process = processes->first; process; process = process->next) {
+        if (!all && process->spec.user == PROCESS_POSTGRES)
+            continue;
+        process->is_stopping = true;
+        if (process->pid > 0)
+            kill(-process->pid, SIGKILL);
+        gate_open(processes->loop, &process->changed);
+    }
+}
+
+CO_FN void processes_free(struct processes *processes)
+{
+    if (!processes)
+        return;
+    while (processes->first) {
+        process_signal(processes->first, SIGKILL);
+        process_stop(processes->first);
+    }
+    loop_unwatch_signal(processes->watch);
+    mem_free(processes->folder);
+    mem_free(processes);
+}
+
+static char **copy_list(const char *const *list)
+{
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    char **copy = NEW_ARRAY(char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = string_copy(list[i]);
+    return copy;
+}
+
+static void free_list(char **list)
+{
+    for (size_t i = 0; list[i]; i++)
+        mem_free(list[i]);
+    mem_free(list);
+}
+
+static struct process *new_process(struct processes *processes, const struct process_spec *spec)
+{
+    struct process *process = NEW(struct process);
+    process->processes = processes;
+    process->name = string_copy(spec->name);
+    process->host = spec->host ? string_copy(spec->host) : NULL;
+    process->arguments = copy_list(spec->arguments);
+    process->environment = copy_list(spec->environment);
+    process->spec = *spec;
+    process->spec.name = process->name;
+    process->spec.host = process->host;
+    process->spec.arguments = (const char *const *)process->arguments;
+    process->spec.environment = (const char *const *)process->environment;
+    process->next = processes->first;
+    processes->first = process;
+    return process;
+}
+
+static void free_process(struct process *process)
+{
+    struct process **link = &process->processes->first;
+    while (*link != process)
+        link = &(*link)->next;
+    *link = process->next;
+    free_list(process->arguments);
+    free_list(process->environment);
+    mem_free(process->name);
+    mem_free(process->host);
+    mem_free(process->problem);
+    mem_free(process);
+}
+
+static void set_state(struct process *process, enum process_state state, struct error *problem)
+{
+    process->state = state;
+    mem_free(process->problem);
+    process->problem = problem ? string_copy(error_message(problem)) : NULL;
+    gate_open(process->processes->loop, &process->changed);
+}
+
+/* What a child needs to know before it becomes another program. */
+struct place {
+    int namespace; /* -1: a new one */
+    enum process_user user;
+};
+
+static int enter_place(void *argument)
+{
+    const struct place *place = argument;
+    int r = place->namespace >= 0 ? setns(place->namespace, CLONE_NEWNET) : unshare(CLONE_NEWNET);
+    if (r < 0)
+        return -errno;
+    return sandbox_drop_privileges(place->user);
+}
+
+static int open_log(const struct process *process, struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *path = string_format("%s/%s.log", process->processes->folder, process->name);
+    struct stat status;
+    if (stat(path, &status) == 0 && status.st_size > LOG_LIMIT) {
+        CLEANUP(mem_freep) char *kept = string_format("%s.old", path);
+        rename(path, kept);
+    }
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? error_set_errno(err, errno, "open the log %s.log", process->name) : fd;
+}
+
+static int find_place(const struct processes *processes, const struct process_spec *spec,
+                      struct place *ret_place, struct error *err)
+{
+    struct place place = {.namespace = -1, .user = spec->user};
+    if (spec->host) {
+        place.namespace = network_namespace(processes->network, spec->host);
+        if (place.namespace < 0)
+            return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", spec->host,
+                             spec->name);
+    }
+    *ret_place = place;
+    return 0;
+}
+
+static void describe_child(const struct process_spec *spec, struct place *place,
+                           struct child_spec *ret_child)
+{
+    *ret_child = (struct child_spec){
+        .arguments = spec->arguments,
+        .environment = spec->environment,
+        .folder = "/",
+        .input = -1,
+        .output = -1,
+        .errors = -1,
+        .own_session = true,
+        .prepare = enter_place,
+        .prepare_argument = place,
+    };
+}
+
+static int explain_start(int r, const struct process_spec *spec, struct error *err)
+{
+    if (r == -ERROR_NOT_FOUND)
+        return error_set(err, ERROR_MISSING, "the program %s is not installed", spec->arguments[0]);
+    return error_wrap(err, "start %s", spec->name);
+}
+
+static int launch(struct process *process, struct error *err)
+{
+    struct place place;
+    int r = find_place(process->processes, &process->spec, &place, err);
+    if (r < 0)
+        return r;
+    CLEANUP(close_descriptorp) int log = open_log(process, err);
+    if (log < 0)
+        return log;
+    struct child_spec child;
+    describe_child(&process->spec, &place, &child);
+    child.output = log;
+    child.errors = log;
+    r = child_start(&child, &process->pid, err);
+    if (r < 0)
+        return explain_start(r, &process->spec, err);
+    set_state(process, process->spec.probe ? PROCESS_STARTING : PROCESS_READY, NULL);
+    return 0;
+}
+
+/* The last line of a log, for messages. The caller frees it. */
+static char *last_line(const struct process *process)
+{
+    CLEANUP(mem_freep)
+    char *path = string_format("%s/%s.log", process->processes->folder, process->name);
+    CLEANUP(mem_freep) char *text = NULL;
+    size_t size;
+    if (world_read_file(path, (size_t)LOG_LIMIT * 2, &text, &size, NULL) < 0)
+        return string_copy("");
+    while (size > 0 && text[size - 1] == '\n')
+        text[--size] = '\0';
+    const char *line = memrchr(text, '\n', size);
+    line = line ? line + 1 : text;
+    size_t length = strlen(line);
+    return string_copy_n(line, length > 300 ? 300 : length);
+}
+
+static void describe_end(struct process *process, struct error *ret_problem)
+{
+    CLEANUP(mem_freep) char *line = last_line(process);
+    int status = process->status;
+    if (WIFSIGNALED(status))
+        error_set(ret_problem, ERROR_UNAVAILABLE, "%s was killed by signal %d%s%s", process->name,
+                  WTERMSIG(status), *line ? "; it logged last: " : "", line);
+    else
+        error_set(ret_problem, ERROR_UNAVAILABLE, "%s ended with status %d%s%s", process->name,
+                  WEXITSTATUS(status), *line ? "; it logged last: " : "", line);
+}
+
+/* Waits before the next start; returns false when the process is to stop instead. */
+static CO_FN bool pause_before_start(struct process *process, int64_t pause)
+{
+    struct loop *loop = process->processes->loop;
+    int64_t deadline = world_monotonic_clock() + pause;
+    while (!process->is_stopping && world_monotonic_clock() < deadline)
+        gate_wait(loop, &process->changed, deadline, NULL);
+    return !process->is_stopping;
+}
+
+/* One life: from a successful launch to the reaping. */
+static CO_FN void live(struct process *process)
+{
+    child_wait(process->processes->loop, process->pid, -1, &process->status, NULL);
+    /* What the program has left behind in its session goes with it. */
+    kill(-process->pid, SIGKILL);
+    process->pid = 0;
+    reap_orphans(process->processes);
+}
+
+static CO_FN void start_again(struct process *process, int64_t *pause)
+{
+    struct error problem = {0};
+    while (pause_before_start(process, *pause)) {
+        process->n_restarts++;
+        if (launch(process, &problem) == 0)
+            break;
+        set_state(process, PROCESS_PAUSING, &problem);
+        *pause = *pause * 2 > STEADY ? STEADY : *pause * 2;
+    }
+    error_done(&problem);
+}
+
+static void supervise(void *argument)
+{
+    struct process *process = argument;
+    int64_t pause = 100 * MILLISECOND;
+    while (process->pid > 0) {
+        int64_t started = world_monotonic_clock();
+        live(process);
+        struct error problem = {0};
+        describe_end(process, &problem);
+        bool is_over = process->is_stopping || !process->spec.is_restarted;
+        if (world_monotonic_clock() - started > STEADY)
+            pause = 100 * MILLISECOND;
+        set_state(process, is_over ? PROCESS_ENDED : PROCESS_PAUSING, &problem);
+        error_done(&problem);
+        if (is_over)
+            break;
+        start_again(process, &pause);
+        pause = pause * 2 > STEADY ? STEADY : pause * 2;
+    }
+    if (process->state != PROCESS_ENDED)
+        set_state(process, PROCESS_ENDED, NULL);
+    process->n_coroutines--;
+    gate_open(process->processes->loop, &process->changed);
+}
+
+static CO_FN void probe_once(struct process *process)
+{
+    pid_t pid = process->pid;
+    struct error problem = {0};
+    int r = process->spec.probe(process->spec.argument, &problem);
+    /* The answer counts only for the life it was asked in. */
+    if (process->pid == pid && pid != 0) {
+        if (r == 0 && process->state != PROCESS_READY)
+            set_state(process, PROCESS_READY, NULL);
+        else if (r < 0)
+            set_state(process,
+                      process->state == PROCESS_STARTING ? PROCESS_STARTING : PROCESS_FAILING,
+                      &problem);
+    }
+    error_done(&problem);
+}
+
+static CO_FN void probe_again_and_again(void *argument)
+{
+    struct process *process = argument;
+    struct loop *loop = process->processes->loop;
+    while (!process->is_stopping && process->state != PROCESS_ENDED) {
+        if (process->pid != 0)
+            probe_once(process);
+        int64_t period = process->spec.probe_period_us;
+        if (period == 0)
+            period = process->state == PROCESS_READY ? SECOND : 20 * MILLISECOND;
+        int64_t deadline = world_monotonic_clock() + period;
+        while (!process->is_stopping && process->state != PROCESS_ENDED &&
+               world_monotonic_clock() < deadline)
+            gate_wait(loop, &process->changed, deadline, NULL);
+    }
+    process->n_coroutines--;
+    gate_open(loop, &process->changed);
+}
+
+int process_start(struct processes *processes, const struct process_spec *spec,
+                  struct process **ret_process, struct error *err)
+{
+    assert(spec->name && spec->arguments && spec->arguments[0]);
+    struct process *process = new_process(processes, spec);
+    int r = launch(process, err);
+    if (r < 0) {
+        free_process(process);
+        return r;
+    }
+    process->n_coroutines = 1;
+    loop_spawn(processes->loop, "process", supervise, process);
+    if (spec->probe) {
+        process->n_coroutines++;
+        loop_spawn(processes->loop, "probe", probe_again_and_again, process);
+    }
+    *ret_process = process;
+    return 0;
+}
+
+CO_FN int process_wait_ready(struct process *process, int64_t deadline, struct error *err)
+{
+    while (process->state != PROCESS_READY) {
+        if (process->state == PROCESS_ENDED)
+            return error_set(err, ERROR_UNAVAILABLE, "%s", process_problem(process));
+        int r = gate_wait(process->processes->loop, &process->changed, deadline, NULL);
+        if (r < 0)
+            return error_set(err, ERROR_TIMEOUT, "%s is not ready: %s", process->name,
+                             process_problem(process));
+    }
+    return 0;
+}
+
+CO_FN int process_wait_end(struct process *process, int64_t deadline, int *ret_status,
+                           struct error *err)
+{
+    while (process->state != PROCESS_ENDED) {
+        if (gate_wait(process->processes->loop, &process->changed, deadline, NULL) < 0)
+            return error_set(err, ERROR_TIMEOUT, "%s has not ended", process->name);
+    }
+    *ret_status = process->status;
+    return 0;
+}
+
+/* Waits until it does not run any more; returns whether that is so. */
+static CO_FN bool wait_gone(struct process *process, int64_t deadline)
+{
+    struct loop *loop = process->processes->loop;
+    while (process->pid != 0) {
+        if (gate_wait(loop, &process->changed, deadline, NULL) < 0)
+            return process->pid == 0;
+    }
+    return true;
+}
+
+CO_FN void process_stop(struct process *take_process)
+{
+    if (!take_process)
+        return;
+    struct process *process = take_process;
+    struct loop *loop = process->processes->loop;
+    int64_t grace = process->spec.stop_grace_us ? process->spec.stop_grace_us : 2 * SECOND;
+    process->is_stopping = true;
+    gate_open(loop, &process->changed);
+    process_signal(process, process->spec.stop_signal ? process->spec.stop_signal : SIGTERM);
+    if (!wait_gone(process, world_monotonic_clock() + grace)) {
+        kill(-process->pid, SIGKILL);
+        wait_gone(process, -1);
+    }
+    while (process->n_coroutines > 0)
+        gate_wait(loop, &process->changed, -1, NULL);
+    free_process(process);
+}
+
+enum process_state process_state(const struct process *process)
+{
+    return process->state;
+}
+
+const char *process_name(const struct process *process)
+{
+    return process->name;
+}
+
+pid_t process_pid(const struct process *process)
+{
+    return process->pid;
+}
+
+unsigned int process_restarts(const struct process *process)
+{
+    return process->n_restarts;
+}
+
+void process_signal(struct process *process, int number)
+{
+    if (process->pid > 0)
+        kill(process->pid, number);
+}
+
+const char *process_problem(const struct process *process)
+{
+    return process->problem ? process->problem : "";
+}
+
+/* At most the first few lines with the word, as one. */
+static void collect_complaints(struct strbuf *out, const char *output, const char *word)
+{
+    const char *line = output;
+    for (unsigned int n_lines = 0; *line && n_lines < COMPLAINT_LINES;) {
+        size_t length = strcspn(line, "\n");
+        CLEANUP(mem_freep) char *text = string_copy_n(line, length);
+        if (strstr(text, word)) {
+            strbuf_addf(out, "%s%s", n_lines > 0 ? "; " : "", text);
+            n_lines++;
+        }
+        line += length + (line[length] == '\n');
+    }
+}
+
+/* Without a word to look for, the last line of its output is where a program says why. */
+static int explain_run(const struct process_spec *spec, int status, char *output, struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf complaints = {0};
+    if (spec->complaint)
+        collect_complaints(&complaints, output, spec->complaint);
+    size_t length = strlen(output);
+    while (length > 0 && output[length - 1] == '\n')
+        output[--length] = '\0';
+    const char *line = strrchr(output, '\n');
+    line = complaints.length > 0 ? strbuf_text(&complaints) : line ? line + 1 : output;
+    if (WIFSIGNALED(status))
+        return error_set(err, ERROR_UNAVAILABLE, "%s was killed by signal %d: %s", spec->name,
+                         WTERMSIG(status), line);
+    return error_set(err, ERROR_UNAVAILABLE, "%s failed with status %d: %s", spec->name,
+                     WEXITSTATUS(status), line);
+}
+
+CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
+                      int64_t deadline, char **ret_output, struct error *err)
+{
+    struct place place;
+    int r = find_place(processes, spec, &place, err);
+    if (r < 0)
+        return r;
+    struct child_spec child;
+    describe_child(spec, &place, &child);
+    CLEANUP(mem_freep) char *output = NULL;
+    int status;
+    processes->n_runs++;
+    r = child_run(processes->loop, &child, limit, deadline, &status, &output, err);
+    processes->n_runs--;
+    reap_orphans(processes);
+    if (r < 0)
+        return explain_start(r, spec, err);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return explain_run(spec, status, output, err);
+    if (ret_output)
+        *ret_output = take_ptr(output);
+    return 0;
+}

@@ -1,0 +1,95 @@
+/*
+ * Programs that the twin runs in its hosts. All of them are started here, since pid 1 reaps every
+ * child that this file does not know.
+ *
+ * A program runs in its host's network namespace, in its own session, without capabilities and with
+ * no_new_privs; as root it becomes the user asked for. stdout and stderr go to
+ * STATE/logs/NAME.log. It dies with the twin.
+ */
+#pragma once
+
+#include "net/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct network;
+struct process;
+struct processes;
+
+enum process_user { PROCESS_NOBODY, PROCESS_POSTGRES };
+
+struct process_spec {
+    const char *name; /* unique among those that run; [a-z0-9.-]: of the log file and in status */
+    const char *host; /* whose namespace; NULL: none of the hosts, a namespace with only lo */
+    const char *const *arguments;   /* NULL-terminated; [0] is looked up in PATH without a slash */
+    const char *const *environment; /* NULL-terminated additions "NAME=VALUE"; may be NULL */
+    enum process_user user;
+    int stop_signal;         /* asks it to end; 0: SIGTERM */
+    int64_t stop_grace_us;   /* then SIGKILL; 0: 2 seconds */
+    bool is_restarted;       /* started again, after a growing pause, when it ends unasked */
+    int64_t probe_period_us; /* 0: 20 ms until it is ready, then a second */
+    /*
+     * Whether it answers; NULL: it is ready once started. Called again and again as a coroutine of
+     * its own, also while it is ready; must end within 5 seconds.
+     */
+    CO_FN int (*probe)(void *argument, struct error *err);
+    void *argument; /* borrowed, outlives the process */
+    /* For process_run(): the first lines with this word tell why it failed. NULL: its last line. */
+    const char *complaint;
+};
+
+enum process_state {
+    PROCESS_STARTING, /* runs, its probe has not succeeded yet */
+    PROCESS_READY,
+    PROCESS_FAILING, /* was ready, its probe fails now */
+    PROCESS_PAUSING, /* ended, will be started again */
+    PROCESS_ENDED,
+    PROCESS_STATE_COUNT
+};
+const char *process_state_to_string(enum process_state state);
+
+/* The folder of logs is made when missing. network lends the namespaces; both are borrowed. */
+int processes_new(struct loop *loop, struct network *network, const char *folder,
+                  struct processes **ret_processes, struct error *err);
+/*
+ * Kills what runs, so that stopping it takes no time; programs of the user postgres, which lose by
+ * it, only when all is set. Nothing is started again.
+ */
+void processes_kill(struct processes *processes, bool all);
+/* Kills what still runs, at once. Accepts NULL. */
+CO_FN void processes_free(struct processes *processes);
+
+/*
+ * Starts a program; the spec is copied. ERROR_MISSING when there is no such program,
+ * ERROR_NOT_FOUND when there is no such host. Freed with process_stop().
+ */
+int process_start(struct processes *processes, const struct process_spec *spec,
+                  struct process **ret_process, struct error *err);
+/* Waits until it is ready. ERROR_TIMEOUT past the deadline, ERROR_UNAVAILABLE when it ended for
+ * good; the message ends with what it logged last. */
+CO_FN int process_wait_ready(struct process *process, int64_t deadline, struct error *err);
+/* Waits until it ended for good (one that is restarted never does). *ret_status as of waitpid(). */
+CO_FN int process_wait_end(struct process *process, int64_t deadline, int *ret_status,
+                           struct error *err);
+/* Asks it to end, kills it when it does not, waits for its end and frees it. Accepts NULL. */
+CO_FN void process_stop(struct process *take_process);
+
+enum process_state process_state(const struct process *process);
+const char *process_name(const struct process *process);
+/* 0 while it does not run. */
+pid_t process_pid(const struct process *process);
+unsigned int process_restarts(const struct process *process);
+/* Does nothing while it does not run. */
+void process_signal(struct process *process, int number);
+/* The message of the last failed probe or end, "" when all is well. */
+const char *process_problem(const struct process *process);
+
+/*
+ * Runs a program to its end, like process_start() but for its streams: what it prints, at most
+ * limit bytes, is collected and not logged; probe and restart are not used. Fails when it cannot be
+ * started, at the deadline (it is killed), and when it ends with another status than 0: the message
+ * has the lines that tell why. The caller frees *ret_output (may be NULL) with mem_free().
+ */
+CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
+                      int64_t deadline, char **ret_output, struct error *err);

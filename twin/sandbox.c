@@ -1,0 +1,277 @@
+/*
+ * The namespaces that the twin lives in. Without root a user namespace lies around the others, in
+ * which the user keeps his id: PostgreSQL refuses to be root even if it is a pretended one.
+ */
+#include "twin/sandbox.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct {
+    uid_t user;
+    gid_t group;
+} users[2];
+
+/* What refused the namespaces, if a setting of this machine tells. */
+static const char *explain_refusal(void)
+{
+    static const struct {
+        const char *path;
+        const char *refusing; /* the content that means no */
+        const char *advice;
+    } settings[] = {
+        {"/proc/sys/user/max_user_namespaces", "0",
+         "set the sysctl user.max_user_namespaces above 0 (sysctl -w "
+         "user.max_user_namespaces=10000), or run as root"},
+        {"/proc/sys/kernel/unprivileged_userns_clone", "0",
+         "set the sysctl kernel.unprivileged_userns_clone=1, or run as root"},
+        {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+         "set the sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(settings); i++) {
+        CLEANUP(mem_freep) char *text = NULL;
+        if (world_read_file(settings[i].path, 64, &text, NULL, NULL) < 0)
+            continue;
+        text[strcspn(text, "\n")] = '\0';
+        if (text_equal(text, settings[i].refusing))
+            return settings[i].advice;
+    }
+    return "a container or security module forbids them; run it outside of that container, or "
+           "run as root with CAP_SYS_ADMIN";
+}
+
+static int refuse(const char *what, int errno_value, struct error *err)
+{
+    return error_set(err, ERROR_UNSUPPORTED, "the twin cannot %s (%s): %s", what,
+                     strerror(errno_value), explain_refusal());
+}
+
+int sandbox_split(pid_t *ret_pid, struct error *err)
+{
+    struct rlimit no_core = {0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    unsigned long flags =
+        CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD;
+    if (geteuid() != 0)
+        flags |= CLONE_NEWUSER;
+    long pid = syscall(SYS_clone, flags, 0, 0, 0, 0);
+    if (pid < 0)
+        return refuse("make its namespaces", errno, err);
+    *ret_pid = (pid_t)pid;
+    return 0;
+}
+
+/*
+ * The death signal is armed before anything is made, and the outer half is looked for after that:
+ * if it died in between, its end of the link is closed.
+ */
+static int tie_to_outer(int link, struct error *err)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return error_set_errno(err, errno, "tie the two halves together");
+    struct pollfd other = {.fd = link};
+    if (poll(&other, 1, 0) < 0 || (other.revents & (POLLHUP | POLLERR)))
+        return error_set(err, ERROR_CANCELLED, "the outer half ended");
+    return 0;
+}
+
+static int write_text(const char *path, const char *text)
+{
+    CLEANUP(close_descriptorp) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int map_user(uid_t user, gid_t group, struct error *err)
+{
+    if (user == 0)
+        return 0;
+    CLEANUP(mem_freep) char *user_map = string_format("%u %u 1", user, user);
+    CLEANUP(mem_freep) char *group_map = string_format("%u %u 1", group, group);
+    int r = write_text("/proc/self/setgroups", "deny");
+    if (r == 0)
+        r = write_text("/proc/self/uid_map", user_map);
+    if (r == 0)
+        r = write_text("/proc/self/gid_map", group_map);
+    return r < 0 ? refuse("map its user", -r, err) : 0;
+}
+
+static int mount_system(struct error *err)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return refuse("keep its mounts to itself", errno, err);
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return refuse("mount its own /proc", errno, err);
+    if (mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
+        return refuse("mount its own /dev/shm", errno, err);
+    if (mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0)
+        return refuse("mount its own /run", errno, err);
+    return 0;
+}
+
+/* Makes path, a file or a folder, show what the descriptor stands for. */
+static int show(int fd, const char *path, struct error *err)
+{
+    CLEANUP(mem_freep) char *source = string_format("/proc/self/fd/%d", fd);
+    if (mount(source, path, NULL, MS_BIND, NULL) < 0)
+        return error_set_errno(err, errno, "mount %s", path);
+    return 0;
+}
+
+/* Below here every path is short, and stays when the folder lies below the old /run. */
+static int show_state(int folder, int program, struct error *err)
+{
+    if (mkdir(SANDBOX_FOLDER, 0755) < 0 || mkdir(SANDBOX_STATE, 0700) < 0)
+        return error_set_errno(err, errno, "make " SANDBOX_FOLDER);
+    int r = show(folder, SANDBOX_STATE, err);
+    if (r < 0)
+        return r;
+    CLEANUP(close_descriptorp)
+    int target = open(SANDBOX_PROGRAM, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
+    if (target < 0)
+        return error_set_errno(err, errno, "make " SANDBOX_PROGRAM);
+    return show(program, SANDBOX_PROGRAM, err);
+}
+
+/* By its path: the link itself leads into the mount namespace that the program was started in. */
+static int open_program(void)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (length < 0)
+        return -1;
+    path[length] = '\0';
+    return open(path, O_PATH | O_CLOEXEC);
+}
+
+int sandbox_furnish(const char *state_folder, uid_t user, gid_t group, int link, struct error *err)
+{
+    int r = tie_to_outer(link, err);
+    if (r < 0 || (r = map_user(user, group, err)) < 0)
+        return r;
+    /* Both are opened before /run and /proc change, and in the new mount namespace, which is the
+     * only one they can be mounted in. */
+    CLEANUP(close_descriptorp) int folder = open(state_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return error_set_errno(err, errno, "open the state folder %s", state_folder);
+    CLEANUP(close_descriptorp) int program = open_program();
+    if (program < 0)
+        return error_set_errno(err, errno, "open the program itself");
+    umask(0);
+    r = mount_system(err);
+    if (r == 0)
+        r = show_state(folder, program, err);
+    umask(077);
+    if (r < 0)
+        return r;
+    /*
+     * Programs look their own host's name up when they start (Prometheus waits ten seconds for the
+     * answer). This one every system knows without asking a name server, which nobody here could
+     * reach.
+     */
+    if (sethostname("localhost", strlen("localhost")) < 0 || chdir("/") < 0)
+        return error_set_errno(err, errno, "settle in the sandbox");
+    return 0;
+}
+
+int sandbox_find_users(struct error *err)
+{
+    static const char *const names[] = {
+        [PROCESS_NOBODY] = "nobody", [PROCESS_POSTGRES] = "postgres"};
+    if (geteuid() != 0)
+        return 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        const struct passwd *entry = getpwnam(names[i]);
+        /* Without the database's package its user is not needed either. */
+        if (!entry && i == PROCESS_POSTGRES)
+            entry = getpwnam("nobody");
+        if (!entry || entry->pw_uid == 0)
+            return error_set(err, ERROR_MISSING, "there is no user %s to run programs as",
+                             names[i]);
+        users[i].user = entry->pw_uid;
+        users[i].group = entry->pw_gid;
+    }
+    return 0;
+}
+
+int sandbox_give(const char *path, enum process_user user, struct error *err)
+{
+    if (geteuid() != 0)
+        return 0;
+    assert(users[user].user != 0);
+    if (lchown(path, users[user].user, users[user].group) < 0)
+        return error_set_errno(err, errno, "change the owner of %s", path);
+    return 0;
+}
+
+static bool is_same_folder(const char *a, const char *b)
+{
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_ino == right.st_ino &&
+           left.st_dev == right.st_dev;
+}
+
+int sandbox_folder(const char *name, enum process_user user, char **ret_path, struct error *err)
+{
+    CLEANUP(mem_freep) char *stored = string_format(SANDBOX_STATE "/%s", name);
+    CLEANUP(mem_freep) char *path = string_format(SANDBOX_FOLDER "/%s", name);
+    if (mkdir(stored, 0700) < 0 && errno != EEXIST)
+        return error_set_errno(err, errno, "make the folder %s of the state folder", name);
+    int r = sandbox_give(stored, user, err);
+    if (r < 0)
+        return r;
+    if (!is_same_folder(stored, path)) {
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+            return error_set_errno(err, errno, "make %s", path);
+        if (mount(stored, path, NULL, MS_BIND, NULL) < 0)
+            return error_set_errno(err, errno, "mount %s", path);
+    }
+    *ret_path = take_ptr(path);
+    return 0;
+}
+
+static int drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {0};
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+        return -errno;
+    if (syscall(SYS_capset, &header, none) < 0)
+        return -errno;
+    return 0;
+}
+
+int sandbox_drop_privileges(enum process_user user)
+{
+    if (geteuid() == 0) {
+        uid_t uid = users[user].user;
+        gid_t gid = users[user].group;
+        if (uid == 0 || setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+            setresuid(uid, uid, uid) < 0)
+            return -(errno ? errno : EPERM);
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    return drop_capabilities();
+}

@@ -1,0 +1,42 @@
+/*
+ * The namespaces that the twin lives in. One process becomes two: the outer half stays in the
+ * machine's namespaces, the inner half is pid 1 of new ones. Whichever dies takes everything along.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "twin/process.h"
+
+#include <sys/types.h>
+
+/* What the inner half sees of the machine's files. */
+#define SANDBOX_FOLDER "/run/twin"
+#define SANDBOX_STATE SANDBOX_FOLDER "/state"
+#define SANDBOX_PROGRAM SANDBOX_FOLDER "/parley-twin"
+
+/*
+ * Splits the process. Returns twice, like fork(): *ret_pid is that of the inner half in the outer
+ * one and 0 in the inner one, where no namespace is furnished yet. ERROR_UNSUPPORTED, with what to
+ * do about it, when this machine gives an ordinary user no namespaces.
+ */
+int sandbox_split(pid_t *ret_pid, struct error *err);
+
+/*
+ * The inner half only: ties its life to the outer half, whose end of link is at the other end of
+ * it, maps its user, and mounts its own /proc, /run and /dev/shm with the state folder in them.
+ * user and group are the ids before sandbox_split().
+ */
+int sandbox_furnish(const char *state_folder, uid_t user, gid_t group, int link, struct error *err);
+
+/* See twin_folder() and twin_give() in module.h. */
+int sandbox_folder(const char *name, enum process_user user, char **ret_path, struct error *err);
+int sandbox_give(const char *path, enum process_user user, struct error *err);
+
+/*
+ * Called in a child before it becomes another program: as root it turns into that user for good;
+ * in any case it loses its capabilities and cannot get new ones. Returns 0 or a negative errno.
+ */
+int sandbox_drop_privileges(enum process_user user);
+/* Looks the users up once, so that a child need not. Only root needs them. ERROR_MISSING without.
+ */
+int sandbox_find_users(struct error *err);

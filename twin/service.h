@@ -1,0 +1,51 @@
+/* Small things that all modules do: find a program, keep files for a child, ask over HTTP. */
+#pragma once
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "twin/http.h"
+#include "twin/module.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The path of an installed program: looked for in PATH and where Debian keeps those that are not
+ * for everybody. ERROR_MISSING names the package. The caller frees *ret_path with mem_free().
+ */
+int service_find_program(const char *program, const char *package, char **ret_path,
+                         struct error *err);
+
+/*
+ * A folder, as twin_folder() gives it, for files that children read and only we write. The caller
+ * frees *ret_path.
+ */
+int service_open_folder(struct twin *twin, const char *name, char **ret_path, struct error *err);
+
+/* Writes a file there that every child may read. *ret_changed (may be NULL) tells whether its
+ * content is new. */
+int service_write(const char *path, const char *text, bool *ret_changed, struct error *err);
+/* The same for what only one user's children may read. */
+int service_write_secret(const char *path, const char *text, enum process_user user,
+                         struct error *err);
+
+/* Removes a folder and all that is in it, as far as that can be. */
+void service_remove_folder(const char *path);
+
+/* A name for files and sockets, [a-z0-9-]: the name or uid itself, or a digest of it where that
+ * would make a path too long or lead elsewhere. The caller frees it. */
+char *service_file_name(const char *name);
+
+/* Asks a server of a host from within that host. Fills exchange as http_exchange() does. */
+CO_FN int service_ask(struct twin *twin, const struct machine_host *host, uint16_t port,
+                      struct http_exchange *exchange, int64_t deadline, struct error *err);
+
+/*
+ * Runs work(argument, index) for each index below count, many beside each other, and returns when
+ * all have ended.
+ */
+CO_FN void service_in_parallel(struct loop *loop, size_t count,
+                               CO_FN void (*work)(void *argument, size_t index), void *argument);
+
+/* "2027-01-31T08:00:00Z" as a value. */
+struct value *service_time(int64_t wall_clock);

@@ -1,0 +1,249 @@
+/* The supervisor: what both halves do from their start to their end. */
+#include "twin/supervise.h"
+
+#include "base/strbuf.h"
+#include "base/world.h"
+#include "twin/converge.h"
+#include "twin/door.h"
+#include "twin/network.h"
+#include "twin/outer.h"
+#include "twin/sandbox.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOCK_FILE "lock"
+
+struct inner {
+    struct twin twin;
+    struct door *door;
+    struct gate ending;
+    bool is_ending;
+    bool wipe;
+    int exit_code;
+};
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "parley-twin: %s\n", error_message(err));
+    return 1;
+}
+
+static void end(void *argument, bool wipe)
+{
+    struct inner *inner = argument;
+    inner->is_ending = true;
+    inner->wipe = inner->wipe || wipe;
+    gate_open(inner->twin.loop, &inner->ending);
+}
+
+static void asked_to_end(void *argument)
+{
+    end(argument, false);
+}
+
+static void connected(void *argument, int take_fd)
+{
+    struct inner *inner = argument;
+    if (inner->door)
+        door_accept(inner->door, take_fd);
+    else
+        close_descriptor(take_fd);
+}
+
+/* Removes what a folder holds; links are not followed. */
+static void empty_folder(int take_folder, bool is_top)
+{
+    DIR *entries = fdopendir(take_folder);
+    if (!entries) {
+        close_descriptor(take_folder);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+            (is_top && strcmp(name, LOCK_FILE) == 0))
+            continue;
+        int below = openat(take_folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below >= 0)
+            empty_folder(below, false);
+        unlinkat(take_folder, name, below >= 0 ? AT_REMOVEDIR : 0);
+    }
+    closedir(entries);
+}
+
+static int start(struct inner *inner, struct error *err)
+{
+    struct twin *twin = &inner->twin;
+    struct manifest *manifest;
+    int r = manifest_load(twin->folder, &manifest, err);
+    if (r < 0)
+        return r;
+    r = network_new(&twin->network, err);
+    if (r == 0)
+        r = processes_new(twin->loop, twin->network, SANDBOX_STATE "/logs", &twin->processes, err);
+    if (r < 0) {
+        manifest_free(manifest);
+        return r;
+    }
+    return converge_new(twin, manifest, &twin->converge, err);
+}
+
+static CO_FN void stop(struct inner *inner)
+{
+    struct twin *twin = &inner->twin;
+    door_free(inner->door);
+    inner->door = NULL;
+    /* What has no memory of its own, or is not wanted any more, need not be asked to end. */
+    if (twin->processes && twin->converge)
+        processes_kill(twin->processes, inner->wipe || converge_is_empty(twin->converge));
+    converge_free(twin->converge);
+    processes_free(twin->processes);
+    network_free(twin->network);
+    outer_free(twin->outer);
+    if (inner->wipe)
+        empty_folder(open(twin->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), true);
+}
+
+static void live(void *argument)
+{
+    struct inner *inner = argument;
+    struct door_events events = {.ended = end, .argument = inner};
+    struct error err = {0};
+    if (start(inner, &err) < 0) {
+        inner->exit_code = complain(&err);
+    } else {
+        inner->door = door_new(&inner->twin, &events);
+        printf("ready\n");
+        fflush(stdout);
+        while (!inner->is_ending)
+            gate_wait(inner->twin.loop, &inner->ending, -1, NULL);
+    }
+    error_done(&err);
+    stop(inner);
+}
+
+static int run_inner(const char *folder, pid_t pid, int link)
+{
+    struct inner inner = {
+        .twin = {.loop = loop_new(),
+                 .folder = SANDBOX_STATE,
+                 .shown_folder = folder,
+                 .program = SANDBOX_PROGRAM,
+                 .pid = pid},
+    };
+    struct outer_events events = {
+        .connected = connected, .asked_to_end = asked_to_end, .argument = &inner};
+    signal(SIGPIPE, SIG_IGN);
+    inner.twin.outer = outer_new(inner.twin.loop, link, &events);
+    loop_spawn(inner.twin.loop, "inner", live, &inner);
+    loop_run(inner.twin.loop);
+    loop_free(inner.twin.loop);
+    coroutine_pool_done();
+    return inner.exit_code;
+}
+
+/* The inner half learns its own id from the outer one, which alone knows it. */
+static int enter_inner(const char *folder, int link, uid_t user, gid_t group)
+{
+    struct error err = {0};
+    pid_t pid;
+    if (sandbox_furnish(folder, user, group, link, &err) < 0 || sandbox_find_users(&err) < 0) {
+        int code = complain(&err);
+        error_done(&err);
+        return code;
+    }
+    if (recv(link, &pid, sizeof(pid), 0) != sizeof(pid))
+        return 1;
+    return run_inner(folder, pid, link);
+}
+
+/* What the outer half owns besides the inner one. */
+struct outside {
+    const char *folder;
+    const char *socket_path;
+    int lock;
+    int listener;
+    int links[2];
+};
+
+static int open_outside(struct outside *outside, struct error *err)
+{
+    CLEANUP(mem_freep) char *lock = string_format("%s/" LOCK_FILE, outside->folder);
+    int r = world_lock_file(lock, &outside->lock, err);
+    if (r == -ERROR_BUSY)
+        return error_set(err, ERROR_BUSY, "another supervisor runs the twin of %s",
+                         outside->folder);
+    if (r == 0)
+        r = outer_open_socket(outside->socket_path, &outside->listener, err);
+    if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, outside->links) < 0)
+        r = error_set_errno(err, errno, "make the link between the halves");
+    return r;
+}
+
+static void close_outside(struct outside *outside)
+{
+    close_descriptor(outside->lock);
+    close_descriptor(outside->listener);
+    close_descriptor(outside->links[0]);
+    close_descriptor(outside->links[1]);
+}
+
+static int split(struct outside *outside, struct error *err)
+{
+    uid_t user = geteuid();
+    gid_t group = getegid();
+    pid_t pid;
+    int r = sandbox_split(&pid, err);
+    if (r < 0)
+        return complain(err);
+    if (pid == 0) {
+        close_descriptor(outside->listener);
+        close_descriptor(outside->links[0]);
+        exit(enter_inner(outside->folder, outside->links[1], user, group));
+    }
+    close_descriptor(outside->links[1]);
+    outside->links[1] = -1;
+    /* When this fails the inner half is dead already. */
+    (void)!send(outside->links[0], &pid, sizeof(pid), MSG_NOSIGNAL);
+    int code = outer_run(outside->listener, outside->links[0], pid);
+    unlink(outside->socket_path);
+    return code;
+}
+
+int supervise(const char *folder, const char *socket_path, const char *identity)
+{
+    struct outside outside = {
+        .socket_path = socket_path, .lock = -1, .listener = -1, .links = {-1, -1}};
+    struct error err = {0};
+    char real_folder[PATH_MAX];
+    sigset_t handled;
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGHUP);
+    sigprocmask(SIG_BLOCK, &handled, NULL);
+    int r = world_make_folder(folder, 0700, &err);
+    if (r == 0 && !realpath(folder, real_folder))
+        r = error_set_errno(&err, errno, "find %s", folder);
+    outside.folder = real_folder;
+    if (r == 0)
+        r = open_outside(&outside, &err);
+    if (r == 0 && identity)
+        r = manifest_begin(real_folder, identity, &err);
+    int code = r < 0 ? complain(&err) : split(&outside, &err);
+    close_outside(&outside);
+    error_done(&err);
+    return code;
+}

@@ -1,0 +1,452 @@
+/*
+ * The module of workloads: each service of a stack runs on each of its hosts. The image cannot be
+ * had here, so the built-in workload (workload-program.c) stands in for it, and status says so.
+ */
+#include "twin/database.h"
+#include "twin/module.h"
+#include "twin/service.h"
+
+#include "base/text.h"
+#include "base/world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    READY_TIME = 10 * 1000 * 1000, /* microseconds */
+    PROBE_TIME = 3 * 1000 * 1000,
+    ARGUMENTS_LIMIT = 20
+};
+
+/* A service on one host. */
+struct instance {
+    struct twin *twin;
+    char *name;               /* owned; HOST.SERVICE */
+    char *resource;           /* owned; the stack's uid */
+    char *command;            /* owned; all arguments it runs with, to see when they change */
+    struct machine_host host; /* name and address are owned */
+    uint16_t port;
+    char *probed; /* owned; the path that tells whether it is ready */
+    struct process *process;
+};
+
+struct workloads {
+    struct twin *twin;
+    struct machine *machine; /* a reference */
+    struct instance **items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* The arguments of one instance, and what they point to. */
+struct command {
+    const char *arguments[ARGUMENTS_LIMIT];
+    size_t n_arguments;
+    char *listen, *upstream, *database; /* owned */
+};
+
+static void command_done(struct command *command)
+{
+    mem_free(command->listen);
+    mem_free(command->upstream);
+    mem_free(command->database);
+}
+
+static void add_argument(struct command *command, const char *option, const char *value)
+{
+    command->arguments[command->n_arguments++] = option;
+    if (value)
+        command->arguments[command->n_arguments++] = value;
+}
+
+static int make_command(struct twin *twin, const struct machine_workload *workload,
+                        const struct machine_host *host, struct command *command, struct error *err)
+{
+    add_argument(command, twin->program, "workload");
+    command->listen = string_format("%s:%u", host->address, workload->port);
+    add_argument(command, "--listen", command->listen);
+    add_argument(command, "--name", host->name);
+    add_argument(command, "--tier", workload->name);
+    if (workload->health_check)
+        add_argument(command, "--health", workload->health_check);
+    if (workload->upstream) {
+        command->upstream =
+            string_format("%s:%u", workload->upstream_host->address, workload->upstream->port);
+        add_argument(command, "--upstream", command->upstream);
+    }
+    if (workload->database) {
+        int r = database_access_file(twin, workload->database, &command->database, err);
+        if (r < 0)
+            return r;
+        add_argument(command, "--database", command->database);
+    }
+    return 0;
+}
+
+static char *command_text(const struct command *command)
+{
+    struct strbuf text = {0};
+    for (size_t i = 0; i < command->n_arguments; i++)
+        strbuf_addf(&text, "%s\n", command->arguments[i]);
+    return strbuf_take(&text);
+}
+
+/* --- Instances --- */
+
+static void instance_free(struct instance *instance)
+{
+    mem_free(instance->name);
+    mem_free(instance->resource);
+    mem_free(instance->command);
+    mem_free((char *)(uintptr_t)instance->host.name);
+    mem_free((char *)(uintptr_t)instance->host.address);
+    mem_free(instance->probed);
+    mem_free(instance);
+}
+
+static struct instance *instance_new(struct twin *twin, const struct machine_workload *workload,
+                                     const struct machine_host *host)
+{
+    struct instance *instance = NEW(struct instance);
+    instance->twin = twin;
+    instance->name = string_format("%s.%s", host->name, workload->name);
+    instance->resource = string_copy(workload->resource);
+    instance->host = (struct machine_host){.name = string_copy(host->name),
+                                           .address = string_copy(host->address),
+                                           .ip = host->ip,
+                                           .role = host->role};
+    instance->port = workload->port;
+    instance->probed = string_copy(workload->health_check ? workload->health_check : "/metrics");
+    return instance;
+}
+
+/* A health path may answer with what it likes, as long as it is no failure. */
+static CO_FN int probe(void *argument, struct error *err)
+{
+    struct instance *instance = argument;
+    struct http_exchange exchange = {.method = "GET",
+                                     .target = instance->probed,
+                                     .host = instance->host.address,
+                                     .limit = HTTP_BODY_LIMIT};
+    int r = service_ask(instance->twin, &instance->host, instance->port, &exchange,
+                        world_monotonic_clock() + PROBE_TIME, err);
+    if (r == 0 && exchange.code >= 400)
+        r = error_set(err, ERROR_UNAVAILABLE, "%s answers %d: %.*s", instance->probed,
+                      exchange.code, (int)strcspn(strbuf_text(&exchange.answer), "\n"),
+                      strbuf_text(&exchange.answer));
+    http_exchange_done(&exchange);
+    return r;
+}
+
+static struct instance *find_instance(const struct workloads *module, const char *resource,
+                                      const char *name)
+{
+    for (size_t i = 0; i < module->n_items; i++)
+        if (text_equal(module->items[i]->resource, resource) &&
+            text_equal(module->items[i]->name, name))
+            return module->items[i];
+    return NULL;
+}
+
+static struct instance *instance_of(const struct workloads *module,
+                                    const struct machine_workload *workload,
+                                    const struct machine_host *host)
+{
+    CLEANUP(mem_freep) char *name = string_format("%s.%s", host->name, workload->name);
+    return find_instance(module, workload->resource, name);
+}
+
+static CO_FN void drop_instance(struct workloads *module, struct instance *instance)
+{
+    process_stop(instance->process);
+    size_t i = 0;
+    while (module->items[i] != instance)
+        i++;
+    module->items[i] = module->items[--module->n_items];
+    instance_free(instance);
+}
+
+static int start_instance(struct workloads *module, const struct machine_workload *workload,
+                          const struct machine_host *host, const struct command *command,
+                          struct error *err)
+{
+    struct instance *instance = instance_new(module->twin, workload, host);
+    struct process_spec spec = {.name = instance->name,
+                                .host = host->name,
+                                .arguments = command->arguments,
+                                .user = PROCESS_NOBODY,
+                                .is_restarted = true,
+                                .probe = probe,
+                                .argument = instance};
+    int r = process_start(module->twin->processes, &spec, &instance->process, err);
+    if (r < 0) {
+        instance_free(instance);
+        return r;
+    }
+    instance->command = command_text(command);
+    ARRAY_RESERVE(module->items, module->n_items, module->capacity);
+    module->items[module->n_items++] = instance;
+    return 0;
+}
+
+/* --- Converging --- */
+
+/* A workload that has no port serves nobody; there is nothing to run for it. */
+static bool is_run(const struct machine_workload *workload)
+{
+    return workload->port != 0;
+}
+
+/*
+ * Starts what is not there. One that runs with other arguments is replaced, after the one before it
+ * is ready again, so that a change never takes all instances away at once.
+ */
+static CO_FN int ensure_instance(struct workloads *module, const struct machine_workload *workload,
+                                 const struct machine_host *host, struct error *err)
+{
+    CLEANUP(command_done) struct command command = {0};
+    int r = make_command(module->twin, workload, host, &command, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep) char *text = command_text(&command);
+    struct instance *instance = instance_of(module, workload, host);
+    bool is_replaced = instance && !text_equal(instance->command, text);
+    if (instance && !is_replaced)
+        return 0;
+    if (is_replaced)
+        drop_instance(module, instance);
+    r = start_instance(module, workload, host, &command, err);
+    if (r == 0 && is_replaced)
+        r = process_wait_ready(instance_of(module, workload, host)->process,
+                               world_monotonic_clock() + READY_TIME, err);
+    return r;
+}
+
+static void blame(const struct machine_workload *workload, struct problems *problems,
+                  struct error *err)
+{
+    error_wrap(err, "service %s", workload->name);
+    problems_add(problems, workload->resource, err);
+}
+
+static CO_FN void start_all(struct workloads *module, struct problems *problems)
+{
+    for (size_t i = 0; i < module->machine->n_workloads; i++) {
+        const struct machine_workload *workload = module->machine->workloads[i];
+        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++) {
+            struct error err = {0};
+            if (ensure_instance(module, workload, workload->hosts[k], &err) < 0)
+                blame(workload, problems, &err);
+        }
+    }
+}
+
+static CO_FN void await_all(struct workloads *module, struct problems *problems)
+{
+    int64_t deadline = world_monotonic_clock() + READY_TIME;
+    for (size_t i = 0; i < module->machine->n_workloads; i++) {
+        const struct machine_workload *workload = module->machine->workloads[i];
+        for (size_t k = 0; k < workload->n_hosts; k++) {
+            struct error err = {0};
+            struct instance *instance = instance_of(module, workload, workload->hosts[k]);
+            if (instance && process_wait_ready(instance->process, deadline, &err) < 0)
+                blame(workload, problems, &err);
+        }
+    }
+}
+
+static bool is_wanted(const struct workloads *module, const struct instance *instance)
+{
+    for (size_t i = 0; i < module->machine->n_workloads; i++) {
+        const struct machine_workload *workload = module->machine->workloads[i];
+        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++)
+            if (instance_of(module, workload, workload->hosts[k]) == instance)
+                return true;
+    }
+    return false;
+}
+
+/* Instances on their way out; they are in the module's list no more. */
+struct leaving {
+    struct instance **items;
+    size_t n_items;
+};
+
+static CO_FN void let_go(void *argument, size_t index)
+{
+    struct leaving *leaving = argument;
+    process_stop(leaving->items[index]->process);
+    instance_free(leaving->items[index]);
+}
+
+/* Takes them out of the list, all or only those that the machine does not want, and stops them. */
+static CO_FN void stop_instances(struct workloads *module, bool all)
+{
+    struct leaving leaving = {NEW_ARRAY(struct instance *, module->n_items), 0};
+    for (size_t i = module->n_items; i > 0; i--) {
+        if (!all && is_wanted(module, module->items[i - 1]))
+            continue;
+        leaving.items[leaving.n_items++] = module->items[i - 1];
+        module->items[i - 1] = module->items[--module->n_items];
+    }
+    service_in_parallel(module->twin->loop, leaving.n_items, let_go, &leaving);
+    mem_free(leaving.items);
+}
+
+static bool has_unwanted(const struct workloads *module)
+{
+    for (size_t i = 0; i < module->n_items; i++)
+        if (!is_wanted(module, module->items[i]))
+            return true;
+    return false;
+}
+
+/* The balancer lets go of an instance before it ends, so that no request is lost. */
+static CO_FN void stop_unwanted(struct workloads *module)
+{
+    if (!has_unwanted(module))
+        return;
+    twin_wait_for(module->twin, MODULE_BALANCER, module->machine->generation);
+    stop_instances(module, false);
+}
+
+static CO_FN void converge_workloads(void *argument, struct machine *wanted,
+                                     struct problems *problems)
+{
+    struct workloads *module = argument;
+    machine_unref(module->machine);
+    module->machine = machine_ref(wanted);
+    start_all(module, problems);
+    await_all(module, problems);
+    stop_unwanted(module);
+}
+
+/* --- What is so --- */
+
+static bool is_ready(const struct instance *instance)
+{
+    return instance && process_state(instance->process) == PROCESS_READY;
+}
+
+static struct value *describe_instance(const struct machine_host *host,
+                                       const struct instance *instance)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "name", host->name);
+    value_builder_set_string(&fields, "address", host->address);
+    value_builder_set_string(&fields, "state",
+                             instance ? process_state_to_string(process_state(instance->process))
+                                      : "failed");
+    if (instance && *process_problem(instance->process))
+        value_builder_set_string(&fields, "problem", process_problem(instance->process));
+    return value_builder_map(&fields);
+}
+
+/* How many of a service's instances are ready. */
+static size_t describe_service(const struct workloads *module,
+                               const struct machine_workload *workload,
+                               struct value_builder *services)
+{
+    struct value_builder service = {0};
+    struct value_builder instances = {0};
+    size_t n_ready = 0;
+    for (size_t i = 0; i < workload->n_hosts; i++) {
+        const struct instance *instance = instance_of(module, workload, workload->hosts[i]);
+        n_ready += is_ready(instance);
+        value_builder_append(&instances, describe_instance(workload->hosts[i], instance));
+    }
+    value_builder_set_string(&service, "image", workload->image);
+    value_builder_set_string(&service, "runs",
+                             is_run(workload) ? "the built-in workload in place of the image"
+                                              : "nothing: it has no port");
+    value_builder_set(&service, "ready", value_integer((int64_t)n_ready));
+    value_builder_set(&service, "instances", value_builder_list(&instances));
+    value_builder_set(services, workload->name, value_builder_map(&service));
+    return n_ready;
+}
+
+static const char *state_of(size_t n_ready, size_t n_wanted)
+{
+    if (n_ready == n_wanted)
+        return "ready";
+    return n_ready > 0 ? "degraded" : "failed";
+}
+
+static void report_stack(const struct workloads *module, const char *resource,
+                         struct value_builder *status)
+{
+    struct value_builder services = {0};
+    size_t n_ready = 0, n_wanted = 0;
+    for (size_t i = 0; i < module->machine->n_workloads; i++) {
+        const struct machine_workload *workload = module->machine->workloads[i];
+        if (!text_equal(workload->resource, resource))
+            continue;
+        n_ready += describe_service(module, workload, &services);
+        n_wanted += is_run(workload) ? workload->n_hosts : 0;
+    }
+    if (services.n_items > 0) {
+        value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
+        value_builder_set(status, "services", value_builder_map(&services));
+    }
+    value_builder_done(&services);
+}
+
+/* Hosts are as well as what runs on them. */
+static void report_hosts(const struct workloads *module, const char *resource,
+                         struct value_builder *status)
+{
+    size_t n_ready = 0, n_wanted = 0;
+    for (size_t i = 0; i < module->machine->n_workloads; i++) {
+        const struct machine_workload *workload = module->machine->workloads[i];
+        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++) {
+            if (!text_equal(workload->hosts[k]->resource, resource))
+                continue;
+            n_ready += is_ready(instance_of(module, workload, workload->hosts[k]));
+            n_wanted++;
+        }
+    }
+    if (n_wanted == 0)
+        return;
+    value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
+    value_builder_set(status, "workloads", value_integer((int64_t)n_wanted));
+    value_builder_set(status, "ready", value_integer((int64_t)n_ready));
+}
+
+static void report_workload(void *argument, const char *resource, struct value_builder *status,
+                            struct value_builder *outputs)
+{
+    const struct workloads *module = argument;
+    (void)outputs;
+    if (!module->machine)
+        return;
+    report_stack(module, resource, status);
+    report_hosts(module, resource, status);
+}
+
+/* --- The module --- */
+
+static int open_workloads(struct twin *twin, void **ret_module, struct error *err)
+{
+    struct workloads *module = NEW(struct workloads);
+    (void)err;
+    module->twin = twin;
+    *ret_module = module;
+    return 0;
+}
+
+static CO_FN void close_workloads(void *argument)
+{
+    struct workloads *module = argument;
+    stop_instances(module, true);
+    mem_free(module->items);
+    machine_unref(module->machine);
+    mem_free(module);
+}
+
+const struct module_ops workload_module = {
+    .name = "workload",
+    .open = open_workloads,
+    .converge = converge_workloads,
+    .report = report_workload,
+    .close = close_workloads,
+};
