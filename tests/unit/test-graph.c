@@ -1,0 +1,81 @@
+#include "base/memory.h"
+#include "graph/graph.h"
+#include "harness.h"
+
+static struct graph *make_graph(size_t n_nodes, const size_t edges[][2], size_t n_edges)
+{
+    struct graph *graph = graph_new(n_nodes);
+    for (size_t i = 0; i < n_edges; i++)
+        graph_add_edge(graph, edges[i][0], edges[i][1]);
+    graph_freeze(graph);
+    return graph;
+}
+
+TEST(every_node_comes_after_what_it_waits_for_and_else_in_its_own_order)
+{
+    static const size_t edges[][2] = {{4, 0}, {4, 1}, {2, 1}, {3, 2}};
+    static const size_t want[] = {3, 2, 4, 0, 1};
+    struct graph *graph = make_graph(5, edges, ARRAY_LENGTH(edges));
+    size_t order[5];
+    CHECK(graph_order(graph, order) == 5);
+    for (size_t i = 0; i < 5; i++)
+        CHECK(order[i] == want[i]);
+    CHECK(graph_find_circle(graph, order) == 0);
+    CHECK(graph_dependency_count(graph, 1) == 2);
+    size_t n;
+    CHECK(graph_dependents(graph, 4, &n)[1] == 1 && n == 2);
+    graph_free(graph);
+}
+
+TEST(a_circle_is_reported_in_its_order)
+{
+    static const size_t edges[][2] = {{0, 1}, {1, 5}, {5, 3}, {3, 1}, {3, 4}, {2, 4}};
+    static const size_t want[] = {1, 5, 3};
+    struct graph *graph = make_graph(6, edges, ARRAY_LENGTH(edges));
+    size_t circle[6];
+    CHECK(graph_order(graph, circle) == 2);
+    CHECK(graph_find_circle(graph, circle) == 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(circle[i] == want[i]);
+    graph_free(graph);
+}
+
+TEST(a_node_that_waits_for_itself_is_a_circle)
+{
+    static const size_t edges[][2] = {{1, 1}};
+    struct graph *graph = make_graph(2, edges, 1);
+    size_t circle[2];
+    CHECK(graph_find_circle(graph, circle) == 1 && circle[0] == 1);
+    graph_free(graph);
+}
+
+TEST(an_edge_given_twice_changes_nothing)
+{
+    static const size_t edges[][2] = {{1, 0}, {1, 0}};
+    struct graph *graph = make_graph(2, edges, 2);
+    size_t order[2];
+    CHECK(graph_order(graph, order) == 2 && order[0] == 1 && order[1] == 0);
+    graph_free(graph);
+}
+
+TEST(an_empty_graph_has_an_empty_order)
+{
+    struct graph *graph = make_graph(0, NULL, 0);
+    CHECK(graph_order(graph, NULL) == 0);
+    CHECK(graph_find_circle(graph, NULL) == 0);
+    graph_free(graph);
+}
+
+TEST(a_hundred_thousand_nodes_that_wait_for_one_are_ordered)
+{
+    enum { N = 100000 };
+    struct graph *graph = graph_new(N);
+    for (size_t i = 0; i + 1 < N; i++)
+        graph_add_edge(graph, N - 1, i);
+    graph_freeze(graph);
+    size_t *order = NEW_ARRAY(size_t, N);
+    CHECK(graph_order(graph, order) == N);
+    CHECK(order[0] == N - 1 && order[N - 1] == N - 2);
+    mem_free(order);
+    graph_free(graph);
+}

@@ -1,0 +1,210 @@
+#include "harness.h"
+#include "model/diagnostic.h"
+#include "model/json.h"
+#include "model/value.h"
+
+#include <math.h>
+
+static struct value *read_json(const char *text)
+{
+    struct error err = {0};
+    struct value *value = NULL;
+    if (json_read(text, strlen(text), &value, &err) < 0)
+        printf("# %s\n", err.message);
+    error_done(&err);
+    return value;
+}
+
+static const char *const samples[] = {
+    "null",
+    "true",
+    "false",
+    "0",
+    "-7",
+    "1.5",
+    "\"\"",
+    "\"a\"",
+    "[]",
+    "[1,2]",
+    "[1,[2]]",
+    "{}",
+    "{\"a\":1}",
+    "{\"a\":1,\"b\":[]}",
+    "{\"$secret\":\"abc\"}",
+    "{\"$unknown\":{\"origin\":\"${a.id}\",\"type\":\"string\"}}",
+    "{\"$$secret\":\"abc\"}",
+};
+
+TEST(json_survives_reading_and_writing)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(samples); i++) {
+        CLEANUP(value_unrefp) struct value *value = read_json(samples[i]);
+        CHECK(value);
+        CLEANUP(mem_freep) char *text = json_text(value);
+        CHECK_TEXT(text, samples[i]);
+    }
+}
+
+TEST(comparison_is_one_total_order)
+{
+    struct value *values[ARRAY_LENGTH(samples)];
+    for (size_t i = 0; i < ARRAY_LENGTH(samples); i++)
+        values[i] = read_json(samples[i]);
+    for (size_t a = 0; a < ARRAY_LENGTH(samples); a++)
+        for (size_t b = 0; b < ARRAY_LENGTH(samples); b++) {
+            CHECK((value_compare(values[a], values[b]) < 0) ==
+                  (value_compare(values[b], values[a]) > 0));
+            CHECK(value_equal(values[a], values[b]) == (a == b));
+        }
+    for (size_t i = 0; i < ARRAY_LENGTH(samples); i++)
+        value_unref(values[i]);
+}
+
+/* The samples of RFC 8785, appendix B. */
+TEST(numbers_are_written_as_rfc_8785_says)
+{
+    static const struct {
+        uint64_t bits;
+        const char *want;
+    } cases[] = {
+        {0x0000000000000000, "0"},
+        {0x8000000000000000, "0"},
+        {0x0000000000000001, "5e-324"},
+        {0x8000000000000001, "-5e-324"},
+        {0x7fefffffffffffff, "1.7976931348623157e+308"},
+        {0x4340000000000000, "9007199254740992"},
+        {0x4430000000000000, "295147905179352830000"},
+        {0x44b52d02c7e14af5, "9.999999999999997e+22"},
+        {0x44b52d02c7e14af6, "1e+23"},
+        {0x444b1ae4d6e2ef4e, "999999999999999700000"},
+        {0x444b1ae4d6e2ef50, "1e+21"},
+        {0x3eb0c6f7a0b5ed8c, "9.999999999999997e-7"},
+        {0x3eb0c6f7a0b5ed8d, "0.000001"},
+        {0x41b3de4355555553, "333333333.3333332"},
+        {0x41b3de4355555557, "333333333.33333343"},
+        {0xbecbf647612f3696, "-0.0000033333333333333333"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        double decimal;
+        memcpy(&decimal, &cases[i].bits, sizeof(decimal));
+        CLEANUP(value_unrefp) struct value *value = value_decimal(decimal);
+        CLEANUP(mem_freep) char *text = json_text(value);
+        CHECK_TEXT(text, cases[i].want);
+    }
+}
+
+/* The sample of RFC 8785, section 3.2.3. */
+TEST(keys_are_sorted_by_utf16_code_units)
+{
+    CLEANUP(value_unrefp)
+    struct value *value = read_json(
+        "{\"\\u20ac\":1,\"\\r\":2,\"\\ufb33\":3,\"1\":4,\"\\ud83d\\ude00\":5,\"\\u0080\":6,\"\\u00f6\":7}");
+    static const int want[] = {2, 4, 6, 7, 1, 5, 3};
+    CHECK(value_count(value) == 7);
+    for (size_t i = 0; i < 7; i++)
+        CHECK(value_to_integer(value_at(value, i)) == want[i]);
+    for (size_t i = 0; i < 7; i++)
+        CHECK(value_get(value, value_key_at(value, i)) == value_at(value, i));
+}
+
+TEST(large_integers_are_strings)
+{
+    CLEANUP(value_unrefp) struct value *large = value_integer(INT64_MIN);
+    CLEANUP(mem_freep) char *text = json_text(large);
+    CHECK_TEXT(text, "\"-9223372036854775808\"");
+}
+
+TEST(large_decimals_survive_reading_and_writing)
+{
+    static const char *const cases[] = {"100000000000000000", "295147905179352830000",
+                                        "-991000000000000000000", "1e+21"};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(value_unrefp) struct value *value = read_json(cases[i]);
+        CHECK(value && value_kind(value) == VALUE_DECIMAL);
+        CLEANUP(mem_freep) char *text = json_text(value);
+        CHECK_TEXT(text, cases[i]);
+    }
+    CLEANUP(value_unrefp) struct value *limit = read_json("9007199254740992");
+    CHECK(value_kind(limit) == VALUE_INTEGER);
+}
+
+TEST(the_later_of_two_equal_keys_wins_in_a_builder)
+{
+    struct value_builder builder = {0};
+    value_builder_set(&builder, "b", value_integer(1));
+    value_builder_set(&builder, "a", value_integer(2));
+    value_builder_set(&builder, "b", value_integer(3));
+    CLEANUP(value_unrefp) struct value *map = value_builder_map(&builder);
+    CLEANUP(mem_freep) char *text = json_text(map);
+    CHECK_TEXT(text, "{\"a\":2,\"b\":3}");
+    CLEANUP(value_unrefp) struct value *without = value_with(map, "a", NULL);
+    CLEANUP(value_unrefp) struct value *with = value_with(without, "c", value_null());
+    CLEANUP(mem_freep) char *changed = json_text(with);
+    CHECK_TEXT(changed, "{\"b\":3,\"c\":null}");
+}
+
+TEST(sets_forget_order_and_duplicates)
+{
+    struct value *items[] = {value_string("b"), value_string("a"), value_string("b")};
+    CLEANUP(value_unrefp) struct value *set = value_set(items, 3);
+    CLEANUP(mem_freep) char *text = json_text(set);
+    CHECK_TEXT(text, "[\"a\",\"b\"]");
+}
+
+TEST(unknowns_are_seen_at_any_depth)
+{
+    CLEANUP(value_unrefp)
+    struct value *value =
+        read_json("[{\"a\":[{\"$unknown\":{\"origin\":\"${x.id}\",\"type\":\"any\"}}]}]");
+    CHECK(value_has_unknown(value));
+    CHECK_TEXT(value_unknown_type(value_at_path(value, "[0].a[0]")), "any");
+    CLEANUP(value_unrefp) struct value *known = read_json("[{\"a\":[1]}]");
+    CHECK(!value_has_unknown(known));
+    CHECK(value_to_integer(value_at_path(known, "[0].a[0]")) == 1);
+    CHECK(value_at_path(known, "[0].b") == NULL && value_at_path(known, "[1]") == NULL);
+}
+
+TEST(malformed_json_is_refused_with_a_place)
+{
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[1,]",
+                                      "{\"a\":1,\"a\":2}",
+                                      "\"\\u0000\"",
+                                      "{\"$x\":1}",
+                                      "{\"$secret\":1}",
+                                      "{\"$secret\":\"a\",\"b\":1}",
+                                      "nul",
+                                      "1 2"};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct error err = {0};
+        struct value *value = NULL;
+        CHECK(json_read(bad[i], strlen(bad[i]), &value, &err) < 0);
+        CHECK(value == NULL && err.message);
+        error_done(&err);
+    }
+}
+
+TEST(diagnostics_show_the_place_with_a_caret)
+{
+    struct diagnostics diagnostics = {0};
+    struct position second = {"a.yaml", 2, 7};
+    struct position first = {"a.yaml", 1, 1};
+    diagnostics_add(&diagnostics, DIAGNOSTIC_BAD_NAME, second, NULL, "\"%s\" is not a name.", "X");
+    diagnostics_add(&diagnostics, DIAGNOSTIC_UNKNOWN_KEY, first, "did you mean \"name\"?",
+                    "No key \"nam\".");
+    struct strbuf buffer = {0};
+    diagnostics_write(&diagnostics, "a.yaml", "nam: y\nname: X\n", &buffer);
+    CHECK_TEXT(strbuf_text(&buffer), "a.yaml:1:1: error[unknown-key]: There is no such key here\n"
+                                     "    1 | nam: y\n"
+                                     "      | ^\n"
+                                     "  No key \"nam\".\n"
+                                     "  help: did you mean \"name\"?\n"
+                                     "a.yaml:2:7: error[bad-name]: This is not a name\n"
+                                     "    2 | name: X\n"
+                                     "      |       ^\n"
+                                     "  \"X\" is not a name.\n");
+    CHECK(diagnostics_has_errors(&diagnostics));
+    strbuf_done(&buffer);
+    diagnostics_done(&diagnostics);
+}
