@@ -1,0 +1,332 @@
+/*
+ * What every driver promises (provider.h). The environment variable PARLEY_TEST_SUBJECT says which
+ * one is held to it; the table below has what it needs to be asked.
+ */
+#include "contract/twin.h"
+
+#include "base/text.h"
+
+/* A driver, and two specs of a resource that it serves; @ stands for the resource's number. */
+struct subject {
+    const char *driver;
+    const char *type;
+    const char *spec;
+    const char *other_spec;
+};
+
+static const struct subject subjects[] = {
+    {"core", "core:data:value", "{\"value\":[1,2]}", "{\"value\":{\"a\":null}}"},
+    {"fake", "acme:thing:box", "{\"colour\":\"red\",\"size\":3}",
+     "{\"colour\":\"blue\",\"size\":3}"},
+    {"twin", "opnsense:network:vlan", "{\"subnet\":\"10.77.@.0/24\",\"tag\":1@}",
+     "{\"subnet\":\"10.77.@.0/24\",\"tag\":2@}"},
+};
+
+static struct type_output box_outputs[] = {
+    {.name = (char[]){"id"}, .type = (char[]){"string"}},
+    {.name = (char[]){"size"}, .type = (char[]){"integer"}, .from = (char[]){"size"}},
+};
+
+static const struct subject *subject;
+static struct resource_type box_type = {.name = (char[]){"acme:thing:box"},
+                                        .outputs = box_outputs,
+                                        .n_outputs = ARRAY_LENGTH(box_outputs)};
+static struct catalog *catalog;
+static const struct resource_type *type;
+static struct rig rig;
+static struct request box;
+static struct value *spec;
+static struct value *other_spec;
+
+static void find_subject(void)
+{
+    const char *driver = getenv("PARLEY_TEST_SUBJECT");
+    for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
+        if (text_equal(subjects[i].driver, driver ? driver : "fake"))
+            subject = &subjects[i];
+    if (!subject) {
+        printf("Bail out! there is no driver \"%s\" to test\n", driver);
+        exit(1);
+    }
+}
+
+static struct value *make_spec(const char *form, size_t number)
+{
+    struct strbuf text = {0};
+    for (const char *c = form; *c; c++) {
+        if (*c == '@')
+            strbuf_addf(&text, "%zu", number);
+        else
+            strbuf_add_char(&text, *c);
+    }
+    struct value *made = from_json(strbuf_text(&text));
+    strbuf_done(&text);
+    return made;
+}
+
+static void tear_down(void)
+{
+    if (!spec)
+        return;
+    request_done(&box);
+    value_unref(spec);
+    value_unref(other_spec);
+    rig_end_twin(&rig);
+    rig_done(&rig);
+    catalog_free(catalog);
+    spec = NULL;
+}
+
+/* Each test starts with a home in which nothing was ever made; what the last one left goes. */
+static void set_up(void)
+{
+    static bool is_registered;
+    if (!is_registered) {
+        is_registered = true;
+        find_subject();
+        atexit(tear_down);
+    }
+    tear_down();
+    struct diagnostics diagnostics = {0};
+    CHECK(catalog_open(NULL, &catalog, &diagnostics, NULL) == 0);
+    type = catalog_find(catalog, subject->type);
+    type = type ? type : &box_type;
+    rig_init(&rig, subject->driver, NULL);
+    CHECK(rig.provider);
+    spec = make_spec(subject->spec, 1);
+    other_spec = make_spec(subject->other_spec, 1);
+    box = request_of(&rig, type, "one");
+}
+
+/* The same for what only drivers with an outside can be asked. */
+static void set_up_outside(void)
+{
+    set_up();
+    if (provider_is_internal(rig.provider))
+        SKIP("this driver has no outside");
+}
+
+static void check_done(enum step_kind kind, struct value *after)
+{
+    request_apply(&box, kind, after);
+    if (box.r < 0)
+        printf("# %s\n", error_message(&box.err));
+    CHECK(box.r == 0);
+    if (box.outcome.message)
+        printf("# %s\n", box.outcome.message);
+    CHECK(box.outcome.kind == OUTCOME_DONE);
+}
+
+static void check_live(struct value *want)
+{
+    request_read(&box);
+    CHECK(box.r == 0);
+    CHECK(box.live.is_present == (want != NULL));
+    if (!want)
+        return;
+    CLEANUP(mem_freep) char *got_text = json_text(box.live.spec);
+    CLEANUP(mem_freep) char *want_text = json_text(want);
+    CHECK_TEXT(got_text, want_text);
+}
+
+TEST(what_never_was_is_absent)
+{
+    set_up_outside();
+    check_live(NULL);
+    CHECK(!box.live.spec && !box.live.outputs);
+}
+
+TEST(a_resource_is_created_changed_and_deleted)
+{
+    set_up();
+    check_done(STEP_CREATE, spec);
+    CHECK(box.outcome.outputs);
+    check_done(STEP_UPDATE, other_spec);
+    CHECK(box.outcome.outputs);
+    check_done(STEP_DELETE, NULL);
+    CHECK(!box.outcome.outputs);
+}
+
+TEST(what_was_done_is_read_back)
+{
+    set_up_outside();
+    check_done(STEP_CREATE, spec);
+    check_live(spec);
+    check_done(STEP_UPDATE, other_spec);
+    check_live(other_spec);
+    check_done(STEP_DELETE, NULL);
+    check_live(NULL);
+}
+
+TEST(outputs_that_are_read_are_those_that_apply_gave)
+{
+    set_up_outside();
+    check_done(STEP_CREATE, spec);
+    CLEANUP(mem_freep) char *given = json_text(box.outcome.outputs);
+    check_live(spec);
+    CLEANUP(mem_freep) char *read = json_text(box.live.outputs);
+    CHECK_TEXT(read, given);
+}
+
+TEST(a_create_repeated_with_the_same_uid_makes_one_thing)
+{
+    set_up();
+    check_done(STEP_CREATE, spec);
+    CLEANUP(mem_freep)
+    char *first_id = string_copy(box.outcome.provider_id ? box.outcome.provider_id : "none");
+    CLEANUP(value_unrefp) struct value *first_outputs = value_ref(box.outcome.outputs);
+    check_done(STEP_CREATE, spec);
+    CHECK_TEXT(box.outcome.provider_id ? box.outcome.provider_id : "none", first_id);
+    CHECK(value_equal(box.outcome.outputs, first_outputs));
+    check_done(STEP_DELETE, NULL);
+    if (!provider_is_internal(rig.provider))
+        check_live(NULL);
+}
+
+TEST(a_delete_of_what_is_absent_is_done)
+{
+    set_up();
+    check_done(STEP_DELETE, NULL);
+}
+
+TEST(a_second_instance_sees_what_the_first_one_did)
+{
+    set_up_outside();
+    check_done(STEP_CREATE, spec);
+    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    check_live(spec);
+    check_done(STEP_DELETE, NULL);
+    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    check_live(NULL);
+}
+
+TEST(the_identity_stays_the_same_while_resources_come_and_go)
+{
+    set_up_outside();
+    struct request who = {.verb = IDENTIFY, .rig = &rig};
+    request_make(&who);
+    CHECK(who.r == 0);
+    CLEANUP(mem_freep) char *before = string_copy(who.identity);
+    check_done(STEP_CREATE, spec);
+    request_make(&who);
+    CLEANUP(mem_freep) char *between = string_copy(who.r == 0 ? who.identity : "");
+    check_done(STEP_DELETE, NULL);
+    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    request_make(&who);
+    CLEANUP(mem_freep) char *after = string_copy(who.r == 0 ? who.identity : "");
+    request_done(&who);
+    CHECK_TEXT(between, before);
+    CHECK_TEXT(after, before);
+}
+
+static void check_probe(enum step_kind kind, struct value *before, struct value *after,
+                        enum probe_kind want)
+{
+    box.step = (struct step){.kind = kind, .before = before, .after = after};
+    box.after = after;
+    request_probe(&box);
+    CHECK(box.r == 0);
+    CHECK_TEXT(probe_kind_to_string(box.probe), probe_kind_to_string(want));
+    CHECK((box.outcome.outputs != NULL) == (want == PROBE_DONE && after));
+}
+
+TEST(a_probe_tells_a_create_that_was_done_from_one_that_was_not)
+{
+    set_up_outside();
+    check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
+    check_done(STEP_CREATE, spec);
+    check_probe(STEP_CREATE, NULL, spec, PROBE_DONE);
+}
+
+TEST(a_probe_tells_an_update_that_was_done_from_one_that_was_not)
+{
+    set_up_outside();
+    check_done(STEP_CREATE, spec);
+    check_probe(STEP_UPDATE, spec, other_spec, PROBE_NOT_DONE);
+    check_done(STEP_UPDATE, other_spec);
+    check_probe(STEP_UPDATE, spec, other_spec, PROBE_DONE);
+}
+
+TEST(a_probe_tells_a_delete_that_was_done_from_one_that_was_not)
+{
+    set_up_outside();
+    check_done(STEP_CREATE, spec);
+    check_probe(STEP_DELETE, spec, NULL, PROBE_NOT_DONE);
+    check_done(STEP_DELETE, NULL);
+    check_probe(STEP_DELETE, spec, NULL, PROBE_DONE);
+}
+
+TEST(a_probe_changes_nothing)
+{
+    set_up_outside();
+    check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
+    check_live(NULL);
+    check_done(STEP_CREATE, spec);
+    check_probe(STEP_UPDATE, spec, other_spec, PROBE_NOT_DONE);
+    check_probe(STEP_DELETE, spec, NULL, PROBE_NOT_DONE);
+    check_live(spec);
+}
+
+TEST(a_call_without_time_left_does_not_begin)
+{
+    set_up();
+    rig.patience_us = 0;
+    request_apply(&box, STEP_CREATE, spec);
+    CHECK(box.r == -ERROR_TIMEOUT);
+    if (provider_is_internal(rig.provider))
+        return;
+    rig.patience_us = -1;
+    check_live(NULL);
+}
+
+TEST(a_call_that_is_cancelled_already_does_not_begin)
+{
+    set_up();
+    rig.is_cancelled = true;
+    request_apply(&box, STEP_CREATE, spec);
+    CHECK(box.r == -ERROR_CANCELLED);
+    rig.is_cancelled = false;
+    if (!provider_is_internal(rig.provider))
+        check_live(NULL);
+}
+
+TEST(an_internal_driver_never_waits)
+{
+    set_up();
+    if (!provider_is_internal(rig.provider))
+        SKIP("this driver has an outside");
+    box.verb = APPLY;
+    box.step.kind = STEP_CREATE;
+    box.after = spec;
+    request_run(&box);
+    CHECK(box.has_ended && box.r == 0);
+}
+
+TEST(many_resources_are_made_and_read_at_the_same_time)
+{
+    enum { N = 40 };
+    set_up_outside();
+    static struct request requests[N];
+    static char names[N][16];
+    static struct value *specs[N];
+    for (size_t i = 0; i < N; i++) {
+        snprintf(names[i], sizeof(names[i]), "box-%zu", i);
+        requests[i] = request_of(&rig, type, names[i]);
+        requests[i].verb = APPLY;
+        requests[i].step.kind = STEP_CREATE;
+        specs[i] = make_spec(i % 2 ? subject->spec : subject->other_spec, i + 1);
+        requests[i].after = specs[i];
+        request_send(&requests[i]);
+    }
+    loop_run(rig.loop);
+    size_t n_as_asked = 0;
+    for (size_t i = 0; i < N; i++) {
+        bool is_done = requests[i].r == 0 && requests[i].outcome.kind == OUTCOME_DONE;
+        request_read(&requests[i]);
+        n_as_asked +=
+            is_done && requests[i].live.is_present && value_equal(requests[i].live.spec, specs[i]);
+        request_done(&requests[i]);
+        value_unref(specs[i]);
+    }
+    CHECK(n_as_asked == N);
+}

@@ -1,0 +1,617 @@
+/*
+ * What every driver of the store promises to keep (store.h). The environment variable
+ * PARLEY_TEST_SUBJECT says which one is held to it.
+ */
+#include "contract/store.h"
+
+#include "base/digest.h"
+#include "base/world.h"
+
+/* --- A new store --- */
+
+STORE_TEST(a_new_store_has_an_id_and_is_empty)
+{
+    struct error err = {0};
+    CHECK(strlen(store_id(store)) == UUID_TEXT_SIZE - 1);
+    struct store_deployment *deployments = NULL;
+    struct store_run *runs = NULL;
+    size_t n = 1;
+    CHECK(is_done(store_list_deployments(store, &deployments, &n, &err), &err));
+    CHECK(n == 0);
+    mem_free(deployments);
+    CHECK(is_done(store_list_runs(store, NULL, 10, &runs, &n, &err), &err));
+    CHECK(n == 0);
+    mem_free(runs);
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "");
+}
+
+STORE_TEST(what_was_never_put_is_not_found_and_named)
+{
+    struct error err = {0};
+    struct store_deployment deployment;
+    struct store_run run;
+    struct value *value = NULL;
+    CHECK(store_find_deployment(store, "web", "default", &deployment, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(err.message, "web") && strstr(err.message, "default"));
+    CHECK(store_get_revision(store, DEPLOYMENT, 0, &value, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(err.message, DEPLOYMENT));
+    CHECK(store_get_plan(store, PLAN, &value, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(err.message, PLAN));
+    CHECK(store_get_run(store, RUN, &run, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(err.message, RUN));
+    CHECK(store_read_journal(store, RUN, 0, 10, &value, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(err.message, RUN) && value == NULL);
+    error_done(&err);
+}
+
+/* --- Deployments --- */
+
+STORE_TEST(a_deployment_comes_back_as_it_was_put)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_deployment(batch, DEPLOYMENT, "web", 3);
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_deployment_done) struct store_deployment deployment = find_deployment();
+    CHECK_TEXT(deployment.uid, DEPLOYMENT);
+    CHECK_TEXT(deployment.name, "web");
+    CHECK_TEXT(deployment.environment, "default");
+    CHECK(deployment.incarnation == 3 && !deployment.is_destroyed);
+    CHECK(is_json(deployment.outputs, "{\"url\":\"https://a\"}"));
+    CHECK(deployment.created_at == 1000 && deployment.updated_at == 2000);
+    CHECK(deployment.records_version == 0 && deployment.head_revision == 0);
+    CHECK(deployment.epoch == 0);
+}
+
+STORE_TEST(putting_a_deployment_again_keeps_what_the_store_counts)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CHECK(begin_run());
+    CLEANUP(value_unrefp) struct value *revision = from_json("{}");
+    store_batch_take_epoch(batch, DEPLOYMENT, 1);
+    store_batch_add_revision(batch, DEPLOYMENT, revision);
+    add_record(batch, "a", 1, "1");
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_deployment_done) struct store_deployment before = find_deployment();
+    before.is_destroyed = true;
+    before.epoch = before.head_revision = before.records_version = 77;
+    before.updated_at = 9000;
+    store_batch_put_deployment(batch, &before);
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_deployment_done) struct store_deployment after = find_deployment();
+    CHECK(after.is_destroyed && after.updated_at == 9000);
+    CHECK(after.epoch == 1 && after.head_revision == 1 && after.records_version == 1);
+}
+
+STORE_TEST(the_newest_incarnation_of_a_name_is_found_and_listed)
+{
+    static const struct {
+        const char *uid;
+        const char *name;
+        int64_t incarnation;
+    } put[] = {
+        {"u3", "web", 3}, {"u1", "web", 1}, {"u2", "web", 2}, {"z1", "zoo", 1}, {"a1", "api", 1}};
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    for (size_t i = 0; i < ARRAY_LENGTH(put); i++)
+        add_deployment(batch, put[i].uid, put[i].name, put[i].incarnation);
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_deployment_done) struct store_deployment found = find_deployment();
+    CHECK_TEXT(found.uid, "u3");
+    struct error err = {0};
+    struct store_deployment *items = NULL;
+    size_t n = 0;
+    CHECK(is_done(store_list_deployments(store, &items, &n, &err), &err));
+    CHECK(n == 3);
+    CHECK_TEXT(items[0].uid, "a1");
+    CHECK_TEXT(items[1].uid, "u3");
+    CHECK_TEXT(items[2].uid, "z1");
+    for (size_t i = 0; i < n; i++)
+        store_deployment_done(&items[i]);
+    mem_free(items);
+}
+
+STORE_TEST(environments_keep_deployments_of_one_name_apart)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    CHECK(commits(batch, NULL));
+    struct store_deployment found;
+    CHECK(store_find_deployment(store, "web", "production", &found, NULL) == -ERROR_NOT_FOUND);
+}
+
+STORE_TEST(nobody_takes_the_name_of_another_deployment)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    CHECK(commits(batch, NULL));
+    add_deployment(batch, "other", "web", 1);
+    CHECK(commit_error(batch) == ERROR_EXISTS);
+    add_deployment(batch, DEPLOYMENT, "web", 2);
+    CHECK(commit_error(batch) == ERROR_EXISTS);
+    add_deployment(batch, DEPLOYMENT, "api", 1);
+    CHECK(commit_error(batch) == ERROR_EXISTS);
+    CLEANUP(store_deployment_done) struct store_deployment found = find_deployment();
+    CHECK_TEXT(found.uid, DEPLOYMENT);
+}
+
+/* --- Records --- */
+
+STORE_TEST(a_record_comes_back_as_it_was_put)
+{
+    CHECK(begin_run());
+    CLEANUP(value_unrefp)
+    struct value *whole = from_json(
+        "{\"address\":\"web[\\\"a\\\"]\",\"created_at\":1768897800000000,"
+        "\"depends_on\":[\"base\",\"net[0]\"],\"generation\":3,\"instance\":\"aws.west\","
+        "\"origin\":\"pattern x\",\"outputs\":{\"id\":\"i-1\"},\"protect\":true,"
+        "\"provider_id\":\"sg-1\",\"spec\":{\"a\":[1,2.5,null,true]},\"status\":\"partly\","
+        "\"type\":\"aws:ec2:instances\",\"uid\":\"u\",\"updated_at\":1768897800000001}");
+    CLEANUP(record_freep) struct record *record = NULL;
+    CHECK(record_from_value(whole, &record, NULL) == 0);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_record(batch, DEPLOYMENT, record);
+    CHECK(commits(batch, NULL));
+    struct records records = {0};
+    CHECK(store_load_records(store, DEPLOYMENT, &records, NULL) == 0);
+    CHECK(records.n_items == 1);
+    CLEANUP(value_unrefp) struct value *again = record_to_value(records.items[0]);
+    records_done(&records);
+    CHECK(value_equal(again, whole));
+}
+
+STORE_TEST(what_a_record_may_lack_stays_missing)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(record_freep) struct record *record = record_new();
+    record->address = string_copy("a");
+    record->type = string_copy("core:data:value");
+    record->instance = string_copy("core.default");
+    record->uid = string_copy("u");
+    store_batch_put_record(batch, DEPLOYMENT, record);
+    CHECK(commits(batch, NULL));
+    struct records records = {0};
+    CHECK(store_load_records(store, DEPLOYMENT, &records, NULL) == 0);
+    const struct record *found = records.items[0];
+    bool is_bare = !found->provider_id && !found->origin && !found->spec &&
+                   found->depends_on.n_items == 0 && value_count(found->outputs) == 0;
+    records_done(&records);
+    CHECK(is_bare);
+}
+
+STORE_TEST(records_come_sorted_by_address_and_generation)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "b", 2, "1");
+    add_record(batch, "web[10]", 1, "2");
+    add_record(batch, "a", 1, "3");
+    add_record(batch, "web[9]", 1, "4");
+    add_record(batch, "b", 1, "5");
+    add_record(batch, "web", 1, "6");
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "a#1=3 b#1=5 b#2=1 web#1=6 web[10]#1=2 web[9]#1=4");
+}
+
+STORE_TEST(records_are_replaced_removed_and_renamed)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    add_record(batch, "b", 1, "2");
+    add_record(batch, "c", 1, "3");
+    CHECK(commits(batch, NULL));
+    add_record(batch, "a", 1, "4");
+    store_batch_remove_record(batch, DEPLOYMENT, "b", 1);
+    store_batch_remove_record(batch, DEPLOYMENT, "c", 1);
+    add_record(batch, "d", 1, "3");
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "a#1=4 d#1=3");
+}
+
+STORE_TEST(two_records_swap_their_names_in_one_batch)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    add_record(batch, "b", 1, "2");
+    CHECK(commits(batch, NULL));
+    store_batch_remove_record(batch, DEPLOYMENT, "a", 1);
+    store_batch_remove_record(batch, DEPLOYMENT, "b", 1);
+    add_record(batch, "b", 1, "1");
+    add_record(batch, "a", 1, "2");
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "a#1=2 b#1=1");
+}
+
+STORE_TEST(removing_what_is_not_there_is_stale_and_changes_nothing)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    CHECK(commits(batch, NULL));
+    add_record(batch, "a", 1, "2");
+    add_record(batch, "b", 1, "3");
+    store_batch_remove_record(batch, DEPLOYMENT, "a", 2);
+    CHECK(commit_error(batch) == ERROR_STALE);
+    store_batch_remove_record(batch, DEPLOYMENT, "a", 1);
+    store_batch_remove_record(batch, DEPLOYMENT, "a", 1);
+    CHECK(commit_error(batch) == ERROR_STALE);
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "a#1=1");
+    CLEANUP(store_deployment_done) struct store_deployment deployment = find_deployment();
+    CHECK(deployment.records_version == 1);
+}
+
+STORE_TEST(the_version_grows_by_one_for_each_commit_that_changes_a_record)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    add_record(batch, "b", 1, "1");
+    CHECK(commits(batch, NULL));
+    store_batch_remove_record(batch, DEPLOYMENT, "a", 1);
+    CHECK(commits(batch, NULL));
+    add_journal(batch, RUN, "{}");
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_deployment_done) struct store_deployment deployment = find_deployment();
+    CHECK(deployment.records_version == 2);
+}
+
+STORE_TEST(deployments_do_not_see_each_others_records)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_deployment(batch, "other", "api", 1);
+    add_record(batch, "a", 1, "1");
+    CHECK(commits(batch, NULL));
+    struct records records = {0};
+    CHECK(store_load_records(store, "other", &records, NULL) == 0);
+    CHECK(records.n_items == 0);
+    store_batch_remove_record(batch, "other", "a", 1);
+    CHECK(commit_error(batch) == ERROR_STALE);
+}
+
+/* --- What refers to something needs it --- */
+
+STORE_TEST(what_refers_to_nothing_is_refused)
+{
+    CLEANUP(value_unrefp) struct value *fields = from_json("{}");
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    store_batch_add_revision(batch, DEPLOYMENT, fields);
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    store_batch_add_approval(batch, PLAN, fields);
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    add_journal(batch, RUN, "{}");
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    add_plan(batch, PLAN);
+    add_run(batch, RUN);
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    add_run(batch, RUN);
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+}
+
+/* --- Revisions --- */
+
+STORE_TEST(revisions_are_numbered_and_the_newest_is_the_head)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    int64_t before = world_wall_clock();
+    for (int i = 1; i <= 3; i++) {
+        CLEANUP(value_unrefp) struct value *empty = from_json("{\"digest\":\"d\"}");
+        CLEANUP(value_unrefp)
+        struct value *fields = value_with(empty, "document", value_integer(i));
+        store_batch_add_revision(batch, DEPLOYMENT, fields);
+        if (i != 2)
+            CHECK(commits(batch, NULL));
+    }
+    for (int64_t i = 0; i <= 3; i++) {
+        CLEANUP(value_unrefp) struct value *revision = NULL;
+        CHECK(store_get_revision(store, DEPLOYMENT, i, &revision, NULL) == 0);
+        int64_t number = i == 0 ? 3 : i;
+        CHECK(value_get_integer(revision, "number", 0) == number);
+        CHECK(value_get_integer(revision, "document", 0) == number);
+        CHECK_TEXT(value_get_text(revision, "digest"), "d");
+        int64_t created_at = value_get_integer(revision, "created_at", 0);
+        CHECK(created_at >= before && created_at <= world_wall_clock());
+    }
+    struct value *none = NULL;
+    CHECK(store_get_revision(store, DEPLOYMENT, 4, &none, NULL) == -ERROR_NOT_FOUND);
+    CLEANUP(store_deployment_done) struct store_deployment deployment = find_deployment();
+    CHECK(deployment.head_revision == 3);
+}
+
+/* --- Plans and approvals --- */
+
+static enum error_code plan_error(const char *prefix)
+{
+    struct error err = {0};
+    struct value *plan = NULL;
+    int r = store_get_plan(store, prefix, &plan, &err);
+    enum error_code code = err.message && r == -(int)err.code ? err.code : ERROR_NONE;
+    error_done(&err);
+    value_unref(plan);
+    return code;
+}
+
+STORE_TEST(a_plan_is_found_by_the_beginning_of_its_hash)
+{
+    static const char other[] = "aaaaaabbbbbbccccccddddddeeeeeeffffff0000001111112222223333335555";
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *mine = from_json("{\"a\":1}");
+    CLEANUP(value_unrefp) struct value *yours = from_json("{\"a\":2}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, mine);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *by_prefix = NULL;
+    CHECK(store_get_plan(store, "aaaaaa", &by_prefix, NULL) == 0);
+    CHECK(value_equal(by_prefix, mine));
+    store_batch_put_plan(batch, other, DEPLOYMENT, yours);
+    CHECK(commits(batch, NULL));
+    CHECK(plan_error("aaaaaa") == ERROR_CONFLICT);
+    CLEANUP(value_unrefp) struct value *by_hash = NULL;
+    CHECK(store_get_plan(store, other, &by_hash, NULL) == 0);
+    CHECK(value_equal(by_hash, yours));
+    CHECK(plan_error("aaaaab") == ERROR_NOT_FOUND && plan_error("ffffff") == ERROR_NOT_FOUND);
+}
+
+STORE_TEST(what_is_no_prefix_of_a_hash_is_said_to_be_none)
+{
+    static const char too_long[] = PLAN "0";
+    static const char *const bad[] = {"",       "aaaaa",  "AAAAAA", "aaaaa%",
+                                      "aaaaa_", "aaaaag", "aaaaa'", too_long};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        CHECK(plan_error(bad[i]) == ERROR_INVALID);
+}
+
+STORE_TEST(a_plan_that_is_stored_stays_as_it_is)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *first = from_json("{\"a\":1}");
+    CLEANUP(value_unrefp) struct value *second = from_json("{\"a\":2}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, first);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, second);
+    CHECK(commits(batch, NULL));
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, second);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    CHECK(store_get_plan(store, PLAN, &found, NULL) == 0);
+    CHECK(value_equal(found, first));
+}
+
+STORE_TEST(approvals_are_listed_in_their_order)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *first = from_json("{\"principal\":\"z\"}");
+    CLEANUP(value_unrefp) struct value *second = from_json("{\"principal\":\"a\"}");
+    CLEANUP(value_unrefp) struct value *none = NULL;
+    CHECK(store_list_approvals(store, PLAN, &none, NULL) == 0);
+    CHECK(is_json(none, "[]"));
+    add_plan(batch, PLAN);
+    store_batch_add_approval(batch, PLAN, first);
+    CHECK(commits(batch, NULL));
+    store_batch_add_approval(batch, PLAN, second);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *both = NULL;
+    CHECK(store_list_approvals(store, PLAN, &both, NULL) == 0);
+    CHECK(is_json(both, "[{\"principal\":\"z\"},{\"principal\":\"a\"}]"));
+}
+
+/* --- Runs --- */
+
+STORE_TEST(every_status_of_a_run_has_a_name_that_leads_back)
+{
+    for (enum run_status status = 0; status < RUN_STATUS_COUNT; status++)
+        CHECK(run_status_from_string(run_status_to_string(status)) == status);
+    CHECK(run_status_from_string("lost") == RUN_STATUS_COUNT);
+}
+
+STORE_TEST(a_run_comes_back_as_it_was_put_last)
+{
+    CHECK(begin_run());
+    CLEANUP(store_run_done) struct store_run run = {0};
+    CHECK(store_get_run(store, RUN, &run, NULL) == 0);
+    CHECK_TEXT(run.id, RUN);
+    CHECK_TEXT(run.deployment_uid, DEPLOYMENT);
+    CHECK_TEXT(run.plan_hash, PLAN);
+    CHECK_TEXT(run.principal, "user:1000");
+    CHECK_TEXT(run.words, "up web.yaml");
+    CHECK(run.status == RUN_RUNNING && run.epoch == 1);
+    CHECK(run.started_at == 3000 && run.ended_at == 0 && run.message == NULL);
+    run.status = RUN_FAILED;
+    run.ended_at = 4000;
+    run.message = string_copy("it broke");
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_run(batch, &run);
+    CHECK(commits(batch, NULL));
+    CLEANUP(store_run_done) struct store_run again = {0};
+    CHECK(store_get_run(store, RUN, &again, NULL) == 0);
+    CHECK(again.status == RUN_FAILED && again.ended_at == 4000);
+    CHECK_TEXT(again.message, "it broke");
+}
+
+STORE_TEST(runs_are_listed_newest_first)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    add_deployment(batch, "other", "api", 1);
+    add_plan(batch, PLAN);
+    add_run(batch, "r1");
+    add_run(batch, "r2");
+    struct store_run elsewhere = {
+        .id = (char[]){"r3"}, .deployment_uid = (char[]){"other"}, .plan_hash = (char[]){PLAN}};
+    store_batch_put_run(batch, &elsewhere);
+    add_run(batch, "r4");
+    add_run(batch, "r1");
+    CHECK(commits(batch, NULL));
+    static const struct {
+        const char *deployment_uid;
+        size_t limit;
+        const char *want;
+    } cases[] = {{NULL, 10, "r4 r3 r2 r1"},    {NULL, SIZE_MAX, "r4 r3 r2 r1"},
+                 {NULL, 2, "r4 r3"},           {NULL, 0, ""},
+                 {DEPLOYMENT, 10, "r4 r2 r1"}, {DEPLOYMENT, 1, "r4"},
+                 {"other", 10, "r3"},          {"nobody", 10, ""}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(mem_freep) char *got = list_runs(cases[i].deployment_uid, cases[i].limit);
+        CHECK_TEXT(got, cases[i].want);
+    }
+}
+
+/* --- Journals --- */
+
+STORE_TEST(journal_rows_say_what_and_when)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    int64_t before = world_wall_clock();
+    add_journal(batch, RUN, "{\"step\":\"create a#1\",\"kind\":\"lost\",\"after\":{\"b\":[1]}}");
+    int64_t seq = 0;
+    CHECK(commits(batch, &seq));
+    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 10);
+    CHECK(rows && value_count(rows) == 1);
+    struct value *row = value_at(rows, 0);
+    int64_t time = value_get_integer(row, "time", 0);
+    CHECK(time >= before && time <= world_wall_clock());
+    CLEANUP(value_unrefp) struct value *timeless = value_with(row, "time", NULL);
+    CLEANUP(value_unrefp) struct value *rest = value_with(timeless, "seq", NULL);
+    CHECK(value_get_integer(row, "seq", 0) == seq && seq > 0);
+    CHECK(is_json(rest, "{\"after\":{\"b\":[1]},\"kind\":\"intent\",\"run\":\"" RUN
+                        "\",\"step\":\"create a#1\"}"));
+}
+
+STORE_TEST(the_rows_of_one_batch_are_consecutive_up_to_its_last_seq)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    int64_t last = 0;
+    for (size_t n = 1; n <= 5; n++) {
+        for (size_t i = 0; i < n; i++)
+            add_journal(batch, RUN, "{}");
+        int64_t before = last;
+        CHECK(commits(batch, &last));
+        CHECK(last == before + (int64_t)n);
+        CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, before, 100);
+        CHECK(rows && value_count(rows) == n);
+        for (size_t i = 0; i < n; i++)
+            CHECK(value_get_integer(value_at(rows, i), "seq", 0) == before + 1 + (int64_t)i);
+    }
+}
+
+STORE_TEST(a_commit_without_journal_rows_has_no_last_seq)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_journal(batch, RUN, "{}");
+    CHECK(commits(batch, NULL));
+    add_record(batch, "a", 1, "1");
+    int64_t last = -1;
+    CHECK(commits(batch, &last));
+    CHECK(last == 0);
+    last = -1;
+    CHECK(commits(batch, &last));
+    CHECK(last == 0);
+}
+
+STORE_TEST(a_refused_batch_leaves_no_gap_in_the_journal)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    int64_t first = 0;
+    int64_t second = 0;
+    add_journal(batch, RUN, "{}");
+    CHECK(commits(batch, &first));
+    add_journal(batch, RUN, "{}");
+    add_journal(batch, "nobody", "{}");
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    add_journal(batch, RUN, "{}");
+    CHECK(commits(batch, &second));
+    CHECK(second == first + 1);
+}
+
+STORE_TEST(a_journal_is_read_page_by_page_and_without_other_runs)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_run(batch, "other");
+    add_run(batch, "silent");
+    for (int i = 0; i < 25; i++) {
+        CLEANUP(mem_freep) char *body = string_format("{\"n\":%d}", i);
+        add_journal(batch, RUN, body);
+        add_journal(batch, "other", "{}");
+    }
+    CHECK(commits(batch, NULL));
+    int64_t seq = 0;
+    int n = 0;
+    for (;;) {
+        CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, seq, 10);
+        CHECK(rows);
+        for (size_t i = 0; i < value_count(rows); i++) {
+            CHECK(value_get_integer(value_at(rows, i), "n", -1) == n++);
+            CHECK(value_get_integer(value_at(rows, i), "seq", 0) > seq);
+            seq = value_get_integer(value_at(rows, i), "seq", 0);
+        }
+        if (value_count(rows) < 10)
+            break;
+    }
+    CHECK(n == 25);
+    CLEANUP(value_unrefp) struct value *silent = read_journal("silent", 0, 10);
+    CHECK(silent && value_count(silent) == 0);
+    CLEANUP(value_unrefp) struct value *beyond = read_journal(RUN, INT64_MAX, 10);
+    CHECK(beyond && value_count(beyond) == 0);
+}
+
+/* --- Values --- */
+
+STORE_TEST(values_of_every_kind_survive)
+{
+    static const char *const samples[] = {
+        "null",
+        "true",
+        "0",
+        "-9007199254740993",
+        "1.5",
+        "\"\"",
+        "[]",
+        "{}",
+        "[[{\"a\":[null]}]]",
+        "\"\xf0\x9f\x98\x80 \\u0001 \\\" \\\\ ' ; --\"",
+        "{\"$secret\":\"abc\"}",
+        "{\"$unknown\":{\"origin\":\"${a.id}\",\"type\":\"string\"}}",
+        "{\"$$secret\":\"abc\"}",
+        "{\"\":1}",
+    };
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    for (size_t i = 0; i < ARRAY_LENGTH(samples); i++) {
+        CLEANUP(mem_freep) char *spec = string_format("{\"value\":%s}", samples[i]);
+        add_record(batch, "a", 1, spec);
+        CHECK(commits(batch, NULL));
+        CLEANUP(mem_freep) char *records = list_records();
+        CLEANUP(value_unrefp) struct value *value = from_json(spec);
+        CLEANUP(mem_freep) char *canonical = json_text(value);
+        CLEANUP(mem_freep) char *want = string_format("a#1=%s", canonical);
+        CHECK_TEXT(records, want);
+    }
+}
+
+STORE_TEST(a_large_value_survives)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct strbuf spec = {0};
+    strbuf_add(&spec, "\"");
+    strbuf_add_repeated(&spec, 'x', (size_t)8000000 / (size_t)thinning());
+    strbuf_add(&spec, "\"");
+    CLEANUP(mem_freep) char *text = strbuf_take(&spec);
+    add_record(batch, "a", 1, text);
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK(strlen(records) == strlen("a#1=") + strlen(text));
+}
