@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""Runs that are killed, cancelled, or in each other's way (DESIGN section 6): whatever happens, a
+resume, or the same command again, reaches the wanted state with each resource made once."""
+import json
+import os
+import signal
+import threading
+import time
+
+from lifecycle import agree, box, data, document, main, test, wait_until
+
+
+def boxes(n=4, size=1):
+    """A chain with branches: each box waits for the one before, and has data between."""
+    resources = {"b0": box(size=size)}
+    for i in range(1, n):
+        resources[f"d{i}"] = data(f"${{b{i - 1}.id}}")
+        resources[f"b{i}"] = box(note=f"${{d{i}.value}}", size=size)
+        resources[f"side{i}"] = box(lid=f"b{i}")
+    return resources
+
+
+def given(place, resources=None, **settings):
+    place.with_boxes(**({"latency": "60ms"} | settings))
+    place.write("demo.yaml", document("demo", resources or boxes()))
+
+
+def is_complete(place, n):
+    """Everything is there once, and a further up has nothing to do."""
+    agree(place, "demo")
+    assert len(place.records("demo")) == n, place.records("demo")
+    assert "No changes" in place.parley("up", "demo.yaml").out
+
+
+def kill_at(place, words, n_events):
+    """Starts a command, kills its run -9 once n_events events came; False when it ended before."""
+    process = place.start(*words, "--json")
+    n_seen = 0
+    for line in process.stdout:
+        n_seen += 1
+        if n_seen < n_events:
+            continue
+        for pid in place.run_processes():
+            os.kill(pid, signal.SIGKILL)
+        break
+    rest = process.stdout.read() + process.stderr.read()
+    code = process.wait(30)
+    if code != 0:
+        assert n_seen >= n_events and code == 1, f"exit {code}: {rest}"
+        assert "parley resume" in rest, rest
+    assert not place.run_processes()
+    return code != 0
+
+
+@test
+def a_run_killed_at_any_event_is_resumed(place):
+    n_killed = 0
+    for n in range(1, 60, 3):
+        given(place)
+        if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
+            break
+        n_killed += 1
+        place.parley("resume", "demo")
+        is_complete(place, 10)
+        place.parley("destroy", "demo", "--yes")
+        assert place.files() == {}
+    assert n_killed >= 5, n_killed
+
+
+@test
+def after_a_kill_the_same_command_goes_on(place):
+    n_killed = 0
+    for n in range(2, 60, 4):
+        given(place)
+        if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
+            break
+        n_killed += 1
+        place.parley("up", "demo.yaml", "--yes")
+        is_complete(place, 10)
+        place.parley("destroy", "demo", "--yes")
+        assert place.files() == {}
+    assert n_killed >= 4, n_killed
+
+
+@test
+def a_replacement_killed_in_the_middle_is_finished(place):
+    given(place)
+    place.parley("up", "demo.yaml", "--yes")
+    for round_number, n in enumerate((2, 4, 6, 9, 12, 15)):
+        given(place, boxes(size=10 + round_number))
+        if kill_at(place, ("up", "demo.yaml", "--yes"), n):
+            if round_number % 2:
+                place.parley("resume", "demo")
+            else:
+                place.parley("up", "demo.yaml", "--yes")
+        is_complete(place, 10)
+
+
+@test
+def a_destroy_killed_in_the_middle_is_finished(place):
+    for n in (2, 5, 9):
+        given(place)
+        place.parley("up", "demo.yaml", "--yes")
+        killed = kill_at(place, ("destroy", "demo", "--yes"), n)
+        if killed:
+            place.parley("resume" if n % 2 else "destroy", "demo", *([] if n % 2 else ["--yes"]))
+        assert place.files() == {}
+
+
+@test
+def an_operation_that_was_accepted_is_not_asked_for_twice(place):
+    given(place, asynchronous=True, latency="400ms")
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    for line in process.stdout:
+        if json.loads(line)["kind"] == "handle":
+            break
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    before = {uid: resource["ready_at"] for uid, resource in place.files().items()}
+    assert before
+    place.parley("resume", "demo")
+    after = {uid: resource["ready_at"] for uid, resource in place.files().items()}
+    assert all(after[uid] == at for uid, at in before.items()), "it was made a second time"
+    is_complete(place, 10)
+
+
+@test
+def a_lost_answer_is_looked_up(place):
+    for how in ("lose-answer", "lose-request"):
+        given(place, fail=[{"verb": "create", "name": "b1", "how": how}])
+        result = place.parley("up", "demo.yaml", "--yes", want=None)
+        assert result.code == (0 if how == "lose-answer" else 4), result.err
+        if result.code == 4:
+            place.parley("resume", "demo")
+        is_complete(place, 10)
+        place.parley("destroy", "demo", "--yes")
+        os.unlink(place.path("home/fake/acme.lab/failures"))
+
+
+@test
+def a_failure_leaves_the_rest_done_and_exit_4(place):
+    given(place, fail=[{"verb": "create", "name": "b2", "how": "refuse"}])
+    result = place.parley("up", "demo.yaml", "--yes", want=4)
+    assert "b2" in result.out and "told to refuse" in result.out, result.out
+    names = {record["address"] for record in place.records("demo")}
+    assert {"b0", "b1", "side1"} <= names and "b2" not in names and "b3" not in names
+    agree(place, "demo")
+    assert place.parley("run", "list", "--json").json()[0]["status"] == "partly"
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, 10)
+
+
+@test
+def what_was_half_done_is_mended_by_the_next_up(place):
+    given(place, fail=[{"verb": "create", "name": "b2", "how": "half"}])
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    agree(place, "demo")
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, 10)
+
+
+@test
+def when_nothing_could_be_done_exit_is_1(place):
+    given(place, {"a": box()}, fail=[{"verb": "create", "how": "unreachable"}])
+    result = place.parley("up", "demo.yaml", "--yes", want=1)
+    assert "nothing was changed" in result.out + result.err, result.out
+    assert place.files() == {}
+
+
+@test
+def of_two_ups_at_once_one_wins_and_the_other_is_told(place):
+    given(place, latency="300ms")
+    results = [None, None]
+
+    def run(i):
+        results[i] = place.parley("up", "demo.yaml", "--yes", want=None)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.code for result in results) == [0, 1], [
+        (result.code, result.err) for result in results]
+    loser = next(result for result in results if result.code == 1)
+    assert "another run" in loser.err or "changed after this plan" in loser.err, loser.err
+    is_complete(place, 10)
+
+
+@test
+def while_a_run_is_under_way_a_second_up_is_told(place):
+    given(place, latency="500ms")
+    first = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the first run made something")
+    result = place.parley("up", "demo.yaml", "--yes", want=1)
+    assert "another run" in result.err, result.err
+    place.parley("resume", "demo")  # joins the run that is alive
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 0, out + err
+    is_complete(place, 10)
+
+
+@test
+def two_deployments_do_not_wait_for_each_other(place):
+    given(place, latency="300ms")
+    place.write("other.yaml", document("other", {"x": box()}))
+    first = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the first run made something")
+    place.parley("up", "other.yaml", "--yes")
+    assert first.poll() is None, "the first run should still be under way"
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+@test
+def a_run_outlives_its_door(place):
+    given(place, latency="200ms")
+    for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM):
+        door = place.start("up", "demo.yaml", "--yes", start_new_session=True)
+        wait_until(place.files, "the run made something")
+        door.send_signal(number)
+        door.communicate(timeout=10)
+        assert place.run_processes(), f"the run died with its door of {number}"
+        wait_until(lambda: not place.run_processes(), "the run ended by itself", 30)
+        assert place.parley("run", "list", "--json").json()[0]["status"] == "done"
+        is_complete(place, 10)
+        place.parley("destroy", "demo", "--yes")
+
+
+@test
+def the_first_interrupt_lets_calls_finish_and_can_be_resumed(place):
+    given(place, latency="400ms")
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something")
+    door.send_signal(signal.SIGINT)
+    out, err = door.communicate(timeout=20)
+    assert door.returncode == 130, out + err
+    assert not place.run_processes()
+    agree(place, "demo")
+    assert 0 < len(place.files()) < 7
+    assert place.parley("run", "list", "--json").json()[0]["status"] == "cancelled"
+    place.parley("resume", "demo")
+    is_complete(place, 10)
+
+
+@test
+def the_second_interrupt_aborts_and_can_be_resumed(place):
+    given(place, {"a": box(), "b": box(lid="a")},
+          fail=[{"verb": "create", "name": "b", "how": "hang-after"}])
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(lambda: len(place.files()) == 2, "the run hangs")
+    door.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert door.poll() is None
+    door.send_signal(signal.SIGINT)
+    out, err = door.communicate(timeout=20)
+    assert door.returncode == 130, out + err
+    wait_until(lambda: not place.run_processes(), "the run is gone")
+    before = place.files()
+    place.parley("resume", "demo")
+    assert place.files() == before
+    is_complete(place, 2)
+
+
+@test
+def a_run_is_cancelled_from_elsewhere(place):
+    given(place, latency="300ms")
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something")
+    run = place.parley("run", "list", "--json").json()[0]
+    place.parley("run", "cancel", run["id"])
+    out, err = door.communicate(timeout=20)
+    assert door.returncode == 130, out + err
+    place.parley("resume", "demo")
+    is_complete(place, 10)
+
+
+@test
+def there_is_nothing_to_resume_after_a_run_that_ended(place):
+    given(place)
+    place.parley("up", "demo.yaml", "--yes")
+    assert "nothing to resume" in place.parley("resume", "demo", want=1).err
+
+
+@test
+def a_run_killed_before_it_began_is_no_obstacle(place):
+    """The door is killed between storing the run and its process taking the lease."""
+    given(place)
+    for delay in (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08):
+        door = place.start("up", "demo.yaml", "--yes")
+        time.sleep(delay)
+        for pid in [door.pid, *place.processes()]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        door.communicate(timeout=10)
+        wait_until(lambda: not place.processes(), "all is dead")
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, 10)
+
+
+if __name__ == "__main__":
+    main()
