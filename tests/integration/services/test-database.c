@@ -1,0 +1,212 @@
+/* PostgreSQL and the built-in workload that reads and writes it. */
+#include "base/strbuf.h"
+#include "base/world.h"
+#include "client.h"
+#include "harness.h"
+#include "loopback.h"
+#include "model/json.h"
+#include "twin/database.h"
+#include "twin/postgres.h"
+
+#include <unistd.h>
+
+enum { DATABASE_PORT = 5432, SERVER_PORT = 8083 };
+
+struct platform {
+    struct machine *machine;
+    struct machine_database database;
+    struct machine_workload workload;
+    struct machine_subnet clients[1];
+    const struct machine_host *database_hosts[1], *hosts[1];
+    struct machine_database *databases[1];
+    struct machine_workload *workloads[1];
+};
+
+static void make_platform(struct loopback *loopback, struct platform *platform)
+{
+    struct machine *machine = machine_new();
+    *platform = (struct platform){.machine = machine};
+    machine->generation = 1;
+    platform->database_hosts[0] = loopback_host(loopback, machine, "data-0", 11, HOST_DATABASE);
+    platform->hosts[0] = loopback_host(loopback, machine, "work-0", 21, HOST_INSTANCE);
+    platform->clients[0] = (struct machine_subnet){127u << 24, 8};
+    platform->database = (struct machine_database){.name = "data",
+                                                   .resource = "uid-data",
+                                                   .engine = "postgres",
+                                                   .version = "14",
+                                                   .hosts = platform->database_hosts,
+                                                   .n_hosts = 1,
+                                                   .port = DATABASE_PORT,
+                                                   .clients = platform->clients,
+                                                   .n_clients = 1};
+    platform->workload = (struct machine_workload){.name = "work",
+                                                   .resource = "uid-stack",
+                                                   .image = "work:1",
+                                                   .hosts = platform->hosts,
+                                                   .n_hosts = 1,
+                                                   .port = SERVER_PORT,
+                                                   .health_check = "/ready",
+                                                   .database = &platform->database};
+    platform->databases[0] = &platform->database;
+    platform->workloads[0] = &platform->workload;
+    machine->databases = platform->databases;
+    machine->n_databases = 1;
+    machine->workloads = platform->workloads;
+    machine->n_workloads = 1;
+}
+
+static const struct module_ops *const modules[] = {&database_module, &workload_module};
+enum { N_MODULES = 2 };
+
+static CO_FN bool open_modules(struct loopback *loopback, void **opened)
+{
+    struct error err = {0};
+    for (size_t i = 0; i < N_MODULES; i++) {
+        if (modules[i]->open(&loopback->twin, &opened[i], &err) < 0) {
+            printf("# %s: %s\n", modules[i]->name, error_message(&err));
+            return false;
+        }
+    }
+    return true;
+}
+
+static CO_FN size_t converge_modules(void **opened, struct machine *machine)
+{
+    struct problems problems = {0};
+    for (size_t i = 0; i < N_MODULES; i++)
+        modules[i]->converge(opened[i], machine, &problems);
+    size_t n = loopback_print_problems(&problems);
+    problems_done(&problems);
+    return n;
+}
+
+static CO_FN void close_modules(void **opened)
+{
+    for (size_t i = N_MODULES; i > 0; i--)
+        modules[i - 1]->close(opened[i - 1]);
+}
+
+/* Connects as a client would, with changes at the end of the conninfo, which win. */
+static CO_FN int connect_as(struct loopback *loopback, const struct platform *platform,
+                            const char *changes, struct postgres **ret_postgres, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep) char *conninfo = NULL;
+    int r = database_access_file(&loopback->twin, &platform->database, &path, err);
+    if (r == 0)
+        r = world_read_file(path, 10000, &conninfo, NULL, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep)
+    char *changed = string_format("%.*s %s", (int)strcspn(conninfo, "\n"), conninfo, changes);
+    return postgres_connect(loopback->twin.loop, changed, world_monotonic_clock() + 3000000,
+                            ret_postgres, err);
+}
+
+static CO_FN struct client_answer visit(struct loopback *loopback)
+{
+    char address[MACHINE_ADDRESS_SIZE];
+    char url[64];
+    machine_address_to_text(loopback->base + 21, address);
+    snprintf(url, sizeof(url), "http://%s:%d/", address, SERVER_PORT);
+    return client_get(url, NULL, NULL, false);
+}
+
+static CO_FN void count_visits(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    void *opened[N_MODULES];
+    make_platform(loopback, &platform);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, strstr(visit(loopback).body, "\"database\":{\"rows\":1,\"visits\":1}"));
+    HOLDS(outcome, strstr(visit(loopback).body, "\"database\":{\"rows\":1,\"visits\":2}"));
+    /* A second life finds what the first one wrote. */
+    close_modules(opened);
+    HOLDS(outcome, visit(loopback).code == 0);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, strstr(visit(loopback).body, "\"database\":{\"rows\":1,\"visits\":3}"));
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(visits_are_written_and_survive_a_new_start)
+{
+    struct outcome outcome = {0};
+    loopback_run(count_visits, &outcome);
+    CHECK(outcome.is_good);
+}
+
+static CO_FN void keep_others_out(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    void *opened[N_MODULES];
+    struct postgres *postgres = NULL;
+    CLEANUP(error_done) struct error err = {0};
+    make_platform(loopback, &platform);
+    platform.clients[0] = (struct machine_subnet){10u << 24, 8};
+    platform.machine->n_workloads = 0;
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, connect_as(loopback, &platform, "", &postgres, &err) == -ERROR_UNAVAILABLE);
+    printf("# %s\n", error_message(&err));
+    HOLDS(outcome, strstr(err.message, "no pg_hba.conf entry"));
+    /* Let in by a change while it runs. */
+    platform.clients[0] = (struct machine_subnet){127u << 24, 8};
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    loop_sleep(loopback->twin.loop, 300000);
+    HOLDS(outcome,
+          connect_as(loopback, &platform, "password=wrong", &postgres, &err) == -ERROR_UNAVAILABLE);
+    HOLDS(outcome, strstr(err.message, "password authentication failed"));
+    HOLDS(outcome, connect_as(loopback, &platform, "user=postgres dbname=postgres", &postgres,
+                              &err) == -ERROR_UNAVAILABLE);
+    HOLDS(outcome, connect_as(loopback, &platform, "", &postgres, &err) == 0);
+    postgres_free(postgres);
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(only_allowed_subnets_and_the_right_password_get_in)
+{
+    struct outcome outcome = {0};
+    loopback_run(keep_others_out, &outcome);
+    CHECK(outcome.is_good);
+}
+
+static CO_FN void destroy(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    void *opened[N_MODULES];
+    make_platform(loopback, &platform);
+    CLEANUP(mem_freep)
+    char *data = string_format("%s/database/data-0/data/PG_VERSION", loopback->folder);
+    CLEANUP(mem_freep)
+    char *secret = string_format("%s/secrets/uid-data.application", loopback->folder);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, world_file_exists(data) && world_file_exists(secret));
+    platform.machine->n_databases = 0;
+    platform.machine->n_workloads = 0;
+    loopback_has_resource = true;
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, world_file_exists(data) && world_file_exists(secret));
+    platform.machine->n_databases = 1;
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    platform.machine->n_databases = 0;
+    loopback_has_resource = false;
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, !world_file_exists(data) && !world_file_exists(secret));
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(only_a_destroyed_cluster_loses_its_data)
+{
+    struct outcome outcome = {0};
+    loopback_run(destroy, &outcome);
+    CHECK(outcome.is_good);
+}

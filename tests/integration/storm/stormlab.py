@@ -1,0 +1,149 @@
+"""What the storm of kills needs: who belongs to a platform, who of them to kill, what is left."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platform"))
+import platformlab
+from platformlab import twinlab
+
+VICTIMS = ["run", "outer half", "inner half", "haproxy", "postgres", "prometheus", "workload"]
+
+
+def read(pid, name):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def words(pid):
+    return read(pid, "cmdline").decode(errors="replace").split("\0")
+
+
+def parent(pid):
+    fields = read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
+    return int(fields[1]) if len(fields) > 1 and fields[0] != "Z" else 0
+
+
+def processes():
+    """{pid: parent} of all that live; what ended and waits to be reaped is left out."""
+    found = {int(entry): parent(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+    return {pid: above for pid, above in found.items() if above or pid == 1}
+
+
+def named(home, word):
+    """Processes of parley that carry the state folder in their command line."""
+    return [pid for pid in processes() if word in words(pid) and
+            any(part == str(home) or part.startswith(f"{home}/") for part in words(pid))]
+
+
+def supervisors(home):
+    """The outer half and the inner one, each None where it is not there."""
+    both = named(home, "supervise")
+    outer = [pid for pid in both if parent(pid) not in both]
+    inner = [pid for pid in both if parent(pid) in both]
+    return (outer or [None])[0], (inner or [None])[0]
+
+
+def below(pid):
+    family, tree = {pid}, processes()
+    while True:
+        more = {child for child, above in tree.items() if above in family} - family
+        if not more:
+            return family - {pid}
+        family |= more
+
+
+def find_victims(home, kind):
+    if kind == "run":
+        return [pid for pid in named(home, "exec") if "run" in words(pid)]
+    outer, inner = supervisors(home)
+    if kind in ("outer half", "inner half"):
+        return [pid for pid in (outer if kind == "outer half" else inner,) if pid]
+    return sorted(pid for pid in (below(inner) if inner else ())
+                  if kind in words(pid)[0] or kind in words(pid)[1:2] or
+                  kind in read(pid, "comm").decode(errors="replace"))
+
+
+def listeners():
+    """The numbers of all sockets of this machine that take TCP connections."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return {row[9] for row in rows if row[3] == "0A"}
+
+
+def sockets(pid):
+    found = set()
+    try:
+        for entry in os.listdir(f"/proc/{pid}/fd"):
+            found.add(os.readlink(f"/proc/{pid}/fd/{entry}").removeprefix("socket:[").rstrip("]"))
+    except OSError:
+        pass
+    return found
+
+
+class Storm:
+    """Counts what is killed, and remembers all namespaces and host ports that a platform had."""
+
+    def __init__(self, platform, random):
+        self.platform = platform
+        self.random = random
+        self.namespaces = set()
+        self.sockets = set()
+        self.killed = {}
+
+    def note_what_it_has(self):
+        outside = {os.stat(f"/proc/self/ns/{name}").st_ino for name in ("mnt", "pid", "net", "ipc", "uts", "user")}
+        _, inner = supervisors(self.platform.home)
+        self.sockets |= sockets(inner) & listeners() if inner else set()
+        for pid in {inner} | below(inner) if inner else ():
+            for name in ("mnt", "pid", "net", "ipc", "uts", "user"):
+                try:
+                    number = os.stat(f"/proc/{pid}/ns/{name}").st_ino
+                except OSError:
+                    continue
+                if number not in outside:
+                    self.namespaces.add((name, number))
+
+    def kill(self, kind, patience):
+        """Kills one of a kind, as soon as there is one; returns whether there was."""
+        end = time.monotonic() + patience
+        while True:
+            victims = find_victims(self.platform.home, kind)
+            if victims:
+                self.note_what_it_has()
+                try:
+                    os.kill(self.random.choice(victims), signal.SIGKILL)
+                    self.killed[kind] = self.killed.get(kind, 0) + 1
+                    return True
+                except ProcessLookupError:
+                    pass
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+
+    def start(self, *arguments):
+        return subprocess.Popen([self.platform.program(), *arguments], cwd=self.platform.folder,
+                                env=self.platform.environment(), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def left(self):
+        """All that a platform which is gone has left outside of its state folder."""
+        home, ended = self.platform.home, twinlab.ticks()
+        found = [f"process {pid}: {' '.join(words(pid))}" for pid in processes()
+                 if any(str(self.platform.folder) in word for word in words(pid))]
+        for name, number in self.namespaces:
+            found += [f"process {pid} in namespace {name}" for pid, _ in
+                      twinlab.leftovers({name: number}, ended)]
+        with open("/proc/self/mountinfo") as mounts:
+            found += [line.strip() for line in mounts if str(self.platform.folder) in line]
+        found += [str(path) for path in self.platform.folder.rglob("*") if not path.is_dir() and
+                  home not in path.parents and path != self.platform.document]
+        return found + [f"listener {inode}" for inode in listeners() & self.sockets]

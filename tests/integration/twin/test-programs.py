@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""The programs that run in the twin's hosts: their rights, their deaths, their ends. Prints TAP."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import twinlab
+from twinlab import Twin, namespaces_of, wait_until
+
+TESTS = []
+GET = ("import urllib.request as u\n"
+       "try:\n print(u.urlopen('http://%s:%d/health', timeout=2).status)\n"
+       "except Exception as e:\n print(e)")
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def build(twin):
+    """Two hosts with a workload behind one balancer, open to the world."""
+    twin.start()
+    twin.vlan("shop", "10.210.0.0/24")
+    twin.instances("s", "shop", 2)
+    twin.made("opnsense:haproxy:backend", "b",
+              {"balance": "roundrobin", "healthCheck": "/health", "servers": ["s"], "port": 80},
+              {"servers": "s"})
+    twin.made("opnsense:haproxy:frontend", "f", {"network": "shop", "port": 8080, "backend": "b"},
+              {"network": "shop", "backend": "b"})
+    stack(twin)
+    twin.rule("in", "any", ("shop",), 8080)
+    assert wait_until(lambda: answers(twin), 10)
+    return twin
+
+
+def stack(twin):
+    twin.made("docker:compose:stack", "stack", {"services": {"shop": {
+        "image": "shop", "hosts": "s", "port": 80, "healthCheck": "/health"}}},
+        {"services.shop.hosts": "s"})
+
+
+def answers(twin):
+    address = twin.hosts()["f"]["address"]
+    return twin.run("outside", twinlab.PYTHON, "-c", GET % (address, 8080)).stdout == "200\n"
+
+
+def programs(twin):
+    """{pid: status fields} of what runs in the twin, without its supervisor."""
+    inner = twin.status()["pid"]
+    inode = namespaces_of(inner)["pid"]
+    found = {}
+    for entry in os.listdir("/proc"):
+        try:
+            if (entry.isdigit() and int(entry) != inner and
+                    os.stat(f"/proc/{entry}/ns/pid").st_ino == inode):
+                with open(f"/proc/{entry}/status") as status:
+                    found[int(entry)] = dict(line.rstrip("\n").split(":\t", 1)
+                                             for line in status if ":\t" in line)
+        except OSError:
+            pass
+    return found
+
+
+@test
+def programs_have_no_rights_and_only_their_own_descriptors():
+    with Twin() as twin:
+        build(twin)
+        found = programs(twin)
+        assert len(found) >= 3, found
+        for pid, status in found.items():
+            for field in ("CapPrm", "CapEff", "CapAmb", "CapInh"):
+                assert int(status[field], 16) == 0, (pid, status)
+            assert status["NoNewPrivs"] == "1", status
+            assert "0" not in status["Uid"].split(), status
+            opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            assert not [o for o in opened if "manifest" in o or "/lock" in o or "/ns/" in o], opened
+            assert os.stat(f"/proc/{pid}/ns/net").st_ino != namespaces_of(twin.status()["pid"])["net"]
+
+
+@test
+def programs_that_are_killed_come_back():
+    with Twin() as twin:
+        build(twin)
+        for _ in range(2):
+            before = programs(twin)
+            for pid in before:
+                # One may have gone with its parent.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert wait_until(lambda: len(programs(twin)) >= len(before) and
+                              not set(programs(twin)) & set(before)), programs(twin)
+            assert wait_until(lambda: answers(twin), 10)
+        assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] == "ready"), \
+            twin.get("uid-stack")
+
+
+@test
+def a_stopped_program_is_seen_and_seen_again_when_it_goes_on():
+    with Twin() as twin:
+        build(twin)
+        stopped = [pid for pid, s in programs(twin).items() if "haproxy" not in s["Name"]]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] != "ready", 15)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] == "ready", 15)
+
+
+@test
+def what_is_not_wanted_any_more_is_gone():
+    with Twin() as twin:
+        build(twin)
+        assert twin.ask("delete", uid="uid-stack")["ok"]
+        assert all("haproxy" in s["Name"] for s in programs(twin).values()), programs(twin)
+        assert twin.ask("delete", uid="uid-f")["ok"]
+        assert not programs(twin), programs(twin)
+        assert "f" not in twin.hosts()
+        stack(twin)
+        assert len(programs(twin)) == 2
+
+
+@test
+def orphans_in_the_twin_are_reaped():
+    with Twin() as twin:
+        build(twin)
+        done = twin.run("s-0", "sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.1 &) ; done")
+        assert done.returncode == 0
+        time.sleep(0.3)
+        assert wait_until(lambda: not [s for s in programs(twin).values() if s["State"][0] == "Z"])
+
+
+@test
+def a_host_takes_those_along_who_entered_it():
+    with Twin() as twin:
+        build(twin)
+        twin.instances("s", "shop", 3)
+        twin.listen("s-2", [9090])
+        before = len(programs(twin))
+        twin.instances("s", "shop", 2)
+        assert wait_until(lambda: len(programs(twin)) < before)
+        assert twin.helpers[0].wait(5) != 0
+        twin.instances("s", "shop", 3)
+        address = twin.hosts()["s-2"]["address"]
+        assert "refused" in twin.probe("s-0", [[address, 9090]]).values()
+
+
+@test
+def logs_lie_in_the_state_folder_for_their_owner_only():
+    with Twin() as twin:
+        build(twin)
+        logs = list((twin.state / "logs").iterdir())
+        assert len(logs) >= 3, logs
+        assert all(log.stat().st_mode & 0o077 == 0 for log in logs)
+
+
+if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+    twinlab.skip_all("haproxy is not installed")
+twinlab.run(TESTS)
