@@ -52,6 +52,16 @@ def kill_at(place, words, n_events):
     return code != 0
 
 
+def pause(place):
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGSTOP)
+
+
+def go_on(place):
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGCONT)
+
+
 @test
 def a_run_killed_at_any_event_is_resumed(place):
     n_killed = 0
@@ -219,9 +229,11 @@ def a_run_outlives_its_door(place):
     for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM):
         door = place.start("up", "demo.yaml", "--yes", start_new_session=True)
         wait_until(place.files, "the run made something")
+        pause(place)  # so that it is not done before its door is gone
         door.send_signal(number)
-        door.communicate(timeout=10)
+        door.communicate(timeout=60)
         assert place.run_processes(), f"the run died with its door of {number}"
+        go_on(place)
         wait_until(lambda: not place.run_processes(), "the run ended by itself", 30)
         assert place.parley("run", "list", "--json").json()[0]["status"] == "done"
         is_complete(place, 10)
