@@ -1,0 +1,131 @@
+/* One run at a time for each deployment, and none from a plan that the records have left behind. */
+#include "unit/apply-scene.h"
+
+TEST(a_plan_made_from_older_records_is_refused_and_nothing_is_changed)
+{
+    make_web();
+    CHECK(ends_as("run-1", RUN_DONE));
+    int64_t version = scene.records_version;
+    strbuf_clear(&scene.calls);
+    plan_begin();
+    scene.plan->records_version = version - 1;
+    update("web", "{\"colour\":\"blue\"}");
+    prepare(scene.plan, "run-2");
+    struct job job;
+    job_run(&job, VERB_APPLY, "run-2");
+    bool is_stale = job.r == -ERROR_STALE && job.err.message;
+    bool is_as_before = job.run.status == RUN_PENDING && job.run.epoch == 0;
+    job_done(&job);
+    refresh();
+    CHECK(is_stale && is_as_before && status_of("run-2") == RUN_PENDING);
+    CHECK_TEXT(strbuf_text(&scene.calls), "");
+    CHECK_RECORDS("web#1 created {\"colour\":\"red\",\"size\":3}\n");
+    CHECK(scene.deployment.epoch == 1 && scene.records_version == version);
+    CHECK(scene.deployment.head_revision == 1);
+    CLEANUP(value_unrefp) struct value *rows = read_journal("run-2");
+    CHECK(value_count(rows) == 0);
+    /* Its lease is free again. */
+    plan_begin();
+    update("web", "{\"colour\":\"blue\"}");
+    CHECK(ends_as("run-3", RUN_DONE));
+}
+
+struct two {
+    struct job job;
+    struct job late;
+    struct plan *plan;
+    enum verb verb;
+};
+
+/* While the first run is in the middle of a call, somebody else tries. */
+static void try_in_between(void *argument)
+{
+    struct two *two = argument;
+    loop_sleep(scene.loop, 20000);
+    two->late.verb = two->verb;
+    job_main(&two->late);
+}
+
+TEST(while_a_run_is_under_way_no_other_begins_resumes_or_settles)
+{
+    static const enum verb verbs[] = {VERB_APPLY, VERB_RESUME, VERB_SETTLE};
+    for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++) {
+        make_web();
+        scene.latency_us = 100000;
+        prepare(scene.plan, "run-1");
+        struct plan *first_plan = scene.plan;
+        scene.plan = NULL;
+        plan_begin();
+        create("other", "{}");
+        prepare(scene.plan, "run-2");
+        const char *late_run = verbs[i] == VERB_APPLY ? "run-2" : "run-1";
+        const struct plan *late_plan = verbs[i] == VERB_APPLY ? scene.plan : first_plan;
+        struct two two = {.verb = verbs[i], .late = {.plan = late_plan, .run = get_run(late_run)}};
+        job_start(&two.job, VERB_APPLY, first_plan, "run-1");
+        loop_spawn(scene.loop, "late", try_in_between, &two);
+        loop_run(scene.loop);
+        bool is_so = two.late.r == -ERROR_BUSY && two.late.err.message && two.job.r == 0 &&
+                     two.job.run.status == RUN_DONE;
+        job_done(&two.job);
+        job_done(&two.late);
+        plan_free(first_plan);
+        refresh();
+        CHECK(is_so);
+        CHECK_TEXT(strbuf_text(&scene.calls), "create web\n");
+        CHECK_RECORDS("web#1 created {\"colour\":\"red\",\"size\":3}\n");
+        CHECK(scene.deployment.epoch == 1);
+        CHECK_NO_FAULTS();
+    }
+}
+
+/* Another machine believes the run dead and takes its lease. */
+static void take_over(void *argument)
+{
+    struct error *err = argument;
+    loop_sleep(scene.loop, 20000);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_take_epoch(batch, DEPLOYMENT, 2);
+    (void)store_commit(scene.memory, batch, NULL, err);
+}
+
+TEST(a_run_whose_lease_was_taken_over_writes_nothing_and_begins_nothing)
+{
+    make_web();
+    wait_for(create("app", "{}"), "create web#1");
+    scene.latency_us = 100000;
+    prepare(scene.plan, "run-1");
+    struct job job;
+    struct error err = {0};
+    job_start(&job, VERB_APPLY, scene.plan, "run-1");
+    loop_spawn(scene.loop, "take over", take_over, &err);
+    loop_run(scene.loop);
+    bool is_taken = err.code == ERROR_NONE;
+    bool is_refused = job.has_ended && job.r == -ERROR_STALE;
+    job_done(&job);
+    error_done(&err);
+    refresh();
+    CHECK(is_taken && is_refused);
+    CHECK_TEXT(strbuf_text(&scene.calls), "create web\n");
+    CHECK_RECORDS("");
+    CLEANUP(value_unrefp) struct value *rows = read_journal("run-1");
+    CHECK(!has_row(rows, "result", "create web#1"));
+    CHECK(status_of("run-1") == RUN_RUNNING && scene.deployment.epoch == 2);
+    CHECK_NO_FAULTS();
+}
+
+TEST(a_lease_is_a_file_in_the_home_and_free_after_the_run)
+{
+    make_web();
+    CLEANUP(mem_freep) char *path = apply_lease_path(scene.home, DEPLOYMENT);
+    CHECK(text_starts_with(path, scene.home));
+    CHECK(ends_as("run-1", RUN_DONE));
+    int fd = -1;
+    CHECK(world_lock_file(path, &fd, NULL) == 0);
+    close_descriptor(fd);
+}
+
+TEST(nothing_is_left)
+{
+    scene_done();
+    CHECK(coroutine_count() == 0);
+}
