@@ -285,7 +285,10 @@ static void add_revision(struct run *run)
     value_builder_set_string(&fields, "digest", plan->document_digest);
     value_builder_set_string(&fields, "principal", run->row->principal);
     value_builder_set_string(&fields, "words", run->row->words);
-    value_builder_set_string(&fields, "source", "file");
+    if (plan->given)
+        value_builder_set_string(&fields, "given", plan->given);
+    value_builder_set_string(&fields, "source", plan->source);
+    value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "plan", plan->hash);
     value_builder_set_string(&fields, "run", run->row->id);
     CLEANUP(value_unrefp) struct value *revision = value_builder_map(&fields);

@@ -90,6 +90,17 @@ void render_runs(const struct value *runs, struct strbuf *buffer)
     }
 }
 
+/* Which revisions it was made from, where that is not just the one before it. */
+static void write_parents(const struct value *parents, struct strbuf *buffer)
+{
+    if (!parents || value_count(parents) < 2)
+        return;
+    strbuf_add(buffer, ", made from");
+    for (size_t i = 0; i < value_count(parents); i++)
+        strbuf_addf(buffer, "%s %lld", i == 0 ? "" : " and",
+                    (long long)value_to_integer(value_at(parents, i)));
+}
+
 void render_history(const struct value *history, struct strbuf *buffer)
 {
     const struct value *revisions = value_get(history, "revisions");
@@ -98,7 +109,10 @@ void render_history(const struct value *history, struct strbuf *buffer)
         const struct value *row = value_at(revisions, i);
         strbuf_addf(buffer, "  %lld  ", (long long)value_get_integer(row, "number", 0));
         write_time(row, "created_at", buffer);
-        strbuf_addf(buffer, "  %s  plan %.12s\n", text_of(row, "principal"), text_of(row, "plan"));
+        strbuf_addf(buffer, "  %s  plan %.12s  from %s", text_of(row, "principal"),
+                    text_of(row, "plan"), text_of(row, "source"));
+        write_parents(value_get(row, "parents"), buffer);
+        strbuf_addf(buffer, "\n     %s\n", text_of(row, "words"));
     }
     strbuf_add(buffer, "Runs:\n");
     render_runs(value_get(history, "runs"), buffer);

@@ -112,6 +112,8 @@ struct plan *plan_new(void)
     plan->identities = value_builder_map(&(struct value_builder){0});
     plan->variables = value_builder_map(&(struct value_builder){0});
     plan->existing = value_builder_map(&(struct value_builder){0});
+    plan->source = string_copy("file");
+    plan->parents = value_builder_list(&(struct value_builder){0});
     return plan;
 }
 
@@ -128,6 +130,9 @@ void plan_free(struct plan *plan)
     mem_free(plan->document);
     mem_free(plan->document_digest);
     mem_free(plan->catalog_digest);
+    mem_free(plan->given);
+    mem_free(plan->source);
+    value_unref(plan->parents);
     value_unref(plan->identities);
     value_unref(plan->variables);
     value_unref(plan->existing);
@@ -275,6 +280,9 @@ static struct value *to_value(const struct plan *plan, bool is_hashed)
     value_builder_set(&fields, "deployment", deployment_to_value(plan));
     value_builder_set_string(&fields, "document", plan->document);
     value_builder_set_string(&fields, "document_digest", plan->document_digest);
+    value_builder_set_string(&fields, "given", plan->given);
+    value_builder_set_string(&fields, "source", plan->source);
+    value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "catalog_digest", plan->catalog_digest);
     value_builder_set(&fields, "destroy", value_bool(plan->is_destroy));
     value_builder_set(&fields, "identities", value_ref(plan->identities));
@@ -452,6 +460,17 @@ static int header_from_value(struct plan *plan, struct reader *reader)
 {
     plan->document = read_text(reader, "document", true);
     plan->document_digest = read_text(reader, "document_digest", true);
+    plan->given = read_text(reader, "given", true);
+    char *source = read_text(reader, "source", true);
+    if (source) {
+        mem_free(plan->source);
+        plan->source = source;
+    }
+    struct value *parents = read_value(reader, "parents", VALUE_LIST, true);
+    if (parents) {
+        value_unref(plan->parents);
+        plan->parents = parents;
+    }
     plan->catalog_digest = read_text(reader, "catalog_digest", false);
     plan->is_destroy = read_bool(reader, "destroy");
     value_unref(plan->identities);

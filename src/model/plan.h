@@ -100,7 +100,11 @@ struct plan {
     int64_t records_version; /* the deployment's record set this was made from */
     char *document;          /* owned text of the document; NULL for a destroy */
     char *document_digest;   /* owned */
-    char *catalog_digest;    /* owned */
+    char *given;           /* owned: the file's own text, where document is a merge of it with later
+                              revisions; else NULL */
+    char *source;          /* owned: what the document came from, "file", "words" or "undo" */
+    struct value *parents; /* owned list: numbers of the revisions the document was made from */
+    char *catalog_digest;  /* owned */
     bool is_destroy;
     bool is_production;
     struct value *identities; /* owned map of instance -> who it really is */

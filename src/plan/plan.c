@@ -69,6 +69,16 @@ static struct plan *start_plan(const struct plan_input *input)
         value_unref(plan->variables);
         plan->variables = value_ref(input->variables);
     }
+    if (input->given)
+        plan->given = string_copy(input->given);
+    if (input->source) {
+        mem_free(plan->source);
+        plan->source = string_copy(input->source);
+    }
+    if (input->parents) {
+        value_unref(plan->parents);
+        plan->parents = value_ref(input->parents);
+    }
     if (input->document) {
         char digest[DIGEST_HEX_SIZE];
         digest_hex(input->document, strlen(input->document), digest);

@@ -36,6 +36,9 @@ struct plan_input {
     int64_t
         revision; /* the number this plan's revision will have: generations are named after it */
     const char *document; /* text; NULL for a destroy */
+    const char *given;    /* as in struct plan; so are the two below, where NULL is the default */
+    const char *source;
+    struct value *parents;
     struct value *variables;
     const struct value *outputs; /* map of those that the deployment has now; NULL: it is new */
     struct value *identities;    /* map of instance -> who it really is */

@@ -299,6 +299,15 @@ static int store_plan(struct service *service, const struct plan *plan, struct e
     return store_commit(service->store, batch, NULL, err);
 }
 
+/* The revisions that the document was made from. */
+static struct value *list_parents(const struct planning *planning)
+{
+    struct value_builder parents = {0};
+    if (planning->deployment.head_revision > 0)
+        value_builder_append(&parents, value_integer(planning->deployment.head_revision));
+    return value_builder_list(&parents);
+}
+
 static int make_plan(struct planning *planning, const struct plan_request *request,
                      struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
 {
@@ -307,7 +316,9 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         is_destroy ? planning->deployment.name : document_name(planning->loaded.document);
     const char *environment = is_destroy ? planning->deployment.environment
                                          : document_environment(planning->loaded.document);
+    CLEANUP(value_unrefp) struct value *parents = list_parents(planning);
     struct plan_input input = {
+        .parents = parents,
         .catalog = planning->service->catalog,
         .wanted = &planning->loaded.wanted,
         .records = &planning->records,

@@ -241,39 +241,23 @@ int service_outputs(struct service *service, const char *word, struct value **re
     return r;
 }
 
-static int add_revisions(struct service *service, const struct store_deployment *deployment,
-                         struct value_builder *list, struct error *err)
-{
-    for (int64_t number = deployment->head_revision; number > 0 && list->n_items < MAX_HISTORY;
-         number--) {
-        CLEANUP(value_unrefp) struct value *revision = NULL;
-        int r = store_get_revision(service->store, deployment->uid, number, &revision, err);
-        if (r < 0)
-            return r;
-        value_builder_append(list, value_with(revision, "document", NULL));
-    }
-    return 0;
-}
-
 int service_history(struct service *service, const char *word, struct value **ret_history,
                     struct error *err)
 {
     struct store_deployment deployment = {0};
-    struct value_builder revisions = {0};
+    CLEANUP(value_unrefp) struct value *revisions = NULL;
     CLEANUP(value_unrefp) struct value *runs = NULL;
     int r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
         r = service_list_runs(service, word, &runs, err);
     if (r == 0)
-        r = add_revisions(service, &deployment, &revisions, err);
-    struct value_builder fields = {0};
-    value_builder_set(&fields, "revisions", value_builder_list(&revisions));
-    value_builder_set(&fields, "runs", runs ? value_ref(runs) : value_null());
-    struct value *history = value_builder_map(&fields);
+        r = store_list_revisions(service->store, deployment.uid, 0, MAX_HISTORY, &revisions, err);
     store_deployment_done(&deployment);
     if (r < 0)
-        value_unref(history);
-    else
-        *ret_history = history;
-    return r;
+        return r;
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "revisions", value_ref(revisions));
+    value_builder_set(&fields, "runs", value_ref(runs));
+    *ret_history = value_builder_map(&fields);
+    return 0;
 }

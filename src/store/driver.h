@@ -89,6 +89,9 @@ enum store_query {
     QUERY_LOAD_RECORDS,
     /* (deployment uid, number, 0 for the head) -> number, created_at, JSON */
     QUERY_GET_REVISION,
+    /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON, whose texts may be
+     * left out; newest first */
+    QUERY_LIST_REVISIONS,
     /* (prefix of a hash) -> JSON; at most two */
     QUERY_FIND_PLANS,
     /* (plan hash) -> JSON; oldest first */

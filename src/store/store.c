@@ -233,6 +233,28 @@ int store_get_revision(struct store *store, const char *deployment_uid, int64_t 
     return 0;
 }
 
+static int add_bare_revision(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    int r = add_revision(argument, row, err);
+    if (r < 0)
+        return r;
+    struct value **last = &reading->rows.items[reading->rows.n_items - 1];
+    CLEANUP(value_unrefp) struct value *whole = *last;
+    CLEANUP(value_unrefp) struct value *ungiven = value_with(whole, "given", NULL);
+    *last = value_with(ungiven, "document", NULL);
+    return 0;
+}
+
+int store_list_revisions(struct store *store, const char *deployment_uid, int64_t below,
+                         size_t limit, struct value **ret_revisions, struct error *err)
+{
+    assert(deployment_uid && below >= 0 && limit <= INT64_MAX && ret_revisions);
+    return query_values(store, QUERY_LIST_REVISIONS,
+                        PARAMETERS(text(deployment_uid), integer(below), integer((int64_t)limit)),
+                        add_bare_revision, "a revision", ret_revisions, err);
+}
+
 /* --- Plans and approvals --- */
 
 /* A row that is nothing but its body. */

@@ -80,11 +80,18 @@ CO_FN int store_load_records(struct store *store, const char *deployment_uid,
                              struct records *ret_records, struct error *err);
 /*
  * Revision number, 0 for the head; ERROR_NOT_FOUND when there is none. *ret_revision is a map
- * {number, document, digest, principal, words, source, created_at, plan, run}; the caller unrefs
- * it.
+ * of what store_batch_add_revision() was given, number and created_at; the caller unrefs it.
  */
 CO_FN int store_get_revision(struct store *store, const char *deployment_uid, int64_t number,
                              struct value **ret_revision, struct error *err);
+
+/*
+ * The revisions of a deployment, newest first, at most limit, without their texts: as
+ * store_get_revision(), but for document and given. Those below number only, unless it is 0. Empty
+ * for a deployment that is not there. The caller unrefs the list.
+ */
+CO_FN int store_list_revisions(struct store *store, const char *deployment_uid, int64_t below,
+                               size_t limit, struct value **ret_revisions, struct error *err);
 
 /* --- Plans and approvals --- */
 
@@ -172,8 +179,13 @@ void store_batch_take_epoch(struct store_batch *batch, const char *deployment_ui
  * others. */
 void store_batch_put_deployment(struct store_batch *batch,
                                 const struct store_deployment *deployment);
-/* fields: {document, digest, principal, words, source, plan, run}; its number is the head's plus
- * one. */
+/*
+ * fields: {document, given, digest, principal, words, source, parents, plan, run}; its number is
+ * the head's plus one. given is the text of the file when document has more than that (a merge with
+ * later revisions), else it is not there. parents are the numbers of the revisions that it was made
+ * from: the head, and the base of the file where that is another. source is "file", "words" or
+ * "undo".
+ */
 void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
                               const struct value *fields);
 /* A plan that is stored already is left as it is. */

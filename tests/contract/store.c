@@ -328,6 +328,40 @@ STORE_TEST(revisions_are_numbered_and_the_newest_is_the_head)
     CHECK(deployment.head_revision == 3);
 }
 
+STORE_TEST(revisions_are_listed_newest_first_and_without_their_texts)
+{
+    static const struct {
+        int64_t below;
+        size_t limit;
+        int64_t first;
+        size_t n;
+    } cases[] = {{0, 10, 3, 3}, {0, 2, 3, 2}, {3, 10, 2, 2}, {1, 10, 0, 0}, {99, 1, 3, 1}};
+    CHECK(begin_run());
+    for (int i = 1; i <= 3; i++) {
+        CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+        CLEANUP(value_unrefp)
+        struct value *fields =
+            from_json("{\"document\":\"long\",\"given\":\"short\",\"digest\":\"d\"}");
+        store_batch_add_revision(batch, DEPLOYMENT, fields);
+        CHECK(commits(batch, NULL));
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(value_unrefp) struct value *list = NULL;
+        CHECK(store_list_revisions(store, DEPLOYMENT, cases[i].below, cases[i].limit, &list,
+                                   NULL) == 0);
+        CHECK(value_count(list) == cases[i].n);
+        for (size_t k = 0; k < value_count(list); k++) {
+            const struct value *revision = value_at(list, k);
+            CHECK(value_get_integer(revision, "number", 0) == cases[i].first - (int64_t)k);
+            CHECK_TEXT(value_get_text(revision, "digest"), "d");
+            CHECK(!value_get(revision, "document") && !value_get(revision, "given"));
+        }
+    }
+    CLEANUP(value_unrefp) struct value *none = NULL;
+    CHECK(store_list_revisions(store, "nobody", 0, 10, &none, NULL) == 0);
+    CHECK(value_count(none) == 0);
+}
+
 /* --- Plans and approvals --- */
 
 static enum error_code plan_error(const char *prefix)

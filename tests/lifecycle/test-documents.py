@@ -144,6 +144,23 @@ def a_saved_plan_is_carried_out_as_it_was_saved(place):
 
 
 @test
+def history_says_of_each_revision_who_when_in_which_words_and_by_which_plan(place):
+    given(place)
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {**CHAIN, "one": data(2)})
+    second = place.parley("plan", "demo.yaml", "--json").json()
+    place.parley("up", "demo.yaml", "--approve", second["hash"])
+    newest, first = place.parley("history", "demo", "--json").json()["revisions"]
+    assert (newest["number"], newest["parents"], newest["source"]) == (2, [1], "file"), newest
+    assert (first["number"], first["parents"]) == (1, []), first
+    assert newest["plan"] == second["hash"] and newest["principal"].startswith("user:"), newest
+    assert newest["words"].startswith("parley up demo.yaml --approve"), newest
+    assert newest["created_at"] > first["created_at"] and "document" not in newest, newest
+    shown = place.parley("history", "demo").out
+    assert second["hash"][:12] in shown and "parley up demo.yaml --yes" in shown, shown
+
+
+@test
 def a_stored_plan_is_carried_out_by_its_hash(place):
     given(place)
     plan = place.parley("plan", "demo.yaml", "--json").json()

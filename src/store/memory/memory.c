@@ -147,6 +147,21 @@ static void get_revision(struct memory_store *memory, const struct store_row *pa
     add_found(memory, TABLE_REVISIONS, key, found);
 }
 
+static void list_revisions(struct memory_store *memory, const struct store_row *parameters,
+                           struct found *found)
+{
+    const char *uid = store_row_text(parameters, 0);
+    int64_t below = store_row_number(parameters, 1);
+    const struct store_row *deployment = map_get(&memory->tables[TABLE_DEPLOYMENTS], uid);
+    int64_t number = deployment ? store_row_number(deployment, DEPLOYMENT_COLUMN_HEAD_REVISION) : 0;
+    if (below > 0 && below <= number)
+        number = below - 1;
+    for (; number > 0 && found->n_rows < (size_t)store_row_number(parameters, 2); number--) {
+        CLEANUP(mem_freep) char *key = memory_revision_key(uid, number);
+        add_found(memory, TABLE_REVISIONS, key, found);
+    }
+}
+
 /* Two are enough to tell that a prefix is not. */
 static void find_plans(struct memory_store *memory, const struct store_row *parameters,
                        struct found *found)
@@ -221,6 +236,7 @@ static const struct {
     [QUERY_LIST_DEPLOYMENTS] = {list_deployments, {0, DEPLOYMENT_COLUMN_COUNT}},
     [QUERY_LOAD_RECORDS] = {load_records, {0, RECORD_COLUMN_COUNT}},
     [QUERY_GET_REVISION] = {get_revision, {0, 3}},
+    [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},

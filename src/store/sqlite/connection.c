@@ -36,6 +36,10 @@ static const char *const query_texts[] = {
     [QUERY_GET_REVISION] = "SELECT number, revisions.created_at, body FROM revisions "
                            "JOIN deployments ON deployments.id = deployment "
                            "WHERE uid = ?1 AND number = iif(?2 = 0, head_revision, ?2)",
+    [QUERY_LIST_REVISIONS] =
+        "SELECT number, created_at, json_remove(body, '$.document', '$.given') FROM revisions "
+        "WHERE deployment = " DEPLOYMENT_ID " AND (?2 = 0 OR number < ?2) "
+        "ORDER BY number DESC LIMIT ?3",
     [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
