@@ -1,11 +1,12 @@
 #include "base/memory.h"
 
+#include "base/files.h"
+
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static _Noreturn void out_of_memory(size_t size)
 {
@@ -66,5 +67,5 @@ void mem_wipe(void *block, size_t size)
 void close_descriptor(int fd)
 {
     if (fd >= 0)
-        close(fd);
+        files_close(fd);
 }

@@ -1,5 +1,6 @@
 #include "base/world.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
 
@@ -75,6 +76,21 @@ void world_random(void *ret_bytes, size_t size)
     world->random(ret_bytes, size);
 }
 
+bool world_is_simulated(void)
+{
+    return world->wait != NULL;
+}
+
+void world_wait(int64_t deadline)
+{
+    world->wait(deadline);
+}
+
+size_t world_choose(size_t n)
+{
+    return world->choose ? world->choose(n) : 0;
+}
+
 void world_format_time(int64_t wall_clock, char ret_text[WORLD_TIME_SIZE])
 {
     time_t seconds = (time_t)(wall_clock / 1000000);
@@ -86,14 +102,15 @@ void world_format_time(int64_t wall_clock, char ret_text[WORLD_TIME_SIZE])
 static int open_for_reading(const char *path, size_t limit, int *ret_fd, size_t *ret_hint,
                             struct error *err)
 {
-    CLEANUP(close_descriptorp) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDONLY, 0);
+    if (fd == -ENOENT)
         return error_set(err, ERROR_NOT_FOUND, "%s: no such file", path);
     if (fd < 0)
-        return error_set_errno(err, errno, "open %s", path);
+        return error_set_errno(err, -fd, "open %s", path);
     struct stat status;
-    if (fstat(fd, &status) < 0)
-        return error_set_errno(err, errno, "look at %s", path);
+    int r = files_look_at_open(fd, &status);
+    if (r < 0)
+        return error_set_errno(err, -r, "look at %s", path);
     if (S_ISDIR(status.st_mode))
         return error_set(err, ERROR_INVALID, "%s is a folder, not a file", path);
     if (S_ISREG(status.st_mode) && (uint64_t)status.st_size > limit)
@@ -116,11 +133,9 @@ int world_read_file(const char *path, size_t limit, char **ret_text, size_t *ret
     CLEANUP(mem_freep) char *text = mem_zeroed(capacity + 1, 1);
     size_t size = 0;
     for (;;) {
-        ssize_t n = read(fd, text + size, capacity - size);
-        if (n < 0 && errno == EINTR)
-            continue;
+        int64_t n = files_read(fd, text + size, capacity - size);
         if (n < 0)
-            return error_set_errno(err, errno, "read %s", path);
+            return error_set_errno(err, (int)-n, "read %s", path);
         if (n == 0)
             break;
         size += (size_t)n;
@@ -139,43 +154,27 @@ int world_read_file(const char *path, size_t limit, char **ret_text, size_t *ret
     return 0;
 }
 
-static int write_all(int fd, const char *content, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, content, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        content += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static int sync_folder_of(const char *path)
 {
     CLEANUP(mem_freep) char *copy = string_copy(path);
-    CLEANUP(close_descriptorp) int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return -errno;
-    return 0;
+    CLEANUP(close_descriptorp) int fd = files_open(dirname(copy), O_RDONLY | O_DIRECTORY, 0);
+    return fd < 0 ? fd : files_sync(fd);
 }
 
 int world_write_file(const char *path, const void *content, size_t size, unsigned int mode,
                      bool durable, struct error *err)
 {
     CLEANUP(mem_freep) char *draft = string_format("%s.%d.new", path, (int)getpid());
-    CLEANUP(close_descriptorp) int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY | O_CREAT | O_TRUNC, mode);
     if (fd < 0)
-        return error_set_errno(err, errno, "create %s", draft);
-    int r = write_all(fd, content, size);
-    if (r == 0 && durable && fsync(fd) < 0)
-        r = -errno;
-    if (r == 0 && rename(draft, path) < 0)
-        r = -errno;
+        return error_set_errno(err, -fd, "create %s", draft);
+    int r = files_write(fd, content, size);
+    if (r == 0 && durable)
+        r = files_sync(fd);
+    if (r == 0)
+        r = files_rename(draft, path);
     if (r < 0) {
-        unlink(draft);
+        (void)files_remove(draft);
         return error_set_errno(err, -r, "write %s", path);
     }
     if (durable && (r = sync_folder_of(path)) < 0)
@@ -191,8 +190,9 @@ int world_make_folder(const char *path, unsigned int mode, struct error *err)
             continue;
         char kept = *slash;
         *slash = '\0';
-        if (mkdir(part, mode) < 0 && errno != EEXIST)
-            return error_set_errno(err, errno, "create the folder %s", part);
+        int r = files_make_folder(part, mode);
+        if (r < 0 && r != -EEXIST)
+            return error_set_errno(err, -r, "create the folder %s", part);
         *slash = kept;
         if (kept == '\0')
             return 0;
@@ -201,16 +201,16 @@ int world_make_folder(const char *path, unsigned int mode, struct error *err)
 
 int world_open_append(const char *path, unsigned int mode, int *ret_fd, struct error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, (mode_t)mode);
+    int fd = files_open(path, O_WRONLY | O_CREAT | O_APPEND, mode);
     if (fd < 0)
-        return error_set_errno(err, errno, "open %s", path);
+        return error_set_errno(err, -fd, "open %s", path);
     *ret_fd = fd;
     return 0;
 }
 
 bool world_file_exists(const char *path)
 {
-    return access(path, F_OK) == 0;
+    return files_may_access(path, F_OK) == 0;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -263,31 +263,28 @@ int world_list_folder(const char *path,
 
 int world_remove_file(const char *path, struct error *err)
 {
-    if (unlink(path) < 0 && errno != ENOENT)
-        return error_set_errno(err, errno, "remove %s", path);
-    return 0;
+    int r = files_remove(path);
+    return r < 0 && r != -ENOENT ? error_set_errno(err, -r, "remove %s", path) : 0;
 }
 
 int world_lock_file(const char *path, int *ret_fd, struct error *err)
 {
-    CLEANUP(close_descriptorp) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
-        return error_set_errno(err, errno, "open the lock file %s", path);
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
-        if (errno == EAGAIN || errno == EACCES)
-            return error_set(err, ERROR_BUSY, "%s is locked by another process", path);
-        return error_set_errno(err, errno, "lock %s", path);
-    }
+        return error_set_errno(err, -fd, "open the lock file %s", path);
+    int r = files_lock(fd);
+    if (r == -EAGAIN)
+        return error_set(err, ERROR_BUSY, "%s is locked by another process", path);
+    if (r < 0)
+        return error_set_errno(err, -r, "lock %s", path);
     *ret_fd = take_descriptor(&fd);
     return 0;
 }
 
 bool world_file_is_locked(const char *path)
 {
-    CLEANUP(close_descriptorp) int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDWR, 0);
+    return fd >= 0 && files_is_locked(fd) > 0;
 }
 
 int world_real_path(const char *path, char **ret_path, struct error *err)
@@ -324,9 +321,9 @@ int world_program_path(char **ret_path, struct error *err)
 
 int world_open_log(const char *path, int *ret_fd, struct error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    int fd = files_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
     if (fd < 0)
-        return error_set_errno(err, errno, "open the log %s", path);
+        return error_set_errno(err, -fd, "open the log %s", path);
     *ret_fd = fd;
     return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * The world outside the program: time, random numbers and files. Everything else asks here, so that
- * a test or the simulator can be the world. The loop (net/) owns sockets and children.
+ * a test or the simulator can be the world. The loop (net/) owns sockets and children. What the
+ * file operations are made of can be replaced by files.h.
  */
 #pragma once
 
@@ -15,6 +16,12 @@ struct world_ops {
     int64_t (*wall_clock)(void);      /* microseconds since 1970, UTC */
     int64_t (*monotonic_clock)(void); /* microseconds; also runs while suspended, never jumps */
     void (*random)(void *ret_bytes, size_t size);
+    /*
+     * NULL in the real world. Where they are set, no time passes by itself, nothing but timers
+     * wakes the loop, and no thread but its own does any work.
+     */
+    void (*wait)(int64_t deadline);
+    size_t (*choose)(size_t n);
 };
 
 /* The ops in use from now on; NULL goes back to the real ones. ops is borrowed. */
@@ -23,6 +30,14 @@ void world_replace(const struct world_ops *ops);
 int64_t world_wall_clock(void);
 int64_t world_monotonic_clock(void);
 void world_random(void *ret_bytes, size_t size);
+
+/* Whether time is virtual: then somebody moves it on when the loop would wait. */
+bool world_is_simulated(void);
+/* Lets the time until a reading of the monotonic clock pass; INT64_MAX: until something happens
+ * that no timer of ours knows of. Only in a simulated world. */
+void world_wait(int64_t deadline);
+/* Which of n that could go on now goes first; 0 in the real world. */
+size_t world_choose(size_t n);
 
 /* Writes "2026-01-20T08:30:00Z" (UTC, whole seconds) for a wall clock reading. */
 #define WORLD_TIME_SIZE 32

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 struct loop {
+    bool is_simulated; /* of a simulated world: there is no epoll and no descriptor */
     bool is_running;
     bool is_stopped;
     int64_t expected;
@@ -63,6 +64,8 @@ void loop_init_timers(struct loop *loop);
 void loop_done_timers(struct loop *loop);
 /* Makes the loop wake up for the next timer. False when that one is due already. */
 bool loop_arm_timers(struct loop *loop);
+/* When the next timer rings; INT64_MAX without one. */
+int64_t loop_next_timer(const struct loop *loop);
 /* Rings the timers that are due. */
 void loop_ring_timers(struct loop *loop);
 

@@ -93,6 +93,11 @@ void loop_timer_cancel(struct timer *timer)
     mem_free(timer);
 }
 
+int64_t loop_next_timer(const struct loop *loop)
+{
+    return loop->n_timers > 0 ? loop->timers[0]->deadline : INT64_MAX;
+}
+
 void loop_ring_timers(struct loop *loop)
 {
     if (loop->n_timers == 0)
@@ -152,7 +157,9 @@ void loop_init_timers(struct loop *loop)
 void loop_done_timers(struct loop *loop)
 {
     assert(loop->n_timers == 0);
-    loop_unwatch(loop->timer_watch);
-    close_descriptor(loop->timer_fd);
+    if (!loop->is_simulated) {
+        loop_unwatch(loop->timer_watch);
+        close_descriptor(loop->timer_fd);
+    }
     mem_free(loop->timers);
 }

@@ -2,6 +2,7 @@
 #include "net/loop.h"
 
 #include "base/memory.h"
+#include "base/world.h"
 #include "net/loop-private.h"
 
 #include <assert.h>
@@ -108,6 +109,9 @@ static void done_calls(struct loop *loop)
 struct loop *loop_new(void)
 {
     struct loop *loop = NEW(struct loop);
+    loop->is_simulated = world_is_simulated();
+    if (loop->is_simulated)
+        return loop;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
         loop_abort("make an event loop");
@@ -124,12 +128,15 @@ void loop_free(struct loop *loop)
         return;
     assert(!loop->is_running);
     assert(loop->n_ready == 0 && loop->expected == 0);
-    done_calls(loop);
+    if (!loop->is_simulated) {
+        done_calls(loop);
+        loop_done_signals(loop);
+    }
     loop_done_timers(loop);
-    loop_done_signals(loop);
     loop_done_watches(loop);
     free_garbage(loop);
-    close_descriptor(loop->epoll_fd);
+    if (!loop->is_simulated)
+        close_descriptor(loop->epoll_fd);
     mem_free(loop->garbage);
     mem_free(loop->ready);
     mem_free(loop);
@@ -154,16 +161,46 @@ static void resume_ready(struct loop *loop)
     size_t n = loop->n_ready;
     if (n == 0)
         return;
-    for (size_t i = 0; i < n; i++)
-        coroutine_resume(loop->ready[i]);
+    for (size_t i = 0; i < n; i++) {
+        size_t chosen = i + world_choose(n - i);
+        struct coroutine *coroutine = loop->ready[chosen];
+        loop->ready[chosen] = loop->ready[i];
+        coroutine_resume(coroutine);
+    }
     loop->n_ready -= n;
     memmove(loop->ready, loop->ready + n, loop->n_ready * sizeof(struct coroutine *));
 }
 
 static bool is_alive(struct loop *loop)
 {
+    if (loop->is_simulated)
+        return loop->n_ready > 0 || loop->n_timers > 0 || loop->expected > 0;
     return loop->n_ready > 0 || loop->n_watches > loop->n_own_watches || loop->n_timers > 0 ||
            loop->signal_watches || loop->expected > 0 || has_calls(loop);
+}
+
+int64_t loop_next(const struct loop *loop)
+{
+    return loop->n_ready > 0 ? 0 : loop_next_timer(loop);
+}
+
+/* What the loop would wait for in epoll happens in a simulated world by itself. */
+static void await_turn(struct loop *loop)
+{
+    bool may_wait = !loop->is_stopped && loop->n_ready == 0 && is_alive(loop);
+    if (!loop->is_simulated)
+        loop_turn_watches(loop, may_wait && loop_arm_timers(loop));
+    else if (may_wait && loop_next_timer(loop) > world_monotonic_clock())
+        world_wait(loop_next_timer(loop));
+}
+
+bool loop_turn(struct loop *loop)
+{
+    assert(loop->is_simulated && !coroutine_self());
+    loop_ring_timers(loop);
+    resume_ready(loop);
+    free_garbage(loop);
+    return is_alive(loop);
 }
 
 void loop_run(struct loop *loop)
@@ -172,8 +209,7 @@ void loop_run(struct loop *loop)
     loop->is_running = true;
     while (!loop->is_stopped && is_alive(loop)) {
         resume_ready(loop);
-        bool may_wait = !loop->is_stopped && loop->n_ready == 0 && is_alive(loop);
-        loop_turn_watches(loop, may_wait && loop_arm_timers(loop));
+        await_turn(loop);
         loop_ring_timers(loop);
         free_garbage(loop);
     }

@@ -22,6 +22,16 @@ void loop_free(struct loop *loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/*
+ * In a simulated world (world_is_simulated() when the loop is made) there are timers and coroutines
+ * alone, and several loops may share the thread, each of them a process of that world. Who owns
+ * them gives them their turns instead of loop_run(): loop_turn() rings what is due and resumes who
+ * is ready, once, and says whether anything is left to wait for. loop_next() is when the next turn
+ * has something to do: 0 for at once, INT64_MAX for never.
+ */
+bool loop_turn(struct loop *loop);
+int64_t loop_next(const struct loop *loop);
+
 /* Starts function(argument) as a coroutine in the next turn of the loop. */
 void loop_spawn(struct loop *loop, const char *name, void (*function)(void *argument),
                 void *argument);

@@ -725,3 +725,67 @@ TEST(a_deadline_follows_the_clock_of_the_world)
     CHECK_TEXT(trace, "x");
     end(loop);
 }
+
+static void wait_for(int64_t deadline)
+{
+    fake_now = deadline;
+}
+
+static size_t choose_last(size_t n)
+{
+    return n - 1;
+}
+
+static const struct world_ops simulated_world = {
+    .monotonic_clock = fake_clock, .wait = wait_for, .choose = choose_last};
+
+static struct loop *begin_simulated(void)
+{
+    fake_now = 0;
+    world_replace(&simulated_world);
+    return begin();
+}
+
+static void sleep_two_hours(void *argument)
+{
+    loop_sleep(argument, INT64_C(7200) * 1000000);
+    note('s');
+}
+
+TEST(in_a_simulated_world_an_hour_passes_at_once)
+{
+    struct loop *loop = begin_simulated();
+    loop_spawn(loop, "sleeper", sleep_two_hours, loop);
+    loop_run(loop);
+    CHECK_TEXT(trace, "s");
+    CHECK(fake_now == INT64_C(7200) * 1000000);
+    end(loop);
+    world_replace(NULL);
+}
+
+TEST(a_simulated_world_chooses_who_goes_first)
+{
+    struct loop *loop = begin_simulated();
+    static char letters[] = "abc";
+    for (size_t i = 0; i < 3; i++)
+        loop_spawn(loop, "noter", note_argument, &letters[i]);
+    loop_run(loop);
+    CHECK(trace[0] == 'c' && strlen(trace) == 3);
+    end(loop);
+    world_replace(NULL);
+}
+
+TEST(a_simulated_loop_is_given_its_turns)
+{
+    struct loop *loop = begin_simulated();
+    char letter = 'x';
+    CHECK(loop_next(loop) == INT64_MAX);
+    loop_timer(loop, 50, note_argument, &letter);
+    CHECK(loop_next(loop) == 50 && loop_turn(loop));
+    CHECK_TEXT(trace, "");
+    fake_now = 50;
+    CHECK(!loop_turn(loop));
+    CHECK_TEXT(trace, "x");
+    end(loop);
+    world_replace(NULL);
+}

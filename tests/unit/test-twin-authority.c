@@ -34,8 +34,9 @@ static void real_random(void *ret_bytes, size_t size)
     CHECK(getentropy(ret_bytes, size) == 0);
 }
 
-static const struct world_ops shifted_world = {shifted_wall_clock, real_monotonic_clock,
-                                               real_random};
+static const struct world_ops shifted_world = {.wall_clock = shifted_wall_clock,
+                                               .monotonic_clock = real_monotonic_clock,
+                                               .random = real_random};
 
 static void make_folder(void)
 {

@@ -1,5 +1,6 @@
 #include "store/sqlite/files.h"
 
+#include "base/files.h"
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
@@ -11,9 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,10 +44,10 @@ void store_files_done(struct store_files *files)
     *files = (struct store_files){0};
 }
 
-/* The newest errno, as the code its cause deserves. */
-static int file_error(const char *verb, const char *path, struct error *err)
+/* A failed call's negated errno, as the code its cause deserves. */
+static int file_error(int r, const char *verb, const char *path, struct error *err)
 {
-    int cause = errno;
+    int cause = -r;
     enum error_code code = ERROR_SYSTEM;
     if (cause == EACCES || cause == EPERM || cause == EROFS)
         code = ERROR_DENIED;
@@ -83,13 +82,11 @@ static int fill_database(struct connection *connection, struct error *err)
 /* An empty file of the right mode, which SQLite's own files beside it take over. */
 static int make_empty(const char *path, struct error *err)
 {
-    if (unlink(path) < 0 && errno != ENOENT)
-        return file_error("remove", path, err);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return file_error("create", path, err);
-    close(fd);
-    return 0;
+    int r = files_remove(path);
+    if (r < 0 && r != -ENOENT)
+        return file_error(r, "remove", path, err);
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
+    return fd < 0 ? file_error(fd, "create", path, err) : 0;
 }
 
 static int make_database(const char *path, struct error *err)
@@ -104,20 +101,20 @@ static int make_database(const char *path, struct error *err)
 
 static int sync_folder(const char *folder, struct error *err)
 {
-    CLEANUP(close_descriptorp) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return file_error("sync the folder", folder, err);
-    return 0;
+    CLEANUP(close_descriptorp) int fd = files_open(folder, O_RDONLY | O_DIRECTORY, 0);
+    int r = fd < 0 ? fd : files_sync(fd);
+    return r < 0 ? file_error(r, "sync the folder", folder, err) : 0;
 }
 
 static int make_and_rename(const struct store_files *files, struct error *err)
 {
     CLEANUP(mem_freep) char *draft = string_format("%s.new", files->database);
     int r = make_database(draft, err);
-    if (r == 0 && rename(draft, files->database) < 0)
-        r = file_error("rename", draft, err);
+    int renamed = r < 0 ? 0 : files_rename(draft, files->database);
+    if (renamed < 0)
+        r = file_error(renamed, "rename", draft, err);
     if (r < 0) {
-        unlink(draft);
+        (void)files_remove(draft);
         return r;
     }
     return sync_folder(files->folder, err);
@@ -125,9 +122,10 @@ static int make_and_rename(const struct store_files *files, struct error *err)
 
 static int wait_for_lock(const char *folder, int fd, struct error *err)
 {
-    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return file_error("lock the folder", folder, err);
+    int r;
+    for (int i = 0; (r = files_lock_folder(fd)) < 0; i++) {
+        if (r != -EWOULDBLOCK)
+            return file_error(r, "lock the folder", folder, err);
         if (i == LOCK_TRIES)
             return error_set(err, ERROR_BUSY, "another process keeps making a store in %s", folder);
         sqlite3_sleep(LOCK_PAUSE_MS);
@@ -139,14 +137,12 @@ static int wait_for_lock(const char *folder, int fd, struct error *err)
  * descriptor lets go. */
 static int lock_folder(const char *folder, int *ret_fd, struct error *err)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(close_descriptorp) int fd = files_open(folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return file_error("open the folder", folder, err);
+        return file_error(fd, "open the folder", folder, err);
     int r = wait_for_lock(folder, fd, err);
-    if (r < 0)
-        close(fd);
-    else
-        *ret_fd = fd;
+    if (r == 0)
+        *ret_fd = take_descriptor(&fd);
     return r;
 }
 
@@ -164,13 +160,19 @@ static int check_missing(const struct store_files *files, struct error *err)
     return connection_corrupt(files->database, what, err);
 }
 
-/* What access() just said no to. */
-static int deny(const char *path, struct error *err)
+static int deny(int r, const char *path, struct error *err)
 {
     return error_set(err, ERROR_DENIED,
                      "%s may not be read and written (%s); change its owner or mode, or choose "
                      "another folder with --home",
-                     path, strerror(errno));
+                     path, strerror(-r));
+}
+
+/* That the files in a folder, or a file, may be changed. */
+static int check_access(const char *path, int mode, struct error *err)
+{
+    int r = files_may_access(path, mode);
+    return r < 0 ? deny(r, path, err) : 0;
 }
 
 static int make_store(const struct store_files *files, struct error *err)
@@ -178,10 +180,10 @@ static int make_store(const struct store_files *files, struct error *err)
     int r = world_make_folder(files->folder, FOLDER_MODE, err);
     if (r < 0)
         return r;
-    if (access(files->folder, W_OK | X_OK) < 0)
-        return deny(files->folder, err);
     CLEANUP(close_descriptorp) int lock = -1;
-    r = lock_folder(files->folder, &lock, err);
+    r = check_access(files->folder, W_OK | X_OK, err);
+    if (r == 0)
+        r = lock_folder(files->folder, &lock, err);
     if (r < 0 || world_file_exists(files->database))
         return r;
     return make_and_rename(files, err);
@@ -194,26 +196,26 @@ static int check_file(const struct store_files *files, const struct stat *status
         return connection_corrupt(files->database, "this is no regular file", err);
     if (status->st_size == 0)
         return connection_corrupt(files->database, "the file is empty", err);
-    if (access(files->folder, W_OK | X_OK) < 0)
-        return deny(files->folder, err);
-    if (access(files->database, R_OK | W_OK) < 0)
-        return deny(files->database, err);
-    if (log_is_damaged(files->log))
+    int r = check_access(files->folder, W_OK | X_OK, err);
+    if (r == 0)
+        r = check_access(files->database, R_OK | W_OK, err);
+    if (r == 0 && log_is_damaged(files->log))
         return connection_corrupt(files->log, "the newest changes are in it, and it is damaged",
                                   err);
-    return 0;
+    return r;
 }
 
 int store_files_prepare(const struct store_files *files, bool create, struct error *err)
 {
     struct stat status;
-    if (lstat(files->database, &status) == 0)
+    int r = files_look_at(files->database, &status);
+    if (r == 0)
         return check_file(files, &status, err);
-    if (errno == EACCES)
-        return deny(files->folder, err);
-    if (errno != ENOENT)
-        return file_error("look at", files->database, err);
-    int r = check_missing(files, err);
+    if (r == -EACCES)
+        return deny(r, files->folder, err);
+    if (r != -ENOENT)
+        return file_error(r, "look at", files->database, err);
+    r = check_missing(files, err);
     if (r < 0)
         return r;
     if (!create)
@@ -240,11 +242,11 @@ static int fill_marker(const char *draft, const char *content, struct error *err
     int r = make_empty(draft, err);
     if (r < 0)
         return r;
-    CLEANUP(close_descriptorp) int fd = open(draft, O_WRONLY | O_CLOEXEC);
-    ssize_t size = (ssize_t)strlen(content);
-    if (fd < 0 || write(fd, content, (size_t)size) != size || fsync(fd) < 0)
-        return file_error("write", draft, err);
-    return 0;
+    CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY, 0);
+    r = fd < 0 ? fd : files_write(fd, content, strlen(content));
+    if (r == 0)
+        r = files_sync(fd);
+    return r < 0 ? file_error(r, "write", draft, err) : 0;
 }
 
 /* Under the lock the draft has one name, so that a crash leaves at most one, and that to who comes
@@ -257,10 +259,11 @@ static int write_marker(const struct store_files *files, const char *content, st
         return r;
     CLEANUP(mem_freep) char *draft = string_format("%s.new", files->marker);
     r = fill_marker(draft, content, err);
-    if (r == 0 && rename(draft, files->marker) < 0)
-        r = file_error("rename", draft, err);
+    int renamed = r < 0 ? 0 : files_rename(draft, files->marker);
+    if (renamed < 0)
+        r = file_error(renamed, "rename", draft, err);
     if (r < 0) {
-        unlink(draft);
+        (void)files_remove(draft);
         return r;
     }
     return sync_folder(files->folder, err);

@@ -1,5 +1,6 @@
 #include "store/sqlite/log.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "store/sqlite/pages.h"
 
@@ -8,7 +9,6 @@
 #include <sqlite3.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 /* https://sqlite.org/fileformat2.html, section 4: the log has a head, then frames of a head and a
  * page each. All numbers are big-endian but those that are summed. */
@@ -59,7 +59,7 @@ static bool sums_are(const struct log *log, const unsigned char *bytes)
 
 static bool read_at(const struct log *log, off_t offset, unsigned char *bytes, size_t size)
 {
-    return pread(log->fd, bytes, size, offset) == (ssize_t)size;
+    return files_read_at(log->fd, bytes, size, offset) == (int64_t)size;
 }
 
 /* Whether the head fits itself. */
@@ -113,7 +113,7 @@ static bool looks_damaged(int fd)
 
 bool log_is_damaged(const char *path)
 {
-    CLEANUP(close_descriptorp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDONLY | O_NOFOLLOW, 0);
     if (fd < 0)
         return false;
     /* What others write meanwhile may look like anything, but not for long. */

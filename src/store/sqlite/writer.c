@@ -1,5 +1,7 @@
 #include "store/sqlite/writer.h"
 
+#include "base/world.h"
+
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +20,8 @@ struct request {
 
 struct writer {
     struct loop *loop;
+    bool is_inline;     /* in a simulated world: there is no thread, and the loop writes */
+    struct timer *turn; /* then: when it does; NULL while nothing is queued */
     struct connection connection; /* the thread's alone while it runs */
     uint64_t *n_syncs;            /* the loop's */
     pthread_t thread;
@@ -158,17 +162,38 @@ static void answer(void *argument)
     mem_free(group);
 }
 
+/* What was queued in one turn of the loop becomes one transaction, as if the thread had been quick.
+ */
+static void write_inline(void *argument)
+{
+    struct writer *writer = argument;
+    struct group *group = NEW(struct group);
+    *group = (struct group){.writer = writer, .first = writer->first};
+    writer->turn = NULL;
+    writer->first = NULL;
+    writer->last = &writer->first;
+    group->n_syncs = write_requests(&writer->connection, group->first);
+    answer(group);
+}
+
+static void enqueue(struct writer *writer, struct request *request)
+{
+    if (writer->is_inline && !writer->turn)
+        writer->turn = loop_timer(writer->loop, 0, write_inline, writer);
+    pthread_mutex_lock(&writer->lock);
+    *writer->last = request;
+    writer->last = &request->next;
+    pthread_cond_signal(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+}
+
 int writer_commit(struct writer *writer, const struct store_batch *batch, int64_t *ret_last_seq,
                   struct error *err)
 {
     struct request request = {.batch = batch, .waiter = coroutine_self()};
     assert(request.waiter);
     loop_expect(writer->loop, 1);
-    pthread_mutex_lock(&writer->lock);
-    *writer->last = &request;
-    writer->last = &request.next;
-    pthread_cond_signal(&writer->changed);
-    pthread_mutex_unlock(&writer->lock);
+    enqueue(writer, &request);
     while (!request.is_answered)
         coroutine_yield();
     if (request.r < 0)
@@ -208,7 +233,8 @@ int writer_new(struct loop *loop, struct connection *take_connection, uint64_t *
     writer->last = &writer->first;
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->changed, NULL);
-    int failure = start_thread(writer);
+    writer->is_inline = world_is_simulated();
+    int failure = writer->is_inline ? 0 : start_thread(writer);
     if (failure) {
         done_writer(writer);
         return error_set_errno(err, failure, "start the thread that writes the store");
@@ -226,6 +252,7 @@ void writer_free(struct writer *writer)
     writer->is_ending = true;
     pthread_cond_signal(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
-    pthread_join(writer->thread, NULL);
+    if (!writer->is_inline)
+        pthread_join(writer->thread, NULL);
     done_writer(writer);
 }
