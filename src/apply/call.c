@@ -8,7 +8,6 @@
 #include <assert.h>
 
 enum { SECOND = 1000000 };
-static const int64_t default_call_limit = INT64_C(600) * SECOND;
 /* How long a pending operation, or one that nobody can tell of, is asked about again. */
 static const int64_t probe_patience = INT64_C(300) * SECOND;
 
@@ -124,13 +123,12 @@ static void tell_progress(void *argument, const char *message)
     run_tell_progress(argument, message);
 }
 
-static struct call make_call(struct node *node, const struct provider *provider)
+/* The instance's own limits hold: waiting for its turn is no fault of the step. */
+static struct call make_call(struct node *node)
 {
-    int64_t limit =
-        provider->ops->call_limit_us ? provider->ops->call_limit_us : default_call_limit;
     return (struct call){
         .loop = node->run->context->loop,
-        .deadline = world_monotonic_clock() + limit,
+        .deadline = -1,
         .is_cancelled = node->run->context->is_cancelled,
         .journal_handle = journal_handle,
         .progress = tell_progress,
@@ -145,6 +143,7 @@ static struct target make_target(struct node *node, struct value **ret_reference
     bool is_start = step->kind == STEP_START;
     const struct resource_type *type =
         is_start ? NULL : catalog_find(node->run->context->catalog, step->type);
+    const struct record *record = run_find_record(node->run, step->address, step->generation);
     *ret_references = find_references(node, type);
     return (struct target){
         .type = type,
@@ -153,6 +152,7 @@ static struct target make_target(struct node *node, struct value **ret_reference
         .deployment = node->run->plan->deployment,
         .provider_id = step->provider_id,
         .generation = step->generation,
+        .changed_at = record ? record->updated_at : 0,
         .references = *ret_references,
     };
 }
@@ -164,8 +164,11 @@ static enum probe_kind probe_patiently(struct node *node, struct provider *provi
     int64_t patience = world_monotonic_clock() + probe_patience;
     int64_t pause = SECOND / 10;
     for (;;) {
-        struct call call = make_call(node, provider);
-        struct attempt attempt = {run_step(node), node->after, node->handle};
+        struct call call = make_call(node);
+        struct attempt attempt = {.step = run_step(node),
+                                  .after = node->after,
+                                  .handle = node->handle,
+                                  .began_at = node->began_at};
         enum probe_kind kind = PROBE_UNKNOWABLE;
         outcome_done(&node->outcome);
         error_done(err);
@@ -231,7 +234,7 @@ void node_call(struct node *node)
     }
     CLEANUP(value_unrefp) struct value *references = NULL;
     struct target target = make_target(node, &references);
-    struct call call = make_call(node, provider);
+    struct call call = make_call(node);
     call.is_cancelled = &node->is_detached;
     call.is_stopping = node->run->context->is_cancelled;
     outcome_done(&node->outcome);

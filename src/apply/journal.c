@@ -67,6 +67,7 @@ static void set_step_fields(struct value_builder *body, const struct step *step)
 void run_add_intent(struct node *node)
 {
     struct value_builder body = {0};
+    node->began_at = world_wall_clock();
     set_step_fields(&body, run_step(node));
     /* Where the plan has unknowns the intent keeps what they became; else the plan's step says it.
      */

@@ -29,6 +29,7 @@ struct node {
     bool is_detached; /* the call need not wait any longer: its handle is durable, and the run is
                          cancelled */
     bool is_not_done; /* what a probe found of an open intent */
+    int64_t began_at; /* world_wall_clock() of the intent */
     int64_t started_at;
 };
 

@@ -21,6 +21,7 @@ static void replay_row(struct run *run, const struct value *row)
         struct value *after = value_get(row, "after");
         value_unref(node->after);
         node->after = after ? value_ref(after) : NULL;
+        node->began_at = value_get_integer(row, "time", 0);
         node->state = NODE_INTENDED;
     } else if (text_equal(kind, "handle")) {
         mem_free(node->handle);

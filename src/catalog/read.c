@@ -32,6 +32,7 @@ void type_free(struct resource_type *type)
     mem_free(type->provider);
     mem_free(type->description);
     mem_free(type->repeat);
+    mem_free(type->group);
     value_unref(type->aliases);
     value_unref(type->unique);
     value_unref(type->ascending);
@@ -203,16 +204,24 @@ enum type_key {
     TYPE_ORDERED,
     TYPE_IRREVERSIBLE,
     TYPE_REPEAT,
+    TYPE_GROUP,
     TYPE_SECONDS,
     TYPE_KEY_COUNT
 };
 static const char *const type_keys[] = {
-    [TYPE_ALIASES] = "aliases",           [TYPE_VERSION] = "version",
-    [TYPE_DESCRIPTION] = "description",   [TYPE_STAGE] = "stage",
-    [TYPE_PROPERTIES] = "properties",     [TYPE_OUTPUTS] = "outputs",
-    [TYPE_DRIVERS] = "drivers",           [TYPE_UNIQUE] = "unique",
-    [TYPE_ASCENDING] = "ascending",       [TYPE_ORDERED] = "ordered",
-    [TYPE_IRREVERSIBLE] = "irreversible", [TYPE_REPEAT] = "repeat",
+    [TYPE_ALIASES] = "aliases",
+    [TYPE_VERSION] = "version",
+    [TYPE_DESCRIPTION] = "description",
+    [TYPE_STAGE] = "stage",
+    [TYPE_PROPERTIES] = "properties",
+    [TYPE_OUTPUTS] = "outputs",
+    [TYPE_DRIVERS] = "drivers",
+    [TYPE_UNIQUE] = "unique",
+    [TYPE_ASCENDING] = "ascending",
+    [TYPE_ORDERED] = "ordered",
+    [TYPE_IRREVERSIBLE] = "irreversible",
+    [TYPE_REPEAT] = "repeat",
+    [TYPE_GROUP] = "group",
     [TYPE_SECONDS] = "seconds",
 };
 
@@ -254,6 +263,9 @@ static void read_type_key(struct catalog_reader *reader, const struct yaml_pair 
         break;
     case TYPE_REPEAT:
         reader_word(reader, pair, repeat_words, ARRAY_LENGTH(repeat_words), &type->repeat);
+        break;
+    case TYPE_GROUP:
+        reader_text(reader, pair, &type->group);
         break;
     case TYPE_SECONDS:
         read_seconds(reader, pair, type);

@@ -5,11 +5,17 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "provider/limits.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define DEFAULT_CALL_LIMIT_US (INT64_C(600) * 1000000)
+#define SETTLING_PAUSE_US 100000 /* between two reads of what may not be there yet */
+
+static const char *const verbs[PROVIDER_VERB_COUNT] = {
+    [PROVIDER_IDENTIFY] = "identify", [PROVIDER_READ] = "read",   [PROVIDER_PROPOSE] = "propose",
+    [PROVIDER_DESCRIBE] = "describe", [PROVIDER_APPLY] = "apply", [PROVIDER_PROBE] = "probe",
+};
 
 static const char *const outcome_kinds[OUTCOME_KIND_COUNT] = {
     [OUTCOME_DONE] = "done",
@@ -23,6 +29,20 @@ static const char *const probe_kinds[PROBE_KIND_COUNT] = {
     [PROBE_PARTLY] = "partly",         [PROBE_PENDING] = "pending",
     [PROBE_UNKNOWABLE] = "unknowable",
 };
+
+const char *provider_verb_to_string(enum provider_verb verb)
+{
+    assert((unsigned int)verb < PROVIDER_VERB_COUNT);
+    return verbs[verb];
+}
+
+enum provider_verb provider_verb_from_string(const char *text)
+{
+    for (size_t i = 0; i < PROVIDER_VERB_COUNT; i++)
+        if (text_equal(verbs[i], text))
+            return (enum provider_verb)i;
+    return PROVIDER_VERB_COUNT;
+}
 
 const char *outcome_kind_to_string(enum outcome_kind kind)
 {
@@ -123,8 +143,11 @@ int provider_new(struct loop *loop, const char *name, const char *driver,
     provider->ops = ops;
     provider->name = string_copy(name);
     provider->loop = loop;
-    r = ops->configure(provider, config, home, err);
-    if (r < 0)
+    CLEANUP(value_unrefp) struct value *settings = NULL;
+    r = limits_take(provider, config, &settings, err);
+    /* A driver closes what was configured, also when that failed. */
+    int configured = ops->configure(provider, settings, home, r < 0 ? NULL : err);
+    if (r < 0 || (r = configured) < 0)
         return error_wrap(err, "provider %s", name);
     *ret_provider = take_ptr(provider);
     return 0;
@@ -136,6 +159,7 @@ void provider_free(struct provider *provider)
         return;
     assert(provider->n_calls == 0);
     provider->ops->close(provider);
+    limits_done(provider);
     mem_free(provider->name);
     mem_free(provider);
 }
@@ -147,45 +171,10 @@ bool provider_is_internal(const struct provider *provider)
 
 /* --- Calls --- */
 
-static bool may_begin(const struct call *call)
-{
-    return !*call->is_cancelled && !(call->is_stopping && *call->is_stopping);
-}
-
-/*
- * Waits for room and gives the call as the driver sees it. Who waits looks at is_cancelled when a
- * call ends: those under way look at it too, so that it never takes longer than one of them.
- */
-static CO_FN int begin_call(struct provider *provider, const struct call *call,
-                            struct call *ret_call, struct error *err)
-{
-    assert(call->is_cancelled && call->loop == provider->loop);
-    const struct provider_ops *ops = provider->ops;
-    while (ops->concurrency > 0 && provider->n_calls >= ops->concurrency && may_begin(call)) {
-        int r = gate_wait(provider->loop, &provider->room, call->deadline, err);
-        if (r < 0)
-            return error_wrap(err, "%s: wait for its other calls", provider->name);
-    }
-    if (!may_begin(call))
-        return error_set(err, ERROR_CANCELLED, "%s: cancelled before the call began",
-                         provider->name);
-    int64_t now = world_monotonic_clock();
-    if (call->deadline >= 0 && now >= call->deadline)
-        return error_set(err, ERROR_TIMEOUT, "%s: no time was left to begin the call",
-                         provider->name);
-    int64_t limit = now + (ops->call_limit_us ? ops->call_limit_us : DEFAULT_CALL_LIMIT_US);
-    *ret_call = *call;
-    ret_call->deadline = call->deadline >= 0 && call->deadline < limit ? call->deadline : limit;
-    provider->n_calls++;
-    return 0;
-}
-
 /* Returns r, with the instance's name in front of the error when there is one. */
-static int end_call(struct provider *provider, int r, struct error *err)
+static int say_who(const struct provider *provider, int r, struct error *err)
 {
     assert(r <= 0);
-    provider->n_calls--;
-    gate_open(provider->loop, &provider->room);
     return r < 0 ? error_wrap(err, "%s", provider->name) : 0;
 }
 
@@ -199,16 +188,36 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
                             struct error *err)
 {
     assert(!provider->ops->is_internal);
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
+    struct calling calling = {.provider = provider, .asked = call, .verb = PROVIDER_IDENTIFY};
     char *identity = NULL;
-    r = provider->ops->identify(provider, &limited, &identity, err);
-    assert((r == 0) == (identity != NULL));
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->identify(provider, &calling.given, &identity, err);
+        calling_end(&calling);
+        assert((r == 0) == (identity != NULL));
+    } while (r < 0 && calling_is_put_off(&calling));
     if (r == 0)
         *ret_identity = identity;
-    return end_call(provider, r, err);
+    return say_who(provider, r, err);
+}
+
+static CO_FN int read_once(struct calling *calling, const struct target *target, struct live *live,
+                           struct error *err)
+{
+    struct provider *provider = calling->provider;
+    int r;
+    do {
+        if ((r = calling_begin(calling, err)) < 0)
+            return r;
+        r = provider->ops->read(provider, &calling->given, target, live, err);
+        calling_end(calling);
+        assert(r == 0 || (!live->spec && !live->outputs && !live->status));
+        assert(r < 0 || live->is_present == is_map(live->spec));
+        assert(r < 0 || live->is_present == is_map(live->outputs));
+    } while (r < 0 && calling_is_put_off(calling));
+    return say_who(provider, r, err);
 }
 
 CO_FN int provider_read(struct provider *provider, const struct call *call,
@@ -216,18 +225,24 @@ CO_FN int provider_read(struct provider *provider, const struct call *call,
 {
     assert(!provider->ops->is_internal);
     assert_target(target);
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
-    struct live live = {0};
-    r = provider->ops->read(provider, &limited, target, &live, err);
-    assert(r == 0 || (!live.spec && !live.outputs && !live.status));
-    assert(r < 0 || live.is_present == is_map(live.spec));
-    assert(r < 0 || live.is_present == is_map(live.outputs));
-    if (r == 0)
-        *ret_live = live;
-    return end_call(provider, r, err);
+    struct calling calling = {
+        .provider = provider, .asked = call, .verb = PROVIDER_READ, .type = target->type};
+    for (;;) {
+        struct live live = {0};
+        int r = read_once(&calling, target, &live, err);
+        if (r < 0)
+            return r;
+        if (live.is_present || !provider_is_settling(provider, target->changed_at)) {
+            *ret_live = live;
+            return 0;
+        }
+        live_done(&live);
+        if (!calling_wait(&calling, SETTLING_PAUSE_US))
+            return error_set(err, ERROR_UNAVAILABLE,
+                             "%s: %s was changed so shortly ago that nobody can tell yet whether "
+                             "it is there",
+                             provider->name, target->address);
+    }
 }
 
 static bool takes_a_spec(enum step_kind kind)
@@ -245,13 +260,23 @@ static void assert_step(const struct target *target, const struct step *step,
         assert_target(target);
 }
 
-static void assert_outcome(const struct step *step, const struct outcome *outcome)
+/* Always true; asserts the parts one by one. */
+static bool assert_outcome(const struct step *step, const struct outcome *outcome)
 {
     assert((unsigned int)outcome->kind < OUTCOME_KIND_COUNT);
     bool is_done = outcome->kind == OUTCOME_DONE;
     assert(is_done == (outcome->code == ERROR_NONE) && is_done == !outcome->message);
     assert(is_map(outcome->outputs) == (is_done && takes_a_spec(step->kind)));
     assert(outcome->kind != OUTCOME_PARTLY || is_map(outcome->live) || !takes_a_spec(step->kind));
+    return true;
+}
+
+/* Whether what was made a moment ago is not found yet: then it is asked for again. */
+static bool is_not_there_yet(const struct provider *provider, const struct target *target,
+                             const struct step *step, const struct outcome *outcome)
+{
+    return step->kind == STEP_UPDATE && outcome->kind == OUTCOME_FAILED &&
+           outcome->code == ERROR_NOT_FOUND && provider_is_settling(provider, target->changed_at);
 }
 
 CO_FN int provider_apply(struct provider *provider, const struct call *call,
@@ -259,17 +284,25 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
                          struct outcome *ret_outcome, struct error *err)
 {
     assert_step(target, step, after);
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
+    struct calling calling = {
+        .provider = provider, .asked = call, .verb = PROVIDER_APPLY, .type = target->type};
     struct outcome outcome = {0};
-    r = provider->ops->apply(provider, &limited, target, step, after, &outcome, err);
-    if (r == 0) {
-        assert_outcome(step, &outcome);
+    bool is_again;
+    int r;
+    do {
+        outcome_done(&outcome);
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->apply(provider, &calling.given, target, step, after, &outcome, err);
+        calling_end(&calling);
+        assert(r < 0 || assert_outcome(step, &outcome));
+        is_again = (r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling);
+        if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome))
+            is_again = calling_wait(&calling, SETTLING_PAUSE_US);
+    } while (is_again);
+    if (r == 0)
         *ret_outcome = outcome;
-    }
-    return end_call(provider, r, err);
+    return say_who(provider, r, err);
 }
 
 CO_FN int provider_probe(struct provider *provider, const struct call *call,
@@ -278,21 +311,26 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
 {
     assert(!provider->ops->is_internal);
     assert_step(target, attempt->step, attempt->after);
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
+    struct calling calling = {
+        .provider = provider, .asked = call, .verb = PROVIDER_PROBE, .type = target->type};
     enum probe_kind kind = PROBE_KIND_COUNT;
     struct outcome outcome = {0};
-    r = provider->ops->probe(provider, &limited, target, attempt, &kind, &outcome, err);
-    if (r == 0) {
-        assert((unsigned int)kind < PROBE_KIND_COUNT);
-        assert(is_map(outcome.outputs) ==
-               (kind == PROBE_DONE && takes_a_spec(attempt->step->kind)));
-        *ret_kind = kind;
-        *ret_outcome = outcome;
-    }
-    return end_call(provider, r, err);
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->probe(provider, &calling.given, target, attempt, &kind, &outcome, err);
+        calling_end(&calling);
+    } while (r < 0 && calling_is_put_off(&calling));
+    if (r < 0)
+        return say_who(provider, r, err);
+    assert((unsigned int)kind < PROBE_KIND_COUNT);
+    assert(is_map(outcome.outputs) == (kind == PROBE_DONE && takes_a_spec(attempt->step->kind)));
+    bool may_appear = attempt->step->kind == STEP_CREATE && kind == PROBE_NOT_DONE &&
+                      provider_is_settling(provider, attempt->began_at);
+    *ret_kind = may_appear ? PROBE_PENDING : kind;
+    *ret_outcome = outcome;
+    return 0;
 }
 
 /* What the catalog says of this driver's service to the type, where it is not the real thing. */
@@ -315,12 +353,17 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
         add_stand_in(provider, target, diagnostics);
     if (!provider->ops->propose)
         return 0;
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
-    r = provider->ops->propose(provider, &limited, target, step, diagnostics, err);
-    return end_call(provider, r, err);
+    struct calling calling = {
+        .provider = provider, .asked = call, .verb = PROVIDER_PROPOSE, .type = target->type};
+    size_t n_before = diagnostics->n_items;
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->propose(provider, &calling.given, target, step, diagnostics, err);
+        calling_end(&calling);
+    } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling));
+    return say_who(provider, r, err);
 }
 
 CO_FN int provider_describe(struct provider *provider, const struct call *call,
@@ -331,14 +374,17 @@ CO_FN int provider_describe(struct provider *provider, const struct call *call,
         *ret_sections = value_list(NULL, 0);
         return 0;
     }
-    struct call limited;
-    int r = begin_call(provider, call, &limited, err);
-    if (r < 0)
-        return r;
+    struct calling calling = {.provider = provider, .asked = call, .verb = PROVIDER_DESCRIBE};
     struct value *sections = NULL;
-    r = provider->ops->describe(provider, &limited, uids, &sections, err);
-    assert((r == 0) == (sections != NULL));
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->describe(provider, &calling.given, uids, &sections, err);
+        calling_end(&calling);
+        assert((r == 0) == (sections != NULL));
+    } while (r < 0 && calling_is_put_off(&calling));
     if (r == 0)
         *ret_sections = sections;
-    return end_call(provider, r, err);
+    return say_who(provider, r, err);
 }

@@ -22,11 +22,36 @@
 
 struct provider;
 
+/* What a call is for. */
+enum provider_verb {
+    PROVIDER_IDENTIFY,
+    PROVIDER_READ,
+    PROVIDER_PROPOSE,
+    PROVIDER_DESCRIBE,
+    PROVIDER_APPLY,
+    PROVIDER_PROBE,
+    PROVIDER_VERB_COUNT
+};
+const char *provider_verb_to_string(enum provider_verb verb);
+/* PROVIDER_VERB_COUNT when there is no such verb. */
+enum provider_verb provider_verb_from_string(const char *text);
+
+/* How an instance may be called: the driver's opinion, then the site's. 0: as the comment says. */
+struct provider_limits {
+    size_t concurrency;    /* calls at the same time; 0: any number */
+    size_t changes;        /* of these, changes; 0: any number */
+    double calls_a_second; /* begun; 0: any number */
+    int64_t attempts;      /* of a call that the system puts off; 0: 8 */
+    int64_t settling_us; /* how long after a change reads may be as before it; 0: they never are */
+    int64_t call_us;     /* the longest one call may take; 0: 10 minutes */
+    int64_t time_us[PROVIDER_VERB_COUNT]; /* the same of one verb; 0: call_us */
+};
+
 /* What a driver needs for one call; all borrowed. */
 struct call {
     struct loop *loop;
-    int64_t deadline; /* world_monotonic_clock(); no call outlives it; negative: only call_limit_us
-                         holds */
+    int64_t deadline; /* world_monotonic_clock(); no call outlives it; negative: only the instance's
+                         time limit holds */
     const bool *is_cancelled; /* look at it between waits; never NULL */
     /* No call begins once it is true, but one that runs goes on; NULL: only is_cancelled counts. */
     const bool *is_stopping;
@@ -38,7 +63,18 @@ struct call {
     /* Tells people what goes on inside the step; not durable. May be NULL. */
     void (*progress)(void *argument, const char *message);
     void *argument;
+    /* The driver's answer, see call_put_off(). */
+    bool is_put_off;
+    int64_t put_off_us;
 };
+
+/*
+ * A driver says with it that the system took no notice of this call and wants to be asked again
+ * (429 and Retry-After, a lock held by somebody else), delay_us from now; 0: it did not say when.
+ * The driver then fails, or gives OUTCOME_FAILED: the wrapper waits, lets no other call of the
+ * instance begin meanwhile, and calls again as often as the limits allow.
+ */
+void call_put_off(struct call *call, int64_t delay_us);
 
 /*
  * The resource a call is about; all borrowed. A STEP_START is about the whole system: its uid is
@@ -52,6 +88,7 @@ struct target {
     const char *deployment;  /* name, for the same */
     const char *provider_id; /* NULL while it has none */
     int64_t generation;
+    int64_t changed_at; /* world_wall_clock() of the last change that we know of; 0: none */
     /* Property path -> list of {address, uid, outputs} that the reference at that path leads to; a
      * map, never NULL. */
     const struct value *references;
@@ -114,6 +151,7 @@ struct attempt {
     struct value *after; /* as apply() was given it: the intent keeps it, since step->after may hold
                             unknowns */
     const char *handle;  /* what journal_handle() kept, or NULL */
+    int64_t began_at;    /* world_wall_clock() of the intent; 0: not known */
 };
 
 struct provider_ops {
@@ -129,9 +167,9 @@ struct provider_ops {
     /* --- Mandatory, but for what is_internal leaves out --- */
 
     /*
-     * Takes its configuration, the instance's map in the site without the key "driver", NULL
-     * without one; makes no contact. home is the state folder. ERROR_INVALID names a key that it
-     * does not know.
+     * Takes its configuration, the instance's map in the site without the keys "driver" and
+     * "limits", NULL without one; makes no contact. home is the state folder. ERROR_INVALID names a
+     * key that it does not know.
      */
     int (*configure)(struct provider *provider, const struct value *config, const char *home,
                      struct error *err);
@@ -147,7 +185,8 @@ struct provider_ops {
     /*
      * Reads one resource. Absent is is_present = false and no error; when that cannot be told,
      * fails with ERROR_UNAVAILABLE, ERROR_TIMEOUT or ERROR_CANCELLED. Changes nothing; reads may
-     * run at the same time.
+     * run at the same time. What is absent shortly after it was changed is read again by the
+     * wrapper until limits.settling_us have passed.
      */
     CO_FN int (*read)(struct provider *provider, struct call *call, const struct target *target,
                       struct live *ret_live, struct error *err);
@@ -161,7 +200,8 @@ struct provider_ops {
                        struct error *err);
     /*
      * After a crash or an unknown outcome: what became of this step? attempt says what apply was
-     * called with. Changes nothing.
+     * called with. Changes nothing. A create that was not done is taken for pending by the wrapper
+     * until limits.settling_us have passed since the attempt.
      */
     CO_FN int (*probe)(struct provider *provider, struct call *call, const struct target *target,
                        const struct attempt *attempt, enum probe_kind *ret_kind,
@@ -185,8 +225,14 @@ struct provider_ops {
                           const struct string_list *uids, struct value **ret_sections,
                           struct error *err);
 
-    size_t concurrency;    /* calls at the same time, the others wait for them; 0: any number */
-    int64_t call_limit_us; /* the longest one call may take; 0: 10 minutes */
+    struct provider_limits limits; /* where the site says nothing else */
+};
+
+/* Calls that share a limit of how many are under way. */
+struct provider_group {
+    char *name;   /* owned */
+    size_t limit; /* 0: any number */
+    size_t n_calls;
 };
 
 /* Embedded at the start of every instance. */
@@ -194,8 +240,17 @@ struct provider {
     const struct provider_ops *ops;
     char *name; /* owned, "opnsense.default" */
     struct loop *loop;
-    size_t n_calls;   /* under way */
-    struct gate room; /* opens when one of them ends */
+    /* Those of the driver and the site; a driver may change them in configure(). */
+    struct provider_limits limits;
+    struct provider_group *groups; /* owned: those that the site or a type names */
+    size_t n_groups;
+    size_t n_calls;        /* under way */
+    size_t n_changes;      /* of these, changes */
+    struct gate room;      /* opens when one of them ends */
+    int64_t next_call;     /* world_monotonic_clock() before which no call begins: the rate */
+    int64_t put_off_until; /* the same: what the system asked for */
+    uint64_t n_begun;      /* calls so far, for tests and figures */
+    uint64_t n_put_off;    /* of these, those that the system put off */
 };
 
 /* The driver of that name, or NULL; registry.c names them all. */
@@ -203,7 +258,11 @@ const struct provider_ops *provider_find_driver(const char *name);
 /* The names of all of them, for messages; borrowed. */
 const char *const *provider_driver_names(size_t *ret_n);
 
-/* Makes an instance. The caller frees it with provider_free(). */
+/*
+ * Makes an instance. config is what the site says of it, without the key "driver"; its key "limits"
+ * is taken here and the rest given to the driver (docs/site.md). The caller frees it with
+ * provider_free().
+ */
 int provider_new(struct loop *loop, const char *name, const char *driver,
                  const struct value *config, const char *home, struct provider **ret_provider,
                  struct error *err);
@@ -214,10 +273,17 @@ DEFINE_CLEANUP(struct provider *, provider_free)
 bool provider_is_internal(const struct provider *provider);
 
 /*
- * The wrappers: they assert both sides of the contract, wait until fewer calls than the driver's
- * concurrency are under way, hold the call to the driver's time limit, and put the instance's name
- * in front of errors. A call whose deadline has passed or that is cancelled before it begins fails
- * with ERROR_TIMEOUT or ERROR_CANCELLED: nothing was sent.
+ * Whether what is read of a resource, or of one that began to be made at that time, may still be as
+ * it was before its last change.
+ */
+bool provider_is_settling(const struct provider *provider, int64_t changed_at);
+
+/*
+ * The wrappers: they assert both sides of the contract, wait until the instance's limits let the
+ * call begin, hold it to its time limit, repeat what the system put off, and put the instance's
+ * name in front of errors. A call whose deadline has passed or that is cancelled before it begins
+ * fails with ERROR_TIMEOUT or ERROR_CANCELLED: nothing was sent. Waiting does not count for the
+ * time limit of the call, but for its deadline.
  *
  * identify, read and probe are for providers that are not internal.
  */

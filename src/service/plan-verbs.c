@@ -197,6 +197,7 @@ static int observe_record(struct planning *planning, const struct record *record
         .deployment = planning->deployment.name,
         .provider_id = record->provider_id,
         .generation = record->generation,
+        .changed_at = record->updated_at,
         .references = references,
     };
     struct call call = service_read_call(service);

@@ -98,13 +98,16 @@ static struct value *read_resource(struct service *service,
     if (r == 0 && !provider_is_internal(provider)) {
         CLEANUP(value_unrefp)
         struct value *references = value_builder_map(&(struct value_builder){0});
-        struct target target = {type,
-                                record->uid,
-                                record->address,
-                                deployment->name,
-                                record->provider_id,
-                                record->generation,
-                                references};
+        struct target target = {
+            .type = type,
+            .uid = record->uid,
+            .address = record->address,
+            .deployment = deployment->name,
+            .provider_id = record->provider_id,
+            .generation = record->generation,
+            .changed_at = record->updated_at,
+            .references = references,
+        };
         struct call call = service_read_call(service);
         r = provider_read(provider, &call, &target, &live, &err);
     }

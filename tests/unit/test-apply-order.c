@@ -194,7 +194,7 @@ TEST(a_call_that_waits_for_room_does_not_begin_when_cancelled)
 {
     scene_begin();
     open_fake("{\"latency\":\"100ms\"}");
-    scene.fake_ops.concurrency = 2;
+    scene.fake->limits.concurrency = 2;
     plan_begin();
     for (size_t i = 0; i < 10; i++) {
         CLEANUP(mem_freep) char *address = string_format("box-%zu", i);

@@ -26,6 +26,11 @@ TEST(kinds_survive_their_names)
     CHECK(outcome_kind_from_string("perhaps") == OUTCOME_KIND_COUNT);
     for (int i = 0; i < PROBE_KIND_COUNT; i++)
         CHECK(probe_kind_to_string((enum probe_kind)i));
+    for (int i = 0; i < PROVIDER_VERB_COUNT; i++) {
+        enum provider_verb verb = (enum provider_verb)i;
+        CHECK(provider_verb_from_string(provider_verb_to_string(verb)) == verb);
+    }
+    CHECK(provider_verb_from_string("guess") == PROVIDER_VERB_COUNT);
 }
 
 TEST(every_driver_of_the_registry_is_found_by_its_name)
@@ -63,6 +68,19 @@ TEST(wrong_settings_are_named)
         {"fake", "{\"latency\":20}", "is no duration"},
         {"fake", "{\"asynchronous\":\"yes\"}", "\"asynchronous\""},
         {"fake", "{\"account\":\"../x\"}", "\"../x\" cannot be the name of a folder"},
+        {"fake", "{\"limits\":7}", "limits: must be a map"},
+        {"fake", "{\"limits\":{\"speed\":1}}", "limits: there is no \"speed\""},
+        {"core", "{\"limits\":{\"concurrency\":0}}", "\"concurrency\" must be a whole number"},
+        {"fake", "{\"limits\":{\"changes\":\"1\"}}", "\"changes\" must be a whole number"},
+        {"fake", "{\"limits\":{\"attempts\":-1}}", "\"attempts\" must be a whole number"},
+        {"fake", "{\"limits\":{\"groups\":3}}", "\"groups\" must be a map"},
+        {"fake", "{\"limits\":{\"groups\":{\"routes\":0}}}", "\"routes\" must be"},
+        {"fake", "{\"limits\":{\"rate\":\"fast\"}}", "\"rate\" must be such as 20/second"},
+        {"fake", "{\"limits\":{\"rate\":20}}", "\"rate\" must be such as 20/second"},
+        {"fake", "{\"limits\":{\"settling\":5}}", "\"settling\" must be a duration"},
+        {"fake", "{\"limits\":{\"time\":\"5s\"}}", "\"time\" must be a map"},
+        {"fake", "{\"limits\":{\"time\":{\"look\":\"5s\"}}}", "there is no verb \"look\""},
+        {"fake", "{\"limits\":{\"time\":{\"read\":\"soon\"}}}", "\"read\" must be a duration"},
         {"fake", "{\"fail\":{}}", "must say how"},
         {"fake", "{\"fail\":[7]}", "a rule is a map"},
         {"fake", "{\"fail\":{\"how\":\"refused\"}}", "did you mean refuse"},
@@ -178,8 +196,7 @@ static const struct provider_ops slow_ops = {
     .configure = slow_configure,
     .close = slow_close,
     .read = slow_read,
-    .concurrency = 2,
-    .call_limit_us = 500000,
+    .limits = {.concurrency = 2, .call_us = 500000},
 };
 
 /* Swaps the driver below an open instance. */
@@ -189,6 +206,7 @@ static void set_up_slow(struct request *requests, size_t n)
     provider_free(rig.provider);
     rig.provider = NEW(struct provider);
     rig.provider->ops = &slow_ops;
+    rig.provider->limits = slow_ops.limits;
     rig.provider->name = string_copy("slow.default");
     rig.provider->loop = rig.loop;
     n_most = 0;

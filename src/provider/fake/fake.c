@@ -376,5 +376,5 @@ const struct provider_ops fake_provider_ops = {
     .read = fake_read,
     .apply = fake_apply,
     .probe = fake_probe,
-    .call_limit_us = INT64_C(60) * 1000000,
+    .limits = {.call_us = INT64_C(60) * 1000000},
 };

@@ -432,6 +432,5 @@ const struct provider_ops twin_provider_ops = {
     .probe = twin_probe,
     .propose = twin_propose,
     .describe = twin_describe,
-    .concurrency = 12,
-    .call_limit_us = INT64_C(120) * 1000000,
+    .limits = {.concurrency = 12, .call_us = INT64_C(120) * 1000000},
 };
