@@ -257,7 +257,7 @@ int authority_open(const char *folder, struct authority **ret_authority, struct 
     r = world_file_exists(authority->file) ? authority_load(authority, key_file, err)
                                            : authority_make(authority, key_file, err);
     if (r < 0)
-        return error_wrap(err, "certificate authority");
+        return error_wrap(err, r, "certificate authority");
     *ret_authority = take_ptr(authority);
     return 0;
 }

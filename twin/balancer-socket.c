@@ -48,7 +48,7 @@ static CO_FN int collect(struct loop *loop, int fd, int64_t deadline, struct str
                              strerror(errno));
         int r = loop_wait_fd(loop, fd, LOOP_READABLE, deadline, err);
         if (r < 0)
-            return error_wrap(err, "HAProxy does not answer");
+            return error_wrap(err, r, "HAProxy does not answer");
     }
 }
 

@@ -370,7 +370,7 @@ static CO_FN int replace_file(struct balancer *balancer, const char *text, struc
     if (r == 0)
         r = check_file(balancer, balancer->draft_file, err);
     if (r < 0)
-        return error_wrap(err, "the configuration of balancer %s", balancer->host);
+        return error_wrap(err, r, "the configuration of balancer %s", balancer->host);
     if (rename(balancer->draft_file, balancer->config_file) < 0)
         return error_set_errno(err, errno, "replace %s", balancer->config_file);
     return 0;

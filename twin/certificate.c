@@ -84,7 +84,7 @@ static int provide(struct certificates *certificates, const struct machine_certi
         r = give_to_children(issued.list, err);
     if (r < 0) {
         authority_issued_done(&issued);
-        return error_wrap(err, "certificate %s", wanted->name);
+        return error_wrap(err, r, "certificate %s", wanted->name);
     }
     free_issued(
         map_put(&certificates->issued, wanted->resource, mem_copy(&issued, sizeof(issued))));

@@ -225,7 +225,7 @@ static int open_modules(struct converge *converge, struct error *err)
         run->ops = module_table[i];
         int r = run->ops->open(converge->twin, &run->module, err);
         if (r < 0)
-            return error_wrap(err, "%s", run->ops->name);
+            return error_wrap(err, r, "%s", run->ops->name);
     }
     for (size_t i = 0; i < MODULE_COUNT; i++) {
         converge->runs[i].is_running = true;

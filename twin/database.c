@@ -408,7 +408,7 @@ static CO_FN int bring_up_replica(struct cluster *cluster, struct database_membe
         if (r == 0)
             r = database_member_clone(member, &config, err);
         if (r < 0)
-            return error_wrap(err, "replica %s", member->name);
+            return error_wrap(err, r, "replica %s", member->name);
     }
     return bring_up(cluster, member, err);
 }
@@ -685,8 +685,9 @@ static CO_FN void converge_one(void *argument, size_t index)
     struct convergence *convergence = argument;
     const struct machine_database *wanted = convergence->module->machine->databases[index];
     struct error err = {0};
-    if (converge_cluster(find_cluster(convergence->module, wanted->resource), &err) < 0) {
-        error_wrap(&err, "database %s", wanted->name);
+    int r = converge_cluster(find_cluster(convergence->module, wanted->resource), &err);
+    if (r < 0) {
+        error_wrap(&err, r, "database %s", wanted->name);
         problems_add(convergence->problems, wanted->resource, &err);
     }
 }

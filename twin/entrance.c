@@ -146,8 +146,9 @@ static CO_FN void converge_entrances(void *argument, struct machine *wanted,
     }
     for (size_t i = 0; i < wanted->n_entrances; i++) {
         struct error err = {0};
-        if (ensure_entrance(module, wanted->entrances[i], &err) < 0) {
-            error_wrap(&err, "the host port of %s", wanted->entrances[i]->frontend->name);
+        int r = ensure_entrance(module, wanted->entrances[i], &err);
+        if (r < 0) {
+            error_wrap(&err, r, "the host port of %s", wanted->entrances[i]->frontend->name);
             problems_add(problems, wanted->entrances[i]->frontend->resource, &err);
         }
     }

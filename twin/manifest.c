@@ -174,7 +174,7 @@ int manifest_load(const char *folder, struct manifest **ret_manifest, struct err
             r = take_manifest(manifest, content, err);
         error_done(&problem);
         if (r < 0)
-            return error_wrap(err, "the manifest " MANIFEST_FILE " of the twin");
+            return error_wrap(err, r, "the manifest " MANIFEST_FILE " of the twin");
     }
     error_done(&problem);
     *ret_manifest = take_ptr(manifest);

@@ -237,7 +237,7 @@ static CO_FN int check_draft(struct monitor *monitor, struct error *err)
     const struct programs *programs = &monitor->module->programs;
     int r = check(monitor, programs->promtool, check_rules, "rules.yml", err);
     if (r < 0)
-        return error_wrap(err, "the rules of monitor %s", monitor->wanted->name);
+        return error_wrap(err, r, "the rules of monitor %s", monitor->wanted->name);
     r = check(monitor, programs->promtool, check_config, "prometheus.yml", err);
     if (r == 0)
         r = check(monitor, programs->amtool, check_alertmanager, "alertmanager.yml", err);
@@ -397,7 +397,7 @@ static CO_FN int await_alert(struct monitor *monitor, const char *mark, struct e
     while (!monitor_alerts_find(&monitor->alerts, mark)) {
         int r = gate_wait(monitor->module->twin->loop, &monitor->alerts.arrived, deadline, err);
         if (r < 0)
-            return error_wrap(err, "a test alert does not arrive");
+            return error_wrap(err, r, "a test alert does not arrive");
     }
     monitor->tested = world_wall_clock();
     return 0;

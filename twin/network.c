@@ -286,13 +286,13 @@ static int add_host(struct network *network, const struct machine_host *wanted, 
     int namespace = -1;
     int r = make_namespace(network, wanted, &namespace, err);
     if (r < 0)
-        return error_wrap(err, "host %s", wanted->name);
+        return error_wrap(err, r, "host %s", wanted->name);
     int index = network->next_index++;
     r = join(network, wanted, namespace, index, err);
     if (r < 0) {
         forget_name(wanted->name);
         close_descriptor(namespace);
-        return error_wrap(err, "host %s", wanted->name);
+        return error_wrap(err, r, "host %s", wanted->name);
     }
     ARRAY_RESERVE(network->hosts, network->n_hosts, network->hosts_capacity);
     network->hosts[network->n_hosts++] = (struct attached_host){
@@ -361,11 +361,11 @@ static int add_bridge(struct network *network, const struct machine_network *wan
     int index = network->next_index++;
     int r = netlink_add_bridge(&network->netlink, wanted->bridge, index, err);
     if (r < 0)
-        return error_wrap(err, "network %s", wanted->name);
+        return error_wrap(err, r, "network %s", wanted->name);
     r = netlink_add_address(&network->netlink, index, wanted->gateway, wanted->prefix, err);
     if (r < 0) {
         netlink_delete_link(&network->netlink, index, NULL);
-        return error_wrap(err, "network %s", wanted->name);
+        return error_wrap(err, r, "network %s", wanted->name);
     }
     ARRAY_RESERVE(network->bridges, network->n_bridges, network->bridges_capacity);
     network->bridges[network->n_bridges++] = (struct bridge){

@@ -33,7 +33,7 @@ static CO_FN int await_connection(struct postgres *postgres, int64_t deadline, s
                              next == PGRES_POLLING_READING ? LOOP_READABLE : LOOP_WRITABLE,
                              deadline, err);
         if (r < 0)
-            return error_wrap(err, "connect to the database");
+            return error_wrap(err, r, "connect to the database");
         next = PQconnectPoll(postgres->connection);
     }
     return 0;

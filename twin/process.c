@@ -259,7 +259,7 @@ static int explain_start(int r, const struct process_spec *spec, struct error *e
 {
     if (r == -ERROR_NOT_FOUND)
         return error_set(err, ERROR_MISSING, "the program %s is not installed", spec->arguments[0]);
-    return error_wrap(err, "start %s", spec->name);
+    return error_wrap(err, r, "start %s", spec->name);
 }
 
 static int launch(struct process *process, struct error *err)

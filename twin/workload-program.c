@@ -219,7 +219,7 @@ static CO_FN int add_upstream(struct workload *workload, int64_t deadline, struc
                                      .limit = UPSTREAM_LIMIT};
     int r = ask_upstream(workload, &exchange, deadline, err);
     if (r < 0) {
-        error_wrap(err, "the upstream %s", workload->options->upstream);
+        error_wrap(err, r, "the upstream %s", workload->options->upstream);
     } else if (exchange.code != 200) {
         r = error_set(err, ERROR_UNAVAILABLE, "the upstream %s answered %d",
                       workload->options->upstream, exchange.code);

@@ -193,7 +193,7 @@ static CO_FN int await_batch(struct visits *visits, struct batch *batch, int64_t
     while (!batch->is_done) {
         int r = gate_wait(visits->loop, &batch->done_gate, deadline, err);
         if (r < 0)
-            return error_wrap(err, "the database takes too long");
+            return error_wrap(err, r, "the database takes too long");
     }
     if (batch->err.code == ERROR_NONE)
         return 0;

@@ -225,7 +225,7 @@ static CO_FN int ensure_instance(struct workloads *module, const struct machine_
 static void blame(const struct machine_workload *workload, struct problems *problems,
                   struct error *err)
 {
-    error_wrap(err, "service %s", workload->name);
+    error_wrap(err, -(int)err->code, "service %s", workload->name);
     problems_add(problems, workload->resource, err);
 }
 

@@ -60,11 +60,12 @@ int error_set_errno(struct error *err, int errno_value, const char *format, ...)
     return set_taken(err, ERROR_SYSTEM, strbuf_take(&message));
 }
 
-int error_wrap(struct error *err, const char *format, ...)
+int error_wrap(struct error *err, int r, const char *format, ...)
 {
+    assert(r < 0);
     if (!err)
-        return -ERROR_SYSTEM;
-    assert(err->code != ERROR_NONE);
+        return r;
+    assert((int)err->code == -r);
     struct strbuf message = {0};
     va_list arguments;
     va_start(arguments, format);

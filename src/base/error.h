@@ -44,9 +44,12 @@ __attribute__((format(printf, 3, 4))) int error_set(struct error *err, enum erro
 /* As error_set with ERROR_SYSTEM, ": " and the text of errno_value appended. */
 __attribute__((format(printf, 3, 4))) int error_set_errno(struct error *err, int errno_value,
                                                           const char *format, ...);
-/* Puts "context: " in front of the message and returns -code. err must hold an error, or be NULL.
+/*
+ * Puts "context: " in front of the message and returns r, the negative code of what failed: it is
+ * asked for so that a caller who passes no err keeps it. An err must hold the same error.
  */
-__attribute__((format(printf, 2, 3))) int error_wrap(struct error *err, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int error_wrap(struct error *err, int r, const char *format,
+                                                     ...);
 
 /* Moves *from into *to, which may be NULL, and returns -code of it. *from is empty afterwards. */
 int error_move(struct error *to, struct error *from);

@@ -80,7 +80,7 @@ static int load_file(void *argument, const char *name, struct error *err)
     size_t size = 0;
     int r = world_read_file(path, MAX_FILE, &text, &size, err);
     if (r < 0)
-        return error_wrap(err, "read the catalog");
+        return error_wrap(err, r, "read the catalog");
     load_text(loading, path, text, size);
     return 0;
 }

@@ -256,7 +256,7 @@ static int read_plan(struct cli *cli, const char *word, struct plan **ret_plan)
     if (r >= 0)
         r = plan_from_value(value, ret_plan, &err);
     if (r < 0)
-        error_wrap(&err, "read the plan %s", word);
+        error_wrap(&err, r, "read the plan %s", word);
     return r < 0 ? cli_fail(cli, &err) : 0;
 }
 

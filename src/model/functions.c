@@ -50,7 +50,7 @@ int function_call(const struct function *function, struct value *const *argument
     if (r < 0)
         return r;
     r = function->call(arguments, n_arguments, ret_value, err);
-    return r < 0 ? error_wrap(err, "%s()", function->name) : 0;
+    return r < 0 ? error_wrap(err, r, "%s()", function->name) : 0;
 }
 
 bool function_scalar_text(struct strbuf *buffer, const struct value *scalar)

@@ -295,10 +295,8 @@ CO_FN int child_wait(struct loop *loop, pid_t pid, int64_t deadline, int *ret_st
             return error_set(err, ERROR_NOT_FOUND, "process %d is no child of ours", (int)pid);
         int r = fd >= 0 ? loop_wait_fd(loop, fd, LOOP_READABLE, deadline, err)
                         : look_later(loop, deadline, err);
-        if (r < 0) {
-            error_wrap(err, "wait for the end of process %d", (int)pid);
-            return r;
-        }
+        if (r < 0)
+            return error_wrap(err, r, "wait for the end of process %d", (int)pid);
     }
 }
 

@@ -293,11 +293,11 @@ static int decide_pair(struct draft *draft, struct pair *pair, struct error *err
     struct value *base = pair->spec ? pair->spec : pair->wanted->spec;
     int r = expression_resolve(base, outputs_lookup, &draft->outputs, &resolved, err);
     if (r < 0)
-        return error_wrap(err, "%s", pair->wanted->address);
+        return error_wrap(err, r, "%s", pair->wanted->address);
     value_unref(take_ptr(pair->spec));
     r = type_canonical(pair->type, resolved, &pair->spec, err);
     if (r < 0)
-        return error_wrap(err, "%s", pair->wanted->address);
+        return error_wrap(err, r, "%s", pair->wanted->address);
     if (pair->record == NONE)
         decide(pair, DECISION_CREATE, STEP_REASON_NEW);
     else

@@ -133,7 +133,7 @@ int provider_new(struct loop *loop, const char *name, const char *driver,
     const struct provider_ops *ops;
     int r = find_driver_or_fail(driver, &ops, err);
     if (r < 0)
-        return error_wrap(err, "provider %s", name);
+        return error_wrap(err, r, "provider %s", name);
     if (config && !is_map(config))
         return error_set(err, ERROR_INVALID, "provider %s: its settings must be a map", name);
     assert(ops->instance_size >= sizeof(struct provider) && ops->configure && ops->close);
@@ -148,7 +148,7 @@ int provider_new(struct loop *loop, const char *name, const char *driver,
     /* A driver closes what was configured, also when that failed. */
     int configured = ops->configure(provider, settings, home, r < 0 ? NULL : err);
     if (r < 0 || (r = configured) < 0)
-        return error_wrap(err, "provider %s", name);
+        return error_wrap(err, r, "provider %s", name);
     *ret_provider = take_ptr(provider);
     return 0;
 }
@@ -175,7 +175,7 @@ bool provider_is_internal(const struct provider *provider)
 static int say_who(const struct provider *provider, int r, struct error *err)
 {
     assert(r <= 0);
-    return r < 0 ? error_wrap(err, "%s", provider->name) : 0;
+    return r < 0 ? error_wrap(err, r, "%s", provider->name) : 0;
 }
 
 static void assert_target(const struct target *target)

@@ -62,7 +62,7 @@ static int settle_run(struct service *service, struct store_run *run, struct err
     size_t n_open = 0;
     r = apply_settle(&context, plan, run, &n_open, err);
     if (r < 0)
-        return error_wrap(err, "settle the run %.8s, which ended early", run->id);
+        return error_wrap(err, r, "settle the run %.8s, which ended early", run->id);
     if (n_open > 0)
         return error_set(
             err, ERROR_UNAVAILABLE,
@@ -204,7 +204,7 @@ static int observe_record(struct planning *planning, const struct record *record
     struct live live = {0};
     r = provider_read(provider, &call, &target, &live, err);
     if (r < 0)
-        return error_wrap(err, "read %s", record->address);
+        return error_wrap(err, r, "read %s", record->address);
     *ret_observation = (struct observation){
         .is_known = true,
         .is_present = live.is_present,
@@ -273,7 +273,7 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
         struct call call = service_read_call(service);
         r = provider_propose(provider, &call, &target, step, diagnostics, err);
         if (r < 0)
-            return error_wrap(err, "check %s", step->address);
+            return error_wrap(err, r, "check %s", step->address);
     }
     return 0;
 }

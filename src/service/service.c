@@ -111,7 +111,7 @@ int service_need_store(struct service *service, bool create, struct error *err)
     if (create) {
         int r = world_make_folder(service->home, 0700, err);
         if (r < 0)
-            return error_wrap(err,
+            return error_wrap(err, r,
                               "make the state folder (choose another with --home or PARLEY_HOME)");
     }
     int r = store_open_sqlite(service->loop, service->home, create, &service->store, err);

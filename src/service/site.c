@@ -148,7 +148,7 @@ int site_read(const char *path, struct site **ret_site, struct diagnostics *diag
     int r = world_read_file(path, MAX_SITE_BYTES, &text, &size, err);
     if (r < 0) {
         site_free(site);
-        return error_wrap(err, "read the site");
+        return error_wrap(err, r, "read the site");
     }
     site->folder = catalog_folder_of(path);
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NULL;

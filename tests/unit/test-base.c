@@ -71,13 +71,25 @@ TEST(wrapped_errors_read_from_the_outside_in)
 {
     struct error err = {0};
     CHECK(error_set(&err, ERROR_DENIED, "port %d", 443) == -ERROR_DENIED);
-    CHECK(error_wrap(&err, "configure %s", "edge") == -ERROR_DENIED);
+    CHECK(error_wrap(&err, -ERROR_DENIED, "configure %s", "edge") == -ERROR_DENIED);
     CHECK_TEXT(err.message, "configure edge: port 443");
     struct error outer = {0};
     CHECK(error_move(&outer, &err) == -ERROR_DENIED);
     CHECK(err.code == ERROR_NONE && err.message == NULL);
     CHECK_TEXT(error_message(&outer), "configure edge: port 443");
     error_done(&outer);
+}
+
+/* What went wrong is not lost where only the code is asked for. */
+TEST(a_wrapped_error_keeps_its_code_with_and_without_a_message)
+{
+    for (int code = ERROR_NONE + 1; code < ERROR_CODE_COUNT; code++) {
+        struct error err = {0};
+        int r = error_set(&err, (enum error_code)code, "port %d", 443);
+        CHECK(error_wrap(&err, r, "configure") == -code && (int)err.code == code);
+        CHECK(error_wrap(NULL, r, "configure") == -code);
+        error_done(&err);
+    }
 }
 
 TEST(every_error_code_survives_its_wire_name)

@@ -60,7 +60,7 @@ int fake_account_load(const struct fake_account *account, const struct target *t
     CLEANUP(value_unrefp) struct value *resource = NULL;
     r = json_read(text, size, &resource, err);
     if (r < 0)
-        return error_wrap(err, "%s", path);
+        return error_wrap(err, r, "%s", path);
     if (!is_resource(resource))
         return error_set(err, ERROR_CORRUPT,
                          "%s: a resource has provider_id, spec and outputs, the last two of them "

@@ -99,7 +99,7 @@ int twin_home_read(const struct twin_home *home, struct value **ret_manifest, st
     else if (r == 0)
         check_manifest(manifest, &problem);
     if (problem.code != ERROR_NONE) {
-        error_wrap(&problem, "the twin's manifest %s", home->manifest);
+        error_wrap(&problem, -(int)problem.code, "the twin's manifest %s", home->manifest);
         return error_move(err, &problem);
     }
     *ret_manifest = take_ptr(manifest);
