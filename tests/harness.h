@@ -5,6 +5,7 @@
 #pragma once
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +21,19 @@ static struct test **last_test = &first_test;
 static jmp_buf test_end;
 static const char *test_skip_reason;
 
-#define TEST(test_name)                                                 \
+/* A test that is there only if the condition holds, for what does not apply to every subject. */
+#define TEST_IF(condition, test_name)                                   \
     static void test_##test_name(void);                                 \
     __attribute__((constructor)) static void add_##test_name(void)      \
     {                                                                   \
         static struct test test = {#test_name, test_##test_name, NULL}; \
+        if (!(condition))                                               \
+            return;                                                     \
         *last_test = &test;                                             \
         last_test = &test.next;                                         \
     }                                                                   \
     static void test_##test_name(void)
+#define TEST(test_name) TEST_IF(true, test_name)
 
 #define CHECK(condition)                                                     \
     do {                                                                     \

@@ -46,7 +46,8 @@ def has_subtest(source, subtest):
     """A subtest is a TEST() in C, a case's folder or file beside a golden or fuzz target, or words of a script."""
     text = source.read_text(errors="replace")
     if source.suffix == ".c":
-        is_test = re.search(rf"\b(?:[A-Z]+_)?TEST\(\s*{re.escape(subtest)}\s*\)", text) is not None
+        macro = r"\b(?:[A-Z]+_)?TEST(?:_[A-Z]+)?\((?:[^;{}]*,)?\s*"
+        is_test = re.search(macro + re.escape(subtest) + r"\s*\)", text) is not None
         return is_test or any((folder / subtest).exists() for folder in
                               (source.with_suffix(""), source.parent / "corpus" / source.stem))
     return subtest in text

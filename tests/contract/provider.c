@@ -12,20 +12,49 @@ struct subject {
     const char *type;
     const char *spec;
     const char *other_spec;
+    bool is_internal; /* it has no outside that could be asked */
 };
 
 static const struct subject subjects[] = {
-    {"core", "core:data:value", "{\"value\":[1,2]}", "{\"value\":{\"a\":null}}"},
-    {"fake", "acme:thing:box", "{\"colour\":\"red\",\"size\":3}",
-     "{\"colour\":\"blue\",\"size\":3}"},
-    {"twin", "opnsense:network:vlan", "{\"subnet\":\"10.77.@.0/24\",\"tag\":1@}",
-     "{\"subnet\":\"10.77.@.0/24\",\"tag\":2@}"},
+    {
+        .driver = "core",
+        .type = "core:data:value",
+        .spec = "{\"value\":[1,2]}",
+        .other_spec = "{\"value\":{\"a\":null}}",
+        .is_internal = true,
+    },
+    {
+        .driver = "fake",
+        .type = "acme:thing:box",
+        .spec = "{\"colour\":\"red\",\"size\":3}",
+        .other_spec = "{\"colour\":\"blue\",\"size\":3}",
+    },
+    {
+        .driver = "twin",
+        .type = "opnsense:network:vlan",
+        .spec = "{\"subnet\":\"10.77.@.0/24\",\"tag\":1@}",
+        .other_spec = "{\"subnet\":\"10.77.@.0/24\",\"tag\":2@}",
+    },
 };
 
 static struct type_output box_outputs[] = {
     {.name = (char[]){"id"}, .type = (char[]){"string"}},
     {.name = (char[]){"size"}, .type = (char[]){"integer"}, .from = (char[]){"size"}},
 };
+
+/* The one that is held to it. */
+static const struct subject *the_subject(void)
+{
+    const char *driver = getenv("PARLEY_TEST_SUBJECT");
+    for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
+        if (text_equal(subjects[i].driver, driver ? driver : "fake"))
+            return &subjects[i];
+    printf("Bail out! there is no driver \"%s\" to test\n", driver);
+    exit(1);
+}
+
+#define TEST_OUTSIDE(test_name) TEST_IF(!the_subject()->is_internal, test_name)
+#define TEST_INTERNAL(test_name) TEST_IF(the_subject()->is_internal, test_name)
 
 static const struct subject *subject;
 static struct resource_type box_type = {.name = (char[]){"acme:thing:box"},
@@ -37,18 +66,6 @@ static struct rig rig;
 static struct request box;
 static struct value *spec;
 static struct value *other_spec;
-
-static void find_subject(void)
-{
-    const char *driver = getenv("PARLEY_TEST_SUBJECT");
-    for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
-        if (text_equal(subjects[i].driver, driver ? driver : "fake"))
-            subject = &subjects[i];
-    if (!subject) {
-        printf("Bail out! there is no driver \"%s\" to test\n", driver);
-        exit(1);
-    }
-}
 
 static struct value *make_spec(const char *form, size_t number)
 {
@@ -83,7 +100,7 @@ static void set_up(void)
     static bool is_registered;
     if (!is_registered) {
         is_registered = true;
-        find_subject();
+        subject = the_subject();
         atexit(tear_down);
     }
     tear_down();
@@ -93,17 +110,10 @@ static void set_up(void)
     type = type ? type : &box_type;
     rig_init(&rig, subject->driver, NULL);
     CHECK(rig.provider);
+    CHECK(provider_is_internal(rig.provider) == subject->is_internal);
     spec = make_spec(subject->spec, 1);
     other_spec = make_spec(subject->other_spec, 1);
     box = request_of(&rig, type, "one");
-}
-
-/* The same for what only drivers with an outside can be asked. */
-static void set_up_outside(void)
-{
-    set_up();
-    if (provider_is_internal(rig.provider))
-        SKIP("this driver has no outside");
 }
 
 static void check_done(enum step_kind kind, struct value *after)
@@ -129,9 +139,9 @@ static void check_live(struct value *want)
     CHECK_TEXT(got_text, want_text);
 }
 
-TEST(what_never_was_is_absent)
+TEST_OUTSIDE(what_never_was_is_absent)
 {
-    set_up_outside();
+    set_up();
     check_live(NULL);
     CHECK(!box.live.spec && !box.live.outputs);
 }
@@ -147,9 +157,9 @@ TEST(a_resource_is_created_changed_and_deleted)
     CHECK(!box.outcome.outputs);
 }
 
-TEST(what_was_done_is_read_back)
+TEST_OUTSIDE(what_was_done_is_read_back)
 {
-    set_up_outside();
+    set_up();
     check_done(STEP_CREATE, spec);
     check_live(spec);
     check_done(STEP_UPDATE, other_spec);
@@ -158,9 +168,9 @@ TEST(what_was_done_is_read_back)
     check_live(NULL);
 }
 
-TEST(outputs_that_are_read_are_those_that_apply_gave)
+TEST_OUTSIDE(outputs_that_are_read_are_those_that_apply_gave)
 {
-    set_up_outside();
+    set_up();
     check_done(STEP_CREATE, spec);
     CLEANUP(mem_freep) char *given = json_text(box.outcome.outputs);
     check_live(spec);
@@ -189,9 +199,9 @@ TEST(a_delete_of_what_is_absent_is_done)
     check_done(STEP_DELETE, NULL);
 }
 
-TEST(a_second_instance_sees_what_the_first_one_did)
+TEST_OUTSIDE(a_second_instance_sees_what_the_first_one_did)
 {
-    set_up_outside();
+    set_up();
     check_done(STEP_CREATE, spec);
     CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
     check_live(spec);
@@ -200,9 +210,9 @@ TEST(a_second_instance_sees_what_the_first_one_did)
     check_live(NULL);
 }
 
-TEST(the_identity_stays_the_same_while_resources_come_and_go)
+TEST_OUTSIDE(the_identity_stays_the_same_while_resources_come_and_go)
 {
-    set_up_outside();
+    set_up();
     struct request who = {.verb = IDENTIFY, .rig = &rig};
     request_make(&who);
     CHECK(who.r == 0);
@@ -230,35 +240,35 @@ static void check_probe(enum step_kind kind, struct value *before, struct value 
     CHECK((box.outcome.outputs != NULL) == (want == PROBE_DONE && after));
 }
 
-TEST(a_probe_tells_a_create_that_was_done_from_one_that_was_not)
+TEST_OUTSIDE(a_probe_tells_a_create_that_was_done_from_one_that_was_not)
 {
-    set_up_outside();
+    set_up();
     check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
     check_done(STEP_CREATE, spec);
     check_probe(STEP_CREATE, NULL, spec, PROBE_DONE);
 }
 
-TEST(a_probe_tells_an_update_that_was_done_from_one_that_was_not)
+TEST_OUTSIDE(a_probe_tells_an_update_that_was_done_from_one_that_was_not)
 {
-    set_up_outside();
+    set_up();
     check_done(STEP_CREATE, spec);
     check_probe(STEP_UPDATE, spec, other_spec, PROBE_NOT_DONE);
     check_done(STEP_UPDATE, other_spec);
     check_probe(STEP_UPDATE, spec, other_spec, PROBE_DONE);
 }
 
-TEST(a_probe_tells_a_delete_that_was_done_from_one_that_was_not)
+TEST_OUTSIDE(a_probe_tells_a_delete_that_was_done_from_one_that_was_not)
 {
-    set_up_outside();
+    set_up();
     check_done(STEP_CREATE, spec);
     check_probe(STEP_DELETE, spec, NULL, PROBE_NOT_DONE);
     check_done(STEP_DELETE, NULL);
     check_probe(STEP_DELETE, spec, NULL, PROBE_DONE);
 }
 
-TEST(a_probe_changes_nothing)
+TEST_OUTSIDE(a_probe_changes_nothing)
 {
-    set_up_outside();
+    set_up();
     check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
     check_live(NULL);
     check_done(STEP_CREATE, spec);
@@ -290,11 +300,9 @@ TEST(a_call_that_is_cancelled_already_does_not_begin)
         check_live(NULL);
 }
 
-TEST(an_internal_driver_never_waits)
+TEST_INTERNAL(an_internal_driver_never_waits)
 {
     set_up();
-    if (!provider_is_internal(rig.provider))
-        SKIP("this driver has an outside");
     box.verb = APPLY;
     box.step.kind = STEP_CREATE;
     box.after = spec;
@@ -302,10 +310,10 @@ TEST(an_internal_driver_never_waits)
     CHECK(box.has_ended && box.r == 0);
 }
 
-TEST(many_resources_are_made_and_read_at_the_same_time)
+TEST_OUTSIDE(many_resources_are_made_and_read_at_the_same_time)
 {
     enum { N = 40 };
-    set_up_outside();
+    set_up();
     static struct request requests[N];
     static char names[N][16];
     static struct value *specs[N];

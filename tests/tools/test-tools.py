@@ -77,6 +77,14 @@ def a_sound_project_has_no_faults():
 
 
 @test
+def a_test_that_only_some_subjects_have_exists():
+    for text in ("TEST_IF(!CONDITION(1),\n        text_is_text)\n{\n}\n", "TEST_OUTSIDE(text_is_text)\n{\n}\n"):
+        assert promise_faults({"tests/unit/test-base.c": text}) == [], text
+    expect_fault(promise_faults({"tests/unit/test-base.c": "TEST(a)\n{\n    f(text_is_text);\n}\n"}),
+                 "does not exist")
+
+
+@test
 def an_include_that_points_up_is_found():
     expect_fault(layer_faults({"src/base/text.h": '#include "model/value.h"\n'}),
                  "text.h:1: base may not include model")
