@@ -316,6 +316,12 @@ static void pass_on(struct following *following, const struct value *event)
     following->follower->sink(following->follower->argument, event);
 }
 
+/* A row of the journal is the event that it was told as. */
+static struct value *event_of_row(const struct value *row)
+{
+    return value_with(row, "format", value_integer(1));
+}
+
 /* What the store knows beyond what was told. */
 static int pass_on_stored(struct following *following, struct error *err)
 {
@@ -325,8 +331,10 @@ static int pass_on_stored(struct following *following, struct error *err)
                                    following->last_seq, PAGE, &rows, err);
         if (r < 0)
             return r;
-        for (size_t i = 0; i < value_count(rows); i++)
-            pass_on(following, value_at(rows, i));
+        for (size_t i = 0; i < value_count(rows); i++) {
+            CLEANUP(value_unrefp) struct value *event = event_of_row(value_at(rows, i));
+            pass_on(following, event);
+        }
         if (value_count(rows) < PAGE)
             return 0;
     }
@@ -558,7 +566,7 @@ int service_show_run(struct service *service, const char *run_id, struct value *
         r = store_read_journal(service->store, id, seq, PAGE, &rows, err);
         n = r == 0 ? value_count(rows) : 0;
         for (size_t i = 0; i < n; i++)
-            value_builder_append(&all, value_ref(value_at(rows, i)));
+            value_builder_append(&all, event_of_row(value_at(rows, i)));
         if (n > 0)
             seq = value_get_integer(value_at(rows, n - 1), "seq", seq);
     }

@@ -436,6 +436,19 @@ def events_are_one_json_object_a_line(place):
 
 
 @test
+def events_read_later_are_those_told_at_once(place):
+    """Who was not connected reads them from the journal, whose rows they are."""
+    given(place)
+    told = place.parley("up", "demo.yaml", "--yes", "--json").events()
+    run = place.parley("run", "list", "--json").json()[0]["id"]
+    journal = place.parley("run", "show", run, "--json").json()["journal"]
+    durable = [event for event in told if "seq" in event]
+    assert [event.keys() for event in journal] == [event.keys() for event in durable]
+    for event, row in zip(durable, journal):
+        assert {**event, "time": 0} == {**row, "time": 0}, f"{event} {row}"
+
+
+@test
 def drift_is_found_and_mended(place):
     place.with_boxes()
     given(place, {"a": box(colour="red"), "b": box(colour="red"), "c": box(colour="red")})
