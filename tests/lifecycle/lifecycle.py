@@ -1,7 +1,9 @@
 """What the tests of the whole program share: a place of its own for each test, the program in it,
 and TAP. A test is a function whose name is a sentence; it gets its place and raises when something
 is not so."""
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -14,6 +16,7 @@ import traceback
 
 PROGRAM = os.path.abspath(sys.argv[1])
 TESTS = []
+N_AT_A_TIME = 6
 
 CATALOG = """
 types:
@@ -190,24 +193,37 @@ def test(function):
     return function
 
 
+def run_test(function):
+    """Its lines of TAP but for the number, and whether it failed."""
+    place = Place()
+    try:
+        function(place)
+        wait_until(lambda: not place.processes(), "all processes had ended", 10)
+    except Skip as reason:
+        return "", f"# SKIP {reason}", False
+    except Exception:  # pylint: disable=broad-except
+        return "".join(f"# {line}\n" for line in traceback.format_exc().splitlines()), "", True
+    finally:
+        place.close()
+    return "", "", False
+
+
+def run_by_name(name):
+    return run_test(next(function for function in TESTS if function.__name__ == name))
+
+
 def main():
+    """Several tests at a time, each in a process: they wait more than they work."""
     wanted = sys.argv[-1] if len(sys.argv) > 2 else ""
-    chosen = [function for function in TESTS if re.search(wanted, function.__name__)] or TESTS
+    names = [function.__name__ for function in TESTS]
+    names = [name for name in names if re.search(wanted, name)] or names
     n_failed = 0
-    for number, function in enumerate(chosen, 1):
-        place = Place()
-        end = ""
-        try:
-            function(place)
-            wait_until(lambda: not place.processes(), "all processes had ended", 10)
-        except Skip as reason:
-            end = f" # SKIP {reason}"
-        except Exception:  # pylint: disable=broad-except
-            n_failed += 1
-            print("".join(f"# {line}\n" for line in traceback.format_exc().splitlines()), end="")
-            print("not ", end="")
-        finally:
-            place.close()
-        print(f"ok {number} - {function.__name__}{end}", flush=True)
-    print(f"1..{len(chosen)}")
+    with concurrent.futures.ProcessPoolExecutor(
+            N_AT_A_TIME, mp_context=multiprocessing.get_context("fork")) as pool:
+        for number, (name, end) in enumerate(zip(names, pool.map(run_by_name, names)), 1):
+            remarks, directive, has_failed = end
+            n_failed += has_failed
+            print(f"{remarks}{'not ' if has_failed else ''}ok {number} - {name} {directive}".rstrip(),
+                  flush=True)
+    print(f"1..{len(names)}")
     sys.exit(n_failed > 0)

@@ -213,7 +213,7 @@ def while_a_run_is_under_way_a_second_up_is_told(place):
 
 @test
 def two_deployments_do_not_wait_for_each_other(place):
-    given(place, latency="300ms")
+    given(place, latency="1s")
     place.write("other.yaml", document("other", {"x": box()}))
     first = place.start("up", "demo.yaml", "--yes")
     wait_until(place.files, "the first run made something")
