@@ -22,3 +22,23 @@ const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length
  */
 enum diagnostic_code yaml_resolve_scalar(struct yaml_node *node, bool is_plain, const char *tag,
                                          const char **ret_fault);
+
+/* --- Writing (yaml-write.c) --- */
+
+struct yaml_layout {
+    const char *line_end; /* borrowed: "\n" or "\r\n" */
+};
+
+/* In double quotes, with escapes for all that cannot stand there. */
+void yaml_write_quoted(struct strbuf *buffer, const char *text);
+/* On one line; is_quoted: all texts in quotes, as in JSON. */
+void yaml_write_flow(struct strbuf *buffer, const struct yaml_node *node, bool is_quoted);
+/* Whether it is written on one line also where lists and maps have lines of their own. */
+bool yaml_is_short(const struct yaml_node *node);
+/* On lines of its own, which begin with indent spaces; the caller has written those of the first,
+ * and ends the last. */
+void yaml_write_block(const struct yaml_layout *layout, struct strbuf *buffer,
+                      const struct yaml_node *node, unsigned int indent);
+/* "key: value" in the same way, where the key stands at indent. */
+void yaml_write_pair(const struct yaml_layout *layout, struct strbuf *buffer,
+                     const struct yaml_pair *pair, unsigned int indent);
