@@ -136,7 +136,7 @@ FOLDER_TEST(a_file_that_is_no_database_is_a_fault_and_stays_as_it_is)
         CHECK(write_file(path_of("parley.db"), contents[i]));
         CLEANUP(mem_freep) char *message = NULL;
         CHECK(open_error(true, &message) == ERROR_CORRUPT);
-        CHECK(strstr(message, path_of("parley.db")) && strstr(message, "copy"));
+        CHECK(strstr(message, path_of("parley.db")) && strstr(message, "state repair"));
         CLEANUP(mem_freep) char *after = NULL;
         CHECK(world_read_file(path_of("parley.db"), FILE_LIMIT, &after, NULL, NULL) == 0);
         CHECK_TEXT(after, contents[i]);

@@ -50,7 +50,12 @@ static inline int remove_one(const char *path, const struct stat *status, int ty
 
 static inline void make_folder(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/parley-store-XXXXXX");
+#ifdef STORE_TEST_IN_MEMORY
+    bool is_in_memory = access("/dev/shm", W_OK | X_OK) == 0;
+#else
+    bool is_in_memory = false;
+#endif
+    snprintf(folder, sizeof(folder), "%s/parley-store-XXXXXX", is_in_memory ? "/dev/shm" : "/tmp");
     if (!mkdtemp(folder)) {
         perror("Bail out! mkdtemp");
         exit(1);

@@ -98,9 +98,9 @@ int connection_corrupt(const char *path, const char *what, struct error *err)
 {
     return error_set(
         err, ERROR_CORRUPT,
-        "%s: %s. Nothing was changed and nothing guessed. Put the folder back from a "
-        "copy; without one, move it away to begin with an empty store, and import what "
-        "exists",
+        "%s: %s. Nothing was changed and nothing guessed. \"parley state check\" names all that "
+        "is damaged, \"parley state repair\" keeps what is whole, and \"parley state restore\" "
+        "brings a snapshot back",
         path, what);
 }
 

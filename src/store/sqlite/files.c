@@ -44,8 +44,7 @@ void store_files_done(struct store_files *files)
     *files = (struct store_files){0};
 }
 
-/* A failed call's negated errno, as the code its cause deserves. */
-static int file_error(int r, const char *verb, const char *path, struct error *err)
+int store_files_error(int r, const char *verb, const char *path, struct error *err)
 {
     int cause = -r;
     enum error_code code = ERROR_SYSTEM;
@@ -58,7 +57,7 @@ static int file_error(int r, const char *verb, const char *path, struct error *e
 
 /* --- Making a database: under another name, so that it is there as a whole or not at all --- */
 
-static int fill_database(struct connection *connection, struct error *err)
+static int fill_database(struct connection *connection, const char *id, struct error *err)
 {
     int reserved = PAGES_RESERVED;
     sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
@@ -70,8 +69,6 @@ static int fill_database(struct connection *connection, struct error *err)
         r = schema_migrate(connection, err);
     if (r < 0)
         return r;
-    char id[UUID_TEXT_SIZE];
-    uuid_random(id);
     CLEANUP(mem_freep)
     char *own_row =
         string_format("INSERT INTO store VALUES ('%s', %" PRId64 "); PRAGMA journal_mode = WAL;",
@@ -79,45 +76,46 @@ static int fill_database(struct connection *connection, struct error *err)
     return connection_run(connection, own_row, err);
 }
 
-/* An empty file of the right mode, which SQLite's own files beside it take over. */
-static int make_empty(const char *path, struct error *err)
+int store_files_make_empty(const char *path, struct error *err)
 {
     int r = files_remove(path);
     if (r < 0 && r != -ENOENT)
-        return file_error(r, "remove", path, err);
+        return store_files_error(r, "remove", path, err);
     CLEANUP(close_descriptorp) int fd = files_open(path, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
-    return fd < 0 ? file_error(fd, "create", path, err) : 0;
+    return fd < 0 ? store_files_error(fd, "create", path, err) : 0;
 }
 
-static int make_database(const char *path, struct error *err)
+int store_files_make_database(const char *path, const char *id, struct error *err)
 {
-    int r = make_empty(path, err);
+    int r = store_files_make_empty(path, err);
     if (r < 0)
         return r;
     CLEANUP(connection_done) struct connection connection = {0};
     r = connection_open(&connection, path, PATIENCE_MS, err);
-    return r < 0 ? r : fill_database(&connection, err);
+    return r < 0 ? r : fill_database(&connection, id, err);
 }
 
-static int sync_folder(const char *folder, struct error *err)
+int store_files_sync_folder(const char *folder, struct error *err)
 {
     CLEANUP(close_descriptorp) int fd = files_open(folder, O_RDONLY | O_DIRECTORY, 0);
     int r = fd < 0 ? fd : files_sync(fd);
-    return r < 0 ? file_error(r, "sync the folder", folder, err) : 0;
+    return r < 0 ? store_files_error(r, "sync the folder", folder, err) : 0;
 }
 
 static int make_and_rename(const struct store_files *files, struct error *err)
 {
     CLEANUP(mem_freep) char *draft = string_format("%s.new", files->database);
-    int r = make_database(draft, err);
+    char id[UUID_TEXT_SIZE];
+    uuid_random(id);
+    int r = store_files_make_database(draft, id, err);
     int renamed = r < 0 ? 0 : files_rename(draft, files->database);
     if (renamed < 0)
-        r = file_error(renamed, "rename", draft, err);
+        r = store_files_error(renamed, "rename", draft, err);
     if (r < 0) {
         (void)files_remove(draft);
         return r;
     }
-    return sync_folder(files->folder, err);
+    return store_files_sync_folder(files->folder, err);
 }
 
 static int wait_for_lock(const char *folder, int fd, struct error *err)
@@ -125,7 +123,7 @@ static int wait_for_lock(const char *folder, int fd, struct error *err)
     int r;
     for (int i = 0; (r = files_lock_folder(fd)) < 0; i++) {
         if (r != -EWOULDBLOCK)
-            return file_error(r, "lock the folder", folder, err);
+            return store_files_error(r, "lock the folder", folder, err);
         if (i == LOCK_TRIES)
             return error_set(err, ERROR_BUSY, "another process keeps making a store in %s", folder);
         sqlite3_sleep(LOCK_PAUSE_MS);
@@ -133,13 +131,11 @@ static int wait_for_lock(const char *folder, int fd, struct error *err)
     return 0;
 }
 
-/* One maker at a time: the folder itself is locked, so that no lock file stays behind. Closing the
- * descriptor lets go. */
-static int lock_folder(const char *folder, int *ret_fd, struct error *err)
+int store_files_lock(const char *folder, int *ret_fd, struct error *err)
 {
     CLEANUP(close_descriptorp) int fd = files_open(folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return file_error(fd, "open the folder", folder, err);
+        return store_files_error(fd, "open the folder", folder, err);
     int r = wait_for_lock(folder, fd, err);
     if (r == 0)
         *ret_fd = take_descriptor(&fd);
@@ -149,7 +145,7 @@ static int lock_folder(const char *folder, int *ret_fd, struct error *err)
 /* --- What is there --- */
 
 /* What a database needs beside it is there, though it is not: somebody removed it. */
-static int check_missing(const struct store_files *files, struct error *err)
+int store_files_check_missing(const struct store_files *files, struct error *err)
 {
     const char *left = world_file_exists(files->marker) ? files->marker
                        : world_file_exists(files->log)  ? files->log
@@ -183,7 +179,7 @@ static int make_store(const struct store_files *files, struct error *err)
     CLEANUP(close_descriptorp) int lock = -1;
     r = check_access(files->folder, W_OK | X_OK, err);
     if (r == 0)
-        r = lock_folder(files->folder, &lock, err);
+        r = store_files_lock(files->folder, &lock, err);
     if (r < 0 || world_file_exists(files->database))
         return r;
     return make_and_rename(files, err);
@@ -214,8 +210,8 @@ int store_files_prepare(const struct store_files *files, bool create, struct err
     if (r == -EACCES)
         return deny(r, files->folder, err);
     if (r != -ENOENT)
-        return file_error(r, "look at", files->database, err);
-    r = check_missing(files, err);
+        return store_files_error(r, "look at", files->database, err);
+    r = store_files_check_missing(files, err);
     if (r < 0)
         return r;
     if (!create)
@@ -225,8 +221,8 @@ int store_files_prepare(const struct store_files *files, bool create, struct err
 
 /* --- Whether it is ours --- */
 
-static int check_application(const struct store_files *files, struct connection *connection,
-                             struct error *err)
+int store_files_check_application(const struct store_files *files, struct connection *connection,
+                                  struct error *err)
 {
     int64_t application;
     int r = connection_ask_number(connection, "PRAGMA application_id", &application, err);
@@ -239,38 +235,42 @@ static int check_application(const struct store_files *files, struct connection 
 
 static int fill_marker(const char *draft, const char *content, struct error *err)
 {
-    int r = make_empty(draft, err);
+    int r = store_files_make_empty(draft, err);
     if (r < 0)
         return r;
     CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY, 0);
     r = fd < 0 ? fd : files_write(fd, content, strlen(content));
     if (r == 0)
         r = files_sync(fd);
-    return r < 0 ? file_error(r, "write", draft, err) : 0;
+    return r < 0 ? store_files_error(r, "write", draft, err) : 0;
 }
 
-/* Under the lock the draft has one name, so that a crash leaves at most one, and that to who comes
- * next. */
-static int write_marker(const struct store_files *files, const char *content, struct error *err)
+int store_files_write_marker(const struct store_files *files, const char *id, struct error *err)
 {
-    CLEANUP(close_descriptorp) int lock = -1;
-    int r = lock_folder(files->folder, &lock, err);
-    if (r < 0)
-        return r;
+    CLEANUP(mem_freep) char *content = string_format("%s\n", id);
     CLEANUP(mem_freep) char *draft = string_format("%s.new", files->marker);
-    r = fill_marker(draft, content, err);
+    int r = fill_marker(draft, content, err);
     int renamed = r < 0 ? 0 : files_rename(draft, files->marker);
     if (renamed < 0)
-        r = file_error(renamed, "rename", draft, err);
+        r = store_files_error(renamed, "rename", draft, err);
     if (r < 0) {
         (void)files_remove(draft);
         return r;
     }
-    return sync_folder(files->folder, err);
+    return store_files_sync_folder(files->folder, err);
+}
+
+/* Under the lock the draft has one name, so that a crash leaves at most one, and that to who comes
+ * next. */
+static int make_marker(const struct store_files *files, const char *id, struct error *err)
+{
+    CLEANUP(close_descriptorp) int lock = -1;
+    int r = store_files_lock(files->folder, &lock, err);
+    return r < 0 ? r : store_files_write_marker(files, id, err);
 }
 
 /* A marker that is missing is made: a crash may have come between database and marker. */
-static int check_marker(const struct store_files *files, const char *id, struct error *err)
+int store_files_check_marker(const struct store_files *files, const char *id, struct error *err)
 {
     CLEANUP(mem_freep) char *want = string_format("%s\n", id);
     CLEANUP(mem_freep) char *marker = NULL;
@@ -280,7 +280,7 @@ static int check_marker(const struct store_files *files, const char *id, struct 
         return error_move(err, &fault);
     error_done(&fault);
     if (r == -ERROR_NOT_FOUND)
-        return write_marker(files, want, err);
+        return make_marker(files, id, err);
     if (r == 0 && text_equal(marker, want))
         return 0;
     CLEANUP(mem_freep)
@@ -288,21 +288,31 @@ static int check_marker(const struct store_files *files, const char *id, struct 
     return connection_corrupt(files->database, what, err);
 }
 
-int store_files_check(const struct store_files *files, struct connection *connection,
-                      char ret_id[UUID_TEXT_SIZE], struct error *err)
+int store_files_read_id(const struct store_files *files, struct connection *connection,
+                        char ret_id[UUID_TEXT_SIZE], struct error *err)
 {
-    int r = check_application(files, connection, err);
-    if (r == 0)
-        r = schema_migrate(connection, err);
-    if (r < 0)
-        return r;
     CLEANUP(mem_freep) char *id = NULL;
-    r = connection_ask_text(connection, "SELECT id FROM store", &id, err);
+    int r = connection_ask_text(connection, "SELECT id FROM store", &id, err);
     if (r < 0)
         return r;
     if (!id || strlen(id) != UUID_TEXT_SIZE - 1)
         return connection_corrupt(files->database, "the store's id is missing", err);
-    r = check_marker(files, id, err);
+    memcpy(ret_id, id, UUID_TEXT_SIZE);
+    return 0;
+}
+
+int store_files_check(const struct store_files *files, struct connection *connection,
+                      char ret_id[UUID_TEXT_SIZE], struct error *err)
+{
+    int r = store_files_check_application(files, connection, err);
+    if (r == 0)
+        r = schema_migrate(connection, err);
+    if (r < 0)
+        return r;
+    char id[UUID_TEXT_SIZE];
+    r = store_files_read_id(files, connection, id, err);
+    if (r == 0)
+        r = store_files_check_marker(files, id, err);
     if (r == 0)
         memcpy(ret_id, id, UUID_TEXT_SIZE);
     return r;

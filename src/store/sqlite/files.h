@@ -27,3 +27,27 @@ int store_files_prepare(const struct store_files *files, bool create, struct err
  */
 int store_files_check(const struct store_files *files, struct connection *connection,
                       char ret_id[UUID_TEXT_SIZE], struct error *err);
+
+/* --- The parts of these two, for who looks at a store that may be damaged --- */
+
+/* ERROR_CORRUPT when something is there that belongs to a database, which is not. */
+int store_files_check_missing(const struct store_files *files, struct error *err);
+int store_files_check_application(const struct store_files *files, struct connection *connection,
+                                  struct error *err);
+/* The id that the database itself states. */
+int store_files_read_id(const struct store_files *files, struct connection *connection,
+                        char ret_id[UUID_TEXT_SIZE], struct error *err);
+/* A marker that is missing is made; ERROR_CORRUPT when it names another store. */
+int store_files_check_marker(const struct store_files *files, const char *id, struct error *err);
+int store_files_write_marker(const struct store_files *files, const char *id, struct error *err);
+
+/* One maker at a time: the folder itself is locked, so that no lock file stays behind. Closing the
+ * descriptor lets go. */
+int store_files_lock(const char *folder, int *ret_fd, struct error *err);
+/* An empty database with that id under a name where none was. */
+int store_files_make_database(const char *path, const char *id, struct error *err);
+/* An empty file of the right mode, which SQLite's own files beside it take over. */
+int store_files_make_empty(const char *path, struct error *err);
+int store_files_sync_folder(const char *folder, struct error *err);
+/* A failed call's negated errno, as the code its cause deserves. */
+int store_files_error(int r, const char *verb, const char *path, struct error *err);

@@ -8,8 +8,16 @@
 #include <stdbool.h>
 
 /*
- * Whether transactions that were durable lie behind a frame that does not fit. The newest two
- * cannot be told from one that was never finished. False when there is no log or it cannot be read,
- * which SQLite then says itself. Others may be writing.
+ * Whether transactions that were durable are missing or lie behind a frame that does not fit. Known
+ * by what lies behind, by a frame that one byte keeps from fitting, and by SQLite's index of the
+ * log, where the crash left it. Without that index, more than a byte of damage in the newest two
+ * transactions cannot be told from one that was never finished.
+ *
+ * False when there is no log or it cannot be read, which SQLite then says itself. Others may be
+ * writing.
  */
 bool log_is_damaged(const char *path);
+
+/* Puts bytes right that keep frames, or the head, from fitting; returns how many. Nobody may have
+ * it open. */
+int log_mend(const char *path);

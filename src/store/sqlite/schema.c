@@ -94,7 +94,7 @@ static const char *const migrations[] = {
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
 
-static int read_version(struct connection *connection, int64_t *ret_version, struct error *err)
+int schema_read_version(struct connection *connection, int64_t *ret_version, struct error *err)
 {
     int r = connection_ask_number(connection, "PRAGMA user_version", ret_version, err);
     if (r < 0)
@@ -107,11 +107,16 @@ static int read_version(struct connection *connection, int64_t *ret_version, str
     return 0;
 }
 
+int64_t schema_newest_version(void)
+{
+    return SCHEMA_VERSION;
+}
+
 /* Within a transaction, where nobody else can migrate. */
 static int migrate(struct connection *connection, struct error *err)
 {
     int64_t version;
-    int r = read_version(connection, &version, err);
+    int r = schema_read_version(connection, &version, err);
     for (; r == 0 && version < SCHEMA_VERSION; version++)
         r = connection_run(connection, migrations[version], err);
     if (r < 0)
@@ -124,7 +129,7 @@ static int migrate(struct connection *connection, struct error *err)
 int schema_migrate(struct connection *connection, struct error *err)
 {
     int64_t version;
-    int r = read_version(connection, &version, err);
+    int r = schema_read_version(connection, &version, err);
     if (r < 0 || version == SCHEMA_VERSION)
         return r;
     r = connection_run(connection, "BEGIN IMMEDIATE", err);

@@ -8,3 +8,7 @@
  * ERROR_UNSUPPORTED when they are of a newer version. Waits for others who do the same.
  */
 int schema_migrate(struct connection *connection, struct error *err);
+/* Of the tables as they are; fails as schema_migrate() when this program does not know it. */
+int schema_read_version(struct connection *connection, int64_t *ret_version, struct error *err);
+/* That of this program. */
+int64_t schema_newest_version(void);
