@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "twin/client.h"
+#include "twin/limiter-program.h"
 #include "twin/supervise.h"
 #include "twin/workload-program.h"
 
@@ -14,7 +15,8 @@ static const char usage[] =
     "       parley-twin workload --listen ADDRESS:PORT --name NAME\n"
     "                            [--tier TEXT] [--health PATH] ...\n"
     "                            [--upstream ADDRESS:PORT]\n"
-    "                            [--database FILE]\n";
+    "                            [--database FILE]\n"
+    "       parley-twin limiter --socket PATH\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
  * -1 for one that is unknown or incomplete. */
@@ -80,16 +82,24 @@ static int main_workload(int argc, char **argv)
     return workload_main(argc + 1, argv - 1);
 }
 
+static int main_limiter(int argc, char **argv)
+{
+    const char *socket_path = NULL;
+    const struct option options[] = {{"--socket", &socket_path}};
+    int n = take_options(argc, argv, options, ARRAY_LENGTH(options));
+    if (n != argc || !socket_path)
+        return misuse();
+    return limiter_main(socket_path);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"supervise", main_supervise},
-        {"request", main_request},
-        {"exec", main_exec},
-        {"workload", main_workload},
+        {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
+        {"workload", main_workload},   {"limiter", main_limiter},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))
