@@ -7,7 +7,8 @@
 
 /* Descriptors that are not connections: listeners, checks, sockets of threads, logs. */
 enum { OTHER_DESCRIPTORS = 200 };
-#define BALANCER_PEER "itself"
+/* No name of a document has an underscore. */
+#define LIMITS "address_limits"
 
 static const char *const balances[] = {[BALANCE_LEASTCONN] = "leastconn",
                                        [BALANCE_ROUNDROBIN] = "roundrobin",
@@ -94,7 +95,6 @@ static void write_global(struct strbuf *out, const struct balancer_config *confi
 {
     strbuf_addf(out,
                 "global\n"
-                "    localpeer " BALANCER_PEER "\n"
                 "    maxconn %u\n"
                 "    nbthread 2\n"
                 "    log stdout format raw local0 notice\n"
@@ -103,6 +103,10 @@ static void write_global(struct strbuf *out, const struct balancer_config *confi
                 "    hard-stop-after 10s\n"
                 "\n",
                 config->max_connections, config->socket);
+}
+
+static void write_defaults(struct strbuf *out)
+{
     strbuf_add(out, "defaults\n"
                     "    mode http\n"
                     "    log global\n"
@@ -120,16 +124,43 @@ static void write_global(struct strbuf *out, const struct balancer_config *confi
                     "    timeout check 2s\n");
 }
 
-char *balancer_peers_socket(const char *socket)
+static bool has_limit(const struct balancer_config *config)
 {
-    return string_format("%s.peers", socket);
+    for (size_t i = 0; i < config->n_frontends; i++)
+        if (config->frontends[i]->limit.count > 0)
+            return true;
+    return false;
 }
 
-/* A worker that is replaced tells its counters to the next one here. */
-static void write_peers(struct strbuf *out, const struct balancer_config *config)
+/* Where the limiter is. It stands before the defaults, which are those of HTTP. */
+static void write_limiter(struct strbuf *out, const struct balancer_config *config)
 {
-    CLEANUP(mem_freep) char *socket = balancer_peers_socket(config->socket);
-    strbuf_addf(out, "\npeers counters\n    peer " BALANCER_PEER " unix@%s\n", socket);
+    if (has_limit(config))
+        strbuf_addf(out,
+                    "backend " LIMITS "\n"
+                    "    mode tcp\n"
+                    "    timeout connect 5s\n"
+                    "    timeout server 5m\n"
+                    "    server limiter unix@%s\n"
+                    "\n",
+                    config->limiter_socket);
+}
+
+void balancer_write_limits(struct strbuf *out)
+{
+    strbuf_add(out, "[" LIMITS "]\n"
+                    "spoe-agent " LIMITS "\n"
+                    "    groups ask\n"
+                    "    option var-prefix limit\n"
+                    "    timeout hello 5s\n"
+                    "    timeout idle 1m\n"
+                    "    timeout processing 5s\n"
+                    "    use-backend " LIMITS "\n"
+                    "spoe-message count\n"
+                    "    args of=var(txn.limit.of) source=src count=var(txn.limit.count) "
+                    "seconds=var(txn.limit.seconds)\n"
+                    "spoe-group ask\n"
+                    "    messages count\n");
 }
 
 static void write_metrics(struct strbuf *out, const struct balancer_config *config)
@@ -143,18 +174,24 @@ static void write_metrics(struct strbuf *out, const struct balancer_config *conf
                 config->host->address, BALANCER_METRICS_PORT);
 }
 
-/* Request n+1 of one address within the window is refused: the counter has it already. */
-static void write_limit(struct strbuf *out, const struct machine_limit *limit)
+/* Without the limiter's word nobody comes in: a limit that may not hold is none. */
+static void write_limit(struct strbuf *out, const struct balancer_config *config, const char *name,
+                        const struct machine_limit *limit)
 {
     if (limit->count == 0)
         return;
     strbuf_addf(
         out,
-        "    stick-table type ip size 100k expire %us peers counters store http_req_rate(%us)\n"
-        "    http-request track-sc0 src\n"
-        "    http-request deny deny_status 429 hdr Retry-After %u if { "
-        "sc_http_req_rate(0) gt %u }\n",
-        limit->window_s * 2, limit->window_s, limit->window_s, limit->count);
+        "    filter spoe engine " LIMITS " config %s\n"
+        "    http-request set-var(txn.limit.of) str(%s/%s)\n"
+        "    http-request set-var(txn.limit.count) int(%u)\n"
+        "    http-request set-var(txn.limit.seconds) int(%u)\n"
+        "    http-request send-spoe-group " LIMITS " ask\n"
+        "    http-request deny deny_status 503 hdr Retry-After 1 unless { "
+        "var(txn.limit.wait) -m found }\n"
+        "    http-request deny deny_status 429 hdr Retry-After %%[var(txn.limit.wait)] if { "
+        "var(txn.limit.wait) -m int gt 0 }\n",
+        config->limits_file, config->host->name, name, limit->count, limit->window_s);
 }
 
 static void write_frontend(struct strbuf *out, const struct balancer_config *config, size_t index)
@@ -167,7 +204,7 @@ static void write_frontend(struct strbuf *out, const struct balancer_config *con
     if (list)
         strbuf_addf(out, " ssl crt-list %s alpn h2,http/1.1", list);
     strbuf_add_char(out, '\n');
-    write_limit(out, &frontend->limit);
+    write_limit(out, config, name, &frontend->limit);
     strbuf_addf(out, "    http-request set-header X-Forwarded-Proto %s\n    default_backend %s\n",
                 list ? "https" : "http", backend);
 }
@@ -212,7 +249,8 @@ void balancer_write_config(struct strbuf *out, const struct balancer_config *con
                            bool with_servers)
 {
     write_global(out, config);
-    write_peers(out, config);
+    write_limiter(out, config);
+    write_defaults(out);
     write_metrics(out, config);
     for (size_t i = 0; i < config->n_frontends; i++)
         write_frontend(out, config, i);

@@ -22,7 +22,9 @@ struct balancer_config {
     const struct machine_frontend *const *frontends;
     const char *const *certificate_lists; /* a path for each frontend; NULL where it speaks HTTP */
     size_t n_frontends;
-    const char *socket; /* path of the statistics socket */
+    const char *socket;         /* path of the statistics socket */
+    const char *limits_file;    /* what balancer_write_limits() wrote */
+    const char *limiter_socket; /* where the limiter answers */
     unsigned int max_connections;
 };
 
@@ -36,8 +38,11 @@ int balancer_check_frontend(const struct machine_frontend *frontend, struct erro
 void balancer_write_config(struct strbuf *out, const struct balancer_config *config,
                            bool with_servers);
 
-/* Where its workers meet, beside the statistics socket. The caller frees it. */
-char *balancer_peers_socket(const char *socket);
+/*
+ * Appends how HAProxy asks the limiter (limiter-program.h) about each request of a frontend with a
+ * limit: the same for all balancers.
+ */
+void balancer_write_limits(struct strbuf *out);
 
 /* The name of a frontend, and of a backend, in this configuration: its own, with some of its uid
  * where two have the same. The caller frees it. */

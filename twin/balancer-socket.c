@@ -22,9 +22,15 @@ static int connect_socket(const char *path, int *ret_fd, struct error *err)
     if (fd < 0)
         return error_set_errno(err, errno, "make a socket");
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return error_set(err, ERROR_UNAVAILABLE, "HAProxy does not answer: %s", strerror(errno));
+        return error_set(err, ERROR_UNAVAILABLE, "nobody answers at %s: %s", path, strerror(errno));
     *ret_fd = take_descriptor(&fd);
     return 0;
+}
+
+int balancer_probe_socket(const char *path, struct error *err)
+{
+    CLEANUP(close_descriptorp) int fd = -1;
+    return connect_socket(path, &fd, err);
 }
 
 static CO_FN int collect(struct loop *loop, int fd, int64_t deadline, struct strbuf *answer,
@@ -84,13 +90,14 @@ enum column {
     COLUMN_REQUESTS,
     COLUMN_DENIED,
     COLUMN_ERRORS,
+    COLUMN_CHECK,
     COLUMN_COUNT
 };
 
 static const char *const column_names[COLUMN_COUNT] = {
     [COLUMN_PROXY] = "pxname",  [COLUMN_SERVER] = "svname",       [COLUMN_STATUS] = "status",
     [COLUMN_SESSIONS] = "scur", [COLUMN_TOTAL_SESSIONS] = "stot", [COLUMN_REQUESTS] = "req_tot",
-    [COLUMN_DENIED] = "dreq",   [COLUMN_ERRORS] = "hrsp_5xx"};
+    [COLUMN_DENIED] = "dreq",   [COLUMN_ERRORS] = "hrsp_5xx",     [COLUMN_CHECK] = "check_status"};
 
 /* A field between quotes, in which a doubled one stands for itself; returns what follows it. */
 static const char *quoted_field(const char *c, struct strbuf *field)
@@ -153,6 +160,9 @@ static void take_column(struct balancer_line *line, enum column column, const ch
     case COLUMN_STATUS:
         line->status = string_copy(text);
         break;
+    case COLUMN_CHECK:
+        line->check = string_copy(text);
+        break;
     case COLUMN_SESSIONS:
         line->sessions = number_of(text);
         break;
@@ -175,6 +185,7 @@ static void line_done(struct balancer_line *line)
     mem_free(line->proxy);
     mem_free(line->server);
     mem_free(line->status);
+    mem_free(line->check);
 }
 
 /* Whether the line had all columns. */
@@ -243,4 +254,22 @@ const struct balancer_line *balancer_find_line(const struct balancer_statistics 
 bool balancer_line_is_up(const struct balancer_line *line)
 {
     return text_starts_with(line->status, "UP") || text_equal(line->status, "no check");
+}
+
+/* "* " stands before the last result while the next check is on its way. */
+static const char *last_check(const struct balancer_line *line)
+{
+    return text_starts_with(line->check, "* ") ? line->check + 2 : line->check;
+}
+
+bool balancer_line_is_checked(const struct balancer_line *line)
+{
+    const char *check = last_check(line);
+    return *check && !text_equal(check, "INI") && !text_equal(check, "UNK");
+}
+
+bool balancer_line_is_sound(const struct balancer_line *line)
+{
+    const char *check = last_check(line);
+    return balancer_line_is_up(line) && strlen(check) >= 4 && text_starts_with(check + 2, "OK");
 }

@@ -6,9 +6,7 @@
 #include "base/world.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,9 +64,4 @@ bool balancer_worker_listens(pid_t worker)
     if (folder)
         closedir(folder);
     return listens;
-}
-
-bool balancer_worker_is_there(pid_t worker)
-{
-    return kill(worker, 0) == 0 || errno == EPERM;
 }

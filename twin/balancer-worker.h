@@ -6,4 +6,3 @@
 
 /* Whether a process exists and has a TCP socket that takes connections. */
 bool balancer_worker_listens(pid_t worker);
-bool balancer_worker_is_there(pid_t worker);

@@ -4,6 +4,7 @@
  * reload, which loses no connection.
  */
 #include "twin/balancer-config.h"
+#include "twin/balancer-limits.h"
 #include "twin/balancer-socket.h"
 #include "twin/balancer-worker.h"
 #include "twin/certificate.h"
@@ -25,7 +26,7 @@ enum {
     COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
     START_TIME = 5 * 1000 * 1000,
     RELOAD_TIME = 5 * 1000 * 1000,
-    HAND_OVER_TIME = 500 * 1000, /* of an old worker that takes no connections any more */
+    CHECK_TIME = 3 * 1000 * 1000, /* until a new server's first check has ended */
     DRAIN_TIME = 5 * 1000 * 1000,
     UP_TIME = 10 * 1000 * 1000, /* until new servers pass their checks */
     POLL_PAUSE = 20 * 1000,
@@ -65,9 +66,10 @@ struct balancer {
 
 struct balancers {
     struct twin *twin;
-    char *program;           /* owned; NULL until HAProxy was found */
-    char *config_folder;     /* owned; only we write there */
-    char *socket_folder;     /* owned; the children's */
+    char *program;       /* owned; NULL until HAProxy was found */
+    char *config_folder; /* owned; only we write there */
+    char *socket_folder; /* owned; the children's */
+    struct balancer_limits *limits;
     struct machine *machine; /* a reference; what the balancers point into */
     struct balancer **items; /* owned */
     size_t n_items;
@@ -236,6 +238,8 @@ static void set_wanted(struct balancer *balancer, const struct machine_balancer 
         .certificate_lists = (const char *const *)balancer->lists,
         .n_frontends = n,
         .socket = balancer->socket,
+        .limits_file = balancer_limits_file(balancer->module->limits),
+        .limiter_socket = balancer_limits_socket(balancer->module->limits),
         .max_connections = balancer_max_connections(descriptors.rlim_max),
     };
 }
@@ -287,6 +291,26 @@ static bool has_server(const struct servers *servers, const struct server *serve
 
 /* --- Servers come and go while it runs --- */
 
+static CO_FN const struct balancer_line *look_at(struct balancer *balancer,
+                                                 const struct server *server)
+{
+    const char *slash = strchr(server->path, '/');
+    CLEANUP(mem_freep) char *proxy = string_copy_n(server->path, (size_t)(slash - server->path));
+    if (look(balancer, NULL) < 0)
+        return NULL;
+    return balancer_find_line(&balancer->statistics, proxy, slash + 1);
+}
+
+/* HAProxy takes a new server for one that is up; it gets requests when a check has told. */
+static CO_FN void await_check(struct balancer *balancer, const struct server *server)
+{
+    int64_t deadline = world_monotonic_clock() + CHECK_TIME;
+    const struct balancer_line *line;
+    while (world_monotonic_clock() < deadline && (line = look_at(balancer, server)) &&
+           !balancer_line_is_checked(line))
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+}
+
 static CO_FN int add_server(struct balancer *balancer, const struct server *server,
                             struct error *err)
 {
@@ -296,17 +320,16 @@ static CO_FN int add_server(struct balancer *balancer, const struct server *serv
     if (r == 0)
         r = change(balancer, "enable health", server->path, "", err);
     if (r == 0)
-        r = change(balancer, "enable server", server->path, "", err);
-    return r;
+        r = change(balancer, "set server", server->path, " state drain", err);
+    if (r < 0)
+        return r;
+    await_check(balancer, server);
+    return change(balancer, "set server", server->path, " state ready", err);
 }
 
 static CO_FN int64_t sessions_of(struct balancer *balancer, const struct server *server)
 {
-    const char *slash = strchr(server->path, '/');
-    CLEANUP(mem_freep) char *proxy = string_copy_n(server->path, (size_t)(slash - server->path));
-    if (look(balancer, NULL) < 0)
-        return 0;
-    const struct balancer_line *line = balancer_find_line(&balancer->statistics, proxy, slash + 1);
+    const struct balancer_line *line = look_at(balancer, server);
     return line ? line->sessions : 0;
 }
 
@@ -392,18 +415,13 @@ static CO_FN int start(struct balancer *balancer, struct error *err)
 
 /*
  * The old worker ends when its last connection does, which may take long. Until it closes its
- * listeners both take connections, each with counters of its own; then it tells the new one its.
+ * listeners both take connections, and some are served as it was before.
  */
 static CO_FN void await_hand_over(struct balancer *balancer, int64_t before, int64_t deadline)
 {
-    struct loop *loop = balancer->module->twin->loop;
-    if (before <= 0)
-        return;
-    while (balancer_worker_listens((pid_t)before) && world_monotonic_clock() < deadline)
-        loop_sleep(loop, POLL_PAUSE);
-    int64_t end = world_monotonic_clock() + HAND_OVER_TIME;
-    while (balancer_worker_is_there((pid_t)before) && world_monotonic_clock() < end)
-        loop_sleep(loop, POLL_PAUSE);
+    while (before > 0 && balancer_worker_listens((pid_t)before) &&
+           world_monotonic_clock() < deadline)
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
 }
 
 static CO_FN int reload(struct balancer *balancer, struct error *err)
@@ -455,7 +473,7 @@ static void expect_servers(void *argument, const struct machine_backend *backend
             continue;
         strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
                     backend->port);
-        expectation->n_missing += !line || !balancer_line_is_up(line);
+        expectation->n_missing += !line || !balancer_line_is_sound(line);
     }
 }
 
@@ -512,6 +530,14 @@ static CO_FN int bring_about(struct balancer *balancer, const char *structure,
     return reload(balancer, err);
 }
 
+static bool has_limit(const struct balancer *balancer)
+{
+    for (size_t i = 0; i < balancer->config.n_frontends; i++)
+        if (balancer->config.frontends[i]->limit.count > 0)
+            return true;
+    return false;
+}
+
 static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
 {
     CLEANUP(strbuf_done) struct strbuf structure_buffer = {0};
@@ -528,7 +554,11 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
     if (balancer->process && text_equal_or_null(balancer->text, text) &&
         text_equal_or_null(balancer->structure, structure))
         return process_wait_ready(balancer->process, deadline, err);
-    int r = replace_file(balancer, text, err);
+    int r = 0;
+    if (has_limit(balancer))
+        r = balancer_limits_start(balancer->module->limits, deadline, err);
+    if (r == 0)
+        r = replace_file(balancer, text, err);
     if (r == 0)
         r = bring_about(balancer, structure, &servers, err);
     if (r == 0)
@@ -541,12 +571,10 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
 static CO_FN void remove_balancer(struct balancers *module, size_t index)
 {
     struct balancer *balancer = module->items[index];
-    CLEANUP(mem_freep) char *peers_socket = balancer_peers_socket(balancer->socket);
     process_stop(balancer->process);
     unlink(balancer->config_file);
     unlink(balancer->draft_file);
     unlink(balancer->socket);
-    unlink(peers_socket);
     balancer_free(balancer);
     module->items[index] = module->items[--module->n_items];
 }
@@ -604,6 +632,16 @@ static CO_FN void converge_one(void *argument, size_t index)
         await_servers(balancer);
 }
 
+/* What runs may have been asked to change in vain, hence may still need them. */
+static bool need_limits(const struct balancers *module)
+{
+    for (size_t i = 0; i < module->n_items; i++)
+        if (has_limit(module->items[i]) ||
+            (module->items[i]->text && strstr(module->items[i]->text, "spoe")))
+            return true;
+    return false;
+}
+
 static CO_FN void converge_balancers(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
@@ -624,6 +662,8 @@ static CO_FN void converge_balancers(void *argument, struct machine *wanted,
     machine_unref(before);
     struct convergence convergence = {module, problems};
     service_in_parallel(module->twin->loop, wanted->n_balancers, converge_one, &convergence);
+    if (!need_limits(module))
+        balancer_limits_stop(module->limits);
 }
 
 /* --- What is so --- */
@@ -641,7 +681,8 @@ static void report_frontend(const struct balancer *balancer, size_t index,
     const char *address = balancer->config.host->address;
     CLEANUP(mem_freep) char *name = balancer_frontend_name(&balancer->config, index);
     const struct balancer_line *line = balancer_find_line(&balancer->statistics, name, "FRONTEND");
-    value_builder_set_string(status, "state", state_of_process(balancer));
+    bool is_kept = frontend->limit.count == 0 || balancer_limits_are_kept(balancer->module->limits);
+    value_builder_set_string(status, "state", is_kept ? state_of_process(balancer) : "starting");
     if (line) {
         value_builder_set(status, "requests", value_integer(line->requests));
         value_builder_set(status, "denied", value_integer(line->denied));
@@ -721,8 +762,13 @@ static int open_balancers(struct twin *twin, void **ret_module, struct error *er
         r = twin_folder(twin, "balancer", PROCESS_NOBODY, &socket_folder, err);
     if (r < 0)
         return r;
+    struct balancer_limits *limits;
+    r = balancer_limits_new(twin, config_folder, socket_folder, &limits, err);
+    if (r < 0)
+        return r;
     struct balancers *module = NEW(struct balancers);
     module->twin = twin;
+    module->limits = limits;
     module->config_folder = take_ptr(config_folder);
     module->socket_folder = take_ptr(socket_folder);
     *ret_module = module;
@@ -742,6 +788,7 @@ static CO_FN void close_balancers(void *argument)
     service_in_parallel(module->twin->loop, module->n_items, stop_one, module);
     while (module->n_items > 0)
         remove_balancer(module, module->n_items - 1);
+    balancer_limits_free(module->limits);
     mem_free(module->items);
     machine_unref(module->machine);
     mem_free(module->program);

@@ -38,6 +38,8 @@ static struct balancer_config config_of(const struct machine_frontend *const *fr
                                     .certificate_lists = lists,
                                     .n_frontends = n_frontends,
                                     .socket = "/run/twin/balancer/edge-balancer.sock",
+                                    .limits_file = "/run/twin/balancer-config/limits",
+                                    .limiter_socket = "/run/twin/balancer/limits",
                                     .max_connections = 4000};
 }
 
@@ -55,7 +57,6 @@ TEST(a_configuration_is_what_the_design_says)
     CHECK_TEXT(
         strbuf_text(&text),
         "global\n"
-        "    localpeer itself\n"
         "    maxconn 4000\n"
         "    nbthread 2\n"
         "    log stdout format raw local0 notice\n"
@@ -63,6 +64,12 @@ TEST(a_configuration_is_what_the_design_says)
         "listeners\n"
         "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
         "    hard-stop-after 10s\n"
+        "\n"
+        "backend address_limits\n"
+        "    mode tcp\n"
+        "    timeout connect 5s\n"
+        "    timeout server 5m\n"
+        "    server limiter unix@/run/twin/balancer/limits\n"
         "\n"
         "defaults\n"
         "    mode http\n"
@@ -80,9 +87,6 @@ TEST(a_configuration_is_what_the_design_says)
         "    timeout queue 5s\n"
         "    timeout check 2s\n"
         "\n"
-        "peers counters\n"
-        "    peer itself unix@/run/twin/balancer/edge-balancer.sock.peers\n"
-        "\n"
         "frontend metrics_exporter\n"
         "    bind 10.1.0.10:8404\n"
         "    http-request use-service prometheus-exporter if { path /metrics }\n"
@@ -91,10 +95,15 @@ TEST(a_configuration_is_what_the_design_says)
         "frontend edge\n"
         "    bind 10.1.0.10:443 ssl crt-list /run/twin/certificates/uid-cert.list alpn "
         "h2,http/1.1\n"
-        "    stick-table type ip size 100k expire 120s peers counters store http_req_rate(60s)\n"
-        "    http-request track-sc0 src\n"
-        "    http-request deny deny_status 429 hdr Retry-After 60 if { sc_http_req_rate(0) gt 1000 "
-        "}\n"
+        "    filter spoe engine address_limits config /run/twin/balancer-config/limits\n"
+        "    http-request set-var(txn.limit.of) str(edge-balancer/edge)\n"
+        "    http-request set-var(txn.limit.count) int(1000)\n"
+        "    http-request set-var(txn.limit.seconds) int(60)\n"
+        "    http-request send-spoe-group address_limits ask\n"
+        "    http-request deny deny_status 503 hdr Retry-After 1 unless { "
+        "var(txn.limit.wait) -m found }\n"
+        "    http-request deny deny_status 429 hdr Retry-After %[var(txn.limit.wait)] if { "
+        "var(txn.limit.wait) -m int gt 0 }\n"
         "    http-request set-header X-Forwarded-Proto https\n"
         "    default_backend web-pool\n"
         "\n"
@@ -134,8 +143,9 @@ TEST(only_servers_are_no_change_of_structure)
     CHECK(!strstr(unchecked, "httpchk"));
     from.limit = (struct machine_limit){5, 3600};
     CLEANUP(mem_freep) char *limited = structure_of(&config);
-    CHECK(strstr(limited, "http_req_rate(3600s)"));
-    CHECK(strstr(limited, "expire 7200s"));
+    CHECK(strstr(limited, "(txn.limit.count) int(5)\n"));
+    CHECK(strstr(limited, "(txn.limit.seconds) int(3600)\n"));
+    CHECK(!strstr(unchecked, "limit"));
     CHECK(strstr(limited, "X-Forwarded-Proto http\n"));
 }
 
@@ -216,29 +226,36 @@ TEST(connections_leave_room_for_descriptors)
 }
 
 static const char statistics_text[] =
-    "# pxname,svname,qcur,scur,smax,stot,dreq,hrsp_5xx,status,lastsess,req_tot,last_chk,\n"
-    "edge,FRONTEND,,3,9,12,7,2,OPEN,,40,,\n"
-    "web-pool,web-0,0,1,4,8,,0,UP,5,,\"Layer7 OK, all \"\"well\"\"\",\n"
-    "web-pool,web-1,0,0,4,2,,1,DOWN 1/2,5,,L4CON,\n"
-    "web-pool,web-2,0,0,0,0,,0,MAINT,-1,,,\n"
-    "web-pool,web-3,0,0,0,0,,0,UP 1/2,-1,,,\n"
-    "web-pool,web-4,0,0,0,0,,0,no check,-1,,,\n"
-    "web-pool,BACKEND,0,1,4,10,0,1,UP,5,10,,\n";
+    "# pxname,svname,qcur,scur,smax,stot,dreq,hrsp_5xx,status,lastsess,req_tot,last_chk,"
+    "check_status,\n"
+    "edge,FRONTEND,,3,9,12,7,2,OPEN,,40,,,\n"
+    "web-pool,web-0,0,1,4,8,,0,UP,5,,\"Layer7 OK, all \"\"well\"\"\",L7OK,\n"
+    "web-pool,web-1,0,0,4,2,,1,DOWN 1/2,5,,L4CON,* L4CON,\n"
+    "web-pool,web-2,0,0,0,0,,0,MAINT,-1,,,,\n"
+    "web-pool,web-3,0,0,0,0,,0,UP 1/2,-1,,,* L7TOUT,\n"
+    "web-pool,web-4,0,0,0,0,,0,no check,-1,,,,\n"
+    "web-pool,web-5,0,0,0,0,,0,UP,-1,,,INI,\n"
+    "web-pool,web-6,0,0,0,0,,0,UP,-1,,,* L4OK,\n"
+    "web-pool,BACKEND,0,1,4,10,0,1,UP,5,10,,,\n";
 
 TEST(statistics_are_read_by_the_names_of_their_columns)
 {
     struct balancer_statistics statistics = {0};
     CHECK(balancer_parse_statistics(statistics_text, &statistics, NULL) == 0);
-    CHECK(statistics.n_lines == 7);
+    CHECK(statistics.n_lines == 9);
     const struct balancer_line *edge = balancer_find_line(&statistics, "edge", "FRONTEND");
     CHECK(edge && edge->sessions == 3 && edge->requests == 40 && edge->denied == 7);
     CHECK(edge->errors == 2 && edge->total_sessions == 12);
-    static const bool is_up[] = {true, false, false, true, true};
+    static const bool is_up[] = {true, false, false, true, true, true, true};
+    static const bool is_checked[] = {true, true, false, true, false, false, true};
+    static const bool is_sound[] = {true, false, false, false, false, false, true};
     for (size_t i = 0; i < ARRAY_LENGTH(is_up); i++) {
         char name[16];
         snprintf(name, sizeof(name), "web-%zu", i);
         const struct balancer_line *line = balancer_find_line(&statistics, "web-pool", name);
         CHECK(line && balancer_line_is_up(line) == is_up[i]);
+        CHECK(balancer_line_is_checked(line) == is_checked[i]);
+        CHECK(balancer_line_is_sound(line) == is_sound[i]);
     }
     CHECK(!balancer_find_line(&statistics, "web-pool", "web-9"));
     balancer_statistics_done(&statistics);
@@ -249,8 +266,30 @@ TEST(statistics_that_are_cut_off_or_of_another_form_are_refused)
     struct balancer_statistics statistics = {0};
     static const char *const bad[] = {
         "", "Unknown command", "# pxname,svname,status\nedge,FRONTEND,OPEN\n",
-        "# pxname,svname,scur,stot,dreq,hrsp_5xx,status,req_tot\nedge,FRONTEND,1,2\n"};
+        "# pxname,svname,scur,stot,dreq,hrsp_5xx,status,req_tot,check_status\n"
+        "edge,FRONTEND,1,2\n"};
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         CHECK(balancer_parse_statistics(bad[i], &statistics, NULL) == -ERROR_CORRUPT);
     CHECK(statistics.n_lines == 0);
+}
+
+TEST(how_the_limiter_is_asked_names_what_the_frontends_set)
+{
+    struct strbuf text = {0};
+    balancer_write_limits(&text);
+    CHECK_TEXT(strbuf_text(&text),
+               "[address_limits]\n"
+               "spoe-agent address_limits\n"
+               "    groups ask\n"
+               "    option var-prefix limit\n"
+               "    timeout hello 5s\n"
+               "    timeout idle 1m\n"
+               "    timeout processing 5s\n"
+               "    use-backend address_limits\n"
+               "spoe-message count\n"
+               "    args of=var(txn.limit.of) source=src count=var(txn.limit.count) "
+               "seconds=var(txn.limit.seconds)\n"
+               "spoe-group ask\n"
+               "    messages count\n");
+    strbuf_done(&text);
 }

@@ -104,7 +104,7 @@ def both_domains_are_served_with_their_certificate_and_http_2():
 
 @test
 def the_request_after_the_limit_is_refused_with_429():
-    with Platform(example("shophub").replace("1000/minute", "20/minute")) as platform:
+    with Platform(example("shophub").replace("1000/minute", "20/hour")) as platform:
         platform.up()
         line = curl_line(platform)
         codes = [fetch(line, "/health")[0] for _ in range(22)]
@@ -113,7 +113,7 @@ def the_request_after_the_limit_is_refused_with_429():
 
 @test
 def what_an_address_has_used_up_survives_a_reload_of_the_balancer():
-    with Platform(example("shophub").replace("1000/minute", "20/minute")) as platform:
+    with Platform(example("shophub").replace("1000/minute", "20/hour")) as platform:
         platform.up()
         line = curl_line(platform)
         assert [fetch(line, "/health")[0] for _ in range(15)] == [200] * 15

@@ -125,11 +125,57 @@ int outer_listen(struct outer *outer, uint16_t port, int *ret_fd, uint16_t *ret_
     return 0;
 }
 
+/* --- Converging, in place of converge.c --- */
+
+/* Which modules loopback_converge() runs now, and which of them have ended. */
+static struct {
+    bool is_running[MODULE_COUNT];
+    size_t n_running;
+    struct gate changed;
+} run;
+
+struct turn {
+    const struct loopback_module *module;
+    struct loop *loop;
+    struct machine *machine;
+    struct problems *problems;
+};
+
 void twin_wait_for(struct twin *twin, enum module_id module, uint64_t generation)
 {
-    (void)twin;
-    (void)module;
     (void)generation;
+    while (run.is_running[module])
+        gate_wait(twin->loop, &run.changed, -1, NULL);
+}
+
+static CO_FN void take_turn(void *argument)
+{
+    const struct turn *turn = argument;
+    const struct loopback_module *module = turn->module;
+    module->ops->converge(module->opened, turn->machine, turn->problems);
+    run.is_running[module->id] = false;
+    run.n_running--;
+    gate_open(turn->loop, &run.changed);
+}
+
+size_t loopback_converge(struct loopback *loopback, const struct loopback_module *modules, size_t n,
+                         struct machine *machine)
+{
+    struct loop *loop = loopback->twin.loop;
+    struct problems problems = {0};
+    struct turn turns[MODULE_COUNT];
+    run.n_running = n;
+    for (size_t i = 0; i < n; i++)
+        run.is_running[modules[i].id] = true;
+    for (size_t i = 0; i < n; i++) {
+        turns[i] = (struct turn){&modules[i], loop, machine, &problems};
+        loop_spawn(loop, modules[i].ops->name, take_turn, &turns[i]);
+    }
+    while (run.n_running > 0)
+        gate_wait(loop, &run.changed, -1, NULL);
+    size_t n_problems = loopback_print_problems(&problems);
+    problems_done(&problems);
+    return n_problems;
 }
 
 void twin_wake(struct twin *twin, enum module_id module)

@@ -27,6 +27,20 @@ void loopback_run(void (*work)(struct loopback *loopback, void *argument), void 
 const struct machine_host *loopback_host(struct loopback *loopback, struct machine *machine,
                                          const char *name, unsigned int n, enum machine_role role);
 
+/* A module that was opened. */
+struct loopback_module {
+    enum module_id id;
+    const struct module_ops *ops;
+    void *opened;
+};
+
+/*
+ * Lets modules converge beside each other, as the twin does: twin_wait_for() waits for those that
+ * are among them. Returns when all have; prints what is wrong and returns how much that is.
+ */
+size_t loopback_converge(struct loopback *loopback, const struct loopback_module *modules, size_t n,
+                         struct machine *machine);
+
 /* Prints what is wrong and returns how much that is. */
 size_t loopback_print_problems(const struct problems *problems);
 

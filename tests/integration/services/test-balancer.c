@@ -61,7 +61,7 @@ static void make_frontends(struct platform *platform)
                                                        .port = WEB_PORT,
                                                        .backend = &platform->web_backend,
                                                        .certificate = &platform->certificate,
-                                                       .limit = {LIMIT, 60}};
+                                                       .limit = {LIMIT, 3600}};
     platform->app_frontend = (struct machine_frontend){.name = "middle",
                                                        .resource = "uid-middle",
                                                        .port = APP_PORT,
@@ -125,44 +125,43 @@ static void make_platform(struct loopback *loopback, struct platform *platform)
     machine->n_balancers = 2;
 }
 
-/* The three modules that this needs, in the order in which they wait for each other. */
-static const struct module_ops *const modules[] = {&certificate_module, &workload_module,
-                                                   &balancer_module};
-enum { N_MODULES = 3 };
+/* The three modules that this needs. */
+enum { CERTIFICATE, WORKLOAD, BALANCER, N_MODULES };
+static const struct loopback_module modules[N_MODULES] = {
+    [CERTIFICATE] = {MODULE_CERTIFICATE, &certificate_module, NULL},
+    [WORKLOAD] = {MODULE_WORKLOAD, &workload_module, NULL},
+    [BALANCER] = {MODULE_BALANCER, &balancer_module, NULL}};
 
-static CO_FN bool open_modules(struct loopback *loopback, void **opened)
+static CO_FN bool open_modules(struct loopback *loopback, struct loopback_module *opened)
 {
     struct error err = {0};
+    memcpy(opened, modules, sizeof(modules));
     for (size_t i = 0; i < N_MODULES; i++) {
-        if (modules[i]->open(&loopback->twin, &opened[i], &err) < 0) {
-            printf("# %s: %s\n", modules[i]->name, error_message(&err));
+        if (opened[i].ops->open(&loopback->twin, &opened[i].opened, &err) < 0) {
+            printf("# %s: %s\n", opened[i].ops->name, error_message(&err));
             return false;
         }
     }
     return true;
 }
 
-static CO_FN size_t converge_modules(void **opened, struct machine *machine)
+static CO_FN bool converge_modules(struct loopback *loopback, struct loopback_module *opened,
+                                   struct machine *machine)
 {
-    struct problems problems = {0};
-    for (size_t i = 0; i < N_MODULES; i++)
-        modules[i]->converge(opened[i], machine, &problems);
-    size_t n = loopback_print_problems(&problems);
-    problems_done(&problems);
-    return n;
+    return loopback_converge(loopback, opened, N_MODULES, machine) == 0;
 }
 
-static CO_FN void close_modules(void **opened)
+static CO_FN void close_modules(struct loopback_module *opened)
 {
     for (size_t i = N_MODULES; i > 0; i--)
-        modules[i - 1]->close(opened[i - 1]);
+        opened[i - 1].ops->close(opened[i - 1].opened);
 }
 
 /* What a module says of a resource, as JSON. The caller frees it. */
-static char *report(const struct module_ops *ops, void *module, const char *resource)
+static char *report(const struct loopback_module *module, const char *resource)
 {
     struct value_builder status = {0}, outputs = {0};
-    ops->report(module, resource, &status, &outputs);
+    module->ops->report(module->opened, resource, &status, &outputs);
     CLEANUP(value_unrefp) struct value *status_map = value_builder_map(&status);
     CLEANUP(value_unrefp) struct value *outputs_map = value_builder_map(&outputs);
     CLEANUP(mem_freep) char *status_text = json_text(status_map);
@@ -192,10 +191,10 @@ static CO_FN void serve_tls(struct loopback *loopback, void *argument)
 {
     struct outcome *outcome = argument;
     struct platform platform;
-    void *opened[N_MODULES];
+    struct loopback_module opened[N_MODULES];
     make_platform(loopback, &platform);
     HOLDS(outcome, open_modules(loopback, opened));
-    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
     for (size_t i = 0; i < 2; i++) {
         struct public public = public_of(loopback, domains[i]);
         struct client_answer answer =
@@ -207,10 +206,10 @@ static CO_FN void serve_tls(struct loopback *loopback, void *argument)
     }
     struct public wrong = public_of(loopback, "other.example");
     HOLDS(outcome, client_get(wrong.url, wrong.resolve, wrong.authority, false).code == 0);
-    CLEANUP(mem_freep) char *backend = report(&balancer_module, opened[2], "uid-front-backend");
-    CLEANUP(mem_freep) char *frontend = report(&balancer_module, opened[2], "uid-front");
-    CLEANUP(mem_freep) char *certificate = report(&certificate_module, opened[0], "uid-cert");
-    CLEANUP(mem_freep) char *stack = report(&workload_module, opened[1], "uid-stack");
+    CLEANUP(mem_freep) char *backend = report(&opened[BALANCER], "uid-front-backend");
+    CLEANUP(mem_freep) char *frontend = report(&opened[BALANCER], "uid-front");
+    CLEANUP(mem_freep) char *certificate = report(&opened[CERTIFICATE], "uid-cert");
+    CLEANUP(mem_freep) char *stack = report(&opened[WORKLOAD], "uid-stack");
     printf("# %s\n# %s\n# %s\n# %s\n", backend, frontend, certificate, stack);
     HOLDS(outcome, strstr(backend, "\"state\":\"ready\",\"up\":2"));
     HOLDS(outcome, strstr(frontend, "\"url\":\"https://shop.example:8443\""));
@@ -243,10 +242,10 @@ static size_t first_refused(const struct public *public, bool keep)
 static CO_FN void refuse_beyond_limit(struct loopback *loopback, bool keep, struct outcome *outcome)
 {
     struct platform platform;
-    void *opened[N_MODULES];
+    struct loopback_module opened[N_MODULES];
     make_platform(loopback, &platform);
     HOLDS(outcome, open_modules(loopback, opened));
-    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
     struct public public = public_of(loopback, domains[0]);
     size_t first = first_refused(&public, keep);
     client_forget();
@@ -277,6 +276,46 @@ TEST(request_n_plus_1_gets_429_on_a_connection_each)
 {
     struct outcome outcome = {0};
     loopback_run(refuse_on_many_connections, &outcome);
+    CHECK(outcome.is_good);
+}
+
+/* A change of structure, hence a reload. */
+static CO_FN bool change_web_health(struct loopback *loopback, struct platform *platform,
+                                    struct loopback_module *opened, unsigned int number)
+{
+    struct machine *machine = platform->machine;
+    machine->generation++;
+    platform->web_backend.health_check = machine_text(machine, "/health?%u", number);
+    return converge_modules(loopback, opened, machine);
+}
+
+/* Reloads after each other few requests, some of them on a connection of before. */
+static CO_FN void refuse_across_reloads(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    struct loopback_module opened[N_MODULES];
+    make_platform(loopback, &platform);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    struct public public = public_of(loopback, domains[0]);
+    for (unsigned int i = 0; i < LIMIT + 4; i++) {
+        struct client_answer answer =
+            client_get(public.url, public.resolve, public.authority, i % 4 < 2);
+        printf("# request %u: %ld %s\n", i + 1, answer.code, answer.problem);
+        HOLDS(outcome, answer.code == (i < LIMIT ? 200 : 429));
+        if (i % 3 == 2)
+            HOLDS(outcome, change_web_health(loopback, &platform, opened, i));
+    }
+    client_forget();
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(exactly_the_limit_passes_however_often_the_balancer_reloads)
+{
+    struct outcome outcome = {0};
+    loopback_run(refuse_across_reloads, &outcome);
     CHECK(outcome.is_good);
 }
 
@@ -344,21 +383,22 @@ static char *config_of(struct loopback *loopback, const char *balancer)
 }
 
 /* The pids of HAProxy's processes that have this socket; a worker that changed was a reload. */
-static CO_FN bool scale(struct loopback *loopback, struct platform *platform, void **opened,
-                        size_t n_hosts)
+static CO_FN bool scale(struct loopback *loopback, struct platform *platform,
+                        struct loopback_module *opened, size_t n_hosts)
 {
     struct machine *machine = platform->machine;
     machine->generation++;
     platform->app_backend.n_servers = n_hosts;
     platform->app.n_hosts = n_hosts;
-    if (converge_modules(opened, machine) > 0)
+    printf("# %zu hosts\n", n_hosts);
+    if (!converge_modules(loopback, opened, machine))
         return false;
     CLEANUP(mem_freep) char *config = config_of(loopback, "middle-balancer");
-    CLEANUP(mem_freep) char *status = report(&balancer_module, opened[2], "uid-middle-backend");
+    CLEANUP(mem_freep) char *status = report(&opened[BALANCER], "uid-middle-backend");
     CLEANUP(mem_freep) char *want = string_format("\"up\":%zu", n_hosts);
     size_t n_lines = 0;
-    for (const char *line = strstr(config, "    server "); line;
-         line = strstr(line + 1, "    server "))
+    for (const char *line = strstr(config, "    server middle-"); line;
+         line = strstr(line + 1, "    server middle-"))
         n_lines++;
     printf("# %s\n", status);
     return n_lines == n_hosts && strstr(status, want) && strstr(status, "\"ready\"");
@@ -368,16 +408,16 @@ static CO_FN void scale_under_load(struct loopback *loopback, void *argument)
 {
     struct outcome *outcome = argument;
     struct platform platform;
-    void *opened[N_MODULES];
+    struct loopback_module opened[N_MODULES];
     make_platform(loopback, &platform);
     HOLDS(outcome, open_modules(loopback, opened));
-    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
     struct client client = start_asking(loopback);
     loop_sleep(loopback->twin.loop, 200000);
     HOLDS(outcome, scale(loopback, &platform, opened, 1));
     HOLDS(outcome, scale(loopback, &platform, opened, 3));
     HOLDS(outcome, scale(loopback, &platform, opened, 2));
-    /* A new port is a change of structure, hence a reload. */
+    /* A limit is a change of structure, hence a reload. */
     platform.app_frontend.limit = (struct machine_limit){1000000, 60};
     HOLDS(outcome, scale(loopback, &platform, opened, 2));
     HOLDS(outcome, stop_asking(&client) > 20);

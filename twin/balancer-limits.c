@@ -1,0 +1,86 @@
+#include "twin/balancer-limits.h"
+
+#include "twin/balancer-config.h"
+#include "twin/balancer-socket.h"
+#include "twin/service.h"
+
+#include "base/strbuf.h"
+
+#include <unistd.h>
+
+struct balancer_limits {
+    struct twin *twin;
+    char *file;   /* owned; HAProxy reads there how to ask */
+    char *socket; /* owned */
+    struct process *process;
+};
+
+int balancer_limits_new(struct twin *twin, const char *config_folder, const char *socket_folder,
+                        struct balancer_limits **ret_limits, struct error *err)
+{
+    CLEANUP(mem_freep) char *file = string_format("%s/limits", config_folder);
+    CLEANUP(strbuf_done) struct strbuf text = {0};
+    balancer_write_limits(&text);
+    int r = service_write(file, strbuf_text(&text), NULL, err);
+    if (r < 0)
+        return r;
+    struct balancer_limits *limits = NEW(struct balancer_limits);
+    limits->twin = twin;
+    limits->file = take_ptr(file);
+    limits->socket = string_format("%s/limits", socket_folder);
+    *ret_limits = limits;
+    return 0;
+}
+
+const char *balancer_limits_file(const struct balancer_limits *limits)
+{
+    return limits->file;
+}
+
+const char *balancer_limits_socket(const struct balancer_limits *limits)
+{
+    return limits->socket;
+}
+
+static CO_FN int probe(void *argument, struct error *err)
+{
+    const struct balancer_limits *limits = argument;
+    return balancer_probe_socket(limits->socket, err);
+}
+
+int balancer_limits_start(struct balancer_limits *limits, int64_t deadline, struct error *err)
+{
+    const char *arguments[] = {limits->twin->program, "limiter", "--socket", limits->socket, NULL};
+    struct process_spec spec = {.name = "limiter",
+                                .arguments = arguments,
+                                .user = PROCESS_NOBODY,
+                                .is_restarted = true,
+                                .probe = probe,
+                                .argument = limits};
+    int r = 0;
+    if (!limits->process)
+        r = process_start(limits->twin->processes, &spec, &limits->process, err);
+    return r < 0 ? r : process_wait_ready(limits->process, deadline, err);
+}
+
+bool balancer_limits_are_kept(const struct balancer_limits *limits)
+{
+    return limits->process && process_state(limits->process) == PROCESS_READY;
+}
+
+void balancer_limits_stop(struct balancer_limits *limits)
+{
+    process_stop(take_ptr(limits->process));
+    unlink(limits->socket);
+}
+
+void balancer_limits_free(struct balancer_limits *limits)
+{
+    if (!limits)
+        return;
+    balancer_limits_stop(limits);
+    unlink(limits->file);
+    mem_free(limits->file);
+    mem_free(limits->socket);
+    mem_free(limits);
+}

@@ -1,0 +1,23 @@
+/* The limiter that all balancers of a twin ask: one process, while any of them has a limit. */
+#pragma once
+
+#include "twin/module.h"
+
+struct balancer_limits;
+
+/* Files and socket lie in these folders. Nothing runs yet. */
+int balancer_limits_new(struct twin *twin, const char *config_folder, const char *socket_folder,
+                        struct balancer_limits **ret_limits, struct error *err);
+/* Paths for the balancers' configurations; borrowed. */
+const char *balancer_limits_file(const struct balancer_limits *limits);
+const char *balancer_limits_socket(const struct balancer_limits *limits);
+
+/* Starts it unless it runs, and waits until it answers. Several may call this at once. */
+CO_FN int balancer_limits_start(struct balancer_limits *limits, int64_t deadline,
+                                struct error *err);
+/* Whether it answers now. */
+bool balancer_limits_are_kept(const struct balancer_limits *limits);
+/* What was counted is forgotten. */
+CO_FN void balancer_limits_stop(struct balancer_limits *limits);
+/* Stops it too. Accepts NULL. */
+CO_FN void balancer_limits_free(struct balancer_limits *limits);
