@@ -720,7 +720,7 @@ static void report_backend(const struct balancer *balancer, const struct machine
     for (size_t i = 0; i < backend->n_servers; i++) {
         const struct balancer_line *line =
             balancer_find_line(&balancer->statistics, name, backend->servers[i]->name);
-        n_up += line && balancer_line_is_up(line);
+        n_up += line && balancer_line_is_up(line) && balancer_line_is_checked(line);
         report_server(line, backend->servers[i], &servers);
     }
     const char *state = state_of_process(balancer);

@@ -31,7 +31,7 @@ def networks(twin):
     for tag, (name, subnet) in enumerate([("front", "10.30.0.0/24"), ("middle", "10.31.0.0/24"),
                                           ("data", "10.32.0.0/24"), ("watch", "10.33.0.0/24")], 10):
         twin.vlan(name, subnet, tag)
-    twin.rule("in", "0.0.0.0/0", ("front",), [8443], rateLimit=f"{LIMIT}/minute")
+    twin.rule("in", "0.0.0.0/0", ("front",), [8443], rateLimit=f"{LIMIT}/hour")
     twin.rule("front-middle", ("front",), ("middle",), [7000])
     twin.rule("middle-data", ("middle",), ("data",), [5433])
     twin.rule("watch-front", ("watch",), ("front",), [7001, 8404])
@@ -242,8 +242,8 @@ def a_killed_twin_comes_back_with_its_data_and_its_authority():
         twin.process.stdout.close()
         twin.start()
         twin.ask("commit")
-        assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] == "ready", 15)
-        assert wait_until(lambda: twin.get("uid-front-pool")["status"]["state"] == "ready", 15)
+        for uid in "uid-store", "uid-stack", "uid-middle-pool", "uid-front-pool", "uid-front-door":
+            assert wait_until(lambda: twin.get(uid)["status"]["state"] == "ready", 60), twin.get(uid)
         status, body = Client(twin).get()
         assert status == 200 and json.loads(body)["upstream"]["database"]["visits"] == 2, body
         assert (twin.state / "authority" / "ca.crt").read_text() == authority
