@@ -116,7 +116,9 @@ int service_need_store(struct service *service, bool create, struct error *err)
     }
     int r = store_open_sqlite(service->loop, service->home, create, &service->store, err);
     if (r == -ERROR_NOT_FOUND)
-        return error_set(err, ERROR_NOT_FOUND, "nothing was ever deployed from %s", service->home);
+        return error_set(err, ERROR_NOT_FOUND,
+                         "nothing was ever deployed from %s; --home or PARLEY_HOME names another",
+                         service->home);
     return r;
 }
 
