@@ -6,7 +6,7 @@
 
 #include "model/diagnostic.h"
 #include "model/plan.h"
-#include "service/service.h"
+#include "service/verbs.h"
 
 #include <stdbool.h>
 
@@ -20,23 +20,44 @@ enum {
     EXIT_CANCELLED = 130
 };
 
+struct cli;
+
+/* The door's own options, by the commands that have them; a verb's come from its row. */
+enum option_group {
+    OPTIONS_ALL = 1 << 0,
+    OPTIONS_PLAN = 1 << 1,  /* of a plan that is shown */
+    OPTIONS_APPLY = 1 << 2, /* of what is approved and carried out */
+    OPTIONS_HIDDEN = 1 << 3 /* between our own processes */
+};
+
+/* A command: a verb with a name of its own, or several verbs in a row. */
+struct command {
+    const char *name;    /* one word, or two */
+    const char *verb;    /* what it asks first: its words and options are that verb's; NULL: none */
+    unsigned int groups; /* of the door's options */
+    CO_FN int (*run)(struct cli *cli); /* NULL: asks the verb and prints its answer */
+    void (*render)(const struct value *answer, struct strbuf *buffer); /* that answer for people */
+    const char *summary;                                               /* NULL: the verb's */
+};
+const struct command *command_find(const char *name);
+size_t command_count(void);
+const struct command *command_at(size_t index);
+
 /* What was typed, taken apart. Strings are borrowed from the arguments. */
 struct options {
+    const struct command *command;
     const char *home;
     const char *site;
-    const char *output;   /* -o FILE */
-    const char *confirm;  /* --confirm NAME */
-    const char *approve;  /* --approve HASH */
-    const char *words[8]; /* what is no option, after the command */
-    size_t n_words;
-    char **rest; /* all that follows "twin exec", options or not */
+    const char *output;  /* -o FILE */
+    const char *confirm; /* --confirm NAME */
+    const char *approve; /* --approve HASH */
+    struct value *input; /* owned map: the verb's input */
+    const char *word;    /* the first word after the command, or NULL */
+    char **rest;         /* all that follows "twin exec", options or not */
     size_t n_rest;
-    struct value_builder variables; /* --var NAME=VALUE */
     bool json;
     bool yes;
     bool trace;
-    bool dot;
-    bool no_refresh;
     bool detailed_exit_code;
     bool resume;
     bool help;
@@ -51,16 +72,34 @@ struct cli {
     bool is_terminal; /* stdin and stderr are one: somebody can be asked */
 };
 
+/* --- arguments.c: words and options --- */
+/*
+ * Takes the arguments of the program apart. When they mean nothing it says so on stderr and returns
+ * EXIT_ERROR. options->command is NULL when there is none, and then help is asked for.
+ */
+int options_parse(char **arguments, int count, struct options *ret_options);
+void options_done(struct options *options);
+/* Help: of all, or of the command. */
+void options_print_help(const struct command *command);
+
 /* Opens the service; prints what is wrong and returns EXIT_ERROR when it cannot be. */
 int cli_open(struct cli *cli);
 
+/*
+ * Asks a verb with what was typed; prints what it says of the document, and why it failed. Returns
+ * 0 or an exit code. The caller frees the answer with verb_answer_done() either way.
+ */
+CO_FN int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer);
+/* The same with the first plan that a verb gives. */
+CO_FN int cli_ask_plan(struct cli *cli, const char *verb, struct plan **ret_plan);
+
 /* Prints an error with its advice, and returns the exit code it stands for. err is emptied. */
 int cli_fail(struct cli *cli, struct error *err);
-/* Prints diagnostics with excerpts of the text they are about (may be NULL), on stderr. */
-void cli_print_diagnostics(const struct diagnostics *diagnostics, const char *file,
-                           const char *text);
 /* Prints a value as one JSON document on stdout. */
 void cli_print_json(const struct value *value);
+/* The same with --json, else what render makes of it. */
+void cli_print_answer(struct cli *cli, const struct value *answer,
+                      void (*render)(const struct value *answer, struct strbuf *buffer));
 
 /* --- render.c: values as text for people. Pure. --- */
 void render_plan(const struct plan *plan, struct strbuf *buffer);
@@ -68,31 +107,32 @@ void render_plan(const struct plan *plan, struct strbuf *buffer);
 enum stage stage_in_turn(const struct plan *plan, int turn);
 void render_duration(double seconds, struct strbuf *buffer);
 void render_graph(const struct plan *plan, struct strbuf *buffer);
+/* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
-void render_deployments(const struct value *deployments, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
 void render_runs(const struct value *runs, struct strbuf *buffer);
-void render_type(const struct resource_type *type, struct strbuf *buffer);
+/* Of one type, or the list of all. */
+void render_types(const struct value *types, struct strbuf *buffer);
+/* A text as it is, anything else as JSON. */
+void render_value(const struct value *value, struct strbuf *buffer);
+void render_findings(const struct value *answer, struct strbuf *buffer);
+void render_validated(const struct value *answer, struct strbuf *buffer);
 
 /* --- follow.c: a run's progress --- */
 /* Follows a run to its end, printing as it goes; returns the exit code. */
 CO_FN int cli_follow(struct cli *cli, const char *run_id);
 
-/* --- plan-commands.c, query-commands.c, twin-commands.c: one function for each command; returns
- * the exit code ---
- */
-CO_FN int command_validate(struct cli *cli);
+/* --- plan-commands.c, run-commands.c: one function for each command that is more than one verb
+ * and its answer; returns the exit code --- */
 CO_FN int command_expand(struct cli *cli);
-CO_FN int command_types(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
 CO_FN int command_graph(struct cli *cli);
-CO_FN int command_apply(struct cli *cli);
 CO_FN int command_up(struct cli *cli);
-CO_FN int command_destroy(struct cli *cli);
+CO_FN int command_apply(struct cli *cli);
 CO_FN int command_resume(struct cli *cli);
-CO_FN int command_status(struct cli *cli);
-CO_FN int command_show(struct cli *cli);
-CO_FN int command_output(struct cli *cli);
-CO_FN int command_history(struct cli *cli);
-CO_FN int command_run(struct cli *cli);
-CO_FN int command_twin(struct cli *cli);
+CO_FN int command_run_wait(struct cli *cli);
+CO_FN int command_run_cancel(struct cli *cli);
+CO_FN int command_run_exec(struct cli *cli);
+CO_FN int command_twin_stop(struct cli *cli);
+CO_FN int command_twin_doctor(struct cli *cli);
+CO_FN int command_twin_exec(struct cli *cli);

@@ -12,39 +12,6 @@
 
 enum { MAX_PLAN_BYTES = 512 << 20, MAX_ANSWER = 200, HEALTH_PATIENCE_US = 15000000 };
 
-static struct value *take_variables(struct cli *cli)
-{
-    return value_builder_map(&cli->options.variables);
-}
-
-static void trace_pass(void *argument, const char *pass, const struct plan *plan)
-{
-    (void)argument;
-    fprintf(stderr, "pass %-10s %zu steps, %zu kept\n", pass, plan->n_steps,
-            plan->counts[STEP_KEEP]);
-}
-
-/* Plans from the file, or the destroy, that the command names; prints faults. Returns 0 or an exit
- * code. */
-static int make_plan(struct cli *cli, bool is_destroy, struct plan **ret_plan)
-{
-    struct error err = {0};
-    struct diagnostics diagnostics = {0};
-    CLEANUP(value_unrefp) struct value *variables = take_variables(cli);
-    CLEANUP(mem_freep) char *text = NULL;
-    const char *word = cli->options.words[0];
-    struct plan_request request = {
-        .source = {is_destroy ? NULL : word, NULL, variables},
-        .deployment = is_destroy ? word : NULL,
-        .refresh = !cli->options.no_refresh,
-        .trace = cli->options.trace ? trace_pass : NULL,
-    };
-    int r = service_plan(cli->service, &request, ret_plan, &text, &diagnostics, &err);
-    cli_print_diagnostics(&diagnostics, word, text);
-    diagnostics_done(&diagnostics);
-    return r < 0 ? cli_fail(cli, &err) : 0;
-}
-
 static void print_plan(const struct plan *plan, FILE *stream)
 {
     struct strbuf buffer = {0};
@@ -69,10 +36,9 @@ static int save_plan(struct cli *cli, const struct plan *plan)
 int command_plan(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_open(cli);
-    if (r != 0 || (r = make_plan(cli, false, &plan)) != 0)
+    int r = cli_ask_plan(cli, "plan_make", &plan);
+    if (r != 0)
         return r;
-    assert(plan);
     if (cli->options.json) {
         CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
         cli_print_json(value);
@@ -88,10 +54,9 @@ int command_plan(struct cli *cli)
 int command_graph(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_open(cli);
-    if (r != 0 || (r = make_plan(cli, false, &plan)) != 0)
+    int r = cli_ask_plan(cli, "plan_make", &plan);
+    if (r != 0)
         return r;
-    assert(plan);
     struct strbuf buffer = {0};
     render_graph(plan, &buffer);
     fputs(strbuf_text(&buffer), stdout);
@@ -220,103 +185,47 @@ static int carry_out(struct cli *cli, const struct plan *plan)
     return r != 0 ? r : start_and_follow(cli, plan);
 }
 
+/* Whichever plan its verb makes: of a document, or of a removal. */
 int command_up(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_open(cli);
-    if (r != 0 || (r = make_plan(cli, false, &plan)) != 0)
-        return r;
-    return carry_out(cli, plan);
+    int r = cli_ask_plan(cli, cli->options.command->verb, &plan);
+    return r != 0 ? r : carry_out(cli, plan);
 }
 
-int command_destroy(struct cli *cli)
-{
-    CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_open(cli);
-    if (r != 0 || (r = make_plan(cli, true, &plan)) != 0)
-        return r;
-    return carry_out(cli, plan);
-}
-
-/* A plan from a file that -o wrote, or a stored one by its hash. */
-static int read_plan(struct cli *cli, const char *word, struct plan **ret_plan)
+/* A plan from a file that plan -o wrote. */
+static int read_plan_file(struct cli *cli, const char *path, struct plan **ret_plan)
 {
     struct error err = {0};
     CLEANUP(mem_freep) char *text = NULL;
     CLEANUP(value_unrefp) struct value *value = NULL;
     size_t size = 0;
-    int r;
-    if (!world_file_exists(word)) {
-        r = service_get_plan(cli->service, word, ret_plan, &err);
-        return r < 0 ? cli_fail(cli, &err) : 0;
-    }
-    r = world_read_file(word, MAX_PLAN_BYTES, &text, &size, &err);
+    int r = world_read_file(path, MAX_PLAN_BYTES, &text, &size, &err);
     if (r >= 0)
         r = json_read(text, size, &value, &err);
     if (r >= 0)
         r = plan_from_value(value, ret_plan, &err);
     if (r < 0)
-        error_wrap(&err, r, "read the plan %s", word);
+        error_wrap(&err, r, "read the plan %s", path);
     return r < 0 ? cli_fail(cli, &err) : 0;
 }
 
 int command_apply(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_open(cli);
-    if (r != 0 || (r = read_plan(cli, cli->options.words[0], &plan)) != 0)
-        return r;
-    return carry_out(cli, plan);
-}
-
-int command_resume(struct cli *cli)
-{
-    struct error err = {0};
-    CLEANUP(mem_freep) char *run_id = NULL;
-    int r = cli_open(cli);
-    if (r != 0)
-        return r;
-    if (service_resume_run(cli->service, cli->options.words[0], &run_id, &err) < 0)
-        return cli_fail(cli, &err);
-    return cli_follow(cli, run_id);
-}
-
-/* Loads the document that a command names; prints its faults. Returns 0 or an exit code. */
-static int load_document(struct cli *cli, struct loaded_document *loaded)
-{
-    struct error err = {0};
-    struct diagnostics diagnostics = {0};
-    CLEANUP(value_unrefp) struct value *variables = take_variables(cli);
-    const char *path = cli->options.words[0];
-    struct document_source source = {path, NULL, variables};
-    int r = service_load_document(cli->service, &source, loaded, &diagnostics, &err);
-    cli_print_diagnostics(&diagnostics, path, loaded->text);
-    diagnostics_done(&diagnostics);
-    return r < 0 ? cli_fail(cli, &err) : 0;
-}
-
-int command_validate(struct cli *cli)
-{
-    struct loaded_document loaded = {0};
-    int r = cli_open(cli);
-    if (r == 0)
-        r = load_document(cli, &loaded);
-    if (r == 0)
-        printf("%s is valid: %zu resources.\n", cli->options.words[0], loaded.wanted.n_items);
-    loaded_document_done(&loaded);
-    return r;
+    int r = world_file_exists(cli->options.word) ? read_plan_file(cli, cli->options.word, &plan)
+                                                 : cli_ask_plan(cli, "plan_show", &plan);
+    return r != 0 ? r : carry_out(cli, plan);
 }
 
 int command_expand(struct cli *cli)
 {
-    struct loaded_document loaded = {0};
-    int r = cli_open(cli);
-    if (r == 0)
-        r = load_document(cli, &loaded);
-    if (r == 0) {
-        CLEANUP(mem_freep) char *text = service_expand(&loaded);
-        fputs(text, stdout);
-    }
-    loaded_document_done(&loaded);
+    struct verb_answer answer = {0};
+    int r = cli_ask(cli, "document_expand", &answer);
+    if (r == 0 && cli->options.json)
+        cli_print_json(answer.value);
+    else if (r == 0)
+        fputs(value_get_text(answer.value, "document"), stdout);
+    verb_answer_done(&answer);
     return r;
 }

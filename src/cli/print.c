@@ -10,8 +10,21 @@ void cli_print_json(const struct value *value)
     puts(text);
 }
 
-void cli_print_diagnostics(const struct diagnostics *diagnostics, const char *file,
-                           const char *text)
+void cli_print_answer(struct cli *cli, const struct value *answer,
+                      void (*render)(const struct value *answer, struct strbuf *buffer))
+{
+    struct strbuf buffer = {0};
+    if (cli->options.json) {
+        cli_print_json(answer);
+        return;
+    }
+    render(answer, &buffer);
+    fputs(strbuf_text(&buffer), stdout);
+    strbuf_done(&buffer);
+}
+
+static void print_diagnostics(const struct diagnostics *diagnostics, const char *file,
+                              const char *text)
 {
     struct strbuf buffer = {0};
     diagnostics_write(diagnostics, file, text, &buffer);
@@ -22,28 +35,23 @@ void cli_print_diagnostics(const struct diagnostics *diagnostics, const char *fi
     strbuf_done(&buffer);
 }
 
-static struct value *error_to_value(const struct error *err)
+static void print_error_as_json(const struct error *err, const struct diagnostics *diagnostics)
 {
     struct value_builder inner = {0};
     value_builder_set_string(&inner, "code", error_code_to_string(err->code));
     value_builder_set_string(&inner, "message", error_message(err));
     value_builder_set_string(&inner, "advice", error_code_advice(err->code));
+    if (diagnostics->n_items > 0)
+        value_builder_set(&inner, "diagnostics", diagnostics_to_value(diagnostics));
     struct value_builder outer = {0};
     value_builder_set(&outer, "error", value_builder_map(&inner));
-    return value_builder_map(&outer);
+    CLEANUP(value_unrefp) struct value *value = value_builder_map(&outer);
+    CLEANUP(mem_freep) char *text = json_text(value);
+    puts(text);
 }
 
-int cli_fail(struct cli *cli, struct error *err)
+static int exit_code_of(enum error_code code)
 {
-    enum error_code code = err->code;
-    if (cli->options.json) {
-        CLEANUP(value_unrefp) struct value *value = error_to_value(err);
-        CLEANUP(mem_freep) char *text = json_text(value);
-        puts(text);
-    } else {
-        fprintf(stderr, "parley: %s\n  %s\n", error_message(err), error_code_advice(code));
-    }
-    error_done(err);
     switch (code) {
     case ERROR_APPROVAL_NEEDED:
         return EXIT_APPROVAL_NEEDED;
@@ -52,4 +60,69 @@ int cli_fail(struct cli *cli, struct error *err)
     default:
         return EXIT_ERROR;
     }
+}
+
+/* With the faults of a document, which are on stderr already where people read. */
+static int fail(struct cli *cli, struct error *err, const struct diagnostics *diagnostics)
+{
+    int exit_code = exit_code_of(err->code);
+    if (cli->options.json)
+        print_error_as_json(err, diagnostics);
+    else
+        fprintf(stderr, "parley: %s\n  %s\n", error_message(err), error_code_advice(err->code));
+    error_done(err);
+    return exit_code;
+}
+
+int cli_fail(struct cli *cli, struct error *err)
+{
+    return fail(cli, err, &(struct diagnostics){0});
+}
+
+int cli_open(struct cli *cli)
+{
+    struct error err = {0};
+    struct diagnostics diagnostics = {0};
+    struct service_options options = {cli->options.home, cli->options.site, cli->line};
+    int r = service_open(cli->loop, &options, &cli->service, &diagnostics, &err);
+    if (r < 0) {
+        if (!cli->options.json)
+            print_diagnostics(&diagnostics, NULL, NULL);
+        r = fail(cli, &err, &diagnostics);
+    }
+    diagnostics_done(&diagnostics);
+    return r;
+}
+
+/* What a verb tells of its work: the passes of planning. */
+static void print_trace(void *argument, const struct value *event)
+{
+    (void)argument;
+    fprintf(stderr, "pass %-10s %lld steps, %lld kept\n", value_get_text(event, "pass"),
+            (long long)value_get_integer(event, "steps", 0),
+            (long long)value_get_integer(event, "kept", 0));
+}
+
+int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer)
+{
+    struct error err = {0};
+    struct verb_call call = {
+        .may = VERB_APPLY,
+        .input = cli->options.input,
+        .sink = cli->options.trace ? print_trace : NULL,
+    };
+    int r = verb_run(cli->service, verb_find(verb), &call, ret_answer, &err);
+    if (!cli->options.json)
+        print_diagnostics(&ret_answer->diagnostics, cli->options.word, ret_answer->text);
+    return r < 0 ? fail(cli, &err, &ret_answer->diagnostics) : 0;
+}
+
+int cli_ask_plan(struct cli *cli, const char *verb, struct plan **ret_plan)
+{
+    struct verb_answer answer = {0};
+    int r = cli_ask(cli, verb, &answer);
+    if (r == 0)
+        *ret_plan = take_ptr(answer.plan);
+    verb_answer_done(&answer);
+    return r;
 }

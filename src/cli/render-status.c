@@ -22,7 +22,7 @@ static void write_time(const struct value *map, const char *key, struct strbuf *
     strbuf_add(buffer, time ? text : "-");
 }
 
-void render_deployments(const struct value *deployments, struct strbuf *buffer)
+static void write_deployments(const struct value *deployments, struct strbuf *buffer)
 {
     if (value_count(deployments) == 0)
         strbuf_add(buffer, "No deployments.\n");
@@ -65,6 +65,10 @@ static void write_resource(const struct value *row, struct strbuf *buffer)
 
 void render_status(const struct value *status, struct strbuf *buffer)
 {
+    if (value_kind(status) == VALUE_LIST) {
+        write_deployments(status, buffer);
+        return;
+    }
     const struct value *deployment = value_get(status, "deployment");
     const struct value *resources = value_get(status, "resources");
     strbuf_addf(buffer, "%s@%s: %s, revision %lld\n", text_of(deployment, "name"),
@@ -118,45 +122,90 @@ void render_history(const struct value *history, struct strbuf *buffer)
     render_runs(value_get(history, "runs"), buffer);
 }
 
-static void write_field(const struct schema_field *field, int indent, struct strbuf *buffer)
+static void write_property(const struct value *property, int indent, struct strbuf *buffer)
 {
-    const struct schema *schema = &field->schema;
     strbuf_add_repeated(buffer, ' ', (size_t)indent);
-    strbuf_addf(buffer, "%s: %s%s%s", field->name, schema_kind_to_string(schema->kind),
-                schema->is_required ? ", required" : "",
-                schema->forces_replacement ? ", a change replaces the resource" : "");
-    if (schema->fallback) {
-        CLEANUP(mem_freep) char *text = json_text(schema->fallback);
-        strbuf_addf(buffer, ", default %s", text);
-    }
-    if (schema->allowed) {
-        CLEANUP(mem_freep) char *text = json_text(schema->allowed);
-        strbuf_addf(buffer, ", one of %s", text);
+    strbuf_addf(buffer, "%s: %s%s%s", text_of(property, "name"), text_of(property, "kind"),
+                value_get_bool(property, "required", false) ? ", required" : "",
+                value_get_bool(property, "replaces", false) ? ", a change replaces the resource"
+                                                            : "");
+    const char *const notes[][2] = {{"default", "default"}, {"allowed", "one of"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(notes); i++) {
+        const struct value *note = value_get(property, notes[i][0]);
+        CLEANUP(mem_freep) char *text = note ? json_text(note) : NULL;
+        if (text)
+            strbuf_addf(buffer, ", %s %s", notes[i][1], text);
     }
     strbuf_add(buffer, "\n");
-    if (schema->description) {
+    if (value_get_text(property, "description")) {
         strbuf_add_repeated(buffer, ' ', (size_t)indent + 4);
-        strbuf_addf(buffer, "%s\n", schema->description);
+        strbuf_addf(buffer, "%s\n", value_get_text(property, "description"));
     }
-    const struct schema *inner = schema->items ? schema->items : schema;
-    for (size_t i = 0; i < inner->n_fields; i++)
-        write_field(&inner->fields[i], indent + 4, buffer);
+    const struct value *inner = value_get(property, "properties");
+    for (size_t i = 0; inner && i < value_count(inner); i++)
+        write_property(value_at(inner, i), indent + 4, buffer);
 }
 
-void render_type(const struct resource_type *type, struct strbuf *buffer)
+/* "NAME: KIND[SEPARATOR NOTE]" for each of a list. */
+static void write_rows(const struct value *rows, const char *name, const char *kind,
+                       const char *separator, const char *note, struct strbuf *buffer)
 {
-    strbuf_addf(buffer, "%s\n  %s\n\nProperties:\n", type->name,
-                type->description ? type->description : "");
-    for (size_t i = 0; i < type->schema.n_fields; i++)
-        write_field(&type->schema.fields[i], 2, buffer);
+    for (size_t i = 0; i < value_count(rows); i++) {
+        const struct value *row = value_at(rows, i);
+        const char *text = value_get_text(row, note);
+        strbuf_addf(buffer, "  %s: %s%s%s\n", text_of(row, name), text_of(row, kind),
+                    text ? separator : "", text ? text : "");
+    }
+}
+
+void render_types(const struct value *types, struct strbuf *buffer)
+{
+    const struct value *properties = value_get(types, "properties");
+    const char *description = value_get_text(types, "description");
+    if (value_kind(types) == VALUE_LIST) {
+        for (size_t i = 0; i < value_count(types); i++) {
+            description = value_get_text(value_at(types, i), "description");
+            strbuf_addf(buffer, "%-32s %s\n", text_of(value_at(types, i), "name"),
+                        description ? description : "");
+        }
+        return;
+    }
+    strbuf_addf(buffer, "%s\n  %s\n\nProperties:\n", text_of(types, "name"),
+                description ? description : "");
+    for (size_t i = 0; i < value_count(properties); i++)
+        write_property(value_at(properties, i), 2, buffer);
     strbuf_add(buffer, "Outputs:\n");
-    for (size_t i = 0; i < type->n_outputs; i++)
-        strbuf_addf(buffer, "  %s: %s%s%s\n", type->outputs[i].name, type->outputs[i].type,
-                    type->outputs[i].description ? "  " : "",
-                    type->outputs[i].description ? type->outputs[i].description : "");
+    write_rows(value_get(types, "outputs"), "name", "type", "  ", "description", buffer);
     strbuf_add(buffer, "Served by:\n");
-    for (size_t i = 0; i < type->n_drivers; i++)
-        strbuf_addf(buffer, "  %s: %s%s%s\n", type->drivers[i].driver, type->drivers[i].fidelity,
-                    type->drivers[i].note ? ", " : "",
-                    type->drivers[i].note ? type->drivers[i].note : "");
+    write_rows(value_get(types, "drivers"), "driver", "fidelity", ", ", "note", buffer);
+}
+
+void render_value(const struct value *value, struct strbuf *buffer)
+{
+    if (value_kind(value) == VALUE_STRING) {
+        strbuf_addf(buffer, "%s\n", value_text(value));
+        return;
+    }
+    CLEANUP(mem_freep) char *text = json_pretty(value);
+    strbuf_addf(buffer, "%s\n", text);
+}
+
+void render_validated(const struct value *answer, struct strbuf *buffer)
+{
+    strbuf_addf(buffer, "%s is valid: %lld resources.\n", text_of(answer, "document"),
+                (long long)value_get_integer(answer, "resources", 0));
+}
+
+void render_findings(const struct value *answer, struct strbuf *buffer)
+{
+    const struct value *findings = value_get(answer, "findings");
+    for (size_t i = 0; i < value_count(findings); i++) {
+        const struct value *finding = value_at(findings, i);
+        const char *help = value_get_text(finding, "help");
+        strbuf_addf(buffer, "%s: %s\n  %s%s%s\n", text_of(finding, "severity"),
+                    text_of(finding, "summary"), text_of(finding, "detail"), help ? "\n  " : "",
+                    help ? help : "");
+    }
+    if (value_get_integer(answer, "errors", 0) == 0)
+        strbuf_add(buffer, "Everything that the twin needs is here.\n");
 }

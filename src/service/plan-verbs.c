@@ -337,6 +337,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
+        .trace_argument = request->trace_argument,
     };
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = plan_make(&input, &plan, diagnostics, err);

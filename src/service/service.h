@@ -104,6 +104,7 @@ struct plan_request {
     const char *deployment; /* for a destroy: the word that names it; else NULL */
     bool refresh;           /* read what is there; false: the records stand for it */
     void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
+    void *trace_argument;
 };
 /*
  * Makes a plan and stores it. A dead run of the deployment is settled first. Faults go to

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 
@@ -524,6 +525,31 @@ def wrong_words_are_told_and_change_nothing(place):
                   ("run", "show", "12345678"), ("output", "demo"), ("up", ".", "--yes")):
         result = place.parley(*words, want=1)
         assert result.err and not result.out.strip(), f"{words}: {result.out}"
+
+
+@test
+def every_command_says_what_it_takes_and_refuses_the_rest(place):
+    listed = re.findall(r"^  ((?:run |twin )?[a-z]+)(?: \[?[A-Z]| {2})", place.parley("--help").out, re.M)
+    assert {"up", "plan", "run wait", "twin doctor"} <= set(listed), listed
+    for command in listed:
+        words = command.split()
+        usage = place.parley(*words, "--help").out
+        assert usage.startswith(f"Usage: parley {command}"), usage
+    assert "parley status has no option --yes" in place.parley("status", "--yes", want=1).err
+    assert "no option --nonsense" in place.parley("status", "--nonsense", want=1).err
+    assert 'did you mean "validate"' in place.parley("validat", "demo.yaml", want=1).err
+    assert "run list, run show" in place.parley("run", want=1).err
+    assert "usage: parley show NAME [ADDRESS]" in place.parley("show", want=1).err
+    assert "usage: parley validate FILE" in place.parley("validate", "a", "b", want=1).err
+
+
+@test
+def with_json_the_faults_of_a_document_are_data(place):
+    place.write("demo.yaml", document("demo", {"x": ("core:data:valu", {"value": 1}, {})}))
+    failed = place.parley("plan", "demo.yaml", "--json", want=1)
+    [fault] = failed.json()["error"]["diagnostics"]
+    assert failed.json()["error"]["code"] == "invalid" and failed.err == ""
+    assert (fault["severity"], fault["code"], fault["line"]) == ("error", "unknown-type", 4), fault
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+/* parley resume, parley run ..., and what is asked of the twin beyond a verb and its answer. */
+#include "base/memory.h"
+#include "cli/cli.h"
+#include "net/child.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Asks a verb that names a run, then follows that to its end. */
+static int ask_and_follow(struct cli *cli, const char *verb, const char *key)
+{
+    struct verb_answer answer = {0};
+    int r = cli_ask(cli, verb, &answer);
+    if (r == 0)
+        r = cli_follow(cli, value_get_text(answer.value, key));
+    verb_answer_done(&answer);
+    return r;
+}
+
+int command_resume(struct cli *cli)
+{
+    return ask_and_follow(cli, "run_resume", "run");
+}
+
+int command_run_wait(struct cli *cli)
+{
+    return ask_and_follow(cli, "run_show", "id");
+}
+
+/* Asks a verb whose answer is that it was done, and says so. */
+static int ask_and_say(struct cli *cli, const char *verb, const char *sentence)
+{
+    struct verb_answer answer = {0};
+    int r = cli_ask(cli, verb, &answer);
+    if (r == 0 && cli->options.json)
+        cli_print_json(answer.value);
+    else if (r == 0)
+        fprintf(stderr, "%s\n", sentence);
+    verb_answer_done(&answer);
+    return r;
+}
+
+int command_run_cancel(struct cli *cli)
+{
+    return ask_and_say(cli, "run_cancel",
+                       "The run is asked to stop; what is under way ends first.");
+}
+
+int command_run_exec(struct cli *cli)
+{
+    struct error err = {0};
+    if (!cli->options.word) {
+        error_set(&err, ERROR_INVALID, "the run's id is missing");
+        return cli_fail(cli, &err);
+    }
+    if (service_execute_run(cli->service, cli->options.word, cli->options.resume, &err) < 0)
+        return cli_fail(cli, &err);
+    return EXIT_DONE;
+}
+
+int command_twin_stop(struct cli *cli)
+{
+    return ask_and_say(
+        cli, "twin_stop",
+        "The twin is stopped; what it had is kept, and \"parley up\" starts it again.");
+}
+
+int command_twin_doctor(struct cli *cli)
+{
+    struct verb_answer answer = {0};
+    int r = cli_ask(cli, "twin_check", &answer);
+    if (r == 0) {
+        cli_print_answer(cli, answer.value, render_findings);
+        r = value_get_integer(answer.value, "errors", 0) > 0 ? EXIT_ERROR : EXIT_DONE;
+    }
+    verb_answer_done(&answer);
+    return r;
+}
+
+/* The program that enters namespaces takes this one's place, so that the terminal is the command's.
+ */
+int command_twin_exec(struct cli *cli)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *program = NULL;
+    CLEANUP(mem_freep) char *socket = NULL;
+    const struct options *options = &cli->options;
+    if (options->n_rest < 2) {
+        fprintf(stderr, "parley: usage: parley twin exec HOST COMMAND [ARGUMENT ...]\n");
+        return EXIT_ERROR;
+    }
+    if (service_twin_find(cli->service, &program, &socket, &err) < 0)
+        return cli_fail(cli, &err);
+    const char **arguments = NEW_ARRAY(const char *, options->n_rest + 5);
+    arguments[0] = program;
+    arguments[1] = "exec";
+    arguments[2] = "--socket";
+    arguments[3] = socket;
+    memcpy(arguments + 4, options->rest, options->n_rest * sizeof(arguments[0]));
+    (void)child_become(arguments, &err);
+    mem_free(arguments);
+    return cli_fail(cli, &err);
+}

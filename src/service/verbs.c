@@ -1,0 +1,463 @@
+#include "service/verbs.h"
+
+#include "base/memory.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+
+#include <assert.h>
+
+/* --- What carries them out --- */
+
+static struct document_source source_of(const struct verb_call *call)
+{
+    return (struct document_source){
+        .path = value_get_text(call->input, "document"),
+        .variables = value_get(call->input, "variables"),
+    };
+}
+
+static int load(struct service *service, const struct verb_call *call, struct verb_answer *answer,
+                struct loaded_document *loaded, struct error *err)
+{
+    struct document_source source = source_of(call);
+    int r = service_load_document(service, &source, loaded, &answer->diagnostics, err);
+    answer->text = take_ptr(loaded->text);
+    return r;
+}
+
+static int validate_document(struct service *service, const struct verb_call *call,
+                             struct verb_answer *answer, struct error *err)
+{
+    struct loaded_document loaded = {0};
+    struct value_builder fields = {0};
+    int r = load(service, call, answer, &loaded, err);
+    if (r == 0) {
+        value_builder_set_string(&fields, "document", value_get_text(call->input, "document"));
+        value_builder_set(&fields, "resources", value_integer((int64_t)loaded.wanted.n_items));
+        answer->value = value_builder_map(&fields);
+    }
+    loaded_document_done(&loaded);
+    return r;
+}
+
+static int expand_document(struct service *service, const struct verb_call *call,
+                           struct verb_answer *answer, struct error *err)
+{
+    struct loaded_document loaded = {0};
+    struct value_builder fields = {0};
+    int r = load(service, call, answer, &loaded, err);
+    if (r == 0) {
+        CLEANUP(mem_freep) char *text = service_expand(&loaded);
+        value_builder_set_string(&fields, "document", text);
+        answer->value = value_builder_map(&fields);
+    }
+    loaded_document_done(&loaded);
+    return r;
+}
+
+static void tell_pass(void *argument, const char *pass, const struct plan *plan)
+{
+    const struct verb_call *call = argument;
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "kind", "pass");
+    value_builder_set_string(&fields, "pass", pass);
+    value_builder_set(&fields, "steps", value_integer((int64_t)plan->n_steps));
+    value_builder_set(&fields, "kept", value_integer((int64_t)plan->counts[STEP_KEEP]));
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    call->sink(call->argument, event);
+}
+
+/* Of a document, or of a deployment's removal. */
+static int make_plan(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    const char *refresh = value_get_text(call->input, "refresh");
+    if (refresh && !text_equal(refresh, "full") && !text_equal(refresh, "none"))
+        return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
+                         refresh);
+    struct plan_request request = {
+        .source = source_of(call),
+        .deployment = value_get_text(call->input, "deployment"),
+        .refresh = !refresh || text_equal(refresh, "full"),
+        .trace = call->sink ? tell_pass : NULL,
+        .trace_argument = (void *)call,
+    };
+    return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
+}
+
+static int show_plan(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_get_plan(service, value_get_text(call->input, "plan"), &answer->plan, err);
+}
+
+static int show_status(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    return word ? service_status(service, word, &answer->value, err)
+                : service_list_deployments(service, &answer->value, err);
+}
+
+static int show_resources(struct service *service, const struct verb_call *call,
+                          struct verb_answer *answer, struct error *err)
+{
+    const char *address = value_get_text(call->input, "address");
+    CLEANUP(value_unrefp) struct value *records = NULL;
+    int r =
+        service_show(service, value_get_text(call->input, "deployment"), address, &records, err);
+    if (r == 0)
+        answer->value = address ? value_ref(value_at(records, 0)) : take_ptr(records);
+    return r;
+}
+
+static int show_outputs(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    const char *name = value_get_text(call->input, "output");
+    CLEANUP(value_unrefp) struct value *outputs = NULL;
+    int r = service_outputs(service, word, &outputs, err);
+    if (r < 0)
+        return r;
+    struct value *wanted = name ? value_get(outputs, name) : outputs;
+    if (!wanted)
+        return error_set(err, ERROR_NOT_FOUND, "%s has no output \"%s\"", word, name);
+    answer->value = value_ref(wanted);
+    return 0;
+}
+
+static int show_history(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_history(service, value_get_text(call->input, "deployment"), &answer->value, err);
+}
+
+static int show_types(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    const char *name = value_get_text(call->input, "type");
+    if (name)
+        return service_show_type(service, name, &answer->value, err);
+    answer->value = service_list_types(service);
+    return 0;
+}
+
+static int list_runs(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_list_runs(service, value_get_text(call->input, "deployment"), &answer->value,
+                             err);
+}
+
+static int show_run(struct service *service, const struct verb_call *call,
+                    struct verb_answer *answer, struct error *err)
+{
+    return service_show_run(service, value_get_text(call->input, "run"), &answer->value, err);
+}
+
+static struct value *name_run(const char *id)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "run", id);
+    return value_builder_map(&fields);
+}
+
+static int cancel_run(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    const char *id = value_get_text(call->input, "run");
+    int r = service_cancel_run(service, id, err);
+    if (r == 0)
+        answer->value = name_run(id);
+    return r;
+}
+
+static int resume_run(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *id = NULL;
+    int r = service_resume_run(service, value_get_text(call->input, "deployment"), &id, err);
+    if (r == 0)
+        answer->value = name_run(id);
+    return r;
+}
+
+static int show_twin(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_twin_status(service, &answer->value, err);
+}
+
+static int stop_twin(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    int r = service_twin_down(service, err);
+    if (r == 0)
+        answer->value = value_builder_map(&(struct value_builder){0});
+    return r;
+}
+
+static int check_twin(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    struct diagnostics findings = {0};
+    struct value_builder fields = {0};
+    int r = service_twin_doctor(service, &findings, err);
+    if (r == 0) {
+        value_builder_set(&fields, "errors", value_integer((int64_t)findings.n_errors));
+        value_builder_set(&fields, "findings", diagnostics_to_value(&findings));
+        answer->value = value_builder_map(&fields);
+    }
+    diagnostics_done(&findings);
+    return r;
+}
+
+/* --- The table --- */
+
+/* clang-format off */
+#define DOCUMENT {"document", INPUT_TEXT, true, NULL, "FILE", "the document's file"}
+#define VARIABLES \
+    {"variables", INPUT_MAP, false, "--var", "NAME=VALUE", "sets a variable of the document"}
+#define REFRESH \
+    {"refresh", INPUT_TEXT, false, "--refresh", "full|none", \
+     "none plans by the records, without reading what is there"}
+#define DEPLOYMENT \
+    {"deployment", INPUT_TEXT, true, NULL, "NAME", "the deployment: NAME or NAME@ENVIRONMENT"}
+#define ANY_DEPLOYMENT \
+    {"deployment", INPUT_TEXT, false, NULL, "NAME", "only this deployment"}
+#define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
+
+static const struct verb verbs[] = {
+    {"document_validate", "check a document and name every fault", VERB_READ,
+     {DOCUMENT, VARIABLES}, validate_document},
+    {"document_expand", "the document with all that patterns add", VERB_READ,
+     {DOCUMENT, VARIABLES}, expand_document},
+    {"plan_make", "show what would be done, and change nothing", VERB_PLAN,
+     {DOCUMENT, VARIABLES, REFRESH}, make_plan},
+    {"plan_destroy", "show what the removal of a deployment would do", VERB_PLAN,
+     {DEPLOYMENT, REFRESH}, make_plan},
+    {"plan_show", "a plan that was made before", VERB_READ,
+     {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
+    {"deployment_status", "what is there now, read from the systems", VERB_READ,
+     {ANY_DEPLOYMENT}, show_status},
+    {"resource_show", "the records of a deployment, or one of them", VERB_READ,
+     {DEPLOYMENT, {"address", INPUT_TEXT, false, NULL, "ADDRESS", "only this resource"}},
+     show_resources},
+    {"output_show", "the outputs of a deployment, or one of them", VERB_READ,
+     {DEPLOYMENT, {"output", INPUT_TEXT, false, NULL, "OUTPUT", "only this output"}},
+     show_outputs},
+    {"deployment_history", "revisions and runs, newest first", VERB_READ,
+     {DEPLOYMENT}, show_history},
+    {"type_show", "the resource types, or all about one", VERB_READ,
+     {{"type", INPUT_TEXT, false, NULL, "TYPE", "only this type"}}, show_types},
+    {"run_list", "the runs, newest first", VERB_READ, {ANY_DEPLOYMENT}, list_runs},
+    {"run_show", "a run with its journal", VERB_READ, {RUN}, show_run},
+    {"run_cancel", "ask a run to stop; what is under way ends first", VERB_APPLY,
+     {RUN}, cancel_run},
+    {"run_resume", "go on with a run that ended early", VERB_APPLY, {DEPLOYMENT}, resume_run},
+    {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, show_twin},
+    {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, check_twin},
+    {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, stop_twin},
+};
+/* clang-format on */
+
+const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
+        if (text_equal(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+size_t verb_count(void)
+{
+    return ARRAY_LENGTH(verbs);
+}
+
+const struct verb *verb_at(size_t index)
+{
+    assert(index < ARRAY_LENGTH(verbs));
+    return &verbs[index];
+}
+
+size_t verb_count_inputs(const struct verb *verb)
+{
+    size_t n = 0;
+    while (n < VERB_MAX_INPUTS && verb->inputs[n].name)
+        n++;
+    return n;
+}
+
+const char *verb_effect_to_string(enum verb_effect effect)
+{
+    static const char *const names[] = {
+        [VERB_READ] = "read",
+        [VERB_PLAN] = "plan",
+        [VERB_APPROVE] = "approve",
+        [VERB_APPLY] = "apply",
+    };
+    assert(effect < VERB_EFFECT_COUNT);
+    return names[effect];
+}
+
+/* --- Asking --- */
+
+static const struct verb_input *find_input(const struct verb *verb, const char *name)
+{
+    for (size_t i = 0; i < verb_count_inputs(verb); i++)
+        if (text_equal(verb->inputs[i].name, name))
+            return &verb->inputs[i];
+    return NULL;
+}
+
+static bool is_map_of_texts(const struct value *value)
+{
+    if (value_kind(value) != VALUE_MAP)
+        return false;
+    for (size_t i = 0; i < value_count(value); i++)
+        if (value_kind(value_at(value, i)) != VALUE_STRING)
+            return false;
+    return true;
+}
+
+static bool is_of_kind(const struct value *value, enum input_kind kind)
+{
+    switch (kind) {
+    case INPUT_TEXT:
+        return value_kind(value) == VALUE_STRING && value_text_length(value) > 0;
+    case INPUT_FLAG:
+        return value_kind(value) == VALUE_BOOL;
+    default:
+        return is_map_of_texts(value);
+    }
+}
+
+static void check_field(const struct verb *verb, const char *name, const struct value *value,
+                        struct strbuf *faults)
+{
+    static const char *const kinds[] = {
+        [INPUT_TEXT] = "a text that is not empty",
+        [INPUT_FLAG] = "true or false",
+        [INPUT_MAP] = "a map of texts",
+    };
+    const struct verb_input *field = find_input(verb, name);
+    if (!field)
+        strbuf_addf(faults, "; it has no field \"%s\"", name);
+    else if (!is_of_kind(value, field->kind))
+        strbuf_addf(faults, "; \"%s\" must be %s", name, kinds[field->kind]);
+}
+
+static int check_input(const struct verb *verb, const struct value *input, struct error *err)
+{
+    struct strbuf faults = {0};
+    for (size_t i = 0; i < value_count(input); i++)
+        check_field(verb, value_key_at(input, i), value_at(input, i), &faults);
+    for (size_t i = 0; i < verb_count_inputs(verb); i++)
+        if (verb->inputs[i].is_required && !value_get(input, verb->inputs[i].name))
+            strbuf_addf(&faults, "; \"%s\" is missing: %s", verb->inputs[i].name,
+                        verb->inputs[i].summary);
+    int r = 0;
+    if (faults.length > 0)
+        r = error_set(err, ERROR_INVALID, "%s: %s", verb->name, strbuf_text(&faults) + 2);
+    strbuf_done(&faults);
+    return r;
+}
+
+int verb_run(struct service *service, const struct verb *verb, const struct verb_call *call,
+             struct verb_answer *ret_answer, struct error *err)
+{
+    assert(value_kind(call->input) == VALUE_MAP);
+    if (verb->effect > call->may)
+        return error_set(err, ERROR_DENIED, "%s needs the right to %s; this caller may only %s",
+                         verb->name, verb_effect_to_string(verb->effect),
+                         verb_effect_to_string(call->may));
+    int r = check_input(verb, call->input, err);
+    if (r < 0)
+        return r;
+    r = verb->run(service, call, ret_answer, err);
+    assert((r == 0) == (ret_answer->value || ret_answer->plan));
+    return r;
+}
+
+void verb_answer_done(struct verb_answer *answer)
+{
+    value_unref(answer->value);
+    plan_free(answer->plan);
+    diagnostics_done(&answer->diagnostics);
+    mem_free(answer->text);
+    *answer = (struct verb_answer){0};
+}
+
+const struct value *verb_answer_value(struct verb_answer *answer)
+{
+    if (!answer->value && answer->plan)
+        answer->value = plan_to_value(answer->plan);
+    return answer->value;
+}
+
+/* --- As data --- */
+
+static struct value *input_schema(const struct verb_input *input)
+{
+    static const char *const types[] = {
+        [INPUT_TEXT] = "string", [INPUT_FLAG] = "boolean", [INPUT_MAP] = "object"};
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "type", types[input->kind]);
+    value_builder_set_string(&fields, "description", input->summary);
+    if (input->kind == INPUT_TEXT)
+        value_builder_set(&fields, "minLength", value_integer(1));
+    if (input->kind == INPUT_MAP) {
+        struct value_builder item = {0};
+        value_builder_set_string(&item, "type", "string");
+        value_builder_set(&fields, "additionalProperties", value_builder_map(&item));
+    }
+    return value_builder_map(&fields);
+}
+
+struct value *verb_input_schema(const struct verb *verb)
+{
+    struct value_builder properties = {0};
+    struct value_builder required = {0};
+    struct value_builder schema = {0};
+    for (size_t i = 0; i < verb_count_inputs(verb); i++) {
+        const struct verb_input *input = &verb->inputs[i];
+        value_builder_set(&properties, input->name, input_schema(input));
+        if (input->is_required)
+            value_builder_append(&required, value_string(input->name));
+    }
+    value_builder_set_string(&schema, "type", "object");
+    value_builder_set(&schema, "properties", value_builder_map(&properties));
+    value_builder_set(&schema, "required", value_builder_list(&required));
+    value_builder_set(&schema, "additionalProperties", value_bool(false));
+    return value_builder_map(&schema);
+}
+
+static struct value *diagnostic_to_value(const struct diagnostic *diagnostic)
+{
+    static const char *const severities[] = {
+        [DIAGNOSTIC_ERROR] = "error", [DIAGNOSTIC_WARNING] = "warning", [DIAGNOSTIC_NOTE] = "note"};
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "severity", severities[diagnostic->severity]);
+    value_builder_set_string(&fields, "code", diagnostic_code_to_string(diagnostic->code));
+    value_builder_set_string(&fields, "summary", diagnostic_code_summary(diagnostic->code));
+    value_builder_set_string(&fields, "detail", diagnostic->detail);
+    value_builder_set_string(&fields, "help", diagnostic->help);
+    value_builder_set_string(&fields, "file", diagnostic->file);
+    if (diagnostic->line > 0) {
+        value_builder_set(&fields, "line", value_integer(diagnostic->line));
+        value_builder_set(&fields, "column", value_integer(diagnostic->column));
+    }
+    return value_builder_map(&fields);
+}
+
+struct value *diagnostics_to_value(const struct diagnostics *diagnostics)
+{
+    struct value_builder list = {0};
+    for (size_t i = 0; i < diagnostics->n_items; i++)
+        value_builder_append(&list, diagnostic_to_value(&diagnostics->items[i]));
+    return value_builder_list(&list);
+}
