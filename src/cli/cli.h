@@ -121,6 +121,8 @@ void render_validated(const struct value *answer, struct strbuf *buffer);
 /* --- follow.c: a run's progress --- */
 /* Follows a run to its end, printing as it goes; returns the exit code. */
 CO_FN int cli_follow(struct cli *cli, const char *run_id);
+/* The same where the run's plan is at hand. */
+CO_FN int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan);
 
 /* --- plan-commands.c, run-commands.c: one function for each command that is more than one verb
  * and its answer; returns the exit code --- */

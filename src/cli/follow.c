@@ -239,13 +239,19 @@ static void expect_steps(struct progress *progress, const struct plan *plan)
 
 int cli_follow(struct cli *cli, const char *run_id)
 {
-    struct progress progress = {.cli = cli};
-    progress.follower =
-        (struct follower){.run_id = run_id, .sink = take_event, .argument = &progress};
     struct error err = {0};
     CLEANUP(plan_freep) struct plan *plan = NULL;
     if (service_get_run_plan(cli->service, run_id, &plan, &err) < 0)
         return cli_fail(cli, &err);
+    return cli_follow_plan(cli, run_id, plan);
+}
+
+int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan)
+{
+    struct progress progress = {.cli = cli};
+    progress.follower =
+        (struct follower){.run_id = run_id, .sink = take_event, .argument = &progress};
+    struct error err = {0};
     expect_steps(&progress, plan);
     struct signal_watch *interrupt = loop_watch_signal(cli->loop, SIGINT, take_signal, &progress);
     enum run_status status = RUN_PENDING;

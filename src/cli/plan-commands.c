@@ -166,7 +166,7 @@ static int start_and_follow(struct cli *cli, const struct plan *plan)
     if (!cli->options.json)
         printf("\nStarting %s of %s...\n\n", plan->is_destroy ? "destruction" : "deployment",
                plan->deployment);
-    int exit_code = cli_follow(cli, run_id);
+    int exit_code = cli_follow_plan(cli, run_id, plan);
     if (exit_code == EXIT_DONE)
         print_end(cli, plan);
     return exit_code;
