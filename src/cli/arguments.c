@@ -19,8 +19,9 @@ static const struct door_option {
     size_t place; /* of its field in struct options */
 } door_options[] = {
 #define PLACE(field) offsetof(struct options, field)
-    {"--yes", NULL, "approve without being asked", OPTIONS_APPLY, PLACE(yes)},
-    {"--approve", "HASH", "approve exactly the plan with this hash", OPTIONS_APPLY, PLACE(approve)},
+    {"--yes", NULL, "approve without being asked", OPTIONS_APPLY | OPTIONS_APPROVE, PLACE(yes)},
+    {"--approve", "HASH", "approve exactly the plan with this hash",
+     OPTIONS_APPLY | OPTIONS_APPROVE, PLACE(approve)},
     {"--confirm", "NAME", "the name of a production deployment whose things are destroyed",
      OPTIONS_APPLY, PLACE(confirm)},
     {"-o", "FILE", "save the plan", OPTIONS_PLAN, PLACE(output)},

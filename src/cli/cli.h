@@ -25,9 +25,10 @@ struct cli;
 /* The door's own options, by the commands that have them; a verb's come from its row. */
 enum option_group {
     OPTIONS_ALL = 1 << 0,
-    OPTIONS_PLAN = 1 << 1,  /* of a plan that is shown */
-    OPTIONS_APPLY = 1 << 2, /* of what is approved and carried out */
-    OPTIONS_HIDDEN = 1 << 3 /* between our own processes */
+    OPTIONS_PLAN = 1 << 1,    /* of a plan that is shown */
+    OPTIONS_APPLY = 1 << 2,   /* of what is approved and carried out */
+    OPTIONS_APPROVE = 1 << 4, /* of what only needs a yes */
+    OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
 /* A command: a verb with a name of its own, or several verbs in a row. */
@@ -124,8 +125,14 @@ CO_FN int cli_follow(struct cli *cli, const char *run_id);
 /* The same where the run's plan is at hand. */
 CO_FN int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan);
 
-/* --- plan-commands.c, run-commands.c: one function for each command that is more than one verb
- * and its answer; returns the exit code --- */
+/* Whether --approve names this hash: a prefix of it that is long enough to mean it. */
+bool cli_is_approved(const struct options *options, const char *hash);
+/* One line from the terminal after a question on stderr, without its end; false at the end of
+ * input. */
+bool cli_ask_person(const char *question, char *ret_answer, size_t size);
+
+/* --- plan-commands.c, run-commands.c, state-commands.c: one function for each command that is more
+ * than one verb and its answer; returns the exit code --- */
 CO_FN int command_expand(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
 CO_FN int command_graph(struct cli *cli);
@@ -138,3 +145,7 @@ CO_FN int command_run_exec(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
 CO_FN int command_twin_exec(struct cli *cli);
+CO_FN int command_state_check(struct cli *cli);
+CO_FN int command_state_repair(struct cli *cli);
+CO_FN int command_state_restore(struct cli *cli);
+void render_snapshot(const struct value *answer, struct strbuf *buffer);

@@ -64,38 +64,37 @@ int command_graph(struct cli *cli)
     return EXIT_DONE;
 }
 
-/* One line from the terminal, without its end; false at the end of input. */
-static bool read_answer(char ret_answer[MAX_ANSWER])
-{
-    if (!fgets(ret_answer, MAX_ANSWER, stdin))
-        return false;
-    ret_answer[strcspn(ret_answer, "\r\n")] = '\0';
-    return true;
-}
-
 /* Asks the person at the terminal. *ret_name is what was typed where the name is needed. */
 static bool ask(const struct plan *plan, char ret_name[MAX_ANSWER])
 {
     ret_name[0] = '\0';
-    if (service_needs_name(plan)) {
-        fprintf(
-            stderr,
-            "\nThis destroys what belongs to a production deployment.\nType its name to approve: ");
-        return read_answer(ret_name);
-    }
-    fprintf(stderr,
-            "\n(Approval level: none. Whoever uses this account can answer; it proves no person.)\n"
-            "Proceed with %s? (yes/no) ",
-            plan->is_destroy ? "destruction" : "deployment");
+    if (service_needs_name(plan))
+        return cli_ask_person("\nThis destroys what belongs to a production deployment.\n"
+                              "Type its name to approve: ",
+                              ret_name, MAX_ANSWER);
+    CLEANUP(mem_freep)
+    char *question = string_format(
+        "\n(Approval level: none. Whoever uses this account can answer; it proves no person.)\n"
+        "Proceed with %s? (yes/no) ",
+        plan->is_destroy ? "destruction" : "deployment");
     char answer[MAX_ANSWER];
-    return read_answer(answer) && (text_equal(answer, "yes") || text_equal(answer, "y"));
+    return cli_ask_person(question, answer, sizeof(answer)) &&
+           (text_equal(answer, "yes") || text_equal(answer, "y"));
 }
 
-/* Whether --approve names this plan: a prefix of its hash that is long enough to mean it. */
-static bool is_named(const struct options *options, const struct plan *plan)
+bool cli_is_approved(const struct options *options, const char *hash)
 {
     return options->approve && strlen(options->approve) >= 12 &&
-           text_starts_with(plan->hash, options->approve);
+           text_starts_with(hash, options->approve);
+}
+
+bool cli_ask_person(const char *question, char *ret_answer, size_t size)
+{
+    fputs(question, stderr);
+    if (!fgets(ret_answer, (int)size, stdin))
+        return false;
+    ret_answer[strcspn(ret_answer, "\r\n")] = '\0';
+    return true;
 }
 
 /* Gets the yes that this plan needs, from the options or from the terminal. Returns 0 or an exit
@@ -104,14 +103,14 @@ static int approve(struct cli *cli, const struct plan *plan)
 {
     char name[MAX_ANSWER] = "";
     struct error err = {0};
-    if (cli->options.approve && !is_named(&cli->options, plan)) {
+    if (cli->options.approve && !cli_is_approved(&cli->options, plan->hash)) {
         error_set(
             &err, ERROR_APPROVAL_NEEDED,
             "the plan now is %.12s, not %.12s: look at it again, then approve it by its hash (at least 12 digits)",
             plan->hash, cli->options.approve);
         return cli_fail(cli, &err);
     }
-    bool is_given = cli->options.yes || is_named(&cli->options, plan);
+    bool is_given = cli->options.yes || cli_is_approved(&cli->options, plan->hash);
     if (!is_given && !cli->is_terminal) {
         error_set(
             &err, ERROR_APPROVAL_NEEDED,

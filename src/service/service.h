@@ -207,6 +207,32 @@ CO_FN int service_outputs(struct service *service, const char *word, struct valu
 CO_FN int service_history(struct service *service, const char *word, struct value **ret_history,
                           struct error *err);
 
+/* --- The store itself (state-verbs.c): none of these needs one that can be opened --- */
+
+/* As store_examine(), with home. */
+int service_state_check(struct service *service, struct value **ret_report, struct error *err);
+/* As store_repair(). */
+int service_state_repair(struct service *service, struct value **ret_report, struct error *err);
+/* Writes a copy of the store to path, NULL for HOME/snapshots/TIME.parley. The caller frees
+ * *ret_path. */
+int service_state_snapshot(struct service *service, const char *path, char **ret_path,
+                           struct error *err);
+/*
+ * What bringing a snapshot back would do: what each of its records says against what is there now.
+ * A store that can be read keeps all it knows and is given only what it lacks and what is there;
+ * one that is damaged or gone is replaced. Nothing outside is changed by it, nor deleted.
+ *
+ * *ret_plan is a map {kind: "restore", hash, replaces_store, records (how many come back),
+ * deployments: [{name, environment, is_made_anew, is_destroyed, resources: [{address, type, live:
+ * same|differs|gone|untold, why, action: restore|keep|forget|leave}]}]}.
+ */
+CO_FN int service_state_plan_restore(struct service *service, const char *path,
+                                     struct value **ret_plan, struct error *err);
+/* Does it, when the plan still has this hash (else ERROR_STALE). *ret_kept (owned) is where the old
+ * store's file is, NULL when it was not replaced. */
+CO_FN int service_state_restore(struct service *service, const char *path, const char *hash,
+                                char **ret_kept, struct error *err);
+
 /* --- The twin of this machine (twin-verbs.c) --- */
 
 /* What its supervisor says of itself: {pid, identity, state, root, hosts, networks}.

@@ -216,6 +216,54 @@ static int check_twin(struct service *service, const struct verb_call *call,
     return r;
 }
 
+static int check_state(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_state_check(service, &answer->value, err);
+}
+
+static int repair_state(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_state_repair(service, &answer->value, err);
+}
+
+static int take_snapshot(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    struct value_builder fields = {0};
+    int r = service_state_snapshot(service, value_get_text(call->input, "snapshot"), &path, err);
+    if (r < 0)
+        return r;
+    value_builder_set_string(&fields, "snapshot", path);
+    answer->value = value_builder_map(&fields);
+    return 0;
+}
+
+static int plan_restore(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_state_plan_restore(service, value_get_text(call->input, "snapshot"),
+                                      &answer->value, err);
+}
+
+static int restore_state(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *kept = NULL;
+    struct value_builder fields = {0};
+    int r = service_state_restore(service, value_get_text(call->input, "snapshot"),
+                                  value_get_text(call->input, "plan"), &kept, err);
+    if (r < 0)
+        return r;
+    value_builder_set(&fields, "kept", kept ? value_string(kept) : value_null());
+    answer->value = value_builder_map(&fields);
+    return 0;
+}
+
 /* --- The table --- */
 
 /* clang-format off */
@@ -229,6 +277,7 @@ static int check_twin(struct service *service, const struct verb_call *call,
     {"deployment", INPUT_TEXT, true, NULL, "NAME", "the deployment: NAME or NAME@ENVIRONMENT"}
 #define ANY_DEPLOYMENT \
     {"deployment", INPUT_TEXT, false, NULL, "NAME", "only this deployment"}
+#define SNAPSHOT {"snapshot", INPUT_TEXT, true, NULL, "FILE", "the snapshot's file"}
 #define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
 
 static const struct verb verbs[] = {
@@ -259,6 +308,19 @@ static const struct verb verbs[] = {
     {"run_cancel", "ask a run to stop; what is under way ends first", VERB_APPLY,
      {RUN}, cancel_run},
     {"run_resume", "go on with a run that ended early", VERB_APPLY, {DEPLOYMENT}, resume_run},
+    {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
+     check_state},
+    {"state_repair", "put a damaged store right as far as that can be proved", VERB_APPLY, {{0}},
+     repair_state},
+    {"state_snapshot", "write a copy of the store", VERB_APPLY,
+     {{"snapshot", INPUT_TEXT, false, NULL, "FILE",
+       "the copy's file; else one in the folder snapshots of the state folder"}},
+     take_snapshot},
+    {"state_plan_restore", "what a snapshot's records say against what is there", VERB_PLAN,
+     {SNAPSHOT}, plan_restore},
+    {"state_restore", "bring a snapshot's records back", VERB_APPLY,
+     {SNAPSHOT, {"plan", INPUT_TEXT, true, "--plan", "HASH", "the hash of the restore's plan"}},
+     restore_state},
     {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, show_twin},
     {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, check_twin},
     {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, stop_twin},
