@@ -139,6 +139,16 @@ static int remove_dead_file(const struct sockaddr_un *address, struct error *err
     return error_set_errno(err, errno, "look whether somebody listens on %s", path);
 }
 
+int channel_remove_dead(const char *path, struct error *err)
+{
+    struct sockaddr_un address;
+    CLEANUP(close_descriptorp) int folder = -1;
+    int r = channel_address(path, &address, err);
+    if (r < 0 || (r = lock_folder_of(path, &folder, err)) < 0)
+        return r;
+    return remove_dead_file(&address, err);
+}
+
 /* Gives the socket its name in the file system, for its owner alone from the first moment on. */
 static int bind_socket(int fd, const struct sockaddr_un *address, struct error *err)
 {

@@ -61,3 +61,7 @@ int channel_listen(struct loop *loop, const char *path, size_t limit, size_t max
                    struct channel_server **ret_server, struct error *err);
 /* Stops listening and removes the socket file; connections go on. Accepts NULL. */
 void channel_server_free(struct channel_server *server);
+
+/* Removes a socket file on which nobody listens any more; also fine when there is none. ERROR_BUSY
+ * when somebody does, ERROR_EXISTS when it is no socket. */
+int channel_remove_dead(const char *path, struct error *err);

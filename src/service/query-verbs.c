@@ -2,6 +2,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/run-remains.h"
+#include "service/run-socket.h"
 #include "service/service.h"
 
 enum { MAX_HISTORY = 200, LOOK_AGAIN_US = 50000 };
@@ -20,8 +22,10 @@ static int load_last_run(struct service *service, const char *uid, struct store_
 {
     struct store_run *runs = NULL;
     int r = store_list_runs(service->store, uid, 1, &runs, ret_n, err);
-    if (r == 0 && *ret_n > 0)
+    if (r == 0 && *ret_n > 0) {
+        unbegun_settle(service, &runs[0]);
         *ret_run = runs[0];
+    }
     mem_free(runs);
     return r;
 }
@@ -60,6 +64,7 @@ int service_list_deployments(struct service *service, struct value **ret_deploym
     int r = service_need_store(service, false, err);
     if (r < 0 || (r = store_list_deployments(service->store, &deployments, &n, err)) < 0)
         return r;
+    run_sweep_sockets();
     struct value_builder list = {0};
     for (size_t i = 0; i < n; i++) {
         struct value *summary = NULL;
@@ -163,6 +168,7 @@ int service_status(struct service *service, const char *word, struct value **ret
     int r = service_find_deployment(service, word, &deployment, err);
     if (r < 0)
         return r;
+    run_sweep_sockets();
     r = summarise(service, &deployment, &summary, err);
     if (r == 0)
         r = store_load_records(service->store, deployment.uid, &records, err);

@@ -56,12 +56,17 @@ static int check_folder(const char *folder, struct error *err)
     return 0;
 }
 
-int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err)
+/* The caller frees it. */
+static char *socket_folder(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    CLEANUP(mem_freep)
-    char *folder = runtime && *runtime ? string_format("%s/parley", runtime)
-                                       : string_format("/tmp/parley-%u", (unsigned)getuid());
+    return runtime && *runtime ? string_format("%s/parley", runtime)
+                               : string_format("/tmp/parley-%u", (unsigned)getuid());
+}
+
+int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err)
+{
+    CLEANUP(mem_freep) char *folder = socket_folder();
     int r = create ? world_make_folder(folder, 0700, err) : 0;
     if (r < 0 || (r = check_folder(folder, err)) < 0)
         return r;
@@ -133,33 +138,22 @@ static void serve(void *argument, struct channel *take_channel)
     gate_open(server->loop, &server->left);
 }
 
-struct sweep {
-    struct loop *loop;
-    const char *folder;
-};
-
-static CO_FN int sweep_one(void *argument, const char *name, struct error *err)
+static int sweep_one(void *argument, const char *name, struct error *err)
 {
-    const struct sweep *sweep = argument;
+    const char *folder = argument;
     (void)err;
     if (!text_starts_with(name, "run-") || !text_ends_with(name, ".sock"))
         return 0;
-    CLEANUP(mem_freep) char *path = string_format("%s/%s", sweep->folder, name);
-    CLEANUP(channel_freep) struct channel *channel = NULL;
-    int64_t deadline = world_monotonic_clock() + SECOND;
-    if (channel_connect(sweep->loop, path, MAX_LINE, deadline, &channel, NULL) == -ERROR_NOT_FOUND)
-        world_remove_file(path, NULL);
+    CLEANUP(mem_freep) char *path = string_format("%s/%s", folder, name);
+    (void)channel_remove_dead(path, NULL);
     return 0;
 }
 
-/* A run that was killed cannot remove its socket: the next one does. One that begins to listen just
- * now may lose its own; doors then follow it through the store. */
-static CO_FN void sweep_sockets(struct loop *loop, const char *own_path)
+void run_sweep_sockets(void)
 {
-    CLEANUP(mem_freep)
-    char *folder = string_copy_n(own_path, (size_t)(strrchr(own_path, '/') - own_path));
-    struct sweep sweep = {.loop = loop, .folder = folder};
-    world_list_folder(folder, sweep_one, &sweep, NULL);
+    CLEANUP(mem_freep) char *folder = socket_folder();
+    if (check_folder(folder, NULL) == 0)
+        (void)world_list_folder(folder, sweep_one, folder, NULL);
 }
 
 int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort_run)(void),
@@ -169,7 +163,7 @@ int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*
     int r = run_socket_path(run_id, true, &path, err);
     if (r < 0)
         return r;
-    sweep_sockets(loop, path);
+    run_sweep_sockets();
     struct run_server *server = NEW(struct run_server);
     server->loop = loop;
     server->cancel = cancel;

@@ -10,10 +10,13 @@
  * create. */
 int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err);
 
+/* Removes the sockets of runs that were killed. Never fails, never touches one that is answered. */
+void run_sweep_sockets(void);
+
 /* The run's side. */
 struct run_server;
 /*
- * Listens, and removes the sockets of runs that were killed. *cancel becomes true when a door asks
+ * Listens, after a sweep. *cancel becomes true when a door asks
  * the run to stop; abort is called when one asks it to end at once.
  */
 CO_FN int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort)(void),

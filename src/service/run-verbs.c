@@ -7,6 +7,7 @@
 #include "model/json.h"
 #include "net/channel.h"
 #include "net/child.h"
+#include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/service.h"
 
@@ -59,7 +60,7 @@ static int check_plan(struct service *service, const struct plan *plan, struct e
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */
-static int start_process(struct service *service, const char *run_id, bool is_resume,
+static int start_process(struct service *service, const char *run_id, bool is_resume, int log,
                          struct error *err)
 {
     char program[4096];
@@ -67,15 +68,6 @@ static int start_process(struct service *service, const char *run_id, bool is_re
     if (length < 0)
         return error_set_errno(err, errno, "find our own program");
     program[length] = '\0';
-    CLEANUP(mem_freep) char *folder = string_format("%s/logs", service->home);
-    int r = world_make_folder(folder, 0700, err);
-    if (r < 0)
-        return r;
-    CLEANUP(mem_freep) char *log_path = string_format("%s/run-%.13s.log", folder, run_id);
-    CLEANUP(close_descriptorp) int log = -1;
-    r = world_open_append(log_path, 0600, &log, err);
-    if (r < 0)
-        return r;
     const char *arguments[10] = {program, "--home", service->home, "run", "exec", run_id};
     size_t n = 6;
     if (is_resume)
@@ -120,9 +112,12 @@ static int add_new_deployment(struct service *service, const struct plan *plan,
 int service_start_run(struct service *service, const struct plan *plan, char **ret_run_id,
                       struct error *err)
 {
+    CLEANUP(close_descriptorp) int log = -1;
     int r = service_need_store(service, true, err);
     if (r < 0 || (r = check_plan(service, plan, err)) < 0)
         return r;
+    run_sweep_sockets();
+    unbegun_settle_newest(service, plan->deployment_uid);
     char id[UUID_TEXT_SIZE];
     uuid_random(id);
     struct store_run run = {
@@ -136,18 +131,21 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
     };
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     r = add_new_deployment(service, plan, batch, err);
-    if (r < 0)
+    if (r < 0 || (r = run_open_log(service, id, &log, err)) < 0)
         return r;
     store_batch_put_run(batch, &run);
     r = store_commit(service->store, batch, NULL, err);
-    if (r < 0 || (r = start_process(service, id, false, err)) < 0)
+    if (r < 0 || (r = start_process(service, id, false, log, err)) < 0)
         return r;
     *ret_run_id = string_copy(id);
     return 0;
 }
 
+/* What never began has nothing to go on with, and its plan may be stale by now. */
 static bool is_resumable(const struct store_run *run)
 {
+    if (run->epoch == 0)
+        return false;
     return run->status == RUN_RUNNING || run->status == RUN_FAILED || run->status == RUN_PARTLY ||
            run->status == RUN_CANCELLED;
 }
@@ -163,8 +161,15 @@ static int find_resumable(struct service *service, const char *word, char **ret_
     struct store_run *runs = NULL;
     size_t n = 0;
     r = store_list_runs(service->store, deployment.uid, 1, &runs, &n, err);
+    if (r == 0 && n > 0)
+        unbegun_settle(service, &runs[0]);
     if (r == 0 && n > 0 && is_resumable(&runs[0]))
         *ret_run_id = string_copy(runs[0].id);
+    else if (r == 0 && n > 0 && runs[0].epoch == 0)
+        r = error_set(err, ERROR_NOT_FOUND,
+                      "the last run of %s never began: there is nothing to resume; ask again for "
+                      "what it was to do",
+                      deployment.name);
     else if (r == 0)
         r = error_set(err, ERROR_NOT_FOUND,
                       "the last run of %s came to its end: there is nothing to resume",
@@ -180,8 +185,10 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
                        struct error *err)
 {
     CLEANUP(mem_freep) char *run_id = NULL;
+    CLEANUP(close_descriptorp) int log = -1;
     int r = find_resumable(service, word, &run_id, err);
-    if (r < 0 || (r = start_process(service, run_id, true, err)) < 0)
+    if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||
+        (r = start_process(service, run_id, true, log, err)) < 0)
         return r;
     *ret_run_id = take_ptr(run_id);
     return 0;
@@ -235,20 +242,6 @@ static int check_identities(struct service *service, const struct plan *plan, st
     return 0;
 }
 
-/* A run that never began says so in its row, so that nobody waits for it. */
-static void end_unbegun(struct service *service, struct store_run *run, const struct error *err)
-{
-    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    if (run->status != RUN_PENDING)
-        return;
-    run->status = RUN_FAILED;
-    run->ended_at = world_wall_clock();
-    mem_free(run->message);
-    run->message = string_copy(error_message(err));
-    store_batch_put_run(batch, run);
-    (void)store_commit(service->store, batch, NULL, NULL);
-}
-
 static int carry_out(struct execution *execution, struct store_run *run, bool is_resume,
                      struct error *err)
 {
@@ -289,7 +282,7 @@ int service_execute_run(struct service *service, const char *run_id, bool is_res
     if (r == 0) {
         r = carry_out(&execution, &run, is_resume, err);
         if (r < 0)
-            end_unbegun(service, &run, err);
+            unbegun_end(service, &run, err);
         run_server_close(execution.server);
     }
     store_run_done(&run);
@@ -440,6 +433,16 @@ static int report_death(struct service *service, const char *run_id, struct erro
         run_id, service->home, run_id);
 }
 
+/* A run that was killed cannot remove its socket, nor say that it never began. */
+static void clean_up_after(struct service *service, const char *run_id)
+{
+    struct store_run run = {0};
+    run_sweep_sockets();
+    if (store_get_run(service->store, run_id, &run, NULL) == 0)
+        unbegun_settle(service, &run);
+    store_run_done(&run);
+}
+
 /*
  * Until the run's end is in the store. A run that we started is dead when its process is; another
  * one when nobody has held its lease for a while, since it may only be about to take it.
@@ -461,12 +464,17 @@ int service_follow_run(struct service *service, struct follower *follower,
         if ((r = pass_on_stored(&following, err)) < 0 ||
             (r = read_status(&following, ret_status, &ended_at, err)) < 0)
             return r;
-        if (!is_alive && ended_at)
+        if (!is_alive && ended_at) {
+            clean_up_after(service, follower->run_id);
             return 0;
-        if (is_alive || is_lease_held(service, follower->run_id))
+        }
+        if (is_alive || run_is_held(service, follower->run_id) ||
+            is_lease_held(service, follower->run_id))
             last_seen = world_monotonic_clock();
-        else if (is_ours || world_monotonic_clock() - last_seen > (int64_t)GONE_SECONDS * SECOND)
+        else if (is_ours || world_monotonic_clock() - last_seen > (int64_t)GONE_SECONDS * SECOND) {
+            clean_up_after(service, follower->run_id);
             return report_death(service, follower->run_id, err);
+        }
         loop_sleep(service->loop, SECOND / 200);
     }
 }
@@ -512,6 +520,7 @@ int service_list_runs(struct service *service, const char *word, struct value **
     r = store_list_runs(service->store, deployment.uid, MAX_RUNS, &runs, &n, err);
     struct value_builder list = {0};
     for (size_t i = 0; i < n; i++) {
+        unbegun_settle(service, &runs[i]);
         value_builder_append(&list, run_to_value(&runs[i]));
         store_run_done(&runs[i]);
     }
@@ -557,6 +566,7 @@ int service_show_run(struct service *service, const char *run_id, struct value *
     int r = complete_id(service, run_id, &id, err);
     if (r < 0 || (r = store_get_run(service->store, id, &run, err)) < 0)
         return r;
+    unbegun_settle(service, &run);
     CLEANUP(value_unrefp) struct value *row = run_to_value(&run);
     store_run_done(&run);
     struct value_builder all = {0};

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """Runs that are killed, cancelled, or in each other's way (DESIGN section 6): whatever happens, a
 resume, or the same command again, reaches the wanted state with each resource made once."""
+import contextlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
+import tempfile
 import threading
 import time
 
@@ -310,6 +314,81 @@ def a_run_killed_before_it_began_is_no_obstacle(place):
         door.communicate(timeout=10)
         wait_until(lambda: not place.processes(), "all is dead")
     place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, 10)
+
+
+def stored_runs(place):
+    """(id, status, message) of all runs, from a copy of the store: no command looks, and none mends.
+    While somebody writes, a copy may be of no use; then there is nothing to tell yet."""
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        try:
+            for name in set(os.listdir(place.home)) & {"parley.db", "parley.db-wal"}:
+                shutil.copy(place.path("home", name), folder)
+            with contextlib.closing(sqlite3.connect(f"{folder}/parley.db")) as store:
+                return list(store.execute("SELECT uid, status, message FROM runs ORDER BY id"))
+        except (FileNotFoundError, sqlite3.DatabaseError):
+            return []
+
+
+def leave_a_pending_run(place):
+    """Kills the door and the run's process between the run's row and its beginning."""
+    for _ in range(200):
+        n_before = len(stored_runs(place))
+        door = place.start("up", "demo.yaml", "--yes")
+        wait_until(lambda: len(stored_runs(place)) > n_before or door.poll() is not None, "a run")
+        for pid in [door.pid, *place.processes()]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        door.communicate(timeout=10)
+        wait_until(lambda: not place.processes(), "all is dead")
+        uid, status, _ = stored_runs(place)[-1]
+        if status == "pending":
+            return uid
+        place.parley("up", "demo.yaml", "--yes")
+        place.parley("destroy", "demo", "--yes")
+    raise AssertionError("every run has begun before it was killed")
+
+
+@test
+def a_run_that_never_began_is_over_with_the_next_command(place):
+    for words in ("run", "list"), ("status",), ("resume", "demo"), ("up", "demo.yaml", "--yes"):
+        given(place)
+        uid = leave_a_pending_run(place)
+        result = place.parley(*words, want=1 if words[0] == "resume" else 0)
+        settled = {run[0]: run[1:] for run in stored_runs(place)}
+        assert settled[uid][0] == "failed" and "before it began" in settled[uid][1], settled[uid]
+        assert words[0] != "resume" or "never began" in result.err, result.err
+        assert words[0] != "run" or "failed" in result.out, result.out
+    is_complete(place, 10)
+
+
+def sockets(place):
+    folder = place.path("run", "parley")
+    return [name for name in os.listdir(folder) if name.startswith("run-")]
+
+
+@test
+def the_socket_of_a_killed_run_is_removed_by_who_finds_it(place):
+    given(place, latency="300ms")
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    door.communicate(timeout=30)
+    assert sockets(place) == [], "its door follows it to the end"
+    for words in ("status",), ("status", "demo"), ("resume", "demo"):
+        door = place.start("resume", "demo")
+        wait_until(lambda: place.run_processes() and sockets(place), "the run listens")
+        pause(place)
+        for pid in [door.pid, *place.run_processes()]:
+            os.kill(pid, signal.SIGKILL)
+        door.communicate(timeout=30)
+        wait_until(lambda: not place.processes(), "all is dead")
+        assert len(sockets(place)) == 1
+        place.parley(*words)
+        assert sockets(place) == [], words
     is_complete(place, 10)
 
 
