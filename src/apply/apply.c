@@ -64,6 +64,13 @@ static void add_results(struct run *run)
     while (!queue_is_empty(&run->done_calls)) {
         struct node *node = &run->nodes[queue_take(&run->done_calls)];
         run_add_result(node);
+        if (node->may_stage)
+            run_find_staging(node)->n_active--;
+        node->may_stage = false;
+        if (node->outcome.kind == OUTCOME_STAGED) {
+            run_note_staged(node);
+            continue;
+        }
         run->n_over++;
         bool is_done = node->outcome.kind == OUTCOME_DONE;
         node->state = is_done ? NODE_DONE : NODE_FAILED;
@@ -89,6 +96,11 @@ static void add_intents(struct run *run)
             skip_dependents(run, node);
             continue;
         }
+        struct staging *staging = run_find_staging(node);
+        if (staging && (staging->is_intended || staging->is_committing)) {
+            queue_put(&staging->held, node->index);
+            continue;
+        }
         node->state = NODE_INTENDED;
         if (!node_prepare(node)) {
             queue_put(&run->done_calls, node->index);
@@ -101,6 +113,9 @@ static void add_intents(struct run *run)
             queue_put(&run->done_calls, node->index);
             add_results(run);
         } else {
+            node->may_stage = staging != NULL;
+            if (staging)
+                staging->n_active++;
             queue_put(&run->intended, node->index);
         }
     }
@@ -147,12 +162,15 @@ static int carry_out(struct run *run, struct error *err)
     while (run->n_over < run->plan->n_steps) {
         if (*run->context->is_cancelled)
             drop_intents(run);
+        run_add_commit_results(run);
         add_results(run);
         add_intents(run);
+        run_add_commit_intents(run);
         int r = run_commit(run, err);
         if (r < 0)
             return r;
         start_calls(run);
+        run_start_commits(run);
         run_await_call(run);
     }
     return 0;
@@ -216,6 +234,8 @@ int apply_settle(const struct apply_context *context, const struct plan *plan,
         r = run_read_journal(&run, err);
         if (r == 0)
             r = run_settle(&run, &n_open, err);
+        run_leave_staged(&run, "the run ended before it was activated");
+        add_results(&run);
         if (r == 0)
             r = finish(&run, err);
         await_calls(&run);

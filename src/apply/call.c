@@ -202,6 +202,9 @@ bool node_probe(struct node *node)
     case PROBE_DONE:
         node->outcome.kind = OUTCOME_DONE;
         break;
+    case PROBE_STAGED:
+        node->outcome.kind = OUTCOME_STAGED;
+        break;
     case PROBE_PARTLY:
         node->outcome.kind = OUTCOME_PARTLY;
         break;

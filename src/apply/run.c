@@ -58,7 +58,7 @@ static void detach(struct run *run)
 void run_await_call(struct run *run)
 {
     bool was_cancelled = false;
-    while (run->n_running > 0 && queue_is_empty(&run->done_calls)) {
+    while (run->n_running > 0 && run->n_ended_commits == 0 && queue_is_empty(&run->done_calls)) {
         if (*run->context->is_cancelled && !was_cancelled)
             detach(run);
         was_cancelled = *run->context->is_cancelled;
@@ -207,6 +207,7 @@ void run_done(struct run *run)
     mem_free(run->intended.items);
     mem_free(run->done_calls.items);
     graph_free(run->graph);
+    run_free_stagings(run);
     map_done(&run->nodes_by_id);
     map_done(&run->generations);
     free_values(&run->uids, mem_free);

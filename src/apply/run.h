@@ -13,6 +13,7 @@ enum node_state {
     NODE_READY,    /* its intent can be written */
     NODE_INTENDED, /* its intent is durable; the call waits for its turn */
     NODE_RUNNING,
+    NODE_STAGED, /* the call is over; it waits for a commit */
     NODE_DONE,
     NODE_FAILED,
     NODE_SKIPPED
@@ -28,6 +29,7 @@ struct node {
     struct outcome outcome;
     bool is_detached; /* the call need not wait any longer: its handle is durable, and the run is
                          cancelled */
+    bool may_stage;   /* counted in its staging: the call may still stage something */
     bool is_not_done; /* what a probe found of an open intent */
     int64_t began_at; /* world_wall_clock() of the intent */
     int64_t started_at;
@@ -47,6 +49,20 @@ bool queue_is_empty(const struct queue *queue);
 void queue_put(struct queue *queue, size_t index);
 size_t queue_take(struct queue *queue);
 
+/* The changes of an instance that wait for its activation. */
+struct staging {
+    struct run *run;
+    char *instance;      /* owned */
+    size_t n_active;     /* steps whose calls may still stage something */
+    struct queue staged; /* steps whose calls are over */
+    struct queue held;   /* steps that are ready, but must not begin while a commit runs */
+    bool is_intended;    /* the commit's intent is durable after the next commit of the store */
+    bool is_committing;
+    bool has_ended; /* the commit's call is over, its result not written */
+    struct outcome outcome;
+    int64_t started_at;
+};
+
 struct run {
     const struct apply_context *context;
     const struct plan *plan;
@@ -64,6 +80,9 @@ struct run {
     struct map generations;  /* address -> number of the newest generation that was there before */
     struct value_builder journal; /* rows of the next commit, to be told of once it is durable */
     struct store_batch *batch;    /* owned: the next commit */
+    struct map stagings;          /* instance -> owned struct staging */
+    struct string_list own;       /* uids of all steps and records; filled for the first commit */
+    size_t n_ended_commits;       /* whose results are not written */
     struct gate ended;            /* opened when a call ends */
     size_t n_running;
     size_t n_over; /* nodes that are done, failed or skipped */
@@ -120,6 +139,23 @@ CO_FN void node_call(struct node *node);
 /* Asks what became of a call; true when node->outcome says it, false when it surely was not carried
  * out. */
 CO_FN bool node_probe(struct node *node);
+
+/* --- commit.c: what waits for an activation --- */
+/* The staging of the node's instance; NULL when changes there need no commit. Borrowed. */
+struct staging *run_find_staging(struct node *node);
+void run_note_staged(struct node *node);
+/* Adds the results of commits that are over; what they decide of their steps is in done_calls. */
+void run_add_commit_results(struct run *run);
+/* Adds the intents of commits that nothing more can join. */
+void run_add_commit_intents(struct run *run);
+/* Begins the commits whose intents are durable. */
+void run_start_commits(struct run *run);
+/*
+ * What is staged and will not be activated by this run is recorded as done in part, so that the
+ * next plan finds it: into done_calls with it.
+ */
+void run_leave_staged(struct run *run, const char *why);
+void run_free_stagings(struct run *run);
 
 /* --- settle.c: what an earlier, dead run left --- */
 CO_FN int run_read_journal(struct run *run, struct error *err);

@@ -28,7 +28,8 @@ static void replay_row(struct run *run, const struct value *row)
         node->handle = string_copy(value_get_text(row, "handle"));
     } else if (text_equal(kind, "result") && outcome) {
         bool is_done = outcome_kind_from_string(outcome) == OUTCOME_DONE;
-        bool is_open = outcome_kind_from_string(outcome) == OUTCOME_UNKNOWN;
+        bool is_open = outcome_kind_from_string(outcome) == OUTCOME_UNKNOWN ||
+                       outcome_kind_from_string(outcome) == OUTCOME_STAGED;
         node->state = is_done ? NODE_DONE : is_open ? NODE_INTENDED : NODE_WAITING;
     }
 }
@@ -95,6 +96,8 @@ static void settle_node(struct node *node, size_t *n_open)
         node->state = NODE_DONE;
         run->n_over++;
         run_free_dependents(run, node);
+    } else if (node->outcome.kind == OUTCOME_STAGED) {
+        run_note_staged(node);
     } else if (node->outcome.kind == OUTCOME_UNKNOWN) {
         node->state = NODE_FAILED;
         run->n_over++;

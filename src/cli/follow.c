@@ -117,12 +117,16 @@ static void end_step(struct progress *progress, struct stage_progress *stage,
 
 static void take_result(struct progress *progress, const struct value *event)
 {
+    if (value_get_text(event, "activates")) {
+        map_remove(&progress->begun, value_get_text(event, "step"));
+        return;
+    }
     const char *kind_text = value_get_text(event, "step_kind");
     const char *outcome = value_get_text(event, "outcome");
     const char *address = value_get_text(event, "address");
     const char *type = value_get_text(event, "type");
     enum step_kind kind = kind_text ? step_kind_from_string(kind_text) : STEP_KIND_COUNT;
-    if (!outcome || !address || !type || kind == STEP_KIND_COUNT)
+    if (!outcome || !address || !type || kind == STEP_KIND_COUNT || text_equal(outcome, "staged"))
         return;
     struct stage_progress *stage = stage_of(progress, event);
     double took = (double)value_get_integer(event, "took_us", 0) / 1e6;

@@ -149,6 +149,18 @@ static void write_outputs(const struct plan *plan, struct strbuf *buffer)
         strbuf_add(buffer, "    none\n");
 }
 
+/* What somebody else staged and this plan would put into force: approving the plan approves it. */
+static void write_pending(const struct plan *plan, struct strbuf *buffer)
+{
+    for (size_t i = 0; i < value_count(plan->pending); i++) {
+        const struct value *foreign = value_at(plan->pending, i);
+        strbuf_addf(buffer, "\nAlso activated on %s, staged by others:\n",
+                    value_key_at(plan->pending, i));
+        for (size_t k = 0; k < value_count(foreign); k++)
+            strbuf_addf(buffer, "  ! %s\n", value_text(value_at(foreign, k)));
+    }
+}
+
 static void write_notes(const struct plan *plan, struct strbuf *buffer)
 {
     if (plan->notes.n_items == 0)
@@ -173,6 +185,7 @@ void render_plan(const struct plan *plan, struct strbuf *buffer)
         write_stages(plan, buffer);
     if (plan->changes_outputs)
         write_outputs(plan, buffer);
+    write_pending(plan, buffer);
     strbuf_add(buffer, "\nEstimated Duration: ");
     render_duration(plan_critical_seconds(plan), buffer);
     strbuf_add(buffer, " (a guess of the catalog)\n");

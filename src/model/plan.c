@@ -112,6 +112,7 @@ struct plan *plan_new(void)
     plan->identities = value_builder_map(&(struct value_builder){0});
     plan->variables = value_builder_map(&(struct value_builder){0});
     plan->existing = value_builder_map(&(struct value_builder){0});
+    plan->pending = value_builder_map(&(struct value_builder){0});
     plan->source = string_copy("file");
     plan->parents = value_builder_list(&(struct value_builder){0});
     return plan;
@@ -136,6 +137,7 @@ void plan_free(struct plan *plan)
     value_unref(plan->identities);
     value_unref(plan->variables);
     value_unref(plan->existing);
+    value_unref(plan->pending);
     value_unref(plan->outputs);
     diagnostics_done(&plan->notes);
     mem_free(plan);
@@ -288,6 +290,8 @@ static struct value *to_value(const struct plan *plan, bool is_hashed)
     value_builder_set(&fields, "identities", value_ref(plan->identities));
     value_builder_set(&fields, "variables", value_ref(plan->variables));
     value_builder_set(&fields, "existing", value_ref(plan->existing));
+    if (value_count(plan->pending) > 0)
+        value_builder_set(&fields, "pending", value_ref(plan->pending));
     value_builder_set(&fields, "outputs", value_or_null(plan->outputs));
     value_builder_set(&fields, "changes_outputs", value_bool(plan->changes_outputs));
     value_builder_set(&fields, "summary", summary_to_value(plan));
@@ -479,6 +483,11 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     plan->variables = read_value(reader, "variables", VALUE_MAP, false);
     value_unref(plan->existing);
     plan->existing = read_value(reader, "existing", VALUE_MAP, false);
+    struct value *pending = read_value(reader, "pending", VALUE_MAP, true);
+    if (pending) {
+        value_unref(plan->pending);
+        plan->pending = pending;
+    }
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);

@@ -112,6 +112,11 @@ struct plan {
     /* Owned map of address -> {uid, spec, outputs} of what exists already and is only referred to.
      */
     struct value *existing;
+    /*
+     * Owned map of instance -> list of texts: what others have staged there, and what an activation
+     * of this plan's changes would activate with them. Only instances where there is something.
+     */
+    struct value *pending;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */

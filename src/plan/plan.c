@@ -111,6 +111,20 @@ static bool changes_outputs(const struct plan_input *input, const struct plan *p
            (n_planned > 0 && !value_equal(plan->outputs, input->outputs));
 }
 
+/* What others have staged where this plan changes something. */
+static void take_pending(const struct plan_input *input, struct plan *plan)
+{
+    struct value_builder pending = {0};
+    for (size_t i = 0; input->pending && i < plan->n_steps; i++) {
+        const char *instance = plan->steps[i].instance;
+        struct value *foreign = value_get(input->pending, instance);
+        if (plan->steps[i].kind != STEP_RENAME && foreign && value_count(foreign) > 0)
+            value_builder_set(&pending, instance, value_ref(foreign));
+    }
+    value_unref(plan->pending);
+    plan->pending = value_builder_map(&pending);
+}
+
 int plan_make(const struct plan_input *input, struct plan **ret_plan,
               struct diagnostics *diagnostics, struct error *err)
 {
@@ -123,6 +137,7 @@ int plan_make(const struct plan_input *input, struct plan **ret_plan,
     draft_done(&draft);
     if (r < 0)
         return r;
+    take_pending(input, plan);
     plan->changes_outputs = changes_outputs(input, plan);
     plan_seal(plan);
     *ret_plan = take_ptr(plan);

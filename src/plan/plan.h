@@ -42,6 +42,8 @@ struct plan_input {
     struct value *variables;
     const struct value *outputs; /* map of those that the deployment has now; NULL: it is new */
     struct value *identities;    /* map of instance -> who it really is */
+    const struct value *pending; /* map of instance -> what others have staged there; NULL: nothing
+                                  */
     bool is_destroy;
     bool is_production;
 

@@ -35,7 +35,7 @@ static int read_count(const struct value *value, const char *key, int64_t *ret_c
 static int read_size(const struct value *value, const char *key, size_t *ret_size,
                      struct error *err)
 {
-    int64_t count;
+    int64_t count = 0;
     int r = read_count(value, key, &count, err);
     if (r == 0)
         *ret_size = (size_t)count;
@@ -190,7 +190,7 @@ static bool may_begin(const struct call *call)
 
 static bool is_change(const struct calling *calling)
 {
-    return calling->verb == PROVIDER_APPLY;
+    return calling->verb == PROVIDER_APPLY || calling->verb == PROVIDER_COMMIT;
 }
 
 static bool has_room(const struct calling *calling)

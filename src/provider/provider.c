@@ -13,21 +13,19 @@
 #define SETTLING_PAUSE_US 100000 /* between two reads of what may not be there yet */
 
 static const char *const verbs[PROVIDER_VERB_COUNT] = {
-    [PROVIDER_IDENTIFY] = "identify", [PROVIDER_READ] = "read",   [PROVIDER_PROPOSE] = "propose",
-    [PROVIDER_DESCRIBE] = "describe", [PROVIDER_APPLY] = "apply", [PROVIDER_PROBE] = "probe",
+    [PROVIDER_IDENTIFY] = "identify", [PROVIDER_READ] = "read",     [PROVIDER_PROPOSE] = "propose",
+    [PROVIDER_DESCRIBE] = "describe", [PROVIDER_APPLY] = "apply",   [PROVIDER_PROBE] = "probe",
+    [PROVIDER_PENDING] = "pending",   [PROVIDER_COMMIT] = "commit",
 };
 
 static const char *const outcome_kinds[OUTCOME_KIND_COUNT] = {
-    [OUTCOME_DONE] = "done",
-    [OUTCOME_FAILED] = "failed",
-    [OUTCOME_PARTLY] = "partly",
-    [OUTCOME_UNKNOWN] = "unknown",
+    [OUTCOME_DONE] = "done",     [OUTCOME_STAGED] = "staged",   [OUTCOME_FAILED] = "failed",
+    [OUTCOME_PARTLY] = "partly", [OUTCOME_UNKNOWN] = "unknown",
 };
 
 static const char *const probe_kinds[PROBE_KIND_COUNT] = {
-    [PROBE_NOT_DONE] = "not-done",     [PROBE_DONE] = "done",
-    [PROBE_PARTLY] = "partly",         [PROBE_PENDING] = "pending",
-    [PROBE_UNKNOWABLE] = "unknowable",
+    [PROBE_NOT_DONE] = "not-done", [PROBE_DONE] = "done",     [PROBE_PARTLY] = "partly",
+    [PROBE_PENDING] = "pending",   [PROBE_STAGED] = "staged", [PROBE_UNKNOWABLE] = "unknowable",
 };
 
 const char *provider_verb_to_string(enum provider_verb verb)
@@ -76,7 +74,7 @@ void outcome_done(struct outcome *outcome)
 int outcome_set(struct outcome *outcome, enum outcome_kind kind, enum error_code code,
                 const char *format, ...)
 {
-    assert(kind != OUTCOME_DONE && code != ERROR_NONE && !outcome->message);
+    assert(kind > OUTCOME_STAGED && code != ERROR_NONE && !outcome->message);
     struct strbuf message = {0};
     va_list arguments;
     va_start(arguments, format);
@@ -138,6 +136,7 @@ int provider_new(struct loop *loop, const char *name, const char *driver,
         return error_set(err, ERROR_INVALID, "provider %s: its settings must be a map", name);
     assert(ops->instance_size >= sizeof(struct provider) && ops->configure && ops->close);
     assert(ops->apply && ops->is_internal == !ops->identify);
+    assert(!ops->commit == !ops->pending);
     assert(ops->is_internal == !ops->read && ops->is_internal == !ops->probe);
     CLEANUP(provider_freep) struct provider *provider = mem_zeroed(1, ops->instance_size);
     provider->ops = ops;
@@ -162,6 +161,11 @@ void provider_free(struct provider *provider)
     limits_done(provider);
     mem_free(provider->name);
     mem_free(provider);
+}
+
+bool provider_has_commit(const struct provider *provider)
+{
+    return provider->ops->commit != NULL;
 }
 
 bool provider_is_internal(const struct provider *provider)
@@ -261,10 +265,12 @@ static void assert_step(const struct target *target, const struct step *step,
 }
 
 /* Always true; asserts the parts one by one. */
-static bool assert_outcome(const struct step *step, const struct outcome *outcome)
+static bool assert_outcome(const struct provider *provider, const struct step *step,
+                           const struct outcome *outcome)
 {
     assert((unsigned int)outcome->kind < OUTCOME_KIND_COUNT);
-    bool is_done = outcome->kind == OUTCOME_DONE;
+    assert(outcome->kind != OUTCOME_STAGED || provider->ops->commit);
+    bool is_done = outcome->kind == OUTCOME_DONE || outcome->kind == OUTCOME_STAGED;
     assert(is_done == (outcome->code == ERROR_NONE) && is_done == !outcome->message);
     assert(is_map(outcome->outputs) == (is_done && takes_a_spec(step->kind)));
     assert(outcome->kind != OUTCOME_PARTLY || is_map(outcome->live) || !takes_a_spec(step->kind));
@@ -295,7 +301,7 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
             return r;
         r = provider->ops->apply(provider, &calling.given, target, step, after, &outcome, err);
         calling_end(&calling);
-        assert(r < 0 || assert_outcome(step, &outcome));
+        assert(r < 0 || assert_outcome(provider, step, &outcome));
         is_again = (r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling);
         if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome))
             is_again = calling_wait(&calling, SETTLING_PAUSE_US);
@@ -303,6 +309,28 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
     if (r == 0)
         *ret_outcome = outcome;
     return say_who(provider, r, err);
+}
+
+/*
+ * What a driver's answer is worth: what is not found shortly after a change may be there, and that
+ * a create without any key was not done is nothing that could be known.
+ */
+static enum probe_kind believe(const struct provider *provider, const struct target *target,
+                               const struct attempt *attempt, enum probe_kind kind)
+{
+    enum step_kind step = attempt->step->kind;
+    bool is_absent = kind == PROBE_NOT_DONE;
+    if (step == STEP_CREATE && is_absent && provider_is_settling(provider, attempt->began_at))
+        return PROBE_PENDING;
+    if (step == STEP_UPDATE && is_absent && provider_is_settling(provider, target->changed_at))
+        return PROBE_PENDING;
+    if (step == STEP_DELETE && kind == PROBE_DONE &&
+        provider_is_settling(provider, target->changed_at))
+        return PROBE_PENDING;
+    const char *repeat = step == STEP_CREATE ? target->type->repeat : NULL;
+    if (is_absent && !attempt->handle && repeat && text_equal(repeat, "none"))
+        return PROBE_UNKNOWABLE;
+    return kind;
 }
 
 CO_FN int provider_probe(struct provider *provider, const struct call *call,
@@ -325,10 +353,9 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
     if (r < 0)
         return say_who(provider, r, err);
     assert((unsigned int)kind < PROBE_KIND_COUNT);
-    assert(is_map(outcome.outputs) == (kind == PROBE_DONE && takes_a_spec(attempt->step->kind)));
-    bool may_appear = attempt->step->kind == STEP_CREATE && kind == PROBE_NOT_DONE &&
-                      provider_is_settling(provider, attempt->began_at);
-    *ret_kind = may_appear ? PROBE_PENDING : kind;
+    bool is_done = kind == PROBE_DONE || kind == PROBE_STAGED;
+    assert(is_map(outcome.outputs) == (is_done && takes_a_spec(attempt->step->kind)));
+    *ret_kind = believe(provider, target, attempt, kind);
     *ret_outcome = outcome;
     return 0;
 }
@@ -363,6 +390,48 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
         r = provider->ops->propose(provider, &calling.given, target, step, diagnostics, err);
         calling_end(&calling);
     } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling));
+    return say_who(provider, r, err);
+}
+
+CO_FN int provider_pending(struct provider *provider, const struct call *call,
+                           const struct string_list *own, struct value **ret_foreign,
+                           struct error *err)
+{
+    assert(provider->ops->pending);
+    struct calling calling = {.provider = provider, .asked = call, .verb = PROVIDER_PENDING};
+    struct value *foreign = NULL;
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->pending(provider, &calling.given, own, &foreign, err);
+        calling_end(&calling);
+        assert((r == 0) == (foreign != NULL));
+    } while (r < 0 && calling_is_put_off(&calling));
+    if (r == 0)
+        *ret_foreign = foreign;
+    return say_who(provider, r, err);
+}
+
+CO_FN int provider_commit(struct provider *provider, const struct call *call,
+                          const struct activation *activation, struct outcome *ret_outcome,
+                          struct error *err)
+{
+    assert(provider->ops->commit && activation->own && activation->foreign);
+    struct calling calling = {.provider = provider, .asked = call, .verb = PROVIDER_COMMIT};
+    struct outcome outcome = {0};
+    int r;
+    do {
+        outcome_done(&outcome);
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->commit(provider, &calling.given, activation, &outcome, err);
+        calling_end(&calling);
+        assert(outcome.kind != OUTCOME_STAGED && outcome.kind != OUTCOME_PARTLY);
+        assert((outcome.kind == OUTCOME_DONE) == (outcome.code == ERROR_NONE));
+    } while ((r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling));
+    if (r == 0)
+        *ret_outcome = outcome;
     return say_who(provider, r, err);
 }
 

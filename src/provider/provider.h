@@ -30,6 +30,8 @@ enum provider_verb {
     PROVIDER_DESCRIBE,
     PROVIDER_APPLY,
     PROVIDER_PROBE,
+    PROVIDER_PENDING,
+    PROVIDER_COMMIT,
     PROVIDER_VERB_COUNT
 };
 const char *provider_verb_to_string(enum provider_verb verb);
@@ -87,6 +89,9 @@ struct target {
     const char *address;     /* for messages, and for names that people see */
     const char *deployment;  /* name, for the same */
     const char *provider_id; /* NULL while it has none */
+    /* Of a create whose type repeats by token: the same for each attempt within the token's life,
+     * and journalled before the first. NULL otherwise. */
+    const char *token;
     int64_t generation;
     int64_t changed_at; /* world_wall_clock() of the last change that we know of; 0: none */
     /* Property path -> list of {address, uid, outputs} that the reference at that path leads to; a
@@ -97,6 +102,7 @@ struct target {
 /* How a call that was sent ended. */
 enum outcome_kind {
     OUTCOME_DONE,
+    OUTCOME_STAGED,  /* accepted, and without effect until a commit */
     OUTCOME_FAILED,  /* surely nothing was changed */
     OUTCOME_PARTLY,  /* something was changed, not all; live says what is there */
     OUTCOME_UNKNOWN, /* sent, no answer: probe before anything else touches it */
@@ -109,9 +115,9 @@ enum outcome_kind outcome_kind_from_string(const char *text);
 struct outcome {
     enum outcome_kind kind;
     char *provider_id;     /* owned; NULL: unchanged */
-    struct value *outputs; /* owned map; NULL unless done */
+    struct value *outputs; /* owned map; NULL unless done or staged */
     struct value *live; /* owned spec as it is there; NULL: not known or equal to what was asked */
-    char *message;      /* owned: why it failed, for people; NULL when done */
+    char *message;      /* owned: why it failed, for people; NULL when done or staged */
     enum error_code code; /* of the failure, else ERROR_NONE */
 };
 void outcome_done(struct outcome *outcome);
@@ -128,6 +134,7 @@ enum probe_kind {
     PROBE_NOT_DONE, /* surely, and it will not be done later */
     PROBE_DONE,     /* outcome holds provider id and outputs */
     PROBE_PARTLY,   /* outcome holds live */
+    PROBE_STAGED,   /* it waits for a commit; outcome holds provider id and outputs */
     PROBE_PENDING,  /* still under way: ask again */
     PROBE_UNKNOWABLE,
     PROBE_KIND_COUNT
@@ -152,6 +159,13 @@ struct attempt {
                             unknowns */
     const char *handle;  /* what journal_handle() kept, or NULL */
     int64_t began_at;    /* world_wall_clock() of the intent; 0: not known */
+};
+
+/* What a commit is about; all borrowed. */
+struct activation {
+    const struct string_list *own; /* uids: what is staged for these is ours */
+    const struct value *foreign;   /* what the approved plan says that others have staged: a list as
+                                      pending() gave it, never NULL */
 };
 
 struct provider_ops {
@@ -224,6 +238,27 @@ struct provider_ops {
     CO_FN int (*describe)(struct provider *provider, struct call *call,
                           const struct string_list *uids, struct value **ret_sections,
                           struct error *err);
+
+    /*
+     * Of systems where a change waits for an activation (a firewall's reconfigure, a candidate
+     * configuration); both or neither. Such a driver's apply gives OUTCOME_STAGED, and a read shows
+     * what is staged as if it were there.
+     *
+     * pending: what others have staged: a list of texts for people, sorted, the same for the same
+     * edits; own names what is ours. Changes nothing.
+     */
+    CO_FN int (*pending)(struct provider *provider, struct call *call,
+                         const struct string_list *own, struct value **ret_foreign,
+                         struct error *err);
+    /*
+     * Activates all that is staged, at once; one without anything staged is done. When others have
+     * staged something that activation->foreign does not list, nothing is activated:
+     * OUTCOME_FAILED with ERROR_CONFLICT. The outcome is done, failed or unknown; after an unknown
+     * one each staged step is probed. Fails only when nothing was sent.
+     */
+    CO_FN int (*commit)(struct provider *provider, struct call *call,
+                        const struct activation *activation, struct outcome *ret_outcome,
+                        struct error *err);
 
     struct provider_limits limits; /* where the site says nothing else */
 };
@@ -302,6 +337,15 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
 CO_FN int provider_propose(struct provider *provider, const struct call *call,
                            const struct target *target, const struct step *step,
                            struct diagnostics *diagnostics, struct error *err);
+/* Whether its changes wait for a commit. */
+bool provider_has_commit(const struct provider *provider);
+/* Both only of a provider with a commit. */
+CO_FN int provider_pending(struct provider *provider, const struct call *call,
+                           const struct string_list *own, struct value **ret_foreign,
+                           struct error *err);
+CO_FN int provider_commit(struct provider *provider, const struct call *call,
+                          const struct activation *activation, struct outcome *ret_outcome,
+                          struct error *err);
 /* An empty list when the driver has no describe. */
 CO_FN int provider_describe(struct provider *provider, const struct call *call,
                             const struct string_list *uids, struct value **ret_sections,

@@ -23,6 +23,7 @@ struct planning {
     struct records records;
     struct observation *observations; /* owned */
     struct value *identities;         /* owned */
+    struct value *pending;            /* owned map of instance -> what others have staged there */
 };
 
 static void planning_done(struct planning *planning)
@@ -34,6 +35,7 @@ static void planning_done(struct planning *planning)
     store_deployment_done(&planning->deployment);
     loaded_document_done(&planning->loaded);
     value_unref(planning->identities);
+    value_unref(planning->pending);
     mem_free(planning->uid);
 }
 
@@ -246,6 +248,37 @@ static int observe(struct planning *planning, struct error *err)
     return check_not_all_gone(planning, err);
 }
 
+static int add_pending(struct planning *planning, const char *instance,
+                       const struct string_list *own, struct value_builder *pending,
+                       struct error *err)
+{
+    struct provider *provider;
+    struct value *foreign = NULL;
+    int r = service_find_provider(planning->service, instance, &provider, err);
+    if (r < 0 || !provider_has_commit(provider))
+        return r;
+    struct call call = service_read_call(planning->service);
+    r = provider_pending(provider, &call, own, &foreign, err);
+    if (r == 0)
+        value_builder_set(pending, instance, foreign);
+    return r;
+}
+
+/* What others have staged where our changes need an activation: it would activate that, too. */
+static int find_pending(struct planning *planning, struct error *err)
+{
+    struct value_builder pending = {0};
+    struct string_list own = {0};
+    int r = 0;
+    for (size_t i = 0; i < planning->records.n_items; i++)
+        string_list_add(&own, planning->records.items[i]->uid);
+    for (size_t i = 0; r == 0 && i < value_count(planning->identities); i++)
+        r = add_pending(planning, value_key_at(planning->identities, i), &own, &pending, err);
+    string_list_done(&own);
+    planning->pending = value_builder_map(&pending);
+    return r;
+}
+
 /* What each target cannot do, or only stands in for, is said before anybody approves. */
 static int propose(struct planning *planning, struct plan *plan, struct diagnostics *diagnostics,
                    struct error *err)
@@ -334,6 +367,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .variables = planning->loaded.variables,
         .outputs = planning->deployment.outputs,
         .identities = planning->identities,
+        .pending = planning->pending,
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
@@ -394,6 +428,8 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted, diagnostics, err);
     if (r == 0)
         r = identify(&planning, err);
+    if (r == 0)
+        r = find_pending(&planning, err);
     if (r == 0 && request->refresh)
         r = observe(&planning, err);
     if (r == 0)

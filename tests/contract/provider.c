@@ -8,12 +8,24 @@
 
 /* A driver, and two specs of a resource that it serves; @ stands for the resource's number. */
 struct subject {
+    const char *name; /* NULL: that of the driver */
     const char *driver;
+    const char *config; /* JSON; NULL: none */
     const char *type;
+    const char *repeat; /* of the fake: how its type repeats a create; NULL: by key */
+    const char *kept;   /* the spec as the system writes it; NULL: as it was asked for */
+    const char *other_kept;
     const char *spec;
     const char *other_spec;
+    bool is_staged;   /* its changes wait for a commit */
+    bool is_keyless;  /* what became of a create without an answer is unknowable */
     bool is_internal; /* it has no outside that could be asked */
 };
+
+/* One of the fake's characters. */
+#define FAKE(subject_name)                                              \
+    .name = (subject_name), .driver = "fake", .type = "acme:thing:box", \
+    .spec = "{\"colour\":\"red\",\"size\":3}", .other_spec = "{\"colour\":\"blue\",\"size\":3}"
 
 static const struct subject subjects[] = {
     {
@@ -28,6 +40,26 @@ static const struct subject subjects[] = {
         .type = "acme:thing:box",
         .spec = "{\"colour\":\"red\",\"size\":3}",
         .other_spec = "{\"colour\":\"blue\",\"size\":3}",
+    },
+    {FAKE("fake-slow"), .config = "{\"asynchronous\":true,\"latency\":\"20ms\"}"},
+    {FAKE("fake-staged"), .config = "{\"staged\":true}", .is_staged = true},
+    {FAKE("fake-token"), .repeat = "token"},
+    {FAKE("fake-tag"), .repeat = "tag"},
+    {FAKE("fake-natural"), .repeat = "natural"},
+    {FAKE("fake-keyless"), .repeat = "none", .is_keyless = true},
+    {FAKE("fake-settling"), .config = "{\"settling\":\"300ms\"}"},
+    {FAKE("fake-settling-tag"), .config = "{\"settling\":\"300ms\"}", .repeat = "tag"},
+    {FAKE("fake-throttling"),
+     .config = "{\"fail\":{\"how\":\"throttle\",\"retryAfter\":\"10ms\",\"count\":3}}"},
+    {
+        .name = "fake-normalising",
+        .driver = "fake",
+        .config = "{\"normalises\":true}",
+        .type = "acme:thing:box",
+        .spec = "{\"colour\":\" Red\",\"size\":3}",
+        .other_spec = "{\"colour\":\"BLUE\",\"size\":3}",
+        .kept = "{\"colour\":\"red\",\"size\":3}",
+        .other_kept = "{\"colour\":\"blue\",\"size\":3}",
     },
     {
         .driver = "twin",
@@ -47,13 +79,18 @@ static const struct subject *the_subject(void)
 {
     const char *driver = getenv("PARLEY_TEST_SUBJECT");
     for (size_t i = 0; i < ARRAY_LENGTH(subjects); i++)
-        if (text_equal(subjects[i].driver, driver ? driver : "fake"))
+        if (text_equal(subjects[i].name ? subjects[i].name : subjects[i].driver,
+                       driver ? driver : "fake"))
             return &subjects[i];
     printf("Bail out! there is no driver \"%s\" to test\n", driver);
     exit(1);
 }
 
 #define TEST_OUTSIDE(test_name) TEST_IF(!the_subject()->is_internal, test_name)
+#define TEST_KEYED(test_name) \
+    TEST_IF(!the_subject()->is_internal && !the_subject()->is_keyless, test_name)
+#define TEST_KEYLESS(test_name) TEST_IF(the_subject()->is_keyless, test_name)
+#define TEST_STAGED(test_name) TEST_IF(the_subject()->is_staged, test_name)
 #define TEST_INTERNAL(test_name) TEST_IF(the_subject()->is_internal, test_name)
 
 static const struct subject *subject;
@@ -66,6 +103,7 @@ static struct rig rig;
 static struct request box;
 static struct value *spec;
 static struct value *other_spec;
+static char provider_id[100]; /* as a record would keep it */
 
 static struct value *make_spec(const char *form, size_t number)
 {
@@ -107,28 +145,71 @@ static void set_up(void)
     struct diagnostics diagnostics = {0};
     CHECK(catalog_open(NULL, &catalog, &diagnostics, NULL) == 0);
     type = catalog_find(catalog, subject->type);
+    box_type.repeat = (char *)subject->repeat;
     type = type ? type : &box_type;
-    rig_init(&rig, subject->driver, NULL);
+    rig_init(&rig, subject->driver, subject->config);
     CHECK(rig.provider);
     CHECK(provider_is_internal(rig.provider) == subject->is_internal);
     spec = make_spec(subject->spec, 1);
     other_spec = make_spec(subject->other_spec, 1);
     box = request_of(&rig, type, "one");
+    box.began_at = world_wall_clock();
+    box.target.token = subject->repeat && text_equal(subject->repeat, "token") ? "t-1" : NULL;
+}
+
+/* Activates what is staged, as a run does. */
+static void check_commit(void)
+{
+    struct request commit = {.verb = COMMIT, .rig = &rig, .target = {.uid = box.target.uid}};
+    request_make(&commit);
+    bool is_done = commit.r == 0 && commit.outcome.kind == OUTCOME_DONE;
+    if (commit.outcome.message)
+        printf("# %s\n", commit.outcome.message);
+    request_done(&commit);
+    CHECK(is_done);
+}
+
+/* What a record knows of the resource from now on. */
+static void note_change(enum step_kind kind)
+{
+    box.target.changed_at = world_wall_clock();
+    if (box.outcome.provider_id) {
+        snprintf(provider_id, sizeof(provider_id), "%s", box.outcome.provider_id);
+        box.target.provider_id = provider_id;
+    }
+    if (kind == STEP_DELETE) {
+        box.target.provider_id = NULL;
+        box.target.changed_at = 0;
+    }
+}
+
+/* Forgets what a record knows, as a run that died before it was written. */
+static void lose_record(void)
+{
+    box.target.provider_id = NULL;
+    box.target.changed_at = 0;
 }
 
 static void check_done(enum step_kind kind, struct value *after)
 {
+    box.began_at = world_wall_clock();
     request_apply(&box, kind, after);
     if (box.r < 0)
         printf("# %s\n", error_message(&box.err));
     CHECK(box.r == 0);
     if (box.outcome.message)
         printf("# %s\n", box.outcome.message);
-    CHECK(box.outcome.kind == OUTCOME_DONE);
+    CHECK(box.outcome.kind == (subject->is_staged ? OUTCOME_STAGED : OUTCOME_DONE));
+    if (subject->is_staged)
+        check_commit();
+    note_change(kind);
 }
 
-static void check_live(struct value *want)
+static void check_live(struct value *asked)
 {
+    const char *kept = asked == spec ? subject->kept : subject->other_kept;
+    CLEANUP(value_unrefp)
+    struct value *want = !asked ? NULL : kept ? make_spec(kept, 1) : value_ref(asked);
     request_read(&box);
     CHECK(box.r == 0);
     CHECK(box.live.is_present == (want != NULL));
@@ -142,6 +223,11 @@ static void check_live(struct value *want)
 TEST_OUTSIDE(what_never_was_is_absent)
 {
     set_up();
+    if (subject->is_keyless) {
+        request_read(&box);
+        CHECK(box.r == -ERROR_UNAVAILABLE);
+        return;
+    }
     check_live(NULL);
     CHECK(!box.live.spec && !box.live.outputs);
 }
@@ -164,7 +250,9 @@ TEST_OUTSIDE(what_was_done_is_read_back)
     check_live(spec);
     check_done(STEP_UPDATE, other_spec);
     check_live(other_spec);
+    const char *id = box.target.provider_id;
     check_done(STEP_DELETE, NULL);
+    box.target.provider_id = id;
     check_live(NULL);
 }
 
@@ -178,13 +266,23 @@ TEST_OUTSIDE(outputs_that_are_read_are_those_that_apply_gave)
     CHECK_TEXT(read, given);
 }
 
-TEST(a_create_repeated_with_the_same_uid_makes_one_thing)
+/* Waits until what was made can be seen. */
+static void check_live_if_outside(void)
+{
+    if (!subject->is_internal)
+        check_live(spec);
+}
+
+TEST_IF(!the_subject()->is_keyless, a_create_repeated_with_the_same_uid_makes_one_thing)
 {
     set_up();
     check_done(STEP_CREATE, spec);
     CLEANUP(mem_freep)
     char *first_id = string_copy(box.outcome.provider_id ? box.outcome.provider_id : "none");
     CLEANUP(value_unrefp) struct value *first_outputs = value_ref(box.outcome.outputs);
+    /* By what is found by nothing but a tag, nobody may be asked before it can be seen. */
+    check_live_if_outside();
+    lose_record();
     check_done(STEP_CREATE, spec);
     CHECK_TEXT(box.outcome.provider_id ? box.outcome.provider_id : "none", first_id);
     CHECK(value_equal(box.outcome.outputs, first_outputs));
@@ -196,17 +294,21 @@ TEST(a_create_repeated_with_the_same_uid_makes_one_thing)
 TEST(a_delete_of_what_is_absent_is_done)
 {
     set_up();
-    check_done(STEP_DELETE, NULL);
+    box.target.provider_id = "fake-nothing";
+    request_apply(&box, STEP_DELETE, NULL);
+    CHECK(box.r == 0 && box.outcome.kind == OUTCOME_DONE);
 }
 
 TEST_OUTSIDE(a_second_instance_sees_what_the_first_one_did)
 {
     set_up();
     check_done(STEP_CREATE, spec);
-    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    CHECK(rig_open(&rig, subject->driver, subject->config, NULL) == 0);
     check_live(spec);
+    const char *id = box.target.provider_id;
     check_done(STEP_DELETE, NULL);
-    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    box.target.provider_id = id;
+    CHECK(rig_open(&rig, subject->driver, subject->config, NULL) == 0);
     check_live(NULL);
 }
 
@@ -221,7 +323,7 @@ TEST_OUTSIDE(the_identity_stays_the_same_while_resources_come_and_go)
     request_make(&who);
     CLEANUP(mem_freep) char *between = string_copy(who.r == 0 ? who.identity : "");
     check_done(STEP_DELETE, NULL);
-    CHECK(rig_open(&rig, subject->driver, NULL, NULL) == 0);
+    CHECK(rig_open(&rig, subject->driver, subject->config, NULL) == 0);
     request_make(&who);
     CLEANUP(mem_freep) char *after = string_copy(who.r == 0 ? who.identity : "");
     request_done(&who);
@@ -234,18 +336,42 @@ static void check_probe(enum step_kind kind, struct value *before, struct value 
 {
     box.step = (struct step){.kind = kind, .before = before, .after = after};
     box.after = after;
-    request_probe(&box);
+    int64_t give_up = world_monotonic_clock() + 20000000;
+    do
+        request_probe(&box);
+    while (box.r == 0 && box.probe == PROBE_PENDING && world_monotonic_clock() < give_up &&
+           usleep(10000) == 0);
     CHECK(box.r == 0);
     CHECK_TEXT(probe_kind_to_string(box.probe), probe_kind_to_string(want));
-    CHECK((box.outcome.outputs != NULL) == (want == PROBE_DONE && after));
+    CHECK((box.outcome.outputs != NULL) == ((want == PROBE_DONE || want == PROBE_STAGED) && after));
 }
 
-TEST_OUTSIDE(a_probe_tells_a_create_that_was_done_from_one_that_was_not)
+TEST_KEYED(a_probe_tells_a_create_that_was_done_from_one_that_was_not)
 {
     set_up();
     check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
     check_done(STEP_CREATE, spec);
+    lose_record();
     check_probe(STEP_CREATE, NULL, spec, PROBE_DONE);
+}
+
+TEST_KEYLESS(without_a_key_nobody_can_tell_what_became_of_a_create)
+{
+    set_up();
+    check_probe(STEP_CREATE, NULL, spec, PROBE_UNKNOWABLE);
+    check_done(STEP_CREATE, spec);
+    lose_record();
+    check_probe(STEP_CREATE, NULL, spec, PROBE_UNKNOWABLE);
+}
+
+TEST_KEYLESS(without_a_key_a_repeated_create_makes_another_thing)
+{
+    set_up();
+    check_done(STEP_CREATE, spec);
+    CLEANUP(mem_freep) char *first_id = string_copy(box.outcome.provider_id);
+    lose_record();
+    check_done(STEP_CREATE, spec);
+    CHECK(!text_equal(box.outcome.provider_id, first_id));
 }
 
 TEST_OUTSIDE(a_probe_tells_an_update_that_was_done_from_one_that_was_not)
@@ -262,15 +388,67 @@ TEST_OUTSIDE(a_probe_tells_a_delete_that_was_done_from_one_that_was_not)
     set_up();
     check_done(STEP_CREATE, spec);
     check_probe(STEP_DELETE, spec, NULL, PROBE_NOT_DONE);
+    const char *id = box.target.provider_id;
     check_done(STEP_DELETE, NULL);
+    box.target.provider_id = id;
     check_probe(STEP_DELETE, spec, NULL, PROBE_DONE);
+}
+
+TEST_STAGED(what_is_staged_is_read_as_if_it_were_there_and_a_probe_says_so)
+{
+    set_up();
+    request_apply(&box, STEP_CREATE, spec);
+    CHECK(box.r == 0 && box.outcome.kind == OUTCOME_STAGED && box.outcome.outputs);
+    check_live(spec);
+    check_probe(STEP_CREATE, NULL, spec, PROBE_STAGED);
+    check_commit();
+    check_probe(STEP_CREATE, NULL, spec, PROBE_DONE);
+    request_apply(&box, STEP_DELETE, NULL);
+    CHECK(box.r == 0 && box.outcome.kind == OUTCOME_STAGED);
+    check_live(NULL);
+    check_probe(STEP_DELETE, spec, NULL, PROBE_STAGED);
+    check_commit();
+    check_probe(STEP_DELETE, spec, NULL, PROBE_DONE);
+}
+
+TEST_STAGED(one_commit_activates_all_that_is_staged_and_may_be_repeated)
+{
+    set_up();
+    struct request other = request_of(&rig, type, "two");
+    request_apply(&other, STEP_CREATE, other_spec);
+    bool is_staged = other.r == 0 && other.outcome.kind == OUTCOME_STAGED;
+    request_apply(&box, STEP_CREATE, spec);
+    is_staged = is_staged && box.r == 0 && box.outcome.kind == OUTCOME_STAGED;
+    /* Of two resources only one is ours here: the other is shown, and approved, as foreign. */
+    struct request commit = {.verb = COMMIT, .rig = &rig, .target = {.uid = box.target.uid}};
+    struct request pending = {.verb = PENDING, .rig = &rig, .target = {.uid = box.target.uid}};
+    request_make(&pending);
+    bool is_shown = pending.r == 0 && value_count(pending.foreign) == 1;
+    request_make(&commit);
+    bool is_refused = commit.r == 0 && commit.outcome.kind == OUTCOME_FAILED &&
+                      commit.outcome.code == ERROR_CONFLICT;
+    commit.approved = pending.foreign;
+    request_make(&commit);
+    bool is_done = commit.r == 0 && commit.outcome.kind == OUTCOME_DONE;
+    request_make(&commit);
+    bool is_repeated = commit.r == 0 && commit.outcome.kind == OUTCOME_DONE;
+    request_done(&commit);
+    request_done(&pending);
+    other.after = other_spec;
+    request_probe(&other);
+    bool is_active = other.r == 0 && other.probe == PROBE_DONE;
+    request_done(&other);
+    CHECK(is_staged && is_shown && is_refused && is_done && is_repeated && is_active);
+    check_probe(STEP_CREATE, NULL, spec, PROBE_DONE);
 }
 
 TEST_OUTSIDE(a_probe_changes_nothing)
 {
     set_up();
-    check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
-    check_live(NULL);
+    if (!subject->is_keyless) {
+        check_probe(STEP_CREATE, NULL, spec, PROBE_NOT_DONE);
+        check_live(NULL);
+    }
     check_done(STEP_CREATE, spec);
     check_probe(STEP_UPDATE, spec, other_spec, PROBE_NOT_DONE);
     check_probe(STEP_DELETE, spec, NULL, PROBE_NOT_DONE);
@@ -286,7 +464,8 @@ TEST(a_call_without_time_left_does_not_begin)
     if (provider_is_internal(rig.provider))
         return;
     rig.patience_us = -1;
-    check_live(NULL);
+    if (!subject->is_keyless)
+        check_live(NULL);
 }
 
 TEST(a_call_that_is_cancelled_already_does_not_begin)
@@ -296,7 +475,7 @@ TEST(a_call_that_is_cancelled_already_does_not_begin)
     request_apply(&box, STEP_CREATE, spec);
     CHECK(box.r == -ERROR_CANCELLED);
     rig.is_cancelled = false;
-    if (!provider_is_internal(rig.provider))
+    if (!provider_is_internal(rig.provider) && !subject->is_keyless)
         check_live(NULL);
 }
 
@@ -324,15 +503,27 @@ TEST_OUTSIDE(many_resources_are_made_and_read_at_the_same_time)
         requests[i].step.kind = STEP_CREATE;
         specs[i] = make_spec(i % 2 ? subject->spec : subject->other_spec, i + 1);
         requests[i].after = specs[i];
+        if (box.target.token)
+            requests[i].target.token = names[i];
         request_send(&requests[i]);
     }
     loop_run(rig.loop);
     size_t n_as_asked = 0;
     for (size_t i = 0; i < N; i++) {
-        bool is_done = requests[i].r == 0 && requests[i].outcome.kind == OUTCOME_DONE;
+        bool is_done = requests[i].r == 0 && (requests[i].outcome.kind == OUTCOME_DONE ||
+                                              requests[i].outcome.kind == OUTCOME_STAGED);
+        CLEANUP(mem_freep)
+        char *id = is_done && requests[i].outcome.provider_id
+                       ? string_copy(requests[i].outcome.provider_id)
+                       : NULL;
+        requests[i].target.provider_id = id;
+        requests[i].target.changed_at = world_wall_clock();
         request_read(&requests[i]);
+        const char *kept = i % 2 ? subject->kept : subject->other_kept;
+        CLEANUP(value_unrefp)
+        struct value *want = kept ? make_spec(kept, i + 1) : value_ref(specs[i]);
         n_as_asked +=
-            is_done && requests[i].live.is_present && value_equal(requests[i].live.spec, specs[i]);
+            is_done && requests[i].live.is_present && value_equal(requests[i].live.spec, want);
         request_done(&requests[i]);
         value_unref(specs[i]);
     }

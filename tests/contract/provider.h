@@ -27,7 +27,7 @@ struct rig {
     struct strbuf handles; /* what was journalled, a line each */
 };
 
-enum request_verb { IDENTIFY, READ, APPLY, PROBE, PROPOSE, DESCRIBE };
+enum request_verb { IDENTIFY, READ, APPLY, PROBE, PROPOSE, DESCRIBE, PENDING, COMMIT };
 
 /* A request and what came of it. request_done() frees the latter. */
 struct request {
@@ -35,7 +35,11 @@ struct request {
     struct rig *rig;
     struct target target;
     struct step step;
-    struct value *after; /* borrowed */
+    struct value *after;          /* borrowed */
+    int64_t began_at;             /* of the attempt that a probe asks about */
+    const char *handle;           /* the same; borrowed */
+    const struct value *approved; /* of a commit: foreign edits; NULL: none. Borrowed */
+    const char *not_own; /* of a commit and of pending: an own uid that is left out; NULL: none */
     int r;
     bool has_ended;
     struct error err;
@@ -45,6 +49,7 @@ struct request {
     enum probe_kind probe;
     struct diagnostics diagnostics;
     struct value *sections;
+    struct value *foreign;
 };
 
 static inline struct value *from_json(const char *text)
@@ -122,9 +127,15 @@ static inline void request_run(void *argument)
     struct request *request = argument;
     struct provider *provider = request->rig->provider;
     struct call call = request->rig->call;
-    struct attempt attempt = {.step = &request->step, .after = request->after};
+    struct attempt attempt = {.step = &request->step,
+                              .after = request->after,
+                              .handle = request->handle,
+                              .began_at = request->began_at};
     char *uid = (char *)request->target.uid;
-    struct string_list uids = {.items = &uid, .n_items = 1};
+    bool is_own = !request->not_own || strcmp(request->not_own, uid ? uid : "") != 0;
+    struct string_list uids = {.items = &uid, .n_items = uid && is_own ? 1 : 0};
+    CLEANUP(value_unrefp) struct value *nothing = value_list(NULL, 0);
+    struct activation activation = {&uids, request->approved ? request->approved : nothing};
     if (request->rig->patience_us >= 0)
         call.deadline = world_monotonic_clock() + request->rig->patience_us;
     switch (request->verb) {
@@ -150,6 +161,13 @@ static inline void request_run(void *argument)
     case DESCRIBE:
         request->r = provider_describe(provider, &call, &uids, &request->sections, &request->err);
         break;
+    case PENDING:
+        request->r = provider_pending(provider, &call, &uids, &request->foreign, &request->err);
+        break;
+    case COMMIT:
+        request->r =
+            provider_commit(provider, &call, &activation, &request->outcome, &request->err);
+        break;
     }
     request->has_ended = true;
 }
@@ -162,6 +180,7 @@ static inline void request_done(struct request *request)
     outcome_done(&request->outcome);
     diagnostics_done(&request->diagnostics);
     value_unref(request->sections);
+    value_unref(request->foreign);
     *request = (struct request){0};
 }
 
@@ -179,6 +198,10 @@ static inline void request_renew(struct request *request)
         .target = request->target,
         .step = request->step,
         .after = request->after,
+        .began_at = request->began_at,
+        .handle = request->handle,
+        .approved = request->approved,
+        .not_own = request->not_own,
     };
     request_done(request);
     *request = fresh;

@@ -77,6 +77,7 @@ static inline void open_fake(const char *settings)
     scene.fake_ops = fake_provider_ops;
     scene.fake_ops.apply = watched_apply;
     scene.fake_ops.probe = watched_probe;
+    scene.fake_ops.commit = watched_activation;
     scene.fake->ops = &scene.fake_ops;
 }
 

@@ -342,6 +342,21 @@ static inline int watched_probe(struct provider *provider, struct call *call,
     return r;
 }
 
+static inline int watched_activation(struct provider *provider, struct call *call,
+                                     const struct activation *activation,
+                                     struct outcome *ret_outcome, struct error *err)
+{
+    if (scene.is_dead)
+        return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_TIMEOUT, "the process is dead");
+    strbuf_addf(&scene.calls, "commit\n");
+    if (scene.run_id) {
+        CLEANUP(value_unrefp) struct value *rows = read_journal(scene.run_id);
+        if (!has_row(rows, "intent", "commit acme.default"))
+            fault("a commit was called without a durable intent");
+    }
+    return fake_provider_ops.commit(provider, call, activation, ret_outcome, err);
+}
+
 static inline int scene_find_provider(void *argument, const char *instance,
                                       struct provider **ret_provider, struct error *err)
 {

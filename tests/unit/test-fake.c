@@ -274,6 +274,121 @@ TEST(a_handle_that_cannot_be_kept_leaves_the_outcome_unknown)
     CHECK(world_monotonic_clock() - start < 8000000);
 }
 
+TEST(what_is_throttled_is_called_again)
+{
+    set_up("{\"fail\":{\"how\":\"throttle\",\"retryAfter\":\"20ms\",\"count\":2}}");
+    int64_t start = world_monotonic_clock();
+    CHECK(is_done(STEP_CREATE, red));
+    CHECK(world_monotonic_clock() - start >= 40000);
+    CHECK(rig.provider->n_put_off == 2 && rig.provider->n_begun == 3);
+}
+
+TEST(an_answer_that_tells_nothing_is_no_absence)
+{
+    set_up("{\"fail\":[{\"verb\":\"read\",\"how\":\"cannot-tell\"},"
+           "{\"verb\":\"probe\",\"how\":\"cannot-tell\"}]}");
+    CHECK(is_done(STEP_CREATE, red));
+    request_read(&box);
+    CHECK(box.r == -ERROR_UNAVAILABLE);
+    CHECK(is_live(red));
+    box.after = red;
+    request_probe(&box);
+    CHECK(box.r == 0 && box.probe == PROBE_UNKNOWABLE);
+    request_probe(&box);
+    CHECK(box.r == 0 && box.probe == PROBE_DONE);
+}
+
+TEST(somebody_else_may_lose_or_change_what_is_there)
+{
+    set_up(
+        "{\"fail\":[{\"verb\":\"read\",\"how\":\"change\",\"skip\":1,"
+        "\"set\":{\"colour\":\"blue\"}},{\"verb\":\"update\",\"how\":\"lose\",\"name\":\"box\"}]}");
+    CHECK(is_done(STEP_CREATE, red));
+    CHECK(is_live(red));
+    CHECK(is_live(blue));
+    CHECK(is_live(blue));
+    request_apply(&box, STEP_UPDATE, red);
+    CHECK(box.r == 0 && box.outcome.kind == OUTCOME_FAILED && box.outcome.code == ERROR_NOT_FOUND);
+    CHECK(is_absent());
+}
+
+TEST(another_account_may_answer)
+{
+    set_up("{\"fail\":{\"verb\":\"identify\",\"how\":\"wrong-account\"}}");
+    static const char *const want[] = {"fake:somebody-else", "fake:acme.default"};
+    for (size_t i = 0; i < ARRAY_LENGTH(want); i++) {
+        struct request who = {.verb = IDENTIFY, .rig = &rig};
+        request_make(&who);
+        CLEANUP(mem_freep) char *identity = string_copy(who.identity ? who.identity : "");
+        request_done(&who);
+        CHECK_TEXT(identity, want[i]);
+    }
+}
+
+TEST(single_resources_may_have_a_character_of_their_own)
+{
+    set_up("{\"normalises\":true,\"resources\":{\"box\":{\"normalises\":false},"
+           "\"slow\":{\"asynchronous\":true}}}");
+    CLEANUP(value_unrefp) struct value *loud = from_json("{\"colour\":\"RED\"}");
+    CLEANUP(value_unrefp) struct value *quiet = from_json("{\"colour\":\"red\"}");
+    CHECK(is_done(STEP_CREATE, loud) && !box.outcome.live);
+    CHECK(is_live(loud));
+    box.target.uid = box.target.address = "slow";
+    CHECK(is_done(STEP_CREATE, loud) && value_equal(box.outcome.live, quiet));
+    CHECK_TEXT(strbuf_text(&rig.handles), "operation-slow\n");
+    CHECK(is_live(quiet));
+}
+
+TEST(a_forgotten_token_tells_nothing_and_a_known_one_makes_one_thing)
+{
+    set_up("{\"tokens\":\"300ms\"}");
+    type.repeat = (char[]){"token"};
+    box.target.token = "t-1";
+    box.began_at = world_wall_clock();
+    bool is_made = is_done(STEP_CREATE, red);
+    CLEANUP(mem_freep) char *id = string_copy(is_made ? box.outcome.provider_id : "");
+    bool is_one = is_done(STEP_CREATE, red) && text_equal(box.outcome.provider_id, id);
+    box.after = red;
+    request_probe(&box);
+    bool is_found = box.r == 0 && box.probe == PROBE_DONE;
+    while (world_wall_clock() <= box.began_at + 300000)
+        usleep(10000);
+    request_probe(&box);
+    bool is_unknowable = box.r == 0 && box.probe == PROBE_UNKNOWABLE;
+    bool is_another = is_done(STEP_CREATE, red) && !text_equal(box.outcome.provider_id, id);
+    type.repeat = NULL;
+    CHECK(is_made && is_one && is_found && is_unknowable && is_another);
+}
+
+TEST(a_name_that_is_taken_is_refused_and_nothing_is_changed)
+{
+    set_up("{}");
+    type.repeat = (char[]){"natural"};
+    bool is_made = is_done(STEP_CREATE, red);
+    box.target.uid = "another";
+    request_apply(&box, STEP_CREATE, blue);
+    bool is_refused = box.r == 0 && box.outcome.kind == OUTCOME_FAILED;
+    bool is_told = is_refused && box.outcome.code == ERROR_EXISTS;
+    box.after = blue;
+    request_probe(&box);
+    bool is_not_done = box.r == 0 && box.probe == PROBE_NOT_DONE;
+    box.target.uid = "box";
+    bool is_as_before = is_live(red);
+    type.repeat = NULL;
+    CHECK(is_made && is_refused && is_told && is_not_done && is_as_before);
+}
+
+TEST(what_cannot_be_seen_yet_is_not_deleted_in_passing)
+{
+    set_up("{\"settling\":\"300ms\"}");
+    CHECK(is_done(STEP_CREATE, red));
+    box.target.changed_at = world_wall_clock();
+    CHECK(is_done(STEP_DELETE, NULL));
+    box.target.changed_at = 0;
+    usleep(300000);
+    CHECK(is_absent());
+}
+
 static void write_file(const char *name, const char *text)
 {
     CLEANUP(mem_freep)

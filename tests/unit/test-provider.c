@@ -87,6 +87,15 @@ TEST(wrong_settings_are_named)
         {"fake", "{\"fail\":{\"how\":\"refuse\",\"verb\":\"make\"}}", "\"make\" is no verb"},
         {"fake", "{\"fail\":{\"how\":\"refuse\",\"when\":1}}", "no such \"when\""},
         {"fake", "{\"fail\":{\"how\":\"half\",\"verb\":\"read\"}}", "read cannot half"},
+        {"fake", "{\"fail\":{\"how\":\"cannot-tell\",\"verb\":\"create\"}}",
+         "create cannot cannot-tell"},
+        {"fake", "{\"fail\":{\"how\":\"lose\",\"verb\":\"identify\"}}", "identify cannot lose"},
+        {"fake", "{\"fail\":{\"how\":\"foreign-edit\"}}", "foreign-edit needs edits"},
+        {"fake", "{\"fail\":{\"how\":\"throttle\",\"retryAfter\":2}}", "retryAfter: \"\" is no"},
+        {"fake", "{\"staged\":1}", "\"staged\""},
+        {"fake", "{\"tokens\":\"long\"}", "tokens: \"long\" is no duration"},
+        {"fake", "{\"resources\":[]}", "resources: must be a map"},
+        {"fake", "{\"resources\":{\"web\":{\"settle\":\"1s\"}}}", "resources: web"},
     };
     set_up("core", NULL);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {

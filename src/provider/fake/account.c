@@ -1,4 +1,4 @@
-/* The files in which the fake keeps its resources. */
+/* The resources of an account: finding and changing them as their type's kind of account does. */
 #include "provider/fake/account.h"
 
 #include "base/digest.h"
@@ -6,69 +6,138 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "provider/fake/files.h"
 
-#include <ctype.h>
 #include <string.h>
 
-#define RESOURCE_LIMIT (64U << 20)
-
-bool fake_account_is_name(const char *text)
+enum fake_repeat fake_repeat_of(const struct resource_type *type)
 {
-    for (const char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr("-_.", *c))
-            return false;
-    return text[0] != '\0' && text[0] != '.' && strlen(text) <= 100;
+    static const char *const words[] = {"key", "token", "tag", "natural", "none"};
+    for (size_t i = 0; type && type->repeat && i < ARRAY_LENGTH(words); i++)
+        if (text_equal(type->repeat, words[i]))
+            return (enum fake_repeat)i;
+    return FAKE_KEY;
 }
 
-static int resource_path(const struct fake_account *account, const struct target *target,
-                         char **ret_path, struct error *err)
-{
-    if (!fake_account_is_name(target->uid))
-        return error_set(err, ERROR_INVALID, "%s: its uid \"%s\" cannot be a file's name",
-                         target->address, target->uid);
-    *ret_path = string_format("%s/%s.json", account->folder, target->uid);
-    return 0;
-}
+/* --- Finding --- */
 
-/* People may edit the files. */
-static bool is_resource(const struct value *value)
+/* The file as it would be after an activation. */
+static int load(const struct fake_account *account, const char *name, struct value **ret_resource,
+                struct error *err)
 {
-    const struct value *spec = value_get(value, "spec");
-    const struct value *outputs = value_get(value, "outputs");
-    return value_get_text(value, "provider_id") && spec && value_kind(spec) == VALUE_MAP &&
-           outputs && value_kind(outputs) == VALUE_MAP;
-}
-
-int fake_account_load(const struct fake_account *account, const struct target *target,
-                      struct value **ret_resource, struct error *err)
-{
-    CLEANUP(mem_freep) char *path = NULL;
-    CLEANUP(mem_freep) char *text = NULL;
-    size_t size;
-    int r = resource_path(account, target, &path, err);
+    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
+    CLEANUP(value_unrefp) struct value *resource = NULL;
+    int r = fake_file_read(staged, name, &resource, err);
+    if (r == 0 && !resource)
+        r = fake_file_read(account->folder, name, &resource, err);
+    else if (r == 0 && value_get_bool(resource, "deleted", false))
+        value_unref(take_ptr(resource));
     if (r < 0)
         return r;
-    struct error missing = {0};
-    r = world_read_file(path, RESOURCE_LIMIT, &text, &size, &missing);
-    if (r == -ERROR_NOT_FOUND) {
-        error_done(&missing);
-        *ret_resource = NULL;
-        return 0;
-    }
-    if (r < 0)
-        return error_move(err, &missing);
-    CLEANUP(value_unrefp) struct value *resource = NULL;
-    r = json_read(text, size, &resource, err);
-    if (r < 0)
-        return error_wrap(err, r, "%s", path);
-    if (!is_resource(resource))
+    if (resource && !fake_is_resource(resource))
         return error_set(err, ERROR_CORRUPT,
-                         "%s: a resource has provider_id, spec and outputs, the last two of them "
-                         "maps",
-                         path);
+                         "%s/%s: a resource has provider_id, spec and outputs, the last two of "
+                         "them maps",
+                         account->folder, name);
     *ret_resource = take_ptr(resource);
     return 0;
 }
+
+/* A look for the one file whose field has that text. */
+struct search {
+    const struct fake_account *account;
+    const char *field;
+    const char *text;
+    const char *type;
+    struct value *found; /* owned */
+};
+
+static int compare(void *argument, const char *name, struct value *value, struct error *err)
+{
+    struct search *search = argument;
+    const char *text = value_get_text(value, search->field);
+    const char *type = value_get_text(value, "type");
+    if (search->found || !text || !text_equal(text, search->text) ||
+        (type && !text_equal(type, search->type)))
+        return 0;
+    return load(search->account, name, &search->found, err);
+}
+
+static int search_for(const struct fake_account *account, const struct target *target,
+                      const char *field, const char *text, struct value **ret_resource,
+                      struct error *err)
+{
+    struct search search = {account, field, text, target->type->name, NULL};
+    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
+    int r = fake_file_walk(account->folder, compare, &search, err);
+    if (r == 0)
+        r = fake_file_walk(staged, compare, &search, err);
+    if (r < 0)
+        value_unref(search.found);
+    else
+        *ret_resource = search.found;
+    return r;
+}
+
+/* What the token made, while it is known. */
+static int find_by_token(const struct fake_account *account, const char *token,
+                         struct value **ret_resource, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *tokens = NULL;
+    CLEANUP(mem_freep) char *name = NULL;
+    int r = token ? fake_file_read(account->folder, "tokens", &tokens, err) : 0;
+    const struct value *entry = r == 0 ? value_get(tokens, token ? token : "") : NULL;
+    int64_t age = world_wall_clock() - value_get_integer(entry, "at", 0);
+    if (r < 0 || !entry || age > account->token_us)
+        return r;
+    r = fake_file_name(value_get_text(entry, "id"), &name, err);
+    return r < 0 ? r : load(account, name, ret_resource, err);
+}
+
+static int find_by_id(const struct fake_account *account, const char *id,
+                      struct value **ret_resource, struct error *err)
+{
+    CLEANUP(mem_freep) char *name = NULL;
+    int r = fake_file_name(id, &name, err);
+    return r < 0 ? r : load(account, name, ret_resource, err);
+}
+
+static int find_any(const struct fake_account *account, const struct target *target,
+                    struct value **ret_resource, struct error *err)
+{
+    if (target->provider_id)
+        return find_by_id(account, target->provider_id, ret_resource, err);
+    switch (fake_repeat_of(target->type)) {
+    case FAKE_KEY:
+        return find_by_id(account, target->uid, ret_resource, err);
+    case FAKE_TAG:
+        return search_for(account, target, "uid", target->uid, ret_resource, err);
+    case FAKE_NATURAL:
+        return search_for(account, target, "name", target->address, ret_resource, err);
+    case FAKE_TOKEN:
+        return find_by_token(account, target->token, ret_resource, err);
+    case FAKE_NONE:
+        break;
+    }
+    return 0;
+}
+
+int fake_account_find(const struct fake_account *account, const struct target *target,
+                      struct value **ret_resource, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *resource = NULL;
+    int r = fake_account_recover(account, err);
+    if (r == 0)
+        r = find_any(account, target, &resource, err);
+    if (r < 0)
+        return error_wrap(err, r, "%s", target->address);
+    bool is_visible =
+        resource && value_get_integer(resource, "visible_at", 0) <= world_wall_clock();
+    *ret_resource = is_visible ? take_ptr(resource) : NULL;
+    return 0;
+}
+
+/* --- Outputs --- */
 
 /* An output that only the provider knows: always the same one for the same resource and causes. */
 static struct value *invent_output(const struct target *target, const struct type_output *output,
@@ -112,43 +181,113 @@ static struct value *make_outputs(const struct target *target, const char *provi
     return value_builder_map(&outputs);
 }
 
-int fake_account_store(const struct fake_account *account, const struct target *target,
-                       struct value *spec, struct error *err)
+/* --- Changing --- */
+
+/* The account's own choice, where it is not ours. */
+static char *new_id(const struct target *target)
 {
-    CLEANUP(mem_freep) char *path = NULL;
-    int r = resource_path(account, target, &path, err);
-    if (r == 0)
-        r = world_make_folder(account->folder, 0700, err);
+    char uuid[UUID_TEXT_SIZE];
+    if (fake_repeat_of(target->type) == FAKE_KEY)
+        return string_format("fake-%s", target->uid);
+    const char *kind = strrchr(target->type->name, ':');
+    uuid_random(uuid);
+    return string_format("%s-%.8s", kind ? kind + 1 : target->type->name, uuid);
+}
+
+static int keep_token(const struct fake_account *account, const char *token, const char *id,
+                      struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *tokens = NULL;
+    int r = fake_file_read(account->folder, "tokens", &tokens, err);
     if (r < 0)
         return r;
-    CLEANUP(mem_freep) char *provider_id = string_format("fake-%s", target->uid);
+    if (!tokens)
+        tokens = value_builder_map(&(struct value_builder){0});
+    struct value_builder entry = {0};
+    value_builder_set_string(&entry, "id", id);
+    value_builder_set(&entry, "at", value_integer(world_wall_clock()));
+    CLEANUP(value_unrefp)
+    struct value *more = value_with(tokens, token, value_builder_map(&entry));
+    return fake_file_write(account->folder, "tokens", more, err);
+}
+
+/* A name that is taken is known to the account also before anybody can see what has it. */
+static int check_name(const struct fake_account *account, const struct target *target,
+                      struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *taken = NULL;
+    if (fake_repeat_of(target->type) != FAKE_NATURAL)
+        return 0;
+    int r = search_for(account, target, "name", target->address, &taken, err);
+    if (r < 0 || !taken || text_equal_or_null(value_get_text(taken, "uid"), target->uid))
+        return r;
+    return error_set(err, ERROR_EXISTS, "the name %s is taken by %s", target->address,
+                     value_get_text(taken, "provider_id"));
+}
+
+static struct value *describe(const struct fake_put *put, const char *id)
+{
+    const struct target *target = put->target;
+    enum fake_repeat repeat = fake_repeat_of(target->type);
+    int64_t now = world_wall_clock();
+    int64_t visible_at = value_get_integer(put->former, "visible_at", now + put->visible_us);
     struct value_builder resource = {0};
     value_builder_set_string(&resource, "type", target->type->name);
     value_builder_set_string(&resource, "address", target->address);
+    value_builder_set_string(&resource, "name", target->address);
     value_builder_set_string(&resource, "deployment", target->deployment);
-    value_builder_set_string(&resource, "provider_id", provider_id);
+    value_builder_set_string(&resource, "provider_id", id);
+    if (repeat != FAKE_TOKEN && repeat != FAKE_NONE)
+        value_builder_set_string(&resource, "uid", target->uid);
     value_builder_set(&resource, "generation", value_integer(target->generation));
-    value_builder_set(&resource, "ready_at",
-                      value_integer(world_wall_clock() + account->settle_us));
-    value_builder_set(&resource, "spec", value_ref(spec));
-    value_builder_set(&resource, "outputs", make_outputs(target, provider_id, spec));
-    CLEANUP(value_unrefp) struct value *value = value_builder_map(&resource);
-    CLEANUP(mem_freep) char *text = json_text(value);
-    return world_write_file(path, text, strlen(text), 0600, false, err);
+    value_builder_set(&resource, "ready_at", value_integer(now + put->ready_us));
+    value_builder_set(&resource, "visible_at", value_integer(visible_at));
+    value_builder_set(&resource, "spec", value_ref(put->spec));
+    value_builder_set(&resource, "outputs", make_outputs(target, id, put->spec));
+    return value_builder_map(&resource);
+}
+
+int fake_account_put(const struct fake_account *account, const struct fake_put *put,
+                     struct value **ret_resource, struct error *err)
+{
+    const struct target *target = put->target;
+    const char *known = value_get_text(put->former, "provider_id");
+    CLEANUP(mem_freep) char *id = known ? string_copy(known) : new_id(target);
+    CLEANUP(mem_freep) char *name = NULL;
+    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
+    int r = fake_file_name(id, &name, err);
+    if (r == 0 && !put->former)
+        r = check_name(account, target, err);
+    if (r < 0)
+        return error_wrap(err, r, "%s", target->address);
+    CLEANUP(value_unrefp) struct value *resource = describe(put, id);
+    r = fake_file_write(put->is_staged ? staged : account->folder, name, resource, err);
+    if (r == 0 && !put->former && target->token)
+        r = keep_token(account, target->token, id, err);
+    if (r == 0)
+        *ret_resource = take_ptr(resource);
+    return r;
+}
+
+int fake_account_remove(const struct fake_account *account, const struct value *resource,
+                        bool is_staged, struct error *err)
+{
+    CLEANUP(mem_freep) char *name = NULL;
+    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
+    int r = fake_file_name(value_get_text(resource, "provider_id"), &name, err);
+    if (r < 0)
+        return r;
+    if (!is_staged)
+        return fake_file_remove(account->folder, name, err);
+    CLEANUP(value_unrefp)
+    struct value *removal = value_with(resource, "deleted", value_bool(true));
+    return fake_file_write(staged, name, removal, err);
 }
 
 bool fake_account_is_stopped(const struct fake_account *account)
 {
     CLEANUP(mem_freep) char *path = string_format("%s/stopped", account->folder);
     return world_file_exists(path);
-}
-
-int fake_account_remove(const struct fake_account *account, const struct target *target,
-                        struct error *err)
-{
-    CLEANUP(mem_freep) char *path = NULL;
-    int r = resource_path(account, target, &path, err);
-    return r < 0 ? r : world_remove_file(path, err);
 }
 
 int fake_account_start(const struct fake_account *account, struct error *err)

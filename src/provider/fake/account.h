@@ -1,6 +1,16 @@
 /*
- * The files in which the fake keeps its resources: FOLDER/UID.json, replaced as a whole, a map
- * {type, address, deployment, provider_id, generation, spec, outputs, ready_at}.
+ * The files in which the fake keeps its resources: FOLDER/ID.json, replaced as a whole, a map
+ * {type, address, name, deployment, provider_id, uid, generation, spec, outputs, ready_at,
+ * visible_at}. uid is our marker, where the type's kind of account keeps one (catalog: repeat):
+ *
+ *   key      the id is made of it
+ *   tag      a label
+ *   natural  a label, and the address is a name that nobody else can have
+ *   token    none; FOLDER/tokens knows for a while which token made what
+ *   none     none
+ *
+ * FOLDER/staged/ID.json is what waits for an activation, in the same form, with deleted = true for
+ * a removal and by = who staged it, when that was not us.
  */
 #pragma once
 
@@ -10,23 +20,54 @@
 #include <stdint.h>
 
 struct fake_account {
-    char *name;        /* owned */
-    char *folder;      /* owned; made with its first file */
-    int64_t settle_us; /* how long a change takes to be there after it was accepted */
+    char *name;       /* owned */
+    char *folder;     /* owned; made with its first file */
+    int64_t token_us; /* how long a token is known */
 };
+
+enum fake_repeat { FAKE_KEY, FAKE_TOKEN, FAKE_TAG, FAKE_NATURAL, FAKE_NONE };
+enum fake_repeat fake_repeat_of(const struct resource_type *type);
 
 /* Whether text can be the name of a file or folder. */
 bool fake_account_is_name(const char *text);
 
-/* *ret_resource, which the caller unrefs, is NULL when there is no such resource. */
-int fake_account_load(const struct fake_account *account, const struct target *target,
+/*
+ * What a look-up by the means of the type finds: by the provider's id where it is known, else by
+ * key, tag, name or token. *ret_resource, which the caller unrefs, is NULL when there is none, or
+ * none to be seen yet. What is staged counts as if it were there.
+ */
+int fake_account_find(const struct fake_account *account, const struct target *target,
                       struct value **ret_resource, struct error *err);
-/* Makes it, or makes it anew. */
-int fake_account_store(const struct fake_account *account, const struct target *target,
-                       struct value *spec, struct error *err);
-/* One that is not there is no error. */
-int fake_account_remove(const struct fake_account *account, const struct target *target,
-                        struct error *err);
+
+/* How a resource is written; all borrowed. */
+struct fake_put {
+    const struct target *target;
+    struct value *former; /* what is there, as fake_account_find() gave it; NULL: nothing */
+    struct value *spec;
+    int64_t ready_us;   /* how long until it is done */
+    int64_t visible_us; /* how long until it can be seen, when it is new */
+    bool is_staged;
+};
+/*
+ * Makes it, or makes it anew. ERROR_EXISTS when its name is somebody else's. *ret_resource is what
+ * is there now.
+ */
+int fake_account_put(const struct fake_account *account, const struct fake_put *put,
+                     struct value **ret_resource, struct error *err);
+/* Takes what fake_account_find() gave away. */
+int fake_account_remove(const struct fake_account *account, const struct value *resource,
+                        bool is_staged, struct error *err);
+
+/* Whether a found resource, or the removal of a known one, waits for an activation. */
+bool fake_account_waits(const struct fake_account *account, const struct target *target,
+                        const struct value *resource);
+/* What is staged by others: a sorted list of texts. */
+int fake_account_list_foreign(const struct fake_account *account, const struct string_list *own,
+                              struct value **ret_texts, struct error *err);
+int fake_account_activate(const struct fake_account *account, struct error *err);
+/* Somebody else stages something of that name. */
+int fake_account_stage_foreign(const struct fake_account *account, const char *name,
+                               struct error *err);
 
 bool fake_account_is_stopped(const struct fake_account *account);
 int fake_account_start(const struct fake_account *account, struct error *err);

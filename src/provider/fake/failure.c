@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "provider/fake/account.h"
+#include "provider/fake/settings.h"
 
 #include <string.h>
 
@@ -12,21 +14,34 @@
 struct fake_rule {
     enum fake_verb verb; /* FAKE_VERB_COUNT: every one */
     char *name;          /* owned; NULL: every one */
-    enum fake_failure failure;
+    struct fake_event event;
+    char *edits;       /* owned */
+    struct value *set; /* owned */
     int64_t count;
+    int64_t skip;
     char *key; /* owned: under which it is counted */
 };
 
 static const char *const verbs[FAKE_VERB_COUNT] = {
-    [FAKE_IDENTIFY] = "identify", [FAKE_READ] = "read",     [FAKE_CREATE] = "create",
-    [FAKE_UPDATE] = "update",     [FAKE_DELETE] = "delete", [FAKE_START] = "start",
-    [FAKE_PROBE] = "probe",
+    [FAKE_IDENTIFY] = "identify", [FAKE_READ] = "read",       [FAKE_CREATE] = "create",
+    [FAKE_UPDATE] = "update",     [FAKE_DELETE] = "delete",   [FAKE_START] = "start",
+    [FAKE_PROBE] = "probe",       [FAKE_PENDING] = "pending", [FAKE_COMMIT] = "commit",
 };
 
 static const char *const failures[FAKE_NO_FAILURE] = {
-    [FAKE_UNREACHABLE] = "unreachable",   [FAKE_REFUSE] = "refuse",           [FAKE_HANG] = "hang",
-    [FAKE_LOSE_REQUEST] = "lose-request", [FAKE_LOSE_ANSWER] = "lose-answer", [FAKE_HALF] = "half",
+    [FAKE_UNREACHABLE] = "unreachable",
+    [FAKE_REFUSE] = "refuse",
+    [FAKE_HANG] = "hang",
+    [FAKE_LOSE_REQUEST] = "lose-request",
+    [FAKE_LOSE_ANSWER] = "lose-answer",
+    [FAKE_HALF] = "half",
     [FAKE_HANG_AFTER] = "hang-after",
+    [FAKE_THROTTLE] = "throttle",
+    [FAKE_CANNOT_TELL] = "cannot-tell",
+    [FAKE_WRONG_ACCOUNT] = "wrong-account",
+    [FAKE_LOSE] = "lose",
+    [FAKE_CHANGE] = "change",
+    [FAKE_FOREIGN_EDIT] = "foreign-edit",
 };
 
 void fake_rules_done(struct fake_rules *rules)
@@ -34,6 +49,8 @@ void fake_rules_done(struct fake_rules *rules)
     for (size_t i = 0; i < rules->n_items; i++) {
         mem_free(rules->items[i].name);
         mem_free(rules->items[i].key);
+        mem_free(rules->items[i].edits);
+        value_unref(rules->items[i].set);
     }
     mem_free(rules->items);
     mem_free(rules->count_file);
@@ -58,7 +75,7 @@ static int read_word(const struct value *value, const char *key, const char *con
 static int read_field(struct fake_rule *rule, const char *key, const struct value *value,
                       struct error *err)
 {
-    size_t index;
+    size_t index = 0;
     int r = 0;
     if (text_equal(key, "verb")) {
         r = read_word(value, key, verbs, FAKE_VERB_COUNT, &index, err);
@@ -67,29 +84,57 @@ static int read_field(struct fake_rule *rule, const char *key, const struct valu
     } else if (text_equal(key, "how")) {
         r = read_word(value, key, failures, FAKE_NO_FAILURE, &index, err);
         if (r == 0)
-            rule->failure = (enum fake_failure)index;
+            rule->event.failure = (enum fake_failure)index;
     } else if (text_equal(key, "name") && value_kind(value) == VALUE_STRING) {
         rule->name = string_copy(value_text(value));
     } else if (text_equal(key, "count") && value_kind(value) == VALUE_INTEGER) {
         rule->count = value_to_integer(value);
+    } else if (text_equal(key, "skip") && value_kind(value) == VALUE_INTEGER) {
+        rule->skip = value_to_integer(value);
+    } else if (text_equal(key, "retryAfter")) {
+        r = fake_read_duration(key, value, &rule->event.retry_after_us, err);
+    } else if (text_equal(key, "set") && value_kind(value) == VALUE_MAP) {
+        rule->set = value_ref((struct value *)value);
+    } else if (text_equal(key, "edits") && value_kind(value) == VALUE_STRING) {
+        rule->edits = string_copy(value_text(value));
     } else {
         r = error_set(err, ERROR_INVALID,
-                      "fail: a rule has no such \"%s\"; it has verb, name, "
-                      "how and count",
+                      "fail: a rule has no such \"%s\"; it has verb, name, how, count, skip, "
+                      "retryAfter, set and edits",
                       key);
     }
     return r;
 }
 
-static bool changes_nothing(enum fake_verb verb)
+/* Which calls a failure can happen to. */
+static bool knows(enum fake_verb verb, enum fake_failure failure)
 {
-    return verb == FAKE_IDENTIFY || verb == FAKE_READ || verb == FAKE_PROBE;
+    bool changes_nothing =
+        verb == FAKE_IDENTIFY || verb == FAKE_READ || verb == FAKE_PROBE || verb == FAKE_PENDING;
+    switch (failure) {
+    case FAKE_LOSE_REQUEST:
+    case FAKE_LOSE_ANSWER:
+    case FAKE_HALF:
+    case FAKE_HANG_AFTER:
+        return !changes_nothing;
+    case FAKE_CANNOT_TELL:
+        return verb == FAKE_READ || verb == FAKE_PROBE;
+    case FAKE_WRONG_ACCOUNT:
+        return verb == FAKE_IDENTIFY;
+    case FAKE_LOSE:
+    case FAKE_CHANGE:
+        return verb == FAKE_READ || verb == FAKE_UPDATE || verb == FAKE_DELETE ||
+               verb == FAKE_PROBE;
+    default:
+        return true;
+    }
 }
 
 static int read_rule(const struct value *value, size_t index, struct fake_rule *rule,
                      struct error *err)
 {
-    *rule = (struct fake_rule){.verb = FAKE_VERB_COUNT, .failure = FAKE_NO_FAILURE, .count = 1};
+    *rule =
+        (struct fake_rule){.verb = FAKE_VERB_COUNT, .event.failure = FAKE_NO_FAILURE, .count = 1};
     if (value_kind(value) != VALUE_MAP)
         return error_set(err, ERROR_INVALID, "fail: a rule is a map");
     for (size_t i = 0; i < value_count(value); i++) {
@@ -97,11 +142,16 @@ static int read_rule(const struct value *value, size_t index, struct fake_rule *
         if (r < 0)
             return r;
     }
-    if (rule->failure == FAKE_NO_FAILURE)
+    enum fake_failure failure = rule->event.failure;
+    if (failure == FAKE_NO_FAILURE)
         return error_set(err, ERROR_INVALID, "fail: a rule must say how");
-    if (rule->failure > FAKE_HANG && changes_nothing(rule->verb))
-        return error_set(err, ERROR_INVALID, "fail: %s cannot %s: it changes nothing",
-                         verbs[rule->verb], failures[rule->failure]);
+    if (rule->verb != FAKE_VERB_COUNT && !knows(rule->verb, failure))
+        return error_set(err, ERROR_INVALID, "fail: %s cannot %s", verbs[rule->verb],
+                         failures[failure]);
+    if (failure == FAKE_FOREIGN_EDIT && (!rule->edits || !fake_account_is_name(rule->edits)))
+        return error_set(err, ERROR_INVALID, "fail: foreign-edit needs edits: with a name");
+    rule->event.set = rule->set;
+    rule->event.edits = rule->edits;
     CLEANUP(mem_freep) char *text = json_text(value);
     rule->key = string_format("%zu %s", index, text);
     return 0;
@@ -127,20 +177,11 @@ int fake_rules_read(const struct value *setting, const char *count_file,
     return 0;
 }
 
-/* Whether address is name, or an instance of a counted resource of that name. */
-static bool fits_name(const char *name, const char *address)
-{
-    size_t length = strlen(name);
-    return strncmp(name, address, length) == 0 &&
-           (address[length] == '\0' || address[length] == '[');
-}
-
 static bool fits(const struct fake_rule *rule, enum fake_verb verb, const char *address)
 {
-    if (rule->failure > FAKE_HANG && changes_nothing(verb))
-        return false;
-    return (rule->verb == FAKE_VERB_COUNT || rule->verb == verb) &&
-           (!rule->name || fits_name(rule->name, address));
+    return knows(verb, rule->event.failure) &&
+           (rule->verb == FAKE_VERB_COUNT || rule->verb == verb) &&
+           (!rule->name || fake_fits_name(rule->name, address));
 }
 
 static int read_counts(const char *path, struct value **ret_counts, struct error *err)
@@ -156,17 +197,18 @@ static int read_counts(const char *path, struct value **ret_counts, struct error
     return r < 0 ? r : json_read(text, size, ret_counts, err);
 }
 
-/* Counts one more of a rule; *ret_is_used_up when it had happened often enough before. */
+/* Counts one more call that fits a rule; *ret_happens when it is one of those that the rule means.
+ */
 static int count_rule(const struct fake_rules *rules, const struct fake_rule *rule,
-                      bool *ret_is_used_up, struct error *err)
+                      bool *ret_happens, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *counts = NULL;
     int r = read_counts(rules->count_file, &counts, err);
     if (r < 0)
         return r;
     int64_t count = value_get_integer(counts, rule->key, 0);
-    *ret_is_used_up = count >= rule->count;
-    if (*ret_is_used_up)
+    *ret_happens = count >= rule->skip && count < rule->skip + rule->count;
+    if (count >= rule->skip + rule->count)
         return 0;
     CLEANUP(value_unrefp)
     struct value *more = value_with(counts, rule->key, value_integer(count + 1));
@@ -175,20 +217,20 @@ static int count_rule(const struct fake_rules *rules, const struct fake_rule *ru
 }
 
 int fake_rules_next(const struct fake_rules *rules, enum fake_verb verb, const char *address,
-                    enum fake_failure *ret_failure, struct error *err)
+                    struct fake_event *ret_event, struct error *err)
 {
+    *ret_event = (struct fake_event){.failure = FAKE_NO_FAILURE};
     for (size_t i = 0; i < rules->n_items; i++) {
-        if (!fits(&rules->items[i], verb, address))
-            continue;
-        bool is_used_up;
-        int r = count_rule(rules, &rules->items[i], &is_used_up, err);
+        bool happens = false;
+        int r = fits(&rules->items[i], verb, address)
+                    ? count_rule(rules, &rules->items[i], &happens, err)
+                    : 0;
         if (r < 0)
             return r;
-        if (!is_used_up) {
-            *ret_failure = rules->items[i].failure;
+        if (happens) {
+            *ret_event = rules->items[i].event;
             return 0;
         }
     }
-    *ret_failure = FAKE_NO_FAILURE;
     return 0;
 }

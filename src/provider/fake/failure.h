@@ -1,9 +1,10 @@
 /*
- * The failures that the fake was told to have. A rule is a map {verb, name, how, count}:
+ * The failures that the fake was told to have. A rule is a map {verb, name, how, count, skip, ...}:
  *
- * verb: identify, read, create, update, delete, start, probe; left out: every one
+ * verb: identify, read, create, update, delete, start, probe, pending, commit; left out: every one
  * name: of the resource, or its address; left out: every one
- * count: how often it happens, 1 when left out; counted in a file, across processes
+ * skip: how many calls that fit pass by before, 0 when left out
+ * count: how often it happens, 1 when left out; both counted in a file, across processes
  * how: unreachable   nothing was sent
  *      refuse        answered, nothing was changed
  *      lose-request  no answer, nothing was done
@@ -11,8 +12,14 @@
  *      half          some of it was done, and that is answered
  *      hang          no answer until deadline, cancellation or death; nothing was done
  *      hang-after    the same, all was done
+ *      throttle      answered, come again later: after retryAfter, such as 2s; without it, at will
+ *      cannot-tell   of read and probe: an answer that is none
+ *      wrong-account of identify: somebody else answers
+ *      lose          somebody else removes the resource before the call, which goes on
+ *      change        somebody else changes the resource before the call: the properties in set
+ *      foreign-edit  somebody else stages a change before the call: of what edits names
  *
- * identify, read and probe change nothing: they know unreachable, refuse and hang.
+ * identify, read, probe and pending change nothing: they know nothing that has to do with a change.
  */
 #pragma once
 
@@ -27,6 +34,8 @@ enum fake_verb {
     FAKE_DELETE,
     FAKE_START,
     FAKE_PROBE,
+    FAKE_PENDING,
+    FAKE_COMMIT,
     FAKE_VERB_COUNT
 };
 
@@ -38,7 +47,21 @@ enum fake_failure {
     FAKE_LOSE_ANSWER,
     FAKE_HALF,
     FAKE_HANG_AFTER,
+    FAKE_THROTTLE,
+    FAKE_CANNOT_TELL,
+    FAKE_WRONG_ACCOUNT,
+    FAKE_LOSE,
+    FAKE_CHANGE,
+    FAKE_FOREIGN_EDIT,
     FAKE_NO_FAILURE
+};
+
+/* What happens to a call. Borrowed from the rule. */
+struct fake_event {
+    enum fake_failure failure;
+    int64_t retry_after_us;  /* of throttle; 0: at will */
+    const struct value *set; /* of change; NULL: nothing */
+    const char *edits;       /* of foreign-edit */
 };
 
 struct fake_rule;
@@ -59,8 +82,9 @@ int fake_rules_read(const struct value *setting, const char *count_file,
                     struct fake_rules *ret_rules, struct error *err);
 
 /*
- * What happens to this call: of the first rule that fits and is not used up, FAKE_NO_FAILURE
- * without one. It is counted before it happens, so that what dies of it finds it used up.
+ * What happens to this call: what the first rule that fits and is not used up says,
+ * FAKE_NO_FAILURE without one. It is counted before it happens, so that what dies of it finds it
+ * used up.
  */
 int fake_rules_next(const struct fake_rules *rules, enum fake_verb verb, const char *address,
-                    enum fake_failure *ret_failure, struct error *err);
+                    struct fake_event *ret_event, struct error *err);

@@ -1,12 +1,13 @@
-/* A cloud of files, with the failures and the slowness of a real one. */
+/* A cloud of files, with the characters, the failures and the slowness of real ones. */
 #include "provider/fake/fake.h"
 
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "model/json.h"
 #include "provider/fake/account.h"
+#include "provider/fake/change.h"
 #include "provider/fake/failure.h"
+#include "provider/fake/settings.h"
 
 #include <assert.h>
 #include <string.h>
@@ -16,8 +17,7 @@
 struct fake_provider {
     struct provider provider;
     struct fake_account account;
-    int64_t latency_us;
-    bool is_asynchronous;
+    struct fake_settings settings;
     struct fake_rules rules;
 };
 
@@ -26,64 +26,40 @@ static struct fake_provider *fake_of(struct provider *provider)
     return (struct fake_provider *)provider;
 }
 
-/* --- Settings --- */
-
-/* "20ms", "2s". */
-static int read_latency(const struct value *value, int64_t *ret_us, struct error *err)
+static const struct fake_character *character_of(const struct fake_provider *fake,
+                                                 const struct target *target)
 {
-    const char *text = value_kind(value) == VALUE_STRING ? value_text(value) : "";
-    bool is_milliseconds = text_ends_with(text, "ms");
-    size_t unit = is_milliseconds ? 2 : 1;
-    size_t length = strlen(text);
-    CLEANUP(mem_freep) char *digits = string_copy_n(text, length > unit ? length - unit : 0);
-    int64_t number;
-    if ((!is_milliseconds && !text_ends_with(text, "s")) || !text_to_integer(digits, &number) ||
-        number < 0 || number > 3600000)
-        return error_set(err, ERROR_INVALID, "latency: \"%s\" is no duration such as 20ms or 2s",
-                         text);
-    *ret_us = number * (is_milliseconds ? 1000 : 1000000);
-    return 0;
+    return fake_settings_find(&fake->settings, target->address);
 }
 
-static int read_setting(struct fake_provider *fake, const char *key, const struct value *value,
-                        struct error *err)
+/* The longest time to settle: what the engine must reckon with. */
+static int64_t longest_settling(const struct fake_settings *settings)
 {
-    if (text_equal(key, "latency"))
-        return read_latency(value, &fake->latency_us, err);
-    if (text_equal(key, "asynchronous") && value_kind(value) == VALUE_BOOL) {
-        fake->is_asynchronous = value_to_bool(value);
-        return 0;
-    }
-    if (text_equal(key, "account") && value_kind(value) == VALUE_STRING) {
-        mem_free(fake->account.name);
-        fake->account.name = string_copy(value_text(value));
-        return 0;
-    }
-    if (text_equal(key, "fail"))
-        return 0;
-    return error_set(err, ERROR_INVALID,
-                     "the driver fake has no such setting \"%s\"; it has account, latency, "
-                     "asynchronous (true or false) and fail",
-                     key);
+    int64_t longest = settings->character.settling_us;
+    for (size_t i = 0; i < settings->n_exceptions; i++)
+        if (settings->exceptions[i].character.settling_us > longest)
+            longest = settings->exceptions[i].character.settling_us;
+    return longest;
 }
 
 static int fake_configure(struct provider *provider, const struct value *config, const char *home,
                           struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.name = string_copy(provider->name);
-    for (size_t i = 0; config && i < value_count(config); i++) {
-        int r = read_setting(fake, value_key_at(config, i), value_at(config, i), err);
-        if (r < 0)
-            return r;
-    }
+    int r = fake_settings_read(config, &fake->settings, err);
+    if (r < 0)
+        return r;
+    const char *account = fake->settings.account;
+    fake->account.name = string_copy(account ? account : provider->name);
     if (!fake_account_is_name(fake->account.name))
         return error_set(err, ERROR_INVALID,
                          "account: \"%s\" cannot be the name of a folder; use letters, digits, "
                          "hyphens, underscores and dots",
                          fake->account.name);
     fake->account.folder = string_format("%s/fake/%s", home, fake->account.name);
-    fake->account.settle_us = fake->is_asynchronous ? fake->latency_us : 0;
+    fake->account.token_us = fake->settings.token_us;
+    if (provider->limits.settling_us == 0)
+        provider->limits.settling_us = longest_settling(&fake->settings);
     CLEANUP(mem_freep) char *count_file = string_format("%s/failures", fake->account.folder);
     return fake_rules_read(value_get(config, "fail"), count_file, &fake->rules, err);
 }
@@ -92,19 +68,12 @@ static void fake_close(struct provider *provider)
 {
     struct fake_provider *fake = fake_of(provider);
     fake_rules_done(&fake->rules);
-    mem_free(fake->account.folder);
+    fake_settings_done(&fake->settings);
     mem_free(fake->account.name);
+    mem_free(fake->account.folder);
 }
 
 /* --- How it answers --- */
-
-/* Sets come back from a file as lists, so that equal means written alike. */
-static bool is_written_alike(const struct value *a, const struct value *b)
-{
-    CLEANUP(mem_freep) char *a_text = json_text(a);
-    CLEANUP(mem_freep) char *b_text = json_text(b);
-    return text_equal(a_text, b_text);
-}
 
 /* Lets time pass for a call, as long as it may: ERROR_TIMEOUT or ERROR_CANCELLED before the end. */
 static CO_FN int travel(const struct call *call, int64_t duration_us, struct error *err)
@@ -128,41 +97,62 @@ static CO_FN int hang(const struct call *call, struct error *err)
     return travel(call, INT64_MAX / 2, err);
 }
 
-static int next_failure(struct fake_provider *fake, enum fake_verb verb, const char *address,
-                        enum fake_failure *ret_failure, struct error *err)
+/* What happens to this call, and what somebody else does before it. target may be NULL. */
+static int next_event(struct fake_provider *fake, enum fake_verb verb, const struct target *target,
+                      struct fake_event *ret_event, struct error *err)
 {
-    if (fake->rules.n_items == 0) {
-        *ret_failure = FAKE_NO_FAILURE;
+    *ret_event = (struct fake_event){.failure = FAKE_NO_FAILURE};
+    if (fake->rules.n_items == 0)
         return 0;
-    }
     int r = world_make_folder(fake->account.folder, 0700, err);
-    return r < 0 ? r : fake_rules_next(&fake->rules, verb, address, ret_failure, err);
+    if (r == 0)
+        r = fake_rules_next(&fake->rules, verb, target ? target->address : "", ret_event, err);
+    return r < 0 ? r : fake_meddle(&fake->account, target, ret_event, err);
 }
 
 /* What every question goes through before it is answered. */
-static CO_FN int ask(struct fake_provider *fake, const struct call *call, enum fake_verb verb,
-                     const char *address, struct error *err)
+static CO_FN int ask(struct fake_provider *fake, struct call *call, enum fake_verb verb,
+                     const struct target *target, struct fake_event *ret_event, struct error *err)
 {
-    enum fake_failure failure;
-    int r = next_failure(fake, verb, address, &failure, err);
+    int r = next_event(fake, verb, target, ret_event, err);
     if (r < 0)
         return r;
-    if (failure == FAKE_UNREACHABLE || failure == FAKE_REFUSE)
-        return error_set(err, ERROR_UNAVAILABLE, "the fake was told to %s",
-                         failure == FAKE_REFUSE ? "refuse" : "be unreachable");
-    if (failure == FAKE_HANG)
+    switch (ret_event->failure) {
+    case FAKE_UNREACHABLE:
+        return error_set(err, ERROR_UNAVAILABLE, "the fake was told to be unreachable");
+    case FAKE_REFUSE:
+        return error_set(err, ERROR_UNAVAILABLE, "the fake was told to refuse");
+    case FAKE_THROTTLE:
+        call_put_off(call, ret_event->retry_after_us);
+        return error_set(err, ERROR_UNAVAILABLE, "too many calls");
+    case FAKE_HANG:
         return hang(call, err);
-    return travel(call, fake->latency_us, err);
+    default:
+        return travel(
+            call, fake_settings_find(&fake->settings, target ? target->address : "")->latency_us,
+            err);
+    }
 }
 
 static CO_FN int fake_identify(struct provider *provider, struct call *call, char **ret_identity,
                                struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    int r = ask(fake, call, FAKE_IDENTIFY, "", err);
+    struct fake_event event;
+    int r = ask(fake, call, FAKE_IDENTIFY, NULL, &event, err);
     if (r == 0)
-        *ret_identity = string_format("fake:%s", fake->account.name);
+        *ret_identity = event.failure == FAKE_WRONG_ACCOUNT
+                            ? string_copy("fake:somebody-else")
+                            : string_format("fake:%s", fake->account.name);
     return r;
+}
+
+/* Whether there is any way to find the resource: its id, or what its type is found by. */
+static bool can_be_found(const struct target *target)
+{
+    enum fake_repeat repeat = fake_repeat_of(target->type);
+    return target->provider_id ||
+           (repeat == FAKE_TOKEN ? target->token != NULL : repeat != FAKE_NONE);
 }
 
 static CO_FN int fake_read(struct provider *provider, struct call *call,
@@ -170,14 +160,22 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
 {
     struct fake_provider *fake = fake_of(provider);
     CLEANUP(value_unrefp) struct value *resource = NULL;
-    int r = ask(fake, call, FAKE_READ, target->address, err);
+    struct fake_event event;
+    int r = ask(fake, call, FAKE_READ, target, &event, err);
+    if (r == 0 && (event.failure == FAKE_CANNOT_TELL || !can_be_found(target)))
+        return error_set(err, ERROR_UNAVAILABLE, "nobody can tell whether %s is there",
+                         target->address);
     if (r == 0)
-        r = fake_account_load(&fake->account, target, &resource, err);
+        r = fake_account_find(&fake->account, target, &resource, err);
     if (r < 0 || !resource)
         return r;
     bool is_ready = value_get_integer(resource, "ready_at", 0) <= world_wall_clock();
+    bool is_waiting = fake_account_waits(&fake->account, target, resource);
     struct value_builder status = {0};
-    value_builder_set_string(&status, "state", is_ready ? "ready" : "starting");
+    value_builder_set_string(&status, "state",
+                             is_waiting ? "staged"
+                             : is_ready ? "ready"
+                                        : "starting");
     ret_live->is_present = true;
     ret_live->is_stopped = fake_account_is_stopped(&fake->account);
     ret_live->spec = value_ref(value_get(resource, "spec"));
@@ -188,99 +186,42 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
 
 /* --- What it does --- */
 
-/* The first half of a spec's properties, on top of what is there. */
-static struct value *half_of(const struct value *after, const struct value *before)
-{
-    struct value_builder half = {0};
-    for (size_t i = 0; before && i < value_count(before); i++)
-        value_builder_set(&half, value_key_at(before, i), value_ref(value_at(before, i)));
-    for (size_t i = 0; i < (value_count(after) + 1) / 2; i++)
-        value_builder_set(&half, value_key_at(after, i), value_ref(value_at(after, i)));
-    return value_builder_map(&half);
-}
-
-static void set_made(const struct value *resource, struct outcome *outcome)
-{
-    outcome->provider_id = string_copy(value_get_text(resource, "provider_id"));
-    outcome->outputs = value_ref(value_get(resource, "outputs"));
-}
-
-/* Makes the resource like after, or only half of it. */
-static int put(const struct fake_provider *fake, const struct target *target,
-               const struct step *step, struct value *after, bool is_half,
-               struct outcome *ret_outcome, struct error *err)
-{
-    CLEANUP(value_unrefp) struct value *former = NULL;
-    CLEANUP(value_unrefp) struct value *resource = NULL;
-    int r = fake_account_load(&fake->account, target, &former, err);
-    if (r < 0)
-        return r;
-    if (step->kind == STEP_UPDATE && !former)
-        return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_NOT_FOUND, "%s is not there",
-                           target->address);
-    CLEANUP(value_unrefp)
-    struct value *spec = is_half ? half_of(after, value_get(former, "spec")) : value_ref(after);
-    r = fake_account_store(&fake->account, target, spec, err);
-    if (r == 0)
-        r = fake_account_load(&fake->account, target, &resource, err);
-    if (r < 0)
-        return r;
-    if (!is_half) {
-        set_made(resource, ret_outcome);
-        return 0;
-    }
-    ret_outcome->provider_id = string_copy(value_get_text(resource, "provider_id"));
-    ret_outcome->live = value_ref(spec);
-    return outcome_set(ret_outcome, OUTCOME_PARTLY, ERROR_UNAVAILABLE,
-                       "the fake was told to stop in the middle");
-}
-
-/* The effect itself. When it fails, nothing was changed. */
-static void carry_out(const struct fake_provider *fake, const struct target *target,
-                      const struct step *step, struct value *after, enum fake_failure failure,
-                      struct outcome *ret_outcome)
-{
-    struct error err = {0};
-    int r;
-    if (failure == FAKE_REFUSE)
-        r = error_set(&err, ERROR_DENIED, "the fake was told to refuse");
-    else if (step->kind == STEP_START)
-        r = fake_account_start(&fake->account, &err);
-    else if (step->kind == STEP_DELETE)
-        r = fake_account_remove(&fake->account, target, &err);
-    else
-        r = put(fake, target, step, after, failure == FAKE_HALF, ret_outcome, &err);
-    if (r < 0)
-        outcome_set_error(ret_outcome, OUTCOME_FAILED, &err);
-}
-
 /* The request's way there; fails when it did not arrive. */
-static CO_FN int send_request(const struct fake_provider *fake, const struct call *call,
+static CO_FN int send_request(const struct fake_character *character, const struct call *call,
                               enum fake_failure failure, struct error *err)
 {
     if (failure == FAKE_LOSE_REQUEST)
         return error_set(err, ERROR_TIMEOUT, "the connection ended before the answer");
     if (failure == FAKE_HANG)
         return hang(call, err);
-    return travel(call, fake->is_asynchronous ? 0 : fake->latency_us / 2, err);
+    return travel(call, character->is_asynchronous ? 0 : character->latency_us / 2, err);
+}
+
+/* A handle leads to the resource whatever the type: it names the id that was given. */
+static char *make_handle(const struct target *target, const struct outcome *outcome)
+{
+    bool is_ours = fake_repeat_of(target->type) == FAKE_KEY || !outcome->provider_id;
+    return string_format("operation-%s", is_ours ? target->uid : outcome->provider_id);
 }
 
 /* The answer's way back; fails when it did not arrive. */
-static CO_FN int receive_answer(const struct fake_provider *fake, const struct call *call,
-                                const struct target *target, enum fake_failure failure,
-                                struct error *err)
+static CO_FN int receive_answer(const struct fake_change *change, const struct call *call,
+                                const struct outcome *outcome, struct error *err)
 {
+    const struct fake_character *character = change->character;
+    enum fake_failure failure = change->event->failure;
     if (failure == FAKE_LOSE_ANSWER)
         return error_set(err, ERROR_TIMEOUT, "the connection ended before the answer");
-    if (fake->is_asynchronous && call->journal_handle) {
-        CLEANUP(mem_freep) char *handle = string_format("operation-%s", target->uid);
+    if (character->is_asynchronous && call->journal_handle) {
+        CLEANUP(mem_freep) char *handle = make_handle(change->target, outcome);
         int r = call->journal_handle(call->argument, handle, err);
         if (r < 0)
             return r;
     }
     if (failure == FAKE_HANG_AFTER)
         return hang(call, err);
-    return travel(call, fake->is_asynchronous ? fake->latency_us : fake->latency_us / 2, err);
+    int64_t rest = character->latency_us / (character->is_asynchronous ? 1 : 2);
+    return travel(call, rest, err);
 }
 
 static enum fake_verb verb_of(enum step_kind kind)
@@ -303,19 +244,25 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    enum fake_failure failure;
-    int r = next_failure(fake, verb_of(step->kind), target->address, &failure, err);
+    struct fake_event event;
+    int r = next_event(fake, verb_of(step->kind), target, &event, err);
     if (r < 0)
         return r;
-    if (failure == FAKE_UNREACHABLE)
+    if (event.failure == FAKE_UNREACHABLE)
         return error_set(err, ERROR_UNAVAILABLE, "the fake was told to be unreachable");
     if (step->kind != STEP_START && fake_account_is_stopped(&fake->account))
         return error_set(err, ERROR_UNAVAILABLE, "the account %s is stopped", fake->account.name);
+    if (event.failure == FAKE_THROTTLE) {
+        call_put_off(call, event.retry_after_us);
+        return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_UNAVAILABLE, "too many calls");
+    }
+    struct fake_change change = {
+        &fake->account, character_of(fake, target), provider, target, step, after, &event};
     struct error lost = {0};
-    r = send_request(fake, call, failure, &lost);
+    r = send_request(change.character, call, event.failure, &lost);
     if (r == 0) {
-        carry_out(fake, target, step, after, failure, ret_outcome);
-        r = receive_answer(fake, call, target, failure, &lost);
+        fake_carry_out(&change, call, ret_outcome);
+        r = receive_answer(&change, call, ret_outcome, &lost);
     }
     if (r < 0) {
         outcome_done(ret_outcome);
@@ -326,7 +273,8 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
 
 /* --- What became of it --- */
 
-static enum probe_kind judge(const struct attempt *attempt, const struct value *resource)
+static enum probe_kind judge(const struct fake_character *character, const struct attempt *attempt,
+                             const struct value *resource)
 {
     if (resource && value_get_integer(resource, "ready_at", 0) > world_wall_clock())
         return PROBE_PENDING;
@@ -335,11 +283,28 @@ static enum probe_kind judge(const struct attempt *attempt, const struct value *
     if (!resource)
         return PROBE_NOT_DONE;
     const struct value *spec = value_get(resource, "spec");
-    if (is_written_alike(spec, attempt->after))
+    if (fake_is_like(character, spec, attempt->after))
         return PROBE_DONE;
-    if (attempt->step->kind == STEP_UPDATE && is_written_alike(spec, attempt->step->before))
+    if (attempt->step->kind == STEP_UPDATE && fake_is_like(character, spec, attempt->step->before))
         return PROBE_NOT_DONE;
     return PROBE_PARTLY;
+}
+
+/* Where it may be found: a handle names the id that nobody could know otherwise. */
+static struct target find_target(const struct target *target, const struct attempt *attempt)
+{
+    struct target found = *target;
+    if (!found.provider_id && attempt->handle && text_starts_with(attempt->handle, "operation-"))
+        found.provider_id = attempt->handle + strlen("operation-");
+    return found;
+}
+
+/* A token that the account has forgotten tells nothing. */
+static bool is_forgotten(const struct fake_account *account, const struct target *target,
+                         const struct attempt *attempt)
+{
+    return fake_repeat_of(target->type) == FAKE_TOKEN && !target->provider_id &&
+           world_wall_clock() - attempt->began_at > account->token_us;
 }
 
 static CO_FN int fake_probe(struct provider *provider, struct call *call,
@@ -349,22 +314,103 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
 {
     struct fake_provider *fake = fake_of(provider);
     CLEANUP(value_unrefp) struct value *resource = NULL;
-    int r = ask(fake, call, FAKE_PROBE, target->address, err);
+    struct fake_event event;
+    int r = ask(fake, call, FAKE_PROBE, target, &event, err);
     if (r < 0)
         return r;
     if (attempt->step->kind == STEP_START) {
         *ret_kind = fake_account_is_stopped(&fake->account) ? PROBE_NOT_DONE : PROBE_DONE;
         return 0;
     }
-    r = fake_account_load(&fake->account, target, &resource, err);
+    struct target found = find_target(target, attempt);
+    *ret_kind = PROBE_UNKNOWABLE;
+    if (event.failure == FAKE_CANNOT_TELL || !can_be_found(&found) ||
+        is_forgotten(&fake->account, &found, attempt))
+        return 0;
+    r = fake_account_find(&fake->account, &found, &resource, err);
     if (r < 0)
         return r;
-    *ret_kind = judge(attempt, resource);
+    const char *marker = resource ? value_get_text(resource, "uid") : NULL;
+    if (!found.provider_id && marker && !text_equal(marker, target->uid))
+        value_unref(take_ptr(resource)); /* somebody else's has the name */
+    *ret_kind = judge(character_of(fake, target), attempt, resource);
+    bool is_waiting = fake_account_waits(&fake->account, &found, resource);
     if (*ret_kind == PROBE_DONE && resource)
-        set_made(resource, ret_outcome);
+        fake_set_made(resource, ret_outcome);
+    if (*ret_kind == PROBE_DONE && is_waiting)
+        *ret_kind = PROBE_STAGED;
     if (*ret_kind == PROBE_PARTLY)
         ret_outcome->live = value_ref(value_get(resource, "spec"));
     return 0;
+}
+
+/* --- What waits for an activation --- */
+
+static CO_FN int fake_pending(struct provider *provider, struct call *call,
+                              const struct string_list *own, struct value **ret_foreign,
+                              struct error *err)
+{
+    struct fake_provider *fake = fake_of(provider);
+    struct fake_event event;
+    int r = ask(fake, call, FAKE_PENDING, NULL, &event, err);
+    return r < 0 ? r : fake_account_list_foreign(&fake->account, own, ret_foreign, err);
+}
+
+/* Whether others have staged only what was approved. */
+static int check_foreign(const struct fake_account *account, const struct activation *activation,
+                         struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *foreign = NULL;
+    int r = fake_account_list_foreign(account, activation->own, &foreign, err);
+    for (size_t i = 0; r == 0 && i < value_count(foreign); i++) {
+        bool is_approved = false;
+        for (size_t k = 0; k < value_count(activation->foreign); k++)
+            is_approved =
+                is_approved || value_equal(value_at(foreign, i), value_at(activation->foreign, k));
+        if (!is_approved)
+            r = error_set(err, ERROR_CONFLICT,
+                          "it would activate what somebody else staged and the plan does not "
+                          "show: %s; plan again",
+                          value_text(value_at(foreign, i)));
+    }
+    return r;
+}
+
+static CO_FN int fake_commit(struct provider *provider, struct call *call,
+                             const struct activation *activation, struct outcome *ret_outcome,
+                             struct error *err)
+{
+    struct fake_provider *fake = fake_of(provider);
+    const struct fake_character *character = &fake->settings.character;
+    struct fake_event event;
+    int r = next_event(fake, FAKE_COMMIT, NULL, &event, err);
+    if (r < 0)
+        return r;
+    if (event.failure == FAKE_UNREACHABLE)
+        return error_set(err, ERROR_UNAVAILABLE, "the fake was told to be unreachable");
+    if (event.failure == FAKE_REFUSE)
+        return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_DENIED,
+                           "the fake was told to refuse");
+    if (event.failure == FAKE_THROTTLE) {
+        call_put_off(call, event.retry_after_us);
+        return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_UNAVAILABLE, "too many calls");
+    }
+    struct error lost = {0};
+    r = send_request(character, call, event.failure, &lost);
+    if (r < 0)
+        return outcome_set_error(ret_outcome, OUTCOME_UNKNOWN, &lost);
+    r = check_foreign(&fake->account, activation, &lost);
+    if (r == 0)
+        r = fake_account_activate(&fake->account, &lost);
+    if (r < 0)
+        return outcome_set_error(ret_outcome, OUTCOME_FAILED, &lost);
+    if (event.failure == FAKE_LOSE_ANSWER)
+        r = error_set(&lost, ERROR_TIMEOUT, "the connection ended before the answer");
+    else if (event.failure == FAKE_HANG_AFTER)
+        r = hang(call, &lost);
+    else
+        r = travel(call, character->latency_us / 2, &lost);
+    return r < 0 ? outcome_set_error(ret_outcome, OUTCOME_UNKNOWN, &lost) : 0;
 }
 
 const struct provider_ops fake_provider_ops = {
@@ -376,5 +422,7 @@ const struct provider_ops fake_provider_ops = {
     .read = fake_read,
     .apply = fake_apply,
     .probe = fake_probe,
+    .pending = fake_pending,
+    .commit = fake_commit,
     .limits = {.call_us = INT64_C(60) * 1000000},
 };

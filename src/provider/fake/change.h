@@ -1,0 +1,31 @@
+/* What a change does to the account, in the character of the account. Private to the fake. */
+#pragma once
+
+#include "provider/fake/account.h"
+#include "provider/fake/failure.h"
+#include "provider/fake/settings.h"
+
+/* All borrowed. */
+struct fake_change {
+    const struct fake_account *account;
+    const struct fake_character *character;
+    const struct provider *provider;
+    const struct target *target;
+    const struct step *step;
+    struct value *after;
+    const struct fake_event *event;
+};
+
+/* Carries out a create, update or delete; when it fails, nothing was changed. */
+void fake_carry_out(const struct fake_change *change, struct call *call,
+                    struct outcome *ret_outcome);
+
+/* Fills in what a found resource is known by. */
+void fake_set_made(const struct value *resource, struct outcome *outcome);
+/* Whether a resource is written like a spec, as the account writes it. */
+bool fake_is_like(const struct fake_character *character, const struct value *spec,
+                  const struct value *after);
+
+/* What somebody else does before a call: loses or changes the resource, or stages an edit. */
+int fake_meddle(const struct fake_account *account, const struct target *target,
+                const struct fake_event *event, struct error *err);
