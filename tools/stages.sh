@@ -35,7 +35,7 @@ add_stage accept 60 "" "rewrites the golden tests' expected results"
 
 # Suites with a stage of their own; all others are run by test and sanitize.
 own_suites=(integration interop simulator slow)
-: "${mode:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}"
+: "${mode:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}" "${stage:=}"
 
 # --- What the stages share ---
 
@@ -51,17 +51,22 @@ prepare() {
     [ "$build" = "$top/build" ] || echo "Building in $build"
     mkdir -p "$build/logs"
     results=$build/results.tsv
+    failures=$build/failures.txt
     : >"$results"
+    : >"$failures"
 }
 
 pass() {
     passed=$((passed + 1))
 }
 
-# Counts a failure and says why.
+# Counts a failure and says why; the end of the check repeats it with the first lines of a log, if
+# one is named: fail WHAT [LOG].
 fail() {
     failed=$((failed + 1))
     echo "  failed: $1"
+    echo "$stage: $1" >>"$failures"
+    [ -z "${2:-}" ] || grep -v '^ *$' "$2" | head -n 5 | cut -c 1-300 | sed 's/^/    /' >>"$failures"
 }
 
 skip() {
@@ -77,7 +82,7 @@ check_that() {
     if "$@" >"$log" 2>&1; then
         pass
     else
-        fail "$what"
+        fail "$what" "$log"
         sed 's/^/    /' "$log" | head -n 200
     fi
 }
@@ -122,6 +127,15 @@ compile() {
     esac && ninja -C "$build/$1"
 }
 
+# What the compiler said in the log of a build that failed, else the log's end.
+what_broke() {
+    if grep -q '^FAILED:' "$1"; then
+        sed -n '/^FAILED:/,$p' "$1" | grep -vE '^\[[0-9]+/[0-9]+\] |^ninja: |^(gcc|clang|ccache) ' | head -n 60
+    else
+        tail -n 20 "$1"
+    fi
+}
+
 # Compiles one of the builds unless this run did; counts a failure, once, when that fails.
 need_build() {
     local log=$build/logs/build-$1.log
@@ -130,10 +144,9 @@ need_build() {
             built[$1]=yes
         else
             built[$1]=no
-            fail "the $1 build; all of it is in $log"
-            sed -n '/^FAILED:/,$p' "$log" | grep -vE '^\[[0-9]+/[0-9]+\] |^ninja: |^(gcc|clang|ccache) ' |
-                head -n 60 | sed 's/^/    /'
-            grep -q '^FAILED:' "$log" || tail -n 20 "$log" | sed 's/^/    /'
+            what_broke "$log" >"$build/logs/broken.log"
+            fail "the $1 build; all of it is in $log" "$build/logs/broken.log"
+            sed 's/^/    /' "$build/logs/broken.log"
         fi
     elif [ "${built[$1]}" = no ]; then
         fail "the $1 build failed before, so nothing of it can be tested"
@@ -150,11 +163,12 @@ run_tests() {
     logs=("$folder/meson-logs/$stage"*.json)
     if [ ! -f "${logs[0]}" ]; then
         [ "$status" -eq 0 ] && return
-        fail "meson test itself"
-        tail -n 20 "$log"
+        tail -n 20 "$log" >"$build/logs/broken.log"
+        fail "meson test itself" "$build/logs/broken.log"
+        cat "$build/logs/broken.log"
         return
     fi
-    if ! counts=$(python3 tools/test-results.py "$stage" "${logs[0]}" "$results"); then
+    if ! counts=$(python3 tools/test-results.py "$stage" "${logs[0]}" "$results" "$failures"); then
         fail "$stage: its results cannot be read"
         return
     fi
@@ -324,14 +338,15 @@ stage_user() {
         env -i PATH="$PATH" HOME="$folder/home" USER="$user" CI="${CI:-}" \
         bash "$folder/project/tools/check" --stage build-gcc test integration >"$output" 2>&1
     read -r -a counts < <(tail -n 1 "$output" | tr -dc '0-9 \n')
-    grep -E '^ ' "$output"
+    sed '/^== what failed/,$d' "$output" | grep -E '^ '
     if [ "${#counts[@]}" -lt 2 ]; then
-        fail "the tests as $user did not end; see $output"
+        fail "the tests as $user did not end; see $output" <(tail -n 5 "$output")
     else
         passed=$((passed + counts[0])) failed=$((failed + counts[1]))
         skipped=$((skipped + ${counts[2]:-0}))
     fi
     sed 's/^/user-/' "$folder/project/build/results.tsv" >>"$results"
+    sed 's/^[^ ]/user-&/' "$folder/project/build/failures.txt" >>"$failures"
     rm -rf "$folder"
 }
 

@@ -173,9 +173,32 @@ def the_counts_and_the_results_file_agree():
         log.write_text(json.dumps({"name": "parley:unit / test-a", "command": ["/b/test-a"],
                                    "stdout": "ok 1 - a\nok 2 - b\n1..2\n", "result": "OK"}) + "\n")
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            results.main(["test", str(log), str(out)])
+            results.main(["test", str(log), str(out), str(out.with_suffix(".txt"))])
         assert printed.getvalue() == "2 0 0\n"
         assert promises.read_results(out)[("test-a", "b")] == {"passed"}
+
+
+def failures_of(**record):
+    """What the end of a check repeats of a test program."""
+    record = {"name": "parley:unit / test-a", "command": ["/b/test-a"], "result": "FAIL", "returncode": 1, **record}
+    with tempfile.TemporaryDirectory() as folder:
+        log, out = pathlib.Path(folder) / "log.json", pathlib.Path(folder) / "failures.txt"
+        log.write_text(json.dumps(record) + "\n")
+        with contextlib.redirect_stdout(io.StringIO()):
+            results.main(["unit", str(log), str(out) + ".tsv", str(out)])
+        return out.read_text()
+
+
+@test
+def failures_are_kept_with_the_first_lines_of_their_reason():
+    tap = "# all is well\nok 1 - a\n# t.c:7: not so: x == 1\nnot ok 2 - b\n1..2\n"
+    assert failures_of(stdout=tap) == "unit: test-a:b\n    t.c:7: not so: x == 1\n"
+    raised = "# Traceback (most recent call last):\n#   File \"t.py\", line 1\n# AssertionError: no\n# end\n"
+    assert failures_of(stdout=raised + "not ok 1 - b\n1..1\n") == "unit: test-a:b\n    AssertionError: no\n    end\n"
+    died = failures_of(stdout="ok 1 - a\n", returncode=-6, stderr="x\nt.c:9: runtime error: too large\n")
+    assert died == ("unit: test-a:(the program itself)\n    ended before its plan\n"
+                    "    t.c:9: runtime error: too large\n"), died
+    assert failures_of(stdout="ok 1 - a\nok 2 - b # SKIP no\n1..2\n", result="OK") == ""
 
 
 @test
