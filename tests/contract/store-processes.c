@@ -107,7 +107,8 @@ TEST(many_that_make_a_store_at_the_same_time_make_one)
             n_faults += end_of(children[i]) != 0;
         for (int i = 1; i < N_MAKERS; i++)
             n_faults += strlen(ids[i]) != UUID_TEXT_SIZE - 1 || !text_equal(ids[i], ids[0]);
-        n_faults += !is_tidy();
+        /* Two that close at once leave the write-ahead log to the next one who does. */
+        n_faults += end_of(start_child(make_one, ids[0])) != 0 || !is_tidy();
         remove_folder();
     }
     munmap(ids, sizeof(char[N_MAKERS][UUID_TEXT_SIZE]));
