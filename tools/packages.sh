@@ -12,7 +12,7 @@ packages_demo=(
 # What tools/check needs on top.
 packages_check=(
     clang libclang-rt-14-dev clang-format clang-tidy valgrind libc6-dbg
-    shellcheck codespell gcovr pmccabe coccinelle git python3 util-linux
+    shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables
 )
 
 # Prints those of its arguments that are not installed.

@@ -4,7 +4,9 @@ The matrix is computed from the records of the expanded document (parley show), 
 twin says of its rules; hosts and their addresses come from `parley twin status`.
 """
 
-import encodings.idna  # loaded while whoever starts the tests can still read it: an ordinary user may not
+# The first two load modules that an ordinary user, whom --as-user makes of us, may not be able to read.
+import encodings.idna
+from concurrent.futures import ThreadPoolExecutor
 import ipaddress
 import json
 import os
@@ -104,16 +106,21 @@ class Platform:
         self.helpers = []
 
     def matrix(self):
-        """{(from, to, port): "open" or "silent"} as packets find it."""
-        hosts, cells = self.hosts(), {}
-        for source in hosts:
-            others = {h["address"]: name for name, h in hosts.items() if name != source}
-            targets = [[address, port] for address in others for port in PORTS]
-            done = self.run(source, twinlab.PYTHON, "-c", twinlab.PROBE, json.dumps([targets, 1.0, None]))
-            assert done.returncode == 0, done.stderr
-            for target, verdict in json.loads(done.stdout).items():
-                address, port = target.split(":")
-                cells[source, others[address], int(port)] = verdict
+        """{(from, to, port): "open" or "silent"} as packets find it, from four hosts at a time."""
+        hosts = self.hosts()
+        with ThreadPoolExecutor(4) as pool:
+            rows = list(pool.map(lambda source: self.row(hosts, source), hosts))
+        return {cell: verdict for row in rows for cell, verdict in row.items()}
+
+    def row(self, hosts, source):
+        others = {h["address"]: name for name, h in hosts.items() if name != source}
+        targets = [[address, port] for address in others for port in PORTS]
+        done = self.run(source, twinlab.PYTHON, "-c", twinlab.PROBE, json.dumps([targets, 1.0, None]))
+        assert done.returncode == 0, done.stderr
+        cells = {}
+        for target, verdict in json.loads(done.stdout).items():
+            address, port = target.split(":")
+            cells[source, others[address], int(port)] = verdict
         return cells
 
     def expected(self):
