@@ -35,7 +35,9 @@ add_stage accept 60 "" "rewrites the golden tests' expected results"
 
 # Suites with a stage of their own; all others are run by test and sanitize.
 own_suites=(integration interop simulator slow)
-: "${mode:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}" "${stage:=}"
+# Those whose programs have threads.
+threaded_suites=(net store threads)
+: "${mode:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}" "${stage:=}" "${selected:=}"
 
 # --- What the stages share ---
 
@@ -115,8 +117,22 @@ set_up() {
     CC=$compiler meson setup "$@" "$folder"
 }
 
+# Prints the programs that the tests of some suites start: programs_of BUILD SUITE...
+programs_of() {
+    local folder=$build/$1
+    shift
+    meson introspect --tests "$folder" | python3 -c '
+import json, os, sys
+folder, *suites = sys.argv[1:]
+for test in json.load(sys.stdin):
+    if set(suites) & {suite.split(":")[-1] for suite in test["suite"]}:
+        print(*(os.path.relpath(word, folder) for word in test["cmd"] if word.startswith(folder)), sep="\n")
+' "$folder" "$@" | sort -u
+}
+
 # Configures and compiles one of the builds by its name.
 compile() {
+    local targets=()
     case $1 in
     gcc) set_up gcc gcc ;;
     clang) set_up clang clang ;;
@@ -124,7 +140,11 @@ compile() {
     tsan) set_up tsan clang -Db_sanitize=thread ;;
     fuzz) set_up fuzz clang -Db_sanitize=address,undefined -Dfuzzing=true ;;
     coverage) set_up coverage gcc -Db_coverage=true ;;
-    esac && ninja -C "$build/$1"
+    esac || return
+    if [ "$1" = tsan ]; then
+        mapfile -t targets < <(programs_of tsan "${threaded_suites[@]}")
+    fi
+    ninja -C "$build/$1" "${targets[@]}"
 }
 
 # What the compiler said in the log of a build that failed, else the log's end.
@@ -257,12 +277,13 @@ list_large() {
 }
 
 stage_lint() {
-    local files scripts sources rule
+    local files scripts sources rule depth=()
+    [ "$mode" != full ] || depth=(--deep)
     mapfile -t files < <(files_to_lint)
     mapfile -t sources < <(list_files 'src/*.[ch]' 'twin/*.[ch]' 'tests/*.[ch]')
     mapfile -t scripts < <(list_files | xargs -d '\n' grep -lIE '^#!.*\bbash|^# shellcheck shell=bash' 2>/dev/null)
     if [ "${#files[@]}" -gt 0 ] && need_build clang; then
-        check_that "clang-tidy" python3 tools/tidy.py "$build/clang" "${files[@]}"
+        check_that "clang-tidy" python3 tools/tidy.py "${depth[@]}" "$build/clang" "${files[@]}"
     fi
     check_that "comments and calls" python3 tools/check-source.py "${sources[@]}"
     check_that "spelling" spell
@@ -301,15 +322,21 @@ stage_valgrind() {
 
 stage_tsan() {
     need_build tsan || return
-    TSAN_OPTIONS=halt_on_error=1 run_tests tsan tsan -t 10 --suite=net --suite=store --suite=threads
+    TSAN_OPTIONS=halt_on_error=1 run_tests tsan tsan -t 10 "${threaded_suites[@]/#/--suite=}"
 }
 
 stage_simulator() {
     need_build gcc && run_tests simulator gcc --suite=simulator
 }
 
+# The tests that root runs once more as an ordinary user are left to the stage user where it follows,
+# and to who is one already.
 stage_integration() {
-    need_build gcc && run_tests integration gcc --suite=integration --suite=slow
+    local options=(--suite=integration --suite=slow)
+    if [ "$(id -u)" -ne 0 ] || [[ " ${selected[*]} " == *" user "* ]]; then
+        options+=(--no-suite=as-user)
+    fi
+    need_build gcc && run_tests integration gcc "${options[@]}"
 }
 
 stage_interop() {
