@@ -36,6 +36,7 @@ void record_done(struct record *record)
     mem_free(record->origin);
     value_unref(record->spec);
     value_unref(record->outputs);
+    value_unref(record->bound);
     string_list_done(&record->depends_on);
     *record = (struct record){0};
 }
@@ -73,6 +74,7 @@ struct record *record_copy(const struct record *record)
         .status = record->status,
         .spec = record->spec ? value_ref(record->spec) : NULL,
         .outputs = value_ref(record->outputs),
+        .bound = record->bound ? value_ref(record->bound) : NULL,
         .protect = record->protect,
         .origin = copy_or_null(record->origin),
         .created_at = record->created_at,
@@ -107,6 +109,8 @@ struct value *record_to_value(const struct record *record)
     value_builder_set(&builder, "spec", record->spec ? value_ref(record->spec) : value_null());
     value_builder_set(&builder, "outputs", value_ref(record->outputs));
     value_builder_set(&builder, "depends_on", string_list_to_value(&record->depends_on));
+    if (record->bound)
+        value_builder_set(&builder, "bound", value_ref(record->bound));
     value_builder_set(&builder, "protect", value_bool(record->protect));
     value_builder_set(&builder, "created_at", value_integer(record->created_at));
     value_builder_set(&builder, "updated_at", value_integer(record->updated_at));
@@ -158,6 +162,10 @@ static int read_rest(const struct value *value, struct record *record, struct er
     if (!depends_on || value_kind(depends_on) != VALUE_LIST)
         return fault(err, "depends_on", "a list");
     string_list_from_value(&record->depends_on, depends_on);
+    struct value *bound = value_get(value, "bound");
+    if (!value_is_null(bound) && value_kind(bound) != VALUE_MAP)
+        return fault(err, "bound", "a map");
+    record->bound = value_is_null(bound) ? NULL : value_ref(bound);
     const struct value *protect = value_get(value, "protect");
     if (!protect || value_kind(protect) != VALUE_BOOL)
         return fault(err, "protect", "true or false");

@@ -29,6 +29,9 @@ struct record {
     struct value *spec;            /* as applied */
     struct value *outputs;         /* a map, never NULL */
     struct string_list depends_on; /* addresses */
+    /* Map of what it depends on -> set of the uids that this stood for when it was last written;
+     * NULL and what is missing: not known. */
+    struct value *bound;
     bool protect;
     char *origin;
     int64_t created_at; /* world_wall_clock() */

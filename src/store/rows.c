@@ -151,8 +151,13 @@ int store_read_record(const struct store_row *row, const char *place, struct rec
                      err);
     if (r == 0)
         r = read_depends_on(row, place, &ret_record->depends_on, err);
+    if (r == 0)
+        r = store_read_json(row, RECORD_COLUMN_BOUND, "a record's bindings", place,
+                            &ret_record->bound, err);
     if (r == 0 && value_is_null(ret_record->spec))
         value_unref(take_ptr(ret_record->spec));
+    if (r == 0 && value_is_null(ret_record->bound))
+        value_unref(take_ptr(ret_record->bound));
     return r;
 }
 

@@ -90,6 +90,8 @@ static const char *const migrations[] = {
     "  body TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX journal_of_run ON journal (run);",
+    /* What the references of a record are bound to; nothing is known of older ones. */
+    "ALTER TABLE records ADD COLUMN bound TEXT NOT NULL DEFAULT 'null';",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
