@@ -226,7 +226,7 @@ void node_call(struct node *node)
     struct error err = {0};
     const struct step *step = run_step(node);
     node->started_at = world_monotonic_clock();
-    if (step->kind == STEP_RENAME) {
+    if (step->kind == STEP_RENAME || step->record_only) {
         node->outcome.kind = OUTCOME_DONE;
         return;
     }

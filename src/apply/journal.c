@@ -6,6 +6,7 @@
 #include "base/world.h"
 
 #include <assert.h>
+#include <string.h>
 
 void run_journal(struct run *run, const char *kind, struct value *take_body)
 {
@@ -186,6 +187,31 @@ static void forget_gone(struct node *node)
         drop_record(node->run, step->address, generation);
 }
 
+static void add_uid(struct run *run, const char *address, struct value_builder *uids)
+{
+    const char *uid = map_get(&run->uids, address);
+    if (uid)
+        value_builder_append(uids, value_string(uid));
+}
+
+/* Which generations its references lead to now: others than these later mean that it must be
+ * pointed there. */
+static struct value *list_bindings(struct run *run, const struct string_list *depends_on)
+{
+    struct value_builder bound = {0};
+    for (size_t i = 0; i < depends_on->n_items; i++) {
+        const char *name = depends_on->items[i];
+        const struct string_list *group = map_get(&run->outputs.groups, name);
+        struct value_builder uids = {0};
+        if (!group)
+            add_uid(run, name, &uids);
+        for (size_t k = 0; group && k < group->n_items; k++)
+            add_uid(run, group->items[k], &uids);
+        value_builder_set(&bound, name, value_builder_set_of(&uids));
+    }
+    return value_builder_map(&bound);
+}
+
 /* A create or update as it stands now: the outcome's part of it when it was not carried out in
  * full. */
 static void record_put(struct node *node)
@@ -207,17 +233,33 @@ static void record_put(struct node *node)
     }
     string_list_done(&record->depends_on);
     string_list_copy(&record->depends_on, &step->resources);
+    set_value(&record->bound, list_bindings(node->run, &step->resources));
     record->protect = step->protect;
     record->status = is_whole ? RECORD_CREATED : RECORD_PARTLY;
     record->updated_at = world_wall_clock();
     keep_record(node->run, record);
 }
 
-/* Records name what they depend on by address: a new one reaches all of them. */
+/* The same bindings under a new name. */
+static struct value *rename_binding(const struct value *bound, const char *former,
+                                    const char *address)
+{
+    struct value *uids = value_get(bound, former);
+    if (!uids)
+        return bound ? value_ref((struct value *)bound) : NULL;
+    CLEANUP(value_unrefp) struct value *without = value_with(bound, former, NULL);
+    return value_with(without, address, value_ref(uids));
+}
+
+/* Records name what they depend on by address: a new one reaches all of them. The bare name stands
+ * for the single resource as well as for all of a counted one. */
 static void rename_dependencies(struct run *run, const char *former, const char *address)
 {
     size_t cursor = 0;
     struct map_entry *entry;
+    size_t length = strcspn(former, "[");
+    if (!former[length] && text_starts_with(address, former) && address[length] == '[')
+        return;
     while ((entry = map_next(&run->records, &cursor))) {
         const struct record *user = entry->value;
         if (!string_list_has(&user->depends_on, former))
@@ -228,6 +270,7 @@ static void rename_dependencies(struct run *run, const char *former, const char 
             const char *item = user->depends_on.items[i];
             string_list_add(&moved->depends_on, text_equal(item, former) ? address : item);
         }
+        set_value(&moved->bound, rename_binding(user->bound, former, address));
         keep_record(run, moved);
     }
 }

@@ -43,7 +43,8 @@ size_t queue_take(struct queue *queue)
 bool run_is_internal(struct run *run, const struct node *node)
 {
     const struct provider *provider = run_provider(run, run_step(node)->instance, NULL);
-    return run_step(node)->kind == STEP_RENAME || (provider && provider_is_internal(provider));
+    return run_step(node)->kind == STEP_RENAME || run_step(node)->record_only ||
+           (provider && provider_is_internal(provider));
 }
 
 /* Calls under way may finish when the run is cancelled, but nobody waits for remote operations that
@@ -124,10 +125,10 @@ static void expect_address(struct run *run, const char *address)
     value_unref(key);
 }
 
-static void take_record(struct run *run, struct record *take_record)
+static void take_record(struct run *run, struct record *take_record, bool stays)
 {
     CLEANUP(mem_freep) char *key = record_key(take_record->address, take_record->generation);
-    if (take_record->status != RECORD_DEPOSED) {
+    if (take_record->status != RECORD_DEPOSED && stays) {
         expect_address(run, take_record->address);
         outputs_set(&run->outputs, take_record->address, value_ref(take_record->outputs));
         mem_free(map_put(&run->uids, take_record->address, string_copy(take_record->uid)));
@@ -153,14 +154,28 @@ static void take_existing(struct run *run)
     }
 }
 
+/* What this plan removes for good is nothing that others can refer to. */
+static void note_removals(const struct plan *plan, struct map *removed)
+{
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].kind == STEP_DELETE && !plan->steps[i].replaces)
+            map_put(removed, plan->steps[i].address, (void *)&plan->steps[i]);
+}
+
 static int load_records(struct run *run, struct error *err)
 {
     struct records records = {0};
     int r = store_load_records(run->context->store, run->plan->deployment_uid, &records, err);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < records.n_items; i++)
-        take_record(run, records.items[i]);
+    struct map removed = {0};
+    note_removals(run->plan, &removed);
+    for (size_t i = 0; i < records.n_items; i++) {
+        const struct step *removal = map_get(&removed, records.items[i]->address);
+        take_record(run, records.items[i],
+                    !removal || removal->generation != records.items[i]->generation);
+    }
+    map_done(&removed);
     records.n_items = 0;
     records_done(&records);
     take_existing(run);

@@ -70,8 +70,34 @@ static void write_value(const struct value *value, struct strbuf *buffer)
         strbuf_add(buffer, " ...");
 }
 
-static void write_changes(const struct step *step, struct strbuf *buffer)
+/* What stood before a step: of the create of a replacement it is what its other half removes. */
+static struct value *find_before(const struct plan *plan, const struct step *step)
 {
+    for (size_t i = 0; !step->before && step->replaces && i < plan->n_steps; i++)
+        if (plan->steps[i].kind == STEP_DELETE && plan->steps[i].replaces &&
+            text_equal(plan->steps[i].address, step->address))
+            return plan->steps[i].before;
+    return step->before;
+}
+
+static void write_change(const struct step *step, struct value *before, const char *path,
+                         struct strbuf *buffer)
+{
+    struct value *old = before ? value_at_path(before, path) : NULL;
+    struct value *new = value_at_path(step->after, path);
+    write_value(old, buffer);
+    if (old && new &&value_equal(old, new)) {
+        strbuf_add(buffer, ", another one than before\n");
+        return;
+    }
+    strbuf_add(buffer, " -> ");
+    write_value(new, buffer);
+    strbuf_add(buffer, string_list_has(&step->defaulted, path) ? ", its default\n" : "\n");
+}
+
+static void write_changes(const struct plan *plan, const struct step *step, struct strbuf *buffer)
+{
+    struct value *before = step->changed ? find_before(plan, step) : NULL;
     for (size_t i = 0; step->changed && i < value_count(step->changed); i++) {
         const char *path = value_text(value_at(step->changed, i));
         strbuf_addf(buffer, "        %s: ", path);
@@ -83,14 +109,11 @@ static void write_changes(const struct step *step, struct strbuf *buffer)
             strbuf_add(buffer, "others than before; only the order of later changes follows it\n");
             continue;
         }
-        write_value(value_at_path(step->before, path), buffer);
-        strbuf_add(buffer, " -> ");
-        write_value(value_at_path(step->after, path), buffer);
-        strbuf_add(buffer, "\n");
+        write_change(step, before, path, buffer);
     }
 }
 
-static void write_step(const struct step *step, struct strbuf *buffer)
+static void write_step(const struct plan *plan, const struct step *step, struct strbuf *buffer)
 {
     strbuf_addf(buffer, "    %c %s%s\"%s\"", step_marks[step->kind], step->type,
                 *step->type ? " " : "", step->address);
@@ -105,7 +128,9 @@ static void write_step(const struct step *step, struct strbuf *buffer)
         strbuf_addf(buffer, "        from %s\n", step->origin);
     if (step->note)
         strbuf_addf(buffer, "        %s\n", step->note);
-    write_changes(step, buffer);
+    if (step->record_only)
+        strbuf_add(buffer, "        only the record changes, nothing outside\n");
+    write_changes(plan, step, buffer);
 }
 
 static void write_stage(const struct plan *plan, enum stage stage, int number,
@@ -114,7 +139,7 @@ static void write_stage(const struct plan *plan, enum stage stage, int number,
     strbuf_addf(buffer, "\n  Stage %d (%s):\n", number, stage_title(stage));
     for (size_t i = 0; i < plan->n_steps; i++)
         if (plan->steps[i].stage == stage)
-            write_step(&plan->steps[i], buffer);
+            write_step(plan, &plan->steps[i], buffer);
 }
 
 enum stage stage_in_turn(const struct plan *plan, int turn)

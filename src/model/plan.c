@@ -102,6 +102,7 @@ static void step_done(struct step *step)
     value_unref(step->before);
     value_unref(step->after);
     value_unref(step->changed);
+    string_list_done(&step->defaulted);
     string_list_done(&step->resources);
     string_list_done(&step->depends_on);
 }
@@ -226,6 +227,11 @@ static void set_approved_fields(struct value_builder *fields, const struct step 
     value_builder_set(fields, "changed", value_or_null(step->changed));
     value_builder_set(fields, "resources", string_list_to_value(&step->resources));
     value_builder_set(fields, "depends_on", string_list_to_value(&step->depends_on));
+    /* Left out where they say nothing, so that plans from before them keep their hashes. */
+    if (step->record_only)
+        value_builder_set(fields, "record_only", value_bool(true));
+    if (step->defaulted.n_items > 0)
+        value_builder_set(fields, "defaulted", string_list_to_value(&step->defaulted));
 }
 
 static struct value *step_to_value(const struct step *step, bool is_hashed)
@@ -435,9 +441,12 @@ static int step_from_value(const struct value *value, size_t number, struct step
     step->replaces = read_bool(&reader, "replaces");
     step->protect = read_bool(&reader, "protect");
     step->irreversible = read_bool(&reader, "irreversible");
+    step->record_only = value_get_bool(value, "record_only", false);
     step->before = read_value(&reader, "before", VALUE_MAP, true);
     step->after = read_value(&reader, "after", VALUE_MAP, true);
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
+    if (value_get(value, "defaulted"))
+        read_strings(&reader, "defaulted", &step->defaulted);
     read_strings(&reader, "resources", &step->resources);
     read_strings(&reader, "depends_on", &step->depends_on);
     const struct value *seconds = value_get(value, "seconds");

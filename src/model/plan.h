@@ -37,7 +37,7 @@ enum step_kind step_kind_from_string(const char *text);
     X(REMOVED, "removed", "the document no longer has it")                    \
     X(DESTROY, "destroy", "the deployment is destroyed")                      \
     X(REPLACED, "replaced", "a property changed that cannot change in place") \
-    X(MOVED, "moved", "what it refers to is replaced")                        \
+    X(MOVED, "moved", "what it refers to is another one now")                 \
     X(DEPOSED, "deposed", "its replacement is in place")                      \
     X(RENAMED, "renamed", "the document names it anew")                       \
     X(STOPPED, "stopped", "the target is stopped")                            \
@@ -79,13 +79,16 @@ struct step {
     char *origin;      /* owned */
     int64_t generation;
     enum stage stage;
-    bool replaces;                 /* half of a replacement */
-    bool protect;                  /* what the record will say */
-    bool irreversible;             /* what it removes cannot be brought back by an undo */
-    struct value *before;          /* owned spec; NULL when there is nothing yet */
-    struct value *after;           /* owned spec with unknowns; NULL when deleting */
-    struct value *changed;         /* owned list of paths that differ; NULL when not an update */
-    struct string_list resources;  /* addresses the resource depends on: goes into its record */
+    bool replaces;                /* half of a replacement */
+    bool protect;                 /* what the record will say */
+    bool irreversible;            /* what it removes cannot be brought back by an undo */
+    bool record_only;             /* of an update: nothing happens outside, the record follows */
+    struct value *before;         /* owned spec; NULL when there is nothing yet */
+    struct value *after;          /* owned spec with unknowns; NULL when deleting */
+    struct value *changed;        /* owned list of paths that differ, of an update and of the create
+                                     of a replacement; NULL otherwise */
+    struct string_list defaulted; /* those of them that go back to their default */
+    struct string_list resources; /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps that must be done before */
     double seconds;                /* how long it will take; shown, not hashed */
     char *note;                    /* owned: a stand-in, a limit of the target; may be NULL */

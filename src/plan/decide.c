@@ -4,140 +4,30 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "model/expression.h"
+#include "plan/compare.h"
 
 #include <string.h>
 
-/* What a property counts as when it is not set: the type's default, else NULL. */
-static const struct value *effective(const struct schema *schema, const struct value *value)
+/* Whether one of the schemas on the way to a path says that its change makes a new resource. */
+static bool path_forces_replacement(const struct resource_type *type, const char *path)
 {
-    if (value && !value_is_null(value))
-        return value;
-    return schema ? schema->fallback : NULL;
-}
-
-static bool are_equal(const struct schema *schema, const struct value *wanted,
-                      const struct value *other)
-{
-    wanted = effective(schema, wanted);
-    other = effective(schema, other);
-    if (!wanted || !other)
-        return wanted == other;
-    static const struct schema any = {.kind = SCHEMA_ANY};
-    return schema_equal(schema ? schema : &any, wanted, other);
-}
-
-static bool is_map(const struct value *value)
-{
-    return value && value_kind(value) == VALUE_MAP;
-}
-
-static const struct schema *inner_schema(const struct schema *schema, const char *key)
-{
-    if (!schema)
-        return NULL;
-    return schema->kind == SCHEMA_OBJECT ? schema_field(schema, key) : schema->items;
-}
-
-static void add_differences(const struct schema *schema, const char *path,
-                            const struct value *wanted, const struct value *other,
-                            struct string_list *paths);
-
-static void add_field_difference(const struct schema *schema, const char *path, const char *key,
-                                 const struct value *wanted, const struct value *other,
-                                 struct string_list *paths)
-{
-    CLEANUP(mem_freep) char *inner = *path ? string_format("%s.%s", path, key) : string_copy(key);
-    add_differences(inner_schema(schema, key), inner, wanted, other, paths);
-}
-
-/* Adds the paths at which two values differ, as deep as both are maps. */
-static void add_differences(const struct schema *schema, const char *path,
-                            const struct value *wanted, const struct value *other,
-                            struct string_list *paths)
-{
-    if (!is_map(wanted) || !is_map(other)) {
-        if (!are_equal(schema, wanted, other))
-            string_list_add(paths, path);
-        return;
-    }
-    for (size_t i = 0; i < value_count(wanted); i++) {
-        const char *key = value_key_at(wanted, i);
-        add_field_difference(schema, path, key, value_at(wanted, i), value_get(other, key), paths);
-    }
-    for (size_t i = 0; i < value_count(other); i++) {
-        const char *key = value_key_at(other, i);
-        if (!value_get(wanted, key))
-            add_field_difference(schema, path, key, NULL, value_at(other, i), paths);
-    }
-}
-
-/* Adds the paths that the document manages and whose live value is another. */
-static void add_drift(const struct schema *schema, const struct value *wanted,
-                      const struct value *live, struct string_list *paths)
-{
-    for (size_t i = 0; i < value_count(wanted); i++) {
-        const char *key = value_key_at(wanted, i);
-        const struct value *seen = value_get(live, key);
-        if (seen)
-            add_field_difference(schema, "", key, value_at(wanted, i), seen, paths);
-    }
-}
-
-/* Whether path is at or below one of those to be ignored. */
-static bool is_ignored(const struct string_list *ignored, const char *path)
-{
-    for (size_t i = 0; i < ignored->n_items; i++) {
-        const char *prefix = ignored->items[i];
-        size_t length = strlen(prefix);
-        if (text_starts_with(path, prefix) && (path[length] == '\0' || path[length] == '.'))
+    const struct schema *schema = &type->schema;
+    while (schema && *path) {
+        size_t length = strcspn(path, ".");
+        CLEANUP(mem_freep) char *key = string_copy_n(path, length);
+        schema = schema->kind == SCHEMA_OBJECT ? schema_field(schema, key) : schema->items;
+        if (schema && schema->forces_replacement)
             return true;
+        path += length + (path[length] == '.');
     }
     return false;
-}
-
-static void drop_ignored(struct string_list *paths, const struct string_list *ignored)
-{
-    struct string_list kept = {0};
-    for (size_t i = 0; i < paths->n_items; i++)
-        if (!is_ignored(ignored, paths->items[i]) && !string_list_has(&kept, paths->items[i]))
-            string_list_add(&kept, paths->items[i]);
-    string_list_done(paths);
-    *paths = kept;
-}
-
-/* The property that a path begins with. */
-static const struct schema *top_schema(const struct resource_type *type, const char *path)
-{
-    CLEANUP(mem_freep) char *key = string_copy_n(path, strcspn(path, ".["));
-    return schema_field(&type->schema, key);
 }
 
 static bool forces_replacement(const struct pair *pair)
 {
-    for (size_t i = 0; i < pair->changed.n_items; i++) {
-        const struct schema *schema = top_schema(pair->type, pair->changed.items[i]);
-        if (schema && schema->forces_replacement)
+    for (size_t i = 0; i < pair->changed.n_items; i++)
+        if (path_forces_replacement(pair->type, pair->changed.items[i]))
             return true;
-    }
-    return false;
-}
-
-/* Whether something it refers to gets a new identity: then it must be pointed there, even if its
- * words are the same. */
-static bool has_moved_reference(const struct draft *draft, const struct pair *pair)
-{
-    for (size_t k = 0; k < pair->wanted->depends_on.n_items; k++) {
-        struct index_list one;
-        size_t item;
-        const struct index_list *found = draft_find(&draft->pairs_by_address, &draft->pairs_by_name,
-                                                    pair->wanted->depends_on.items[k], &one, &item);
-        for (size_t i = 0; i < found->n_items; i++) {
-            const struct pair *other = &draft->pairs[found->items[i]];
-            if (other->record != NONE &&
-                (other->decision == DECISION_REPLACE || other->decision == DECISION_CREATE))
-                return true;
-        }
-    }
     return false;
 }
 
@@ -145,15 +35,6 @@ static void decide(struct pair *pair, enum decision decision, enum step_reason r
 {
     pair->decision = decision;
     pair->reason = reason;
-}
-
-/* The name under which the record knows a dependency: that before a rename which is in this plan,
- * too. */
-static const char *recorded_name(const struct draft *draft, const char *dependency)
-{
-    size_t index = (size_t)map_get(&draft->pairs_by_address, dependency);
-    const char *former = index ? draft->pairs[index - 1].former : NULL;
-    return former ? former : dependency;
 }
 
 /* Whether it depends on others than the record says: a destroy goes by the record's order. */
@@ -164,31 +45,87 @@ static bool has_other_dependencies(const struct draft *draft, const struct pair 
     if (wanted->n_items != record->depends_on.n_items)
         return true;
     for (size_t i = 0; i < wanted->n_items; i++)
-        if (!string_list_has(&record->depends_on, recorded_name(draft, wanted->items[i])))
+        if (!string_list_has(&record->depends_on, draft_recorded_name(draft, wanted->items[i])))
             return true;
     return false;
 }
 
-/* Fills in what differs from the record, or, when nothing does, from what was seen; returns why it
- * is to change. */
+static struct value *live_spec(const struct observation *seen)
+{
+    return seen && seen->is_known ? seen->spec : NULL;
+}
+
+/* Gives the properties that are to be left alone the values that they have. */
+static void keep_ignored(struct pair *pair, const struct record *record, struct value *live)
+{
+    const struct string_list *ignored = &pair->wanted->lifecycle.ignore_changes;
+    struct value *canonical = NULL;
+    if (ignored->n_items == 0)
+        return;
+    CLEANUP(value_unrefp)
+    struct value *kept = spec_keep_ignored(pair->spec, live ? live : record->spec, ignored);
+    if (type_canonical(pair->type, kept, &canonical, NULL) < 0)
+        canonical = spec_keep_ignored(pair->spec, record->spec, ignored);
+    value_unref(pair->spec);
+    pair->spec = canonical;
+}
+
+/* Whether all that the document changes is so already where the resource is. */
+static bool is_there_already(const struct pair *pair, struct value *asked, struct value *live)
+{
+    struct string_list missing = {0};
+    compare_specs(pair->type, asked, live, &missing);
+    bool is_there = !paths_touch(&pair->changed, &missing);
+    string_list_done(&missing);
+    return is_there;
+}
+
+/* What the kinds of differences come to. */
+static enum step_reason judge_changes(const struct pair *pair, const struct record *record,
+                                      size_t n_by_document, size_t n_moved)
+{
+    if (record->status == RECORD_PARTLY)
+        return STEP_REASON_PARTLY;
+    if (pair->is_drifted && n_by_document == 0)
+        return STEP_REASON_DRIFTED;
+    return n_moved > 0 && n_by_document == 0 ? STEP_REASON_MOVED : STEP_REASON_CHANGED;
+}
+
+/*
+ * Fills in what differs, and returns why it is to change. Three states are compared: the record
+ * says what the document changes, what was seen says what somebody else changed, and where what is
+ * seen is as wanted already, only the record has to follow.
+ */
 static enum step_reason find_changes(const struct draft *draft, struct pair *pair,
                                      const struct record *record, const struct observation *seen)
 {
     const struct lifecycle *lifecycle = &pair->wanted->lifecycle;
-    enum step_reason reason = STEP_REASON_CHANGED;
-    add_differences(&pair->type->schema, "", pair->spec, record->spec, &pair->changed);
-    drop_ignored(&pair->changed, &lifecycle->ignore_changes);
-    if (pair->changed.n_items == 0 && seen && seen->is_known && seen->spec) {
-        add_drift(&pair->type->schema, pair->spec, seen->spec, &pair->changed);
-        drop_ignored(&pair->changed, &lifecycle->ignore_changes);
-        if (pair->changed.n_items > 0)
-            reason = STEP_REASON_DRIFTED;
-    }
+    struct value *live = live_spec(seen);
+    struct string_list drifted = {0};
+    struct string_list moved = {0};
+    compare_specs(pair->type, pair->spec, record->spec, &pair->changed);
+    paths_drop(&pair->changed, &lifecycle->ignore_changes);
+    pair->updated = spec_with_defaults(pair->type, pair->spec, record->spec, &pair->defaulted);
+    if (live)
+        compare_live(pair->type, pair->spec, live, &drifted);
+    paths_drop(&drifted, &lifecycle->ignore_changes);
+    draft_find_moved(draft, pair, record, &moved);
+    size_t n_by_document = pair->changed.n_items;
+    pair->is_drifted = drifted.n_items > 0;
+    bool is_there = n_by_document == 0 ||
+                    (live && !seen->is_stopped && is_there_already(pair, pair->updated, live));
+    pair->is_record_only =
+        is_there && !pair->is_drifted && moved.n_items == 0 && record->status == RECORD_CREATED;
+    enum step_reason reason = judge_changes(pair, record, n_by_document, moved.n_items);
+    paths_add_missing(&pair->changed, &drifted);
+    paths_add_missing(&pair->changed, &moved);
+    string_list_done(&drifted);
+    string_list_done(&moved);
     if (lifecycle->protect != record->protect)
         string_list_add(&pair->changed, "lifecycle.protect");
     if (has_other_dependencies(draft, pair, record))
         string_list_add(&pair->changed, "dependsOn");
-    return record->status == RECORD_PARTLY ? STEP_REASON_PARTLY : reason;
+    return reason;
 }
 
 static void decide_recorded(const struct draft *draft, struct pair *pair)
@@ -204,16 +141,19 @@ static void decide_recorded(const struct draft *draft, struct pair *pair)
         decide(pair, DECISION_REPLACE, STEP_REASON_REPLACED);
         return;
     }
+    keep_ignored(pair, record, live_spec(seen));
     enum step_reason reason = find_changes(draft, pair, record, seen);
     if (forces_replacement(pair))
         decide(pair, DECISION_REPLACE,
                reason == STEP_REASON_PARTLY ? reason : STEP_REASON_REPLACED);
     else if (pair->changed.n_items > 0 || reason == STEP_REASON_PARTLY)
         decide(pair, DECISION_UPDATE, reason);
-    else if (has_moved_reference(draft, pair))
-        decide(pair, DECISION_UPDATE, STEP_REASON_MOVED);
     else
         decide(pair, DECISION_KEEP, STEP_REASON_SAME);
+    if (pair->decision == DECISION_UPDATE) {
+        value_unref(pair->spec);
+        pair->spec = take_ptr(pair->updated);
+    }
 }
 
 /* Whether an update of this pair changes a property that the output follows. */
@@ -221,33 +161,42 @@ static bool changes_output(const struct pair *pair, const struct type_output *ou
 {
     if (!output->changes_with)
         return false;
-    for (size_t i = 0; i < value_count(output->changes_with); i++) {
-        const char *property = value_text(value_at(output->changes_with, i));
-        size_t length = strlen(property);
-        for (size_t k = 0; k < pair->changed.n_items; k++) {
-            const char *path = pair->changed.items[k];
-            if (text_starts_with(path, property) && strchr(".[", path[length]))
+    for (size_t i = 0; i < value_count(output->changes_with); i++)
+        for (size_t k = 0; k < pair->changed.n_items; k++)
+            if (path_covers(value_text(value_at(output->changes_with, i)), pair->changed.items[k]))
                 return true;
-        }
-    }
     return false;
+}
+
+/* What a resource that stays has as an output: as it was seen just now, else as recorded. */
+static struct value *present_output(const struct draft *draft, const struct pair *pair,
+                                    const char *name)
+{
+    const struct observation *seen = draft_observation(draft, pair->record);
+    bool is_fresh = seen && seen->is_known && !seen->is_stopped;
+    struct value *live = is_fresh ? value_get(seen->outputs, name) : NULL;
+    return live && !value_is_null(live)
+               ? live
+               : value_get(draft_record(draft, pair->record)->outputs, name);
 }
 
 static struct value *planned_output(const struct draft *draft, const struct pair *pair,
                                     const struct type_output *output)
 {
     if (output->from) {
-        struct value *from = value_get(pair->spec, output->from);
+        struct value *from = value_at_path(pair->spec, output->from);
         const struct schema *schema = schema_field(&pair->type->schema, output->from);
         if (!from && schema)
             from = schema->fallback;
         return from ? value_ref(from) : value_null();
     }
     bool continues = pair->decision == DECISION_KEEP || pair->decision == DECISION_UPDATE;
-    struct value *recorded =
-        continues ? value_get(draft_record(draft, pair->record)->outputs, output->name) : NULL;
-    if (recorded && !(pair->decision == DECISION_UPDATE && changes_output(pair, output)))
-        return value_ref(recorded);
+    bool changes =
+        pair->decision == DECISION_UPDATE && !pair->is_record_only && changes_output(pair, output);
+    struct value *present =
+        continues && !changes ? present_output(draft, pair, output->name) : NULL;
+    if (present)
+        return value_ref(present);
     CLEANUP(mem_freep)
     char *origin = string_format("${%s.outputs.%s}", pair->wanted->address, output->name);
     return value_unknown(output->type, origin);
@@ -307,6 +256,13 @@ static int decide_pair(struct draft *draft, struct pair *pair, struct error *err
     return 0;
 }
 
+static void spread_to(struct pair *pair, const struct pair *from)
+{
+    if (!pair->create_before_destroy)
+        pair->spread_by = from->spread_by ? from->spread_by : from->wanted->address;
+    pair->create_before_destroy = true;
+}
+
 /* createBeforeDestroy spreads to what the resource depends on: the old one still needs it while
  * both are there. */
 static void spread_create_before_destroy(struct draft *draft)
@@ -322,7 +278,7 @@ static void spread_create_before_destroy(struct draft *draft)
                 draft_find(&draft->pairs_by_address, &draft->pairs_by_name,
                            pair->wanted->depends_on.items[k], &one, &item);
             for (size_t i = 0; i < found->n_items; i++)
-                draft->pairs[found->items[i]].create_before_destroy = true;
+                spread_to(&draft->pairs[found->items[i]], pair);
         }
     }
 }

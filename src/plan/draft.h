@@ -23,10 +23,15 @@ struct pair {
     enum decision decision;
     enum step_reason reason;
     bool create_before_destroy;
-    struct string_list changed; /* paths */
-    size_t put;                 /* index of the create or update step, or NONE */
-    size_t remove;              /* of the delete of a replaced generation, or NONE */
-    size_t rename;              /* of the rename, or NONE */
+    const char *spread_by; /* borrowed: the address whose createBeforeDestroy reaches it; NULL */
+    bool is_drifted;       /* what was seen is not what is wanted */
+    bool is_record_only;   /* of an update: nothing changes but the record */
+    struct value *updated; /* owned: spec with defaults in place of what is wanted no more */
+    struct string_list changed;   /* paths */
+    struct string_list defaulted; /* those of them that go back to a default */
+    size_t put;                   /* index of the create or update step, or NONE */
+    size_t remove;                /* of the delete of a replaced generation, or NONE */
+    size_t rename;                /* of the rename, or NONE */
 };
 
 struct draft {
@@ -58,6 +63,23 @@ const struct index_list *draft_find(const struct map *by_address, const struct m
 
 const struct record *draft_record(const struct draft *draft, size_t index);
 const struct observation *draft_observation(const struct draft *draft, size_t index);
+
+/* --- identity.c: who a resource is, and what references to it are bound to --- */
+
+/* A generation that this address never had. */
+int64_t draft_next_generation(const struct draft *draft, const struct pair *pair);
+/* The uid of a generation that is made now. The caller frees it. */
+char *draft_derive_uid(const struct draft *draft, const char *address, int64_t generation);
+/* The name under which the record knows a dependency: that before a rename in this plan, too. */
+const char *draft_recorded_name(const struct draft *draft, const char *dependency);
+/* Adds the paths of references that lead to other generations than those the record is bound to. */
+void draft_find_moved(const struct draft *draft, const struct pair *pair,
+                      const struct record *record, struct string_list *paths);
+
+/* --- claims.c --- */
+
+/* What is claimed anew waits for the step that lets go of it; an overlap that cannot be is told. */
+void draft_link_claims(struct draft *draft, struct graph *graph);
 
 /* The passes, in their order; each header comment is at its definition. */
 int draft_match(struct draft *draft, struct error *err);

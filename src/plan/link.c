@@ -3,7 +3,6 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "model/json.h"
 
 static const struct index_list *find_pairs(const struct draft *draft, const char *address,
                                            struct index_list *one, size_t *item)
@@ -46,6 +45,7 @@ static void link_pair(const struct draft *draft, struct graph *graph, const stru
             find_pairs(draft, pair->wanted->depends_on.items[k], &one, &item);
         for (size_t i = 0; i < found->n_items; i++) {
             const struct pair *other = &draft->pairs[found->items[i]];
+            add_edge(graph, other->rename, pair->put);
             add_edge(graph, other->put, pair->put);
             if (other->create_before_destroy)
                 add_edge(graph, pair->put, other->remove);
@@ -74,10 +74,57 @@ static void link_record(const struct draft *draft, struct graph *graph, size_t i
             bool is_replaced = draft->pair_of[other] != NONE;
             if (own_removal != NONE)
                 add_edge(graph, own_removal, draft->removals[other]);
-            else if (pair && !is_replaced)
+            else if (pair &&
+                     (!is_replaced || draft->pairs[draft->pair_of[other]].create_before_destroy))
                 add_edge(graph, pair->put, draft->removals[other]);
         }
     }
+}
+
+/* Calls for each older generation of an address that waits for its delete. first maps the address
+ * to the first of them + 1; records are sorted. */
+static void link_older(const struct draft *draft, struct graph *graph, const struct map *first,
+                       const char *address, size_t before, bool is_rename)
+{
+    const struct records *records = draft->input->records;
+    for (size_t i = (size_t)map_get(first, address); i > 0 && i <= records->n_items; i++) {
+        const struct record *record = records->items[i - 1];
+        if (!text_equal(record->address, address))
+            return;
+        if (record->status != RECORD_DEPOSED)
+            continue;
+        if (is_rename)
+            add_edge(graph, draft->removals[i - 1], before);
+        else
+            add_edge(graph, before, draft->removals[i - 1]);
+    }
+}
+
+/*
+ * An older generation that waits for its delete goes after those that may still lead to it have
+ * been pointed away, and before a rename gives its address and number to another record.
+ */
+static void link_deposed(const struct draft *draft, struct graph *graph)
+{
+    const struct records *records = draft->input->records;
+    struct map first = {0};
+    for (size_t i = records->n_items; i-- > 0;)
+        if (records->items[i]->status == RECORD_DEPOSED)
+            map_put(&first, records->items[i]->address, (void *)(i + 1));
+    for (size_t i = 0; i < draft->n_pairs && first.n_live > 0; i++) {
+        const struct pair *pair = &draft->pairs[i];
+        for (size_t k = 0; k < pair->wanted->depends_on.n_items; k++) {
+            struct index_list one;
+            size_t item;
+            const struct index_list *found =
+                find_pairs(draft, pair->wanted->depends_on.items[k], &one, &item);
+            for (size_t n = 0; n < found->n_items; n++)
+                link_older(draft, graph, &first, draft->pairs[found->items[n]].wanted->address,
+                           pair->put, false);
+        }
+        link_older(draft, graph, &first, pair->wanted->address, pair->rename, true);
+    }
+    map_done(&first);
 }
 
 /* A system is started before any other effect on it. */
@@ -93,70 +140,6 @@ static void link_starts(const struct draft *draft, struct graph *graph)
                 graph_add_edge(graph, s, i);
         }
     }
-}
-
-/* "TYPE INSTANCE VALUES" of a claim that must be unique, or NULL when the resource does not make
- * it. */
-static char *claim_key(const struct resource_type *type, const struct step *step,
-                       const struct value *spec, const struct value *properties)
-{
-    struct strbuf key = {0};
-    strbuf_addf(&key, "%s %s", type->name, step->instance);
-    for (size_t i = 0; i < value_count(properties); i++) {
-        const char *name = value_text(value_at(properties, i));
-        const struct value *value = value_get(spec, name);
-        if (!value || value_has_unknown(value)) {
-            strbuf_done(&key);
-            return NULL;
-        }
-        CLEANUP(mem_freep) char *text = json_text(value);
-        strbuf_addf(&key, " %s=%s", name, text);
-    }
-    return strbuf_take(&key);
-}
-
-/* Calls visit for each claim that the spec of a step makes. */
-static void walk_claims(const struct draft *draft, size_t index, const struct value *spec,
-                        void (*visit)(struct map *claims, struct graph *graph, const char *key,
-                                      size_t index),
-                        struct map *claims, struct graph *graph)
-{
-    const struct step *step = &draft->plan->steps[index];
-    const struct resource_type *type = catalog_find(draft->input->catalog, step->type);
-    if (!type || !type->unique || !spec)
-        return;
-    for (size_t i = 0; i < value_count(type->unique); i++) {
-        CLEANUP(mem_freep) char *key = claim_key(type, step, spec, value_at(type->unique, i));
-        if (key)
-            visit(claims, graph, key, index);
-    }
-}
-
-static void note_release(struct map *claims, struct graph *graph, const char *key, size_t index)
-{
-    (void)graph;
-    map_put(claims, key, (void *)(index + 1));
-}
-
-static void wait_for_release(struct map *claims, struct graph *graph, const char *key, size_t index)
-{
-    size_t release = (size_t)map_get(claims, key);
-    if (release && release - 1 != index)
-        graph_add_edge(graph, release - 1, index);
-}
-
-/* What is claimed anew (a VLAN's tag) waits for the step that lets go of it. */
-static void link_claims(const struct draft *draft, struct graph *graph)
-{
-    struct map released = {0};
-    const struct plan *plan = draft->plan;
-    for (size_t i = 0; i < plan->n_steps; i++)
-        if (plan->steps[i].kind == STEP_DELETE)
-            walk_claims(draft, i, plan->steps[i].before, note_release, &released, graph);
-    for (size_t i = 0; i < plan->n_steps; i++)
-        if (plan->steps[i].kind == STEP_CREATE || plan->steps[i].kind == STEP_UPDATE)
-            walk_claims(draft, i, plan->steps[i].after, wait_for_release, &released, graph);
-    map_done(&released);
 }
 
 static void report_circle(struct draft *draft, struct graph *graph)
@@ -210,8 +193,9 @@ int draft_link(struct draft *draft, struct error *err)
         link_pair(draft, graph, &draft->pairs[i]);
     for (size_t i = 0; i < draft->input->records->n_items; i++)
         link_record(draft, graph, i);
+    link_deposed(draft, graph);
     link_starts(draft, graph);
-    link_claims(draft, graph);
+    draft_link_claims(draft, graph);
     graph_freeze(graph);
     size_t *order = NEW_ARRAY(size_t, plan->n_steps);
     if (graph_order(graph, order) < plan->n_steps) {

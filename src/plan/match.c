@@ -55,21 +55,25 @@ static size_t free_record(const struct draft *draft, const char *address)
     return index && draft->pair_of[index - 1] == NONE ? index - 1 : NONE;
 }
 
-/* A record of another address that this resource continues: x and x[0] convert, formerly renames.
+/* The record of a name under the same key, or under the one that converts into it: x and x[0]. */
+static size_t find_named(const struct draft *draft, const char *name, const struct value *key)
+{
+    CLEANUP(value_unrefp) struct value *zero = value_integer(0);
+    CLEANUP(mem_freep) char *address = address_format(name, key);
+    size_t record = free_record(draft, address);
+    if (record != NONE || (key && !value_equal(key, zero)))
+        return record;
+    CLEANUP(mem_freep) char *converted = address_format(name, key ? NULL : zero);
+    return free_record(draft, converted);
+}
+
+/* A record of another address that this resource continues: it was converted or renamed, or both.
  */
 static size_t find_former(const struct draft *draft, const struct resource *wanted)
 {
-    CLEANUP(value_unrefp) struct value *zero = value_integer(0);
-    bool is_first = wanted->key && value_equal(wanted->key, zero);
-    CLEANUP(mem_freep)
-    char *converted = is_first      ? string_copy(wanted->name)
-                      : wanted->key ? NULL
-                                    : address_format(wanted->name, zero);
-    size_t record = converted ? free_record(draft, converted) : NONE;
-    for (size_t i = 0; record == NONE && i < wanted->formerly.n_items; i++) {
-        CLEANUP(mem_freep) char *address = address_format(wanted->formerly.items[i], wanted->key);
-        record = free_record(draft, address);
-    }
+    size_t record = find_named(draft, wanted->name, wanted->key);
+    for (size_t i = 0; record == NONE && i < wanted->formerly.n_items; i++)
+        record = find_named(draft, wanted->formerly.items[i], wanted->key);
     return record;
 }
 

@@ -39,7 +39,9 @@ static void draft_done(struct draft *draft)
 {
     for (size_t i = 0; i < draft->n_pairs; i++) {
         value_unref(draft->pairs[i].spec);
+        value_unref(draft->pairs[i].updated);
         string_list_done(&draft->pairs[i].changed);
+        string_list_done(&draft->pairs[i].defaulted);
     }
     mem_free(draft->pairs);
     mem_free(draft->order);

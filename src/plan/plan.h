@@ -17,7 +17,8 @@ struct observation {
     bool is_known; /* false: nobody looked, the record stands for it */
     bool is_present;
     bool is_stopped;
-    struct value *spec; /* NULL: as recorded */
+    struct value *spec;    /* NULL: as recorded; a property that it lacks is not set there */
+    struct value *outputs; /* map; NULL, and those that it lacks: as recorded */
 };
 
 /* All borrowed for the call; the plan takes its own references. */

@@ -1,7 +1,6 @@
 /* The pass that turns decisions into steps. */
 #include "plan/draft.h"
 
-#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -28,23 +27,6 @@ static struct step *add_step(struct draft *draft, enum step_kind kind, enum step
     return step;
 }
 
-static char *derive_uid(const struct draft *draft, const char *address, int64_t generation)
-{
-    CLEANUP(mem_freep) char *key = string_format("%s#%lld", address, (long long)generation);
-    char uid[UUID_TEXT_SIZE];
-    uuid_derive(draft->input->deployment_uid, key, uid);
-    return string_copy(uid);
-}
-
-/* A generation that this address never had: the revision's number, or one more than the last. */
-static int64_t next_generation(const struct draft *draft, const struct pair *pair)
-{
-    int64_t generation = draft->input->revision;
-    if (pair->record != NONE && draft_record(draft, pair->record)->generation >= generation)
-        generation = draft_record(draft, pair->record)->generation + 1;
-    return generation;
-}
-
 static void set_wanted_fields(struct step *step, const struct pair *pair)
 {
     step->type = string_copy(pair->wanted->type);
@@ -58,12 +40,14 @@ static void set_wanted_fields(struct step *step, const struct pair *pair)
 
 static void add_create(struct draft *draft, struct pair *pair)
 {
-    int64_t generation = next_generation(draft, pair);
+    int64_t generation = draft_next_generation(draft, pair);
     struct step *step =
         add_step(draft, STEP_CREATE, pair->reason, pair->wanted->address, generation);
     set_wanted_fields(step, pair);
-    step->uid = derive_uid(draft, pair->wanted->address, generation);
+    step->uid = draft_derive_uid(draft, pair->wanted->address, generation);
     step->replaces = pair->decision == DECISION_REPLACE;
+    if (step->replaces)
+        step->changed = string_list_to_value(&pair->changed);
     step->seconds = pair->type->seconds[0];
     pair->put = last_step(draft);
 }
@@ -77,9 +61,10 @@ static void add_update(struct draft *draft, struct pair *pair)
     step->uid = string_copy(record->uid);
     step->provider_id = text_or_null(record->provider_id);
     const struct observation *seen = draft_observation(draft, pair->record);
-    bool is_drift = pair->reason == STEP_REASON_DRIFTED && seen && seen->spec;
-    step->before = value_ref(is_drift ? seen->spec : record->spec);
+    step->before = value_ref(pair->is_drifted ? seen->spec : record->spec);
     step->changed = string_list_to_value(&pair->changed);
+    string_list_copy(&step->defaulted, &pair->defaulted);
+    step->record_only = pair->is_record_only;
     step->seconds = pair->type->seconds[1];
     pair->put = last_step(draft);
 }

@@ -26,10 +26,16 @@ struct planning {
     struct value *pending;            /* owned map of instance -> what others have staged there */
 };
 
+static void observation_done(struct observation *observation)
+{
+    value_unref(observation->spec);
+    value_unref(observation->outputs);
+}
+
 static void planning_done(struct planning *planning)
 {
     for (size_t i = 0; planning->observations && i < planning->records.n_items; i++)
-        value_unref(planning->observations[i].spec);
+        observation_done(&planning->observations[i]);
     mem_free(planning->observations);
     records_done(&planning->records);
     store_deployment_done(&planning->deployment);
@@ -212,28 +218,55 @@ static int observe_record(struct planning *planning, const struct record *record
         .is_present = live.is_present,
         .is_stopped = live.is_stopped,
         .spec = live.spec ? value_ref(live.spec) : NULL,
+        .outputs = live.outputs ? value_ref(live.outputs) : NULL,
     };
     live_done(&live);
     return 0;
+}
+
+/* How much of one instance was read and found gone. */
+struct tally {
+    size_t n_read, n_gone;
+};
+
+static void count_gone(const struct planning *planning, struct map *tallies)
+{
+    for (size_t i = 0; i < planning->records.n_items; i++) {
+        const char *instance = planning->records.items[i]->instance;
+        struct tally *tally = map_get(tallies, instance);
+        if (!planning->observations[i].is_known)
+            continue;
+        if (!tally) {
+            tally = NEW(struct tally);
+            map_put(tallies, instance, tally);
+        }
+        tally->n_read++;
+        tally->n_gone += !planning->observations[i].is_present;
+    }
 }
 
 /* All of an instance's records gone at once means another or an empty system, never a plan to make
  * everything again. */
 static int check_not_all_gone(const struct planning *planning, struct error *err)
 {
-    size_t n_read = 0;
-    size_t n_gone = 0;
-    for (size_t i = 0; i < planning->records.n_items; i++) {
-        n_read += planning->observations[i].is_known;
-        n_gone += planning->observations[i].is_known && !planning->observations[i].is_present;
+    struct map tallies = {0};
+    int r = 0;
+    size_t cursor = 0;
+    struct map_entry *entry;
+    count_gone(planning, &tallies);
+    while ((entry = map_next(&tallies, &cursor))) {
+        const struct tally *tally = entry->value;
+        if (r == 0 && tally->n_read > 1 && tally->n_gone == tally->n_read)
+            r = error_set(
+                err, ERROR_CONFLICT,
+                "%s: none of the %zu recorded resources is there any more: this looks like another "
+                "or an emptied system, so nothing is planned; plan with --refresh=none to go by the "
+                "records",
+                entry->key, tally->n_read);
+        mem_free(entry->value);
     }
-    if (n_read > 1 && n_gone == n_read)
-        return error_set(
-            err, ERROR_CONFLICT,
-            "none of the %zu recorded resources is there any more: this looks like another or an "
-            "emptied system, so nothing is planned; plan with --refresh=none to go by the records",
-            n_read);
-    return 0;
+    map_done(&tallies);
+    return r;
 }
 
 static int observe(struct planning *planning, struct error *err)
@@ -289,7 +322,7 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
         const struct step *step = &plan->steps[i];
         struct provider *provider;
         const struct resource_type *type;
-        if (step->kind == STEP_START)
+        if (step->kind == STEP_START || step->record_only)
             continue;
         int r = service_find_provider(service, step->instance, &provider, err);
         if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)

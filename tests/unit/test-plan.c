@@ -38,6 +38,39 @@ static const char types[] = "types:\n"
                             "      text: {kind: string}\n"
                             "      sequence: {kind: integer}\n"
                             "    drivers: {fake: {fidelity: stand-in}}\n"
+                            "    seconds: {create: 1, update: 1, delete: 1}\n"
+                            "  acme:net:rack:\n"
+                            "    description: A rack.\n"
+                            "    stage: network\n"
+                            "    properties:\n"
+                            "      place: {kind: integer}\n"
+                            "      kind: {kind: string, forcesReplacement: true}\n"
+                            "    unique: [[place]]\n"
+                            "    drivers: {fake: {fidelity: stand-in}}\n"
+                            "    seconds: {create: 1, update: 1, delete: 1}\n"
+                            "  acme:net:pool:\n"
+                            "    description: A pool.\n"
+                            "    stage: application\n"
+                            "    properties:\n"
+                            "      hosts: {kind: list, oneOrList: true, items: {kind: string, "
+                            "references: [acme:net:host]}}\n"
+                            "      home: {kind: string, references: [acme:net:segment], "
+                            "forcesReplacement: true}\n"
+                            "      range: {kind: cidr}\n"
+                            "      secret: {kind: string, secret: true}\n"
+                            "      labels: {kind: map, items: string}\n"
+                            "      health:\n"
+                            "        kind: object\n"
+                            "        fields:\n"
+                            "          path: {kind: string}\n"
+                            "          every: {kind: duration, default: 10s}\n"
+                            "          kind: {kind: string, forcesReplacement: true}\n"
+                            "      rules:\n"
+                            "        kind: list\n"
+                            "        items:\n"
+                            "          kind: object\n"
+                            "          fields: {port: {kind: integer}, note: {kind: string}}\n"
+                            "    drivers: {fake: {fidelity: stand-in}}\n"
                             "    seconds: {create: 1, update: 1, delete: 1}\n";
 
 /* What one test plans with. */
@@ -381,10 +414,314 @@ TEST(what_was_changed_outside_is_put_back)
     record(&scene, "acme:net:segment", "lan", "{\"tag\":7,\"note\":\"ours\"}", "{\"id\":\"y\"}");
     struct value *seen = read_json("{\"tag\":7,\"note\":\"theirs\"}");
     scene.observations = NEW_ARRAY(struct observation, 1);
-    scene.observations[0] = (struct observation){true, true, false, seen};
+    scene.observations[0] =
+        (struct observation){.is_known = true, .is_present = true, .spec = seen};
     CHECK(make(&scene) == 0);
     CHECK_STEPS(&scene, "update lan#1 (drifted)\n");
     value_unref(seen);
+    scene_done(&scene);
+}
+
+/* Plans one pool: as wanted, as recorded, as seen (NULL: nobody looked); the paths that differ. */
+static char *differences(const char *wanted, const char *recorded, const char *seen)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:pool", "web", wanted);
+    record(&scene, "acme:net:pool", "web", recorded, "{}");
+    struct value *live = seen ? read_json(seen) : NULL;
+    scene.observations = NEW_ARRAY(struct observation, 1);
+    if (seen)
+        scene.observations[0] =
+            (struct observation){.is_known = true, .is_present = true, .spec = live};
+    struct strbuf text = {0};
+    if (make(&scene) < 0)
+        strbuf_add(&text, "fault");
+    for (size_t i = 0; scene.plan && i < scene.plan->n_steps; i++) {
+        const struct step *step = &scene.plan->steps[i];
+        CLEANUP(mem_freep)
+        char *changed = step->changed ? json_text(step->changed) : string_copy("");
+        strbuf_addf(&text, "%s%s%s (%s) %s", i ? "; " : "", step_kind_to_string(step->kind),
+                    step->record_only ? " record" : "", step_reason_to_string(step->reason),
+                    changed);
+    }
+    value_unref(live);
+    scene_done(&scene);
+    return strbuf_take(&text);
+}
+
+TEST(three_states_are_compared_property_by_property)
+{
+    static const struct {
+        const char *wanted, *recorded, *seen, *want;
+    } cases[] = {
+        /* What was never set is not managed, wherever it shows up. */
+        {"{}", "{}", "{\"range\":\"10.0.0.0/8\"}", ""},
+        {"{\"health\":{\"path\":\"/\"}}", "{\"health\":{\"path\":\"/\"}}",
+         "{\"health\":{\"path\":\"/\",\"every\":\"1m\"}}", ""},
+        {"{\"rules\":[{\"port\":1}]}", "{\"rules\":[{\"port\":1}]}",
+         "{\"rules\":[{\"port\":1,\"note\":\"theirs\"}]}", ""},
+        /* The keys of a map are. */
+        {"{\"labels\":{\"a\":\"1\"}}", "{\"labels\":{\"a\":\"1\"}}",
+         "{\"labels\":{\"a\":\"1\",\"b\":\"2\"}}", "update (drifted) [\"labels.b\"]"},
+        /* Removed goes back to the default, at any depth, also within lists. */
+        {"{\"health\":{}}", "{\"health\":{\"every\":\"1m\"}}", NULL,
+         "update (changed) [\"health.every\"]"},
+        {"{\"health\":{}}", "{\"health\":{\"every\":\"10s\"}}", NULL, ""},
+        {"{\"rules\":[{\"port\":1}]}", "{\"rules\":[{\"port\":1,\"note\":\"x\"}]}", NULL,
+         "update (changed) [\"rules\"]"},
+        {"{\"labels\":{}}", "{\"labels\":{\"a\":\"1\"}}", NULL, "update (changed) [\"labels.a\"]"},
+        /* What an API writes in its own way is no difference. */
+        {"{\"health\":{\"every\":\"60s\"}}", "{\"health\":{\"every\":\"1m\"}}",
+         "{\"health\":{\"every\":\"1m0s\"}}", ""},
+        {"{\"health\":{\"every\":\"10s\"}}", "{\"health\":{\"every\":\"10s\"}}", "{\"health\":{}}",
+         ""},
+        /* What was set and is not there any more was removed outside; a secret is not given back.
+         */
+        {"{\"range\":\"10.0.0.0/8\"}", "{\"range\":\"10.0.0.0/8\"}", "{}",
+         "update (drifted) [\"range\"]"},
+        {"{\"secret\":\"s\"}", "{\"secret\":\"s\"}", "{}", ""},
+        /* Both at once are told as one. */
+        {"{\"range\":\"10.0.0.0/8\",\"labels\":{\"a\":\"2\"}}",
+         "{\"range\":\"10.0.0.0/8\",\"labels\":{\"a\":\"1\"}}",
+         "{\"range\":\"10.9.0.0/16\",\"labels\":{\"a\":\"1\"}}",
+         "update (changed) [\"labels.a\",\"range\"]"},
+        /* The document follows what is there already: nothing happens outside. */
+        {"{\"labels\":{\"a\":\"2\"}}", "{\"labels\":{\"a\":\"1\"}}", "{\"labels\":{\"a\":\"2\"}}",
+         "update record (changed) [\"labels.a\"]"},
+        {"{}", "{\"range\":\"10.0.0.0/8\"}", "{}", "update record (changed) [\"range\"]"},
+        {"{}", "{\"range\":\"10.0.0.0/8\"}", "{\"range\":\"10.0.0.0/8\"}",
+         "update (changed) [\"range\"]"},
+        /* A field below can force a replacement, whoever changed it. */
+        {"{\"health\":{\"kind\":\"tcp\"}}", "{\"health\":{\"kind\":\"http\"}}", NULL,
+         "delete (replaced) ; create (replaced) [\"health.kind\"]"},
+        {"{\"health\":{\"kind\":\"tcp\"}}", "{\"health\":{\"kind\":\"tcp\"}}",
+         "{\"health\":{\"kind\":\"http\"}}",
+         "delete (replaced) ; create (replaced) [\"health.kind\"]"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *got = differences(cases[i].wanted, cases[i].recorded, cases[i].seen);
+        if (strcmp(got, cases[i].want) != 0)
+            printf("# wanted %s, recorded %s, seen %s\n", cases[i].wanted, cases[i].recorded,
+                   cases[i].seen ? cases[i].seen : "nothing");
+        CHECK_TEXT(got, cases[i].want);
+        mem_free(got);
+    }
+}
+
+TEST(an_update_asks_for_the_default_of_what_was_removed)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:pool", "web", "{\"health\":{\"path\":\"/\"}}");
+    record(&scene, "acme:net:pool", "web",
+           "{\"health\":{\"path\":\"/\",\"every\":\"1m\"},\"range\":\"10.0.0.0/8\"}", "{}");
+    CHECK(make(&scene) == 0);
+    char *after = json_text(scene.plan->steps[0].after);
+    CHECK_TEXT(after, "{\"health\":{\"every\":\"10s\",\"path\":\"/\"}}");
+    CHECK(scene.plan->steps[0].defaulted.n_items == 1);
+    CHECK_TEXT(scene.plan->steps[0].defaulted.items[0], "health.every");
+    mem_free(after);
+    scene_done(&scene);
+}
+
+TEST(what_is_ignored_keeps_the_value_that_it_has_now)
+{
+    struct scene scene = scene_new();
+    struct resource *pool =
+        want(&scene, "acme:net:pool", "web",
+             "{\"range\":\"10.0.0.0/8\",\"health\":{\"every\":\"1m\"},\"labels\":{\"a\":\"2\"}}");
+    string_list_add(&pool->lifecycle.ignore_changes, "range");
+    string_list_add(&pool->lifecycle.ignore_changes, "health.every");
+    record(&scene, "acme:net:pool", "web", "{\"range\":\"10.1.0.0/16\",\"labels\":{\"a\":\"1\"}}",
+           "{}");
+    CHECK(make(&scene) == 0);
+    char *after = json_text(scene.plan->steps[0].after);
+    CHECK_TEXT(after, "{\"labels\":{\"a\":\"2\"},\"range\":\"10.1.0.0/16\"}");
+    mem_free(after);
+    struct value *live = read_json("{\"range\":\"10.2.0.0/16\",\"labels\":{\"a\":\"1\"}}");
+    scene.observations = NEW_ARRAY(struct observation, 1);
+    scene.observations[0] =
+        (struct observation){.is_known = true, .is_present = true, .spec = live};
+    CHECK(make(&scene) == 0);
+    char *changed = json_text(scene.plan->steps[0].changed);
+    CHECK_TEXT(changed, "[\"labels.a\"]");
+    CHECK_TEXT(value_get_text(scene.plan->steps[0].after, "range"), "10.2.0.0/16");
+    mem_free(changed);
+    value_unref(live);
+    scene_done(&scene);
+}
+
+/* A record of a host in lan that was bound to this uid of it. */
+static struct record *host_in_lan(struct scene *scene, const char *bound)
+{
+    struct resource *host = want(scene, "acme:net:host", "web", "{\"segment\":\"lan\"}");
+    string_list_add(&host->depends_on, "lan");
+    struct record *old = record(scene, "acme:net:host", "web", "{\"segment\":\"lan\"}",
+                                "{\"address\":\"10.0.0.1\"}");
+    string_list_add(&old->depends_on, "lan");
+    old->bound = read_json(bound);
+    return old;
+}
+
+TEST(a_reference_that_leads_to_another_generation_is_pointed_there)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{\"id\":\"y\"}");
+    struct record *old = host_in_lan(&scene, "{\"lan\":[\"uid-of-lan\"]}");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 0);
+    /* An earlier run made lan anew and failed before it came to web. */
+    value_unref(old->bound);
+    old->bound = read_json("{\"lan\":[\"uid-before\"]}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "update web#1 (moved)\n");
+    scene_done(&scene);
+}
+
+TEST(what_still_leads_to_a_deposed_generation_is_moved_before_that_goes)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}")->status = RECORD_DEPOSED;
+    struct record *new = record(&scene, "acme:net:segment", "lan", "{\"tag\":9}", "{\"id\":\"y\"}");
+    new->generation = 2;
+    mem_free(new->uid);
+    new->uid = string_copy("uid-2-of-lan");
+    host_in_lan(&scene, "{\"lan\":[\"uid-of-lan\"]}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "update web#1 (moved)\n"
+                        "delete lan#1 (deposed) <- update web#1\n");
+    scene_done(&scene);
+}
+
+TEST(a_rename_onto_a_deposed_generation_waits_until_that_is_gone)
+{
+    struct scene scene = scene_new();
+    struct resource *lan = want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    string_list_add(&lan->formerly, "old");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":6}", "{}")->status = RECORD_DEPOSED;
+    record(&scene, "acme:net:segment", "old", "{\"tag\":7}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "delete lan#1 (deposed)\n"
+                        "rename lan#1 (renamed) <- delete lan#1\n");
+    scene_done(&scene);
+}
+
+TEST(a_reference_that_moves_makes_anew_what_cannot_follow)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    struct resource *pool = want(&scene, "acme:net:pool", "web", "{\"home\":\"lan\"}");
+    string_list_add(&pool->depends_on, "lan");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    struct record *old = record(&scene, "acme:net:pool", "web", "{\"home\":\"lan\"}", "{}");
+    string_list_add(&old->depends_on, "lan");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "delete web#1 (replaced)\n"
+                        "delete lan#1 (replaced) <- delete web#1\n"
+                        "create lan#4 (replaced) <- delete lan#1\n"
+                        "create web#4 (replaced) <- create lan#4, delete web#1\n");
+    scene_done(&scene);
+}
+
+TEST(an_output_that_follows_a_reference_is_unknown_when_that_moves)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    host_in_lan(&scene, "{\"lan\":[\"uid-of-lan\"]}");
+    struct resource *rule = want(
+        &scene, "acme:net:rule", "rule",
+        "{\"text\":{\"$unknown\":{\"origin\":\"${web.outputs.address}\",\"type\":\"string\"}}}");
+    string_list_add(&rule->depends_on, "web");
+    CHECK(make(&scene) == 0);
+    const struct step *step = plan_find_step(scene.plan, "create rule#4");
+    CHECK(step && value_kind(value_get(step->after, "text")) == VALUE_UNKNOWN);
+    scene_done(&scene);
+}
+
+TEST(a_dependency_without_a_reference_moves_nobody)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    struct resource *host = want(&scene, "acme:net:host", "web", "{\"label\":\"x\"}");
+    string_list_add(&host->depends_on, "lan");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    struct record *old = record(&scene, "acme:net:host", "web", "{\"label\":\"x\"}", "{}");
+    string_list_add(&old->depends_on, "lan");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "delete lan#1 (replaced)\n"
+                        "create lan#4 (replaced) <- delete lan#1\n");
+    scene_done(&scene);
+}
+
+TEST(who_leaves_a_resource_that_is_made_anew_first_leaves_before_the_old_one_goes)
+{
+    struct scene scene = scene_new();
+    struct resource *lan = want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    lan->lifecycle.create_before_destroy = true;
+    want(&scene, "acme:net:host", "web", "{\"label\":\"x\"}");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    struct record *old = record(&scene, "acme:net:host", "web", "{\"segment\":\"lan\"}", "{}");
+    string_list_add(&old->depends_on, "lan");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "create lan#4 (replaced)\n"
+                        "update web#1 (changed)\n"
+                        "delete lan#1 (replaced) <- create lan#4, update web#1\n");
+    scene_done(&scene);
+}
+
+TEST(a_claim_that_an_update_lets_go_of_is_taken_after_it)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:rack", "new", "{\"place\":7}");
+    want(&scene, "acme:net:rack", "old", "{\"place\":8}");
+    record(&scene, "acme:net:rack", "old", "{\"place\":7}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "update old#1 (changed)\n"
+                        "create new#4 (new) <- update old#1\n");
+    scene_done(&scene);
+}
+
+TEST(an_overlap_of_what_only_one_can_have_is_a_fault)
+{
+    struct scene scene = scene_new();
+    struct resource *rack = want(&scene, "acme:net:rack", "a", "{\"place\":7,\"kind\":\"new\"}");
+    rack->lifecycle.create_before_destroy = true;
+    record(&scene, "acme:net:rack", "a", "{\"place\":7,\"kind\":\"old\"}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.diagnostics.n_errors == 1);
+    CHECK(scene.diagnostics.items[0].code == DIAGNOSTIC_DUPLICATE_UNIQUE);
+    diagnostics_done(&scene.diagnostics);
+    scene.diagnostics = (struct diagnostics){0};
+    /* With another place both can stand for a while. */
+    value_unref(rack->spec);
+    scene.wanted.items[0].spec = read_json("{\"place\":8,\"kind\":\"new\"}");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.diagnostics.n_errors == 0);
+    CHECK_STEPS(&scene, "create a#4 (replaced)\n"
+                        "delete a#1 (replaced) <- create a#4\n");
+    scene_done(&scene);
+}
+
+TEST(an_output_is_taken_as_it_was_seen_and_else_as_recorded)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:host", "web", "{}");
+    struct resource *rule = want(
+        &scene, "acme:net:rule", "rule",
+        "{\"text\":{\"$unknown\":{\"origin\":\"${web.id} ${web.address}\",\"type\":\"string\"}}}");
+    string_list_add(&rule->depends_on, "web");
+    record(&scene, "acme:net:host", "web", "{}", "{\"id\":\"i-1\",\"address\":\"10.0.0.1\"}");
+    struct value *spec = read_json("{}");
+    struct value *outputs = read_json("{\"address\":\"10.0.0.2\"}");
+    scene.observations = NEW_ARRAY(struct observation, 1);
+    scene.observations[0] = (struct observation){
+        .is_known = true, .is_present = true, .spec = spec, .outputs = outputs};
+    CHECK(make(&scene) == 0);
+    CHECK_TEXT(value_get_text(scene.plan->steps[0].after, "text"), "i-1 10.0.0.2");
+    value_unref(spec);
+    value_unref(outputs);
     scene_done(&scene);
 }
 
@@ -396,7 +733,8 @@ TEST(a_stopped_target_is_started_once_before_anything_else)
     record(&scene, "acme:net:segment", "dmz", "{\"tag\":8}", "{\"id\":\"y\"}");
     record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{\"id\":\"y\"}");
     scene.observations = NEW_ARRAY(struct observation, 2);
-    scene.observations[0] = scene.observations[1] = (struct observation){true, true, true, NULL};
+    scene.observations[0] = scene.observations[1] =
+        (struct observation){.is_known = true, .is_present = true, .is_stopped = true};
     CHECK(make(&scene) == 0);
     CHECK_STEPS(&scene, "start acme.default#0 (stopped)\n"
                         "update dmz#1 (changed) <- start acme.default#0\n");

@@ -26,7 +26,7 @@ TYPES = (HERE / "types.yaml").read_text()
 KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "unchanged"]
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
-           "a property changed that cannot change in place", "what it refers to is replaced",
+           "a property changed that cannot change in place", "what it refers to is another one now",
            "its replacement is in place", "the document names it anew", "the target is stopped"]
 
 
@@ -75,6 +75,7 @@ class Case:
         code, text = self.plan()
         shutil.rmtree(self.folder)
         text = re.sub(r"Plan hash: [0-9a-f]{64}\n", "Plan hash: HASH\n", text)
+        text = re.sub(r"address-[0-9a-f]{8}", "address-OF-UID", text)
         return f"{code}\n" + re.sub(r"--approve [0-9a-f]{12}", "--approve HASH", text)
 
 
