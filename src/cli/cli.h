@@ -71,6 +71,7 @@ struct cli {
     struct options options;
     const char *line; /* the whole command as it was typed, for the history */
     bool is_terminal; /* stdin and stderr are one: somebody can be asked */
+    int n_interrupts; /* since a run was about to be started */
 };
 
 /* --- arguments.c: words and options --- */

@@ -253,8 +253,10 @@ int cli_follow(struct cli *cli, const char *run_id)
 int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan)
 {
     struct progress progress = {.cli = cli};
-    progress.follower =
-        (struct follower){.run_id = run_id, .sink = take_event, .argument = &progress};
+    progress.follower = (struct follower){.run_id = run_id,
+                                          .sink = take_event,
+                                          .argument = &progress,
+                                          .cancel_level = cli->n_interrupts};
     struct error err = {0};
     expect_steps(&progress, plan);
     struct signal_watch *interrupt = loop_watch_signal(cli->loop, SIGINT, take_signal, &progress);

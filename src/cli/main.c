@@ -123,6 +123,25 @@ static int run_command(struct start *start, char **arguments, int count)
     return start->exit_code;
 }
 
+/* Before a run is started nothing is under way: the program just ends, whatever it waits for. */
+static void end_interrupted(int number)
+{
+    static const char line[] = "\nInterrupted.\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+    _exit(EXIT_CANCELLED);
+}
+
+/* Who was started with interrupts ignored, as in the background of a script, goes on ignoring them.
+ */
+static void end_when_interrupted(void)
+{
+    struct sigaction before = {0};
+    struct sigaction wanted = {.sa_handler = end_interrupted};
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &wanted, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct start start = {0};
@@ -130,6 +149,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     /* A limit on the size of files is an error like a full disk, and no death. */
     signal(SIGXFSZ, SIG_IGN);
+    end_when_interrupted();
     /* Secrets must not land in a core file. */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (sodium_init() < 0) {

@@ -6,6 +6,7 @@
 #include "model/json.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -156,16 +157,29 @@ static void print_end(struct cli *cli, const struct plan *plan)
     print_quick_actions(plan);
 }
 
+static void note_interrupt(void *argument, int number)
+{
+    struct cli *cli = argument;
+    (void)number;
+    cli->n_interrupts++;
+}
+
+/* From here on an interrupt is for the run. */
 static int start_and_follow(struct cli *cli, const struct plan *plan)
 {
     struct error err = {0};
     CLEANUP(mem_freep) char *run_id = NULL;
-    if (service_start_run(cli->service, plan, &run_id, &err) < 0)
-        return cli_fail(cli, &err);
-    if (!cli->options.json)
-        printf("\nStarting %s of %s...\n\n", plan->is_destroy ? "destruction" : "deployment",
-               plan->deployment);
-    int exit_code = cli_follow_plan(cli, run_id, plan);
+    struct signal_watch *interrupt = loop_watch_signal(cli->loop, SIGINT, note_interrupt, cli);
+    int exit_code;
+    if (service_start_run(cli->service, plan, &run_id, &err) < 0) {
+        exit_code = cli_fail(cli, &err);
+    } else {
+        if (!cli->options.json)
+            printf("\nStarting %s of %s...\n\n", plan->is_destroy ? "destruction" : "deployment",
+                   plan->deployment);
+        exit_code = cli_follow_plan(cli, run_id, plan);
+    }
+    loop_unwatch_signal(interrupt);
     if (exit_code == EXIT_DONE)
         print_end(cli, plan);
     return exit_code;

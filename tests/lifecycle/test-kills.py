@@ -245,6 +245,26 @@ def a_run_outlives_its_door(place):
 
 
 @test
+def an_interrupt_while_planning_ends_the_door_and_changes_nothing(place):
+    given(place)
+    place.parley("up", "demo.yaml", "--yes")
+    before, n_runs = place.files(), len(stored_runs(place))
+    for words in ("up", "demo.yaml", "--yes"), ("plan", "demo.yaml"), ("destroy", "demo", "--yes"):
+        given(place, boxes(size=7), fail=[{"verb": "read", "name": "b1", "how": "hang"}])
+        door = place.start(*words)
+        wait_until(lambda: os.path.exists(place.path("home/fake/acme.lab/failures")), "it reads")
+        door.send_signal(signal.SIGINT)
+        out, err = door.communicate(timeout=20)
+        assert door.returncode == 130, (words, door.returncode, out, err)
+        assert "Interrupted" in err, err
+        assert not place.processes()
+        assert place.files() == before and len(stored_runs(place)) == n_runs
+        os.unlink(place.path("home/fake/acme.lab/failures"))
+    given(place)
+    is_complete(place, 10)
+
+
+@test
 def the_first_interrupt_lets_calls_finish_and_can_be_resumed(place):
     given(place, latency="400ms")
     door = place.start("up", "demo.yaml", "--yes")
