@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "twin/client.h"
+#include "twin/leftovers.h"
 #include "twin/limiter-program.h"
 #include "twin/supervise.h"
 #include "twin/workload-program.h"
@@ -16,7 +17,8 @@ static const char usage[] =
     "                            [--tier TEXT] [--health PATH] ...\n"
     "                            [--upstream ADDRESS:PORT]\n"
     "                            [--database FILE]\n"
-    "       parley-twin limiter --socket PATH\n";
+    "       parley-twin limiter --socket PATH\n"
+    "       parley-twin clear --state DIR\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
  * -1 for one that is unknown or incomplete. */
@@ -92,6 +94,16 @@ static int main_limiter(int argc, char **argv)
     return limiter_main(socket_path);
 }
 
+static int main_clear(int argc, char **argv)
+{
+    const char *folder = NULL;
+    const struct option options[] = {{"--state", &folder}};
+    int n = take_options(argc, argv, options, ARRAY_LENGTH(options));
+    if (n != argc || !folder)
+        return misuse();
+    return leftovers_main(folder);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -99,7 +111,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {
         {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
-        {"workload", main_workload},   {"limiter", main_limiter},
+        {"workload", main_workload},   {"limiter", main_limiter}, {"clear", main_clear},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "twin/converge.h"
 #include "twin/door.h"
+#include "twin/leftovers.h"
 #include "twin/network.h"
 #include "twin/outer.h"
 #include "twin/sandbox.h"
@@ -90,6 +91,7 @@ static int start(struct inner *inner, struct error *err)
     int r = manifest_load(twin->folder, &manifest, err);
     if (r < 0)
         return r;
+    leftovers_remove(manifest, twin->folder);
     r = network_new(&twin->network, err);
     if (r == 0)
         r = processes_new(twin->loop, twin->network, SANDBOX_STATE "/logs", &twin->processes, err);

@@ -48,3 +48,9 @@ CO_FN int twin_wait_gone(const struct twin_home *home, const struct call *call, 
  */
 CO_FN int twin_start(const struct twin_home *home, const struct call *call, const char *identity,
                      struct error *err);
+
+/*
+ * Removes what a supervisor that was killed has left of resources which its manifest has no more.
+ * For one that does not run; never fails: the next one that starts does it, too.
+ */
+CO_FN void twin_clear(const struct twin_home *home, const struct call *call);

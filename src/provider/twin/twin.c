@@ -309,9 +309,12 @@ static CO_FN int check_is_gone(const struct twin_home *home, const struct call *
     int r = twin_is_running(home, call, &is_running, err);
     if (r == 0 && !is_running)
         r = twin_home_read(home, &manifest, err);
-    if (r == 0)
-        *ret_is_gone = !is_running && !twin_manifest_find(manifest, uid);
-    return r;
+    if (r < 0)
+        return r;
+    *ret_is_gone = !is_running && !twin_manifest_find(manifest, uid);
+    if (*ret_is_gone && manifest && value_count(value_get(manifest, "resources")) == 0)
+        twin_clear(home, call);
+    return 0;
 }
 
 /* How a change ended that failed; *take_err is emptied. */
@@ -402,6 +405,7 @@ static CO_FN int twin_probe(struct provider *provider, struct call *call,
     struct twin_provider *twin = twin_of(provider);
     struct live live = {0};
     char identity[UUID_TEXT_SIZE];
+    bool is_gone;
     twin->seen_at = 0;
     if (attempt->step->kind == STEP_START)
         return probe_start(&twin->home, call, ret_kind, err);
@@ -411,6 +415,12 @@ static CO_FN int twin_probe(struct provider *provider, struct call *call,
     if (r < 0)
         return r;
     *ret_kind = judge(attempt, &live);
+    if (attempt->step->kind == STEP_DELETE && *ret_kind == PROBE_DONE)
+        r = check_is_gone(&twin->home, call, target->uid, &is_gone, err);
+    if (r < 0) {
+        live_done(&live);
+        return r;
+    }
     if (live.is_present)
         ret_outcome->provider_id = string_format("%s/%s", identity, target->uid);
     if (*ret_kind == PROBE_DONE && live.is_present)

@@ -12,7 +12,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platfor
 import platformlab
 from platformlab import twinlab
 
-VICTIMS = ["run", "outer half", "inner half", "haproxy", "postgres", "prometheus", "workload"]
+VICTIMS = ["run", "outer half", "inner half", "haproxy", "limiter", "postgres", "prometheus", "workload"]
+NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "user")
+# Folders of the twin's state that hold what belongs to resources; the rest outlives them.
+DATA = ("database", "access", "secrets", "certificates", "monitor")
 
 
 def read(pid, name):
@@ -95,39 +98,39 @@ class Storm:
     def __init__(self, platform, random):
         self.platform = platform
         self.random = random
-        self.namespaces = set()
+        self.namespaces = {}
         self.sockets = set()
         self.killed = {}
 
     def note_what_it_has(self):
-        outside = {os.stat(f"/proc/self/ns/{name}").st_ino for name in ("mnt", "pid", "net", "ipc", "uts", "user")}
+        """Each namespace is held open, so that its number is not given to one of somebody else."""
+        outside = {os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES}
         _, inner = supervisors(self.platform.home)
         self.sockets |= sockets(inner) & listeners() if inner else set()
         for pid in {inner} | below(inner) if inner else ():
-            for name in ("mnt", "pid", "net", "ipc", "uts", "user"):
+            for name in NAMESPACES:
                 try:
-                    number = os.stat(f"/proc/{pid}/ns/{name}").st_ino
+                    descriptor = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
                     continue
-                if number not in outside:
-                    self.namespaces.add((name, number))
+                key = name, os.fstat(descriptor).st_ino
+                if key[1] in outside or key in self.namespaces:
+                    os.close(descriptor)
+                else:
+                    self.namespaces[key] = descriptor
 
-    def kill(self, kind, patience):
-        """Kills one of a kind, as soon as there is one; returns whether there was."""
-        end = time.monotonic() + patience
-        while True:
-            victims = find_victims(self.platform.home, kind)
-            if victims:
-                self.note_what_it_has()
-                try:
-                    os.kill(self.random.choice(victims), signal.SIGKILL)
-                    self.killed[kind] = self.killed.get(kind, 0) + 1
-                    return True
-                except ProcessLookupError:
-                    pass
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.005)
+    def kill_one(self, kind):
+        """Kills one of a kind; returns whether there was one."""
+        victims = find_victims(self.platform.home, kind)
+        if not victims:
+            return False
+        self.note_what_it_has()
+        try:
+            os.kill(self.random.choice(victims), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        self.killed[kind] = self.killed.get(kind, 0) + 1
+        return True
 
     def start(self, *arguments):
         return subprocess.Popen([self.platform.program(), *arguments], cwd=self.platform.folder,
@@ -135,15 +138,27 @@ class Storm:
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def left(self):
-        """All that a platform which is gone has left outside of its state folder."""
-        home, ended = self.platform.home, twinlab.ticks()
+        """All that a platform which is gone has left: outside of its state folder anything, inside
+        of it what belonged to its resources."""
+        home = self.platform.home
         found = [f"process {pid}: {' '.join(words(pid))}" for pid in processes()
                  if any(str(self.platform.folder) in word for word in words(pid))]
-        for name, number in self.namespaces:
-            found += [f"process {pid} in namespace {name}" for pid, _ in
-                      twinlab.leftovers({name: number}, ended)]
+        for pid in processes():
+            for name in NAMESPACES:
+                try:
+                    if (name, os.stat(f"/proc/{pid}/ns/{name}").st_ino) in self.namespaces:
+                        found.append(f"process {pid} in namespace {name}: {' '.join(words(pid))}")
+                except OSError:
+                    pass
         with open("/proc/self/mountinfo") as mounts:
             found += [line.strip() for line in mounts if str(self.platform.folder) in line]
         found += [str(path) for path in self.platform.folder.rglob("*") if not path.is_dir() and
                   home not in path.parents and path != self.platform.document]
+        found += [str(path) for name in DATA for path in (home / "twin" / name).rglob("*")]
         return found + [f"listener {inode}" for inode in listeners() & self.sockets]
+
+    def forget(self):
+        """Lets go of what is gone."""
+        for descriptor in self.namespaces.values():
+            os.close(descriptor)
+        self.namespaces, self.sockets = {}, set()
