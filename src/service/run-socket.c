@@ -152,7 +152,7 @@ static int sweep_one(void *argument, const char *name, struct error *err)
 void run_sweep_sockets(void)
 {
     CLEANUP(mem_freep) char *folder = socket_folder();
-    if (check_folder(folder, NULL) == 0)
+    if (!world_is_simulated() && check_folder(folder, NULL) == 0)
         (void)world_list_folder(folder, sweep_one, folder, NULL);
 }
 

@@ -19,6 +19,21 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct service;
+
+/*
+ * How a run gets a process of its own, and what is there instead of a socket while it is carried
+ * out: for a simulated world, which has neither. log is as a child would get it: its lock is the
+ * run's as long as it lives. begin() may keep is_cancelled and set it until
+ * end().
+ */
+struct run_host {
+    int (*start)(struct service *service, const char *run_id, bool is_resume, int log,
+                 struct error *err);
+    void (*begin)(struct service *service, bool *is_cancelled);
+    void (*end)(struct service *service);
+};
+
 struct service {
     struct loop *loop;       /* borrowed */
     char *home;              /* owned: the state folder, absolute */
@@ -30,6 +45,7 @@ struct service {
     char *principal;         /* owned: who asks, "user:NAME" */
     char *words;             /* owned: the command as it was given */
     pid_t run_process;       /* the run that this door started last; 0: none, or its end was seen */
+    const struct run_host *run_host; /* borrowed; NULL: a child of ours, with a socket */
 };
 
 struct service_options {
