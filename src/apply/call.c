@@ -136,10 +136,25 @@ static struct call make_call(struct node *node)
     };
 }
 
-/* What a call is about. *ret_references backs the target and is the caller's to unref. */
-static struct target make_target(struct node *node, struct value **ret_references)
+/*
+ * The step as its call is to be made; borrows all from it. What a create has made in part, in this
+ * run or before a resume, is finished by an update: another create might make another thing.
+ */
+static struct step step_to_call(const struct node *node)
 {
-    const struct step *step = run_step(node);
+    struct step step = *run_step(node);
+    const struct record *record = run_find_record(node->run, step.address, step.generation);
+    if (step.kind != STEP_CREATE || !record || record->status != RECORD_PARTLY)
+        return step;
+    step.kind = STEP_UPDATE;
+    step.provider_id = record->provider_id;
+    return step;
+}
+
+/* What a call is about. *ret_references backs the target and is the caller's to unref. */
+static struct target make_target(struct node *node, const struct step *step,
+                                 struct value **ret_references)
+{
     bool is_start = step->kind == STEP_START;
     const struct resource_type *type =
         is_start ? NULL : catalog_find(node->run->context->catalog, step->type);
@@ -159,16 +174,18 @@ static struct target make_target(struct node *node, struct value **ret_reference
 
 /* Asks until there is an answer; an operation that is still under way is waited for. */
 static enum probe_kind probe_patiently(struct node *node, struct provider *provider,
-                                       const struct target *target, struct error *err)
+                                       const struct target *target, const struct step *step,
+                                       struct error *err)
 {
     int64_t patience = world_monotonic_clock() + probe_patience;
     int64_t pause = SECOND / 10;
     for (;;) {
         struct call call = make_call(node);
-        struct attempt attempt = {.step = run_step(node),
+        struct attempt attempt = {.step = step,
                                   .after = node->after,
                                   .handle = node->handle,
-                                  .began_at = node->began_at};
+                                  .began_at = node->began_at,
+                                  .sent_by = node->sent_by};
         enum probe_kind kind = PROBE_UNKNOWABLE;
         outcome_done(&node->outcome);
         error_done(err);
@@ -185,19 +202,19 @@ static enum probe_kind probe_patiently(struct node *node, struct provider *provi
 bool node_probe(struct node *node)
 {
     struct error err = {0};
-    const struct step *step = run_step(node);
+    const struct step step = step_to_call(node);
     if (!node_prepare(node)) {
         node->outcome.kind = OUTCOME_UNKNOWN;
         return true;
     }
-    struct provider *provider = run_provider(node->run, step->instance, &err);
+    struct provider *provider = run_provider(node->run, step.instance, &err);
     if (!provider) {
         fail(node, OUTCOME_UNKNOWN, &err);
         return true;
     }
     CLEANUP(value_unrefp) struct value *references = NULL;
-    struct target target = make_target(node, &references);
-    enum probe_kind kind = probe_patiently(node, provider, &target, &err);
+    struct target target = make_target(node, &step, &references);
+    enum probe_kind kind = probe_patiently(node, provider, &target, &step, &err);
     switch (kind) {
     case PROBE_DONE:
         node->outcome.kind = OUTCOME_DONE;
@@ -213,7 +230,7 @@ bool node_probe(struct node *node)
     default:
         if (err.code == ERROR_NONE)
             error_set(&err, ERROR_UNAVAILABLE, "%s cannot tell whether this was carried out",
-                      step->instance);
+                      step.instance);
         fail(node, OUTCOME_UNKNOWN, &err);
         break;
     }
@@ -224,25 +241,27 @@ bool node_probe(struct node *node)
 void node_call(struct node *node)
 {
     struct error err = {0};
-    const struct step *step = run_step(node);
+    const struct step step = step_to_call(node);
     node->started_at = world_monotonic_clock();
-    if (step->kind == STEP_RENAME || step->record_only) {
+    if (step.kind == STEP_RENAME || step.record_only) {
         node->outcome.kind = OUTCOME_DONE;
         return;
     }
-    struct provider *provider = run_provider(node->run, step->instance, &err);
+    struct provider *provider = run_provider(node->run, step.instance, &err);
     if (!provider) {
         fail(node, OUTCOME_FAILED, &err);
         return;
     }
     CLEANUP(value_unrefp) struct value *references = NULL;
-    struct target target = make_target(node, &references);
+    struct target target = make_target(node, &step, &references);
     struct call call = make_call(node);
     call.is_cancelled = &node->is_detached;
     call.is_stopping = node->run->context->is_cancelled;
     outcome_done(&node->outcome);
-    if (provider_apply(provider, &call, &target, step, node->after, &node->outcome, &err) < 0)
+    if (provider_apply(provider, &call, &target, &step, node->after, &node->outcome, &err) < 0)
         fail(node, OUTCOME_FAILED, &err);
+    /* The process may have been stopped between the intent and the call: only now is it certain. */
+    node->sent_by = world_monotonic_clock();
     if (node->outcome.kind == OUTCOME_UNKNOWN && !node_probe(node)) {
         error_set(&err, ERROR_TIMEOUT,
                   "no answer came, and it was not carried out; resume tries it again");

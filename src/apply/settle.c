@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/world.h"
 
 #include <assert.h>
 
@@ -22,6 +23,8 @@ static void replay_row(struct run *run, const struct value *row)
         value_unref(node->after);
         node->after = after ? value_ref(after) : NULL;
         node->began_at = value_get_integer(row, "time", 0);
+        /* Whoever had the lease before us is dead, and may have lived until a moment ago. */
+        node->sent_by = world_monotonic_clock();
         node->state = NODE_INTENDED;
     } else if (text_equal(kind, "handle")) {
         mem_free(node->handle);
@@ -124,7 +127,9 @@ int run_settle(struct run *run, size_t *ret_n_open, struct error *err)
     int r = 0;
     *ret_n_open = 0;
     collect_open(run, &open);
-    while (r == 0 && (!queue_is_empty(&open) || run->n_running > 0)) {
+    /* A probe may also end while another's result is being written. */
+    while (r == 0 &&
+           (!queue_is_empty(&open) || run->n_running > 0 || !queue_is_empty(&run->done_calls))) {
         start_probes(run, &open);
         run_await_call(run);
         while (!queue_is_empty(&run->done_calls))

@@ -207,6 +207,17 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
     return say_who(provider, r, err);
 }
 
+/*
+ * Whether an answer may still be as it was before the last change. A wall clock may jump: what was
+ * answered over the whole time of settling by the other clock is believed, whatever it says.
+ */
+static bool is_settling_since(const struct provider *provider, int64_t changed_at,
+                              int64_t first_answer)
+{
+    return provider_is_settling(provider, changed_at) &&
+           world_monotonic_clock() < first_answer + provider->limits.settling_us;
+}
+
 static CO_FN int read_once(struct calling *calling, const struct target *target, struct live *live,
                            struct error *err)
 {
@@ -231,12 +242,15 @@ CO_FN int provider_read(struct provider *provider, const struct call *call,
     assert_target(target);
     struct calling calling = {
         .provider = provider, .asked = call, .verb = PROVIDER_READ, .type = target->type};
+    int64_t first_answer = 0;
     for (;;) {
         struct live live = {0};
         int r = read_once(&calling, target, &live, err);
         if (r < 0)
             return r;
-        if (live.is_present || !provider_is_settling(provider, target->changed_at)) {
+        if (first_answer == 0)
+            first_answer = world_monotonic_clock();
+        if (live.is_present || !is_settling_since(provider, target->changed_at, first_answer)) {
             *ret_live = live;
             return 0;
         }
@@ -279,10 +293,12 @@ static bool assert_outcome(const struct provider *provider, const struct step *s
 
 /* Whether what was made a moment ago is not found yet: then it is asked for again. */
 static bool is_not_there_yet(const struct provider *provider, const struct target *target,
-                             const struct step *step, const struct outcome *outcome)
+                             const struct step *step, const struct outcome *outcome,
+                             int64_t first_answer)
 {
     return step->kind == STEP_UPDATE && outcome->kind == OUTCOME_FAILED &&
-           outcome->code == ERROR_NOT_FOUND && provider_is_settling(provider, target->changed_at);
+           outcome->code == ERROR_NOT_FOUND &&
+           is_settling_since(provider, target->changed_at, first_answer);
 }
 
 CO_FN int provider_apply(struct provider *provider, const struct call *call,
@@ -293,6 +309,7 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
     struct calling calling = {
         .provider = provider, .asked = call, .verb = PROVIDER_APPLY, .type = target->type};
     struct outcome outcome = {0};
+    int64_t first_answer = 0;
     bool is_again;
     int r;
     do {
@@ -303,12 +320,21 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert(r < 0 || assert_outcome(provider, step, &outcome));
         is_again = (r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling);
-        if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome))
+        if (first_answer == 0)
+            first_answer = world_monotonic_clock();
+        if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome, first_answer))
             is_again = calling_wait(&calling, SETTLING_PAUSE_US);
     } while (is_again);
     if (r == 0)
         *ret_outcome = outcome;
     return say_who(provider, r, err);
+}
+
+/* What was made is not found yet, perhaps. */
+static bool may_appear(const struct provider *provider, const struct attempt *attempt)
+{
+    return attempt->sent_by > 0 &&
+           world_monotonic_clock() < attempt->sent_by + provider->limits.settling_us;
 }
 
 /*
@@ -320,12 +346,13 @@ static enum probe_kind believe(const struct provider *provider, const struct tar
 {
     enum step_kind step = attempt->step->kind;
     bool is_absent = kind == PROBE_NOT_DONE;
-    if (step == STEP_CREATE && is_absent && provider_is_settling(provider, attempt->began_at))
+    if (step == STEP_CREATE && is_absent && may_appear(provider, attempt))
         return PROBE_PENDING;
-    if (step == STEP_UPDATE && is_absent && provider_is_settling(provider, target->changed_at))
+    if (step == STEP_UPDATE && is_absent &&
+        is_settling_since(provider, target->changed_at, attempt->sent_by))
         return PROBE_PENDING;
     if (step == STEP_DELETE && kind == PROBE_DONE &&
-        provider_is_settling(provider, target->changed_at))
+        is_settling_since(provider, target->changed_at, attempt->sent_by))
         return PROBE_PENDING;
     const char *repeat = step == STEP_CREATE ? target->type->repeat : NULL;
     if (is_absent && !attempt->handle && repeat && text_equal(repeat, "none"))

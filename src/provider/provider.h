@@ -159,6 +159,9 @@ struct attempt {
                             unknowns */
     const char *handle;  /* what journal_handle() kept, or NULL */
     int64_t began_at;    /* world_wall_clock() of the intent; 0: not known */
+    /* world_monotonic_clock() by which it was sent, if it was; 0: not known. Of what a dead process
+     * left it is the time when its death was certain. */
+    int64_t sent_by;
 };
 
 /* What a commit is about; all borrowed. */
@@ -215,7 +218,7 @@ struct provider_ops {
     /*
      * After a crash or an unknown outcome: what became of this step? attempt says what apply was
      * called with. Changes nothing. A create that was not done is taken for pending by the wrapper
-     * until limits.settling_us have passed since the attempt.
+     * until limits.settling_us have passed since attempt->sent_by.
      */
     CO_FN int (*probe)(struct provider *provider, struct call *call, const struct target *target,
                        const struct attempt *attempt, enum probe_kind *ret_kind,

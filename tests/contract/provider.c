@@ -154,6 +154,7 @@ static void set_up(void)
     other_spec = make_spec(subject->other_spec, 1);
     box = request_of(&rig, type, "one");
     box.began_at = world_wall_clock();
+    box.sent_by = world_monotonic_clock();
     box.target.token = subject->repeat && text_equal(subject->repeat, "token") ? "t-1" : NULL;
 }
 
@@ -193,6 +194,7 @@ static void lose_record(void)
 static void check_done(enum step_kind kind, struct value *after)
 {
     box.began_at = world_wall_clock();
+    box.sent_by = world_monotonic_clock();
     request_apply(&box, kind, after);
     if (box.r < 0)
         printf("# %s\n", error_message(&box.err));

@@ -37,6 +37,7 @@ struct request {
     struct step step;
     struct value *after;          /* borrowed */
     int64_t began_at;             /* of the attempt that a probe asks about */
+    int64_t sent_by;              /* the same by the monotonic clock */
     const char *handle;           /* the same; borrowed */
     const struct value *approved; /* of a commit: foreign edits; NULL: none. Borrowed */
     const char *not_own; /* of a commit and of pending: an own uid that is left out; NULL: none */
@@ -130,7 +131,8 @@ static inline void request_run(void *argument)
     struct attempt attempt = {.step = &request->step,
                               .after = request->after,
                               .handle = request->handle,
-                              .began_at = request->began_at};
+                              .began_at = request->began_at,
+                              .sent_by = request->sent_by};
     char *uid = (char *)request->target.uid;
     bool is_own = !request->not_own || strcmp(request->not_own, uid ? uid : "") != 0;
     struct string_list uids = {.items = &uid, .n_items = uid && is_own ? 1 : 0};
@@ -199,6 +201,7 @@ static inline void request_renew(struct request *request)
         .step = request->step,
         .after = request->after,
         .began_at = request->began_at,
+        .sent_by = request->sent_by,
         .handle = request->handle,
         .approved = request->approved,
         .not_own = request->not_own,

@@ -186,7 +186,10 @@ TEST(what_was_done_in_part_is_recorded_as_it_is_there)
     CHECK_RECORDS("aside#1 created {}\nweb#1 partly {\"colour\":\"red\"}\n");
     CHECK(records_equal_files());
     CHECK_TEXT(scene.records.items[1]->provider_id, "fake-web-1");
+    strbuf_clear(&scene.calls);
     CHECK(resume_ends_as("run-1", RUN_DONE));
+    /* Another create would make another one where the system knows no key. */
+    CHECK_TEXT(strbuf_text(&scene.calls), "update web\n");
     CHECK_RECORDS("aside#1 created {}\nweb#1 created {\"colour\":\"red\",\"size\":3}\n");
     CHECK(records_equal_files());
     CHECK_NO_FAULTS();

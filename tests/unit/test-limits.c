@@ -453,13 +453,13 @@ TEST(what_was_made_a_moment_ago_can_be_changed_although_it_is_not_found_yet)
 }
 
 static enum probe_kind probed;
-static int64_t probe_began_at;
+static int64_t probe_sent_by;
 
 static void probe_main(void *argument)
 {
     struct request *request = argument;
     struct attempt attempt = {
-        .step = &request->step, .after = request->after, .began_at = probe_began_at};
+        .step = &request->step, .after = request->after, .sent_by = probe_sent_by};
     struct call call = rig.call;
     (void)provider_probe(rig.provider, &call, &request->target, &attempt, &probed,
                          &request->outcome, NULL);
@@ -472,7 +472,7 @@ TEST(a_create_that_is_not_found_yet_is_pending)
     requests[0] = request_of(&rig, &type, "box");
     requests[0].step.kind = STEP_CREATE;
     requests[0].after = nothing;
-    probe_began_at = clock_us;
+    probe_sent_by = clock_us;
     loop_spawn(rig.loop, "probe", probe_main, &requests[0]);
     loop_run(rig.loop);
     CHECK(probed == PROBE_PENDING);
