@@ -1,0 +1,310 @@
+/* The driver of the simulated remote systems, as a careful driver of such systems would be. */
+#include "sim/remote.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "sim/oracle.h"
+
+#include <assert.h>
+
+enum {
+    PATIENCE_SECONDS = 6,      /* for an answer */
+    OPERATION_SECONDS_MAX = 12 /* of the slow one */
+};
+
+struct simulated_provider {
+    struct provider provider;
+    struct process *process;
+    struct remote *remote;
+};
+
+static struct simulated_provider *simulated(struct provider *provider)
+{
+    return (struct simulated_provider *)provider;
+}
+
+static int64_t draw_latency(void)
+{
+    return random_between(&sim->latency, 1, 400) * 1000;
+}
+
+/* The way of a question that changes nothing; fails when no answer comes. */
+static CO_FN int ask(struct simulated_provider *own, struct call *call, struct error *err)
+{
+    loop_sleep(call->loop, draw_latency());
+    if (own->process->is_dead)
+        return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
+    if (fault_takes(FAULT_UNREADABLE))
+        return error_set(err, ERROR_UNAVAILABLE, "no answer");
+    return 0;
+}
+
+static int configure(struct provider *provider, const struct value *config, const char *home,
+                     struct error *err)
+{
+    (void)provider;
+    (void)config;
+    (void)home;
+    (void)err;
+    return 0;
+}
+
+static void close_provider(struct provider *provider)
+{
+    (void)provider;
+}
+
+static CO_FN int identify(struct provider *provider, struct call *call, char **ret_identity,
+                          struct error *err)
+{
+    struct simulated_provider *own = simulated(provider);
+    int r = ask(own, call, err);
+    if (r < 0)
+        return r;
+    if (fault_takes(FAULT_ACCOUNT))
+        *ret_identity = string_format("another %s", own->remote->name);
+    else
+        *ret_identity = string_format("the %s", own->remote->name);
+    return 0;
+}
+
+/* --- Reading --- */
+
+static bool is_visible(const struct object *object)
+{
+    return object && object->visible_at <= sim->now;
+}
+
+/* By its id, else by our marker on it. */
+static struct object *look(struct remote *remote, const char *id, const char *uid)
+{
+    struct object *object = id ? remote_find_id(remote, id) : remote_find_uid(remote, uid);
+    return is_visible(object) ? object : NULL;
+}
+
+static struct value *outputs_of(const struct object *object)
+{
+    struct value_builder fields = {0};
+    struct value *size = value_get(object->spec, "size");
+    const char *colour = value_get_text(object->spec, "colour");
+    CLEANUP(mem_freep)
+    char *endpoint = string_format("%s.%s.example", object->id, colour ? colour : "plain");
+    value_builder_set_string(&fields, "id", object->id);
+    value_builder_set_string(&fields, "endpoint", endpoint);
+    value_builder_set(&fields, "size", size ? value_ref(size) : value_null());
+    return value_builder_map(&fields);
+}
+
+static CO_FN int read_object(struct provider *provider, struct call *call,
+                             const struct target *target, struct live *ret_live, struct error *err)
+{
+    struct simulated_provider *own = simulated(provider);
+    int r = ask(own, call, err);
+    if (r < 0)
+        return r;
+    const struct object *object = look(own->remote, target->provider_id, target->uid);
+    if (!object)
+        return 0;
+    ret_live->is_present = true;
+    ret_live->spec = value_ref(object->spec);
+    ret_live->outputs = outputs_of(object);
+    return 0;
+}
+
+/* --- Changing --- */
+
+static struct request *new_request(struct simulated_provider *own, const struct target *target,
+                                   const struct step *step, struct value *after)
+{
+    struct request *request = NEW(struct request);
+    request->n_refs = 1;
+    request->remote = own->remote;
+    request->kind = step->kind;
+    request->uid = string_copy(target->uid);
+    request->address = string_copy(target->address);
+    request->spec = after ? value_ref(after) : NULL;
+    if (step->kind != STEP_CREATE) {
+        const struct object *object = look(own->remote, target->provider_id, target->uid);
+        const char *id = target->provider_id ? target->provider_id : object ? object->id : NULL;
+        request->id = id ? string_copy(id) : NULL;
+    }
+    return request;
+}
+
+/* How long the request is under way; -1: it never arrives. */
+static int64_t choose_way(struct request *request)
+{
+    bool may_repeat = request->kind != STEP_CREATE || request->remote->repeats;
+    if (fault_takes(FAULT_LOSE_REQUEST))
+        return -1;
+    if (fault_takes(FAULT_REFUSE))
+        request->is_refused = true;
+    else if (request->kind != STEP_DELETE && fault_takes(FAULT_HALF))
+        request->is_half = true;
+    if (request->remote->late_seconds > 0 && fault_takes(FAULT_LATE))
+        return random_between(&sim->latency, 1, request->remote->late_seconds) * SECOND;
+    request->is_twice = may_repeat && !request->is_half && fault_takes(FAULT_TWICE);
+    if (request->remote->is_slow)
+        return random_between(&sim->latency, 1, OPERATION_SECONDS_MAX) * SECOND;
+    return draw_latency();
+}
+
+static int give_outcome(const struct request *request, struct outcome *ret_outcome)
+{
+    if (request->message)
+        return outcome_set(ret_outcome, OUTCOME_FAILED, request->code, "%s", request->message);
+    const struct object *object = remote_find_id(request->remote, request->id);
+    if (request->kind == STEP_DELETE)
+        return 0;
+    ret_outcome->provider_id = string_copy(request->id);
+    if (request->is_half) {
+        ret_outcome->live = object ? value_ref(object->spec) : value_ref(request->spec);
+        return outcome_set(ret_outcome, OUTCOME_PARTLY, ERROR_UNAVAILABLE, "it stopped in between");
+    }
+    if (!object)
+        return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_UNAVAILABLE, "it went at once");
+    ret_outcome->outputs = outputs_of(object);
+    return 0;
+}
+
+/* Waits for the answer; the slow one's is asked for again and again, under its handle. */
+static CO_FN int await_answer(struct simulated_provider *own, struct call *call,
+                              struct request *request, bool is_lost, struct outcome *ret_outcome)
+{
+    int64_t patience = own->remote->is_slow ? OPERATION_SECONDS_MAX : PATIENCE_SECONDS;
+    int64_t give_up = world_monotonic_clock() + patience * SECOND;
+    if (call->deadline >= 0 && call->deadline < give_up)
+        give_up = call->deadline;
+    while (!request->is_done || is_lost) {
+        if (own->process->is_dead || world_monotonic_clock() >= give_up || *call->is_cancelled)
+            return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_TIMEOUT, "no answer came");
+        loop_sleep(call->loop, draw_latency());
+    }
+    loop_sleep(call->loop, draw_latency());
+    sim_point(BOUNDARY_RESULT_LOST);
+    if (own->process->is_dead)
+        return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_TIMEOUT, "the process is dead");
+    return give_outcome(request, ret_outcome);
+}
+
+/* Nothing waits for the slow one before its handle is durable. */
+static CO_FN int keep_handle(struct simulated_provider *own, struct call *call,
+                             const struct target *target, struct error *err)
+{
+    if (!own->remote->is_slow || !call->journal_handle)
+        return 0;
+    loop_sleep(call->loop, draw_latency());
+    CLEANUP(mem_freep) char *handle = string_format("operation-%s", target->uid);
+    return call->journal_handle(call->argument, handle, err);
+}
+
+static CO_FN int apply_step(struct provider *provider, struct call *call,
+                            const struct target *target, const struct step *step,
+                            struct value *after, struct outcome *ret_outcome, struct error *err)
+{
+    struct simulated_provider *own = simulated(provider);
+    sim_point(BOUNDARY_INTENT_ONLY);
+    if (own->process->is_dead)
+        return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
+    if (fault_takes(FAULT_THROTTLE)) {
+        call_put_off(call, random_between(&sim->latency, 1, 60) * SECOND);
+        return error_set(err, ERROR_UNAVAILABLE, "too many calls");
+    }
+    CLEANUP(request_freep) struct request *request = new_request(own, target, step, after);
+    int64_t way = choose_way(request);
+    bool is_lost = way < 0 || fault_takes(FAULT_LOSE_ANSWER);
+    oracle_sent(own->process, own->remote, target, step);
+    sim_trace("process %d sends %s to %s%s", own->process->id, step->id, own->remote->name,
+              way < 0   ? ", in vain"
+              : is_lost ? ", and no answer comes"
+                        : "");
+    if (way >= 0)
+        request_send(request, sim->now + way);
+    if (request->is_twice)
+        request_send(request, sim->now + way + draw_latency());
+    sim_point(BOUNDARY_CALL_SENT);
+    struct error lost = {0};
+    if (!own->process->is_dead && keep_handle(own, call, target, &lost) < 0)
+        return outcome_set_error(ret_outcome, OUTCOME_UNKNOWN, &lost);
+    return await_answer(own, call, request, is_lost, ret_outcome);
+}
+
+/* --- What became of it --- */
+
+static void judge(const struct attempt *attempt, const struct object *object,
+                  enum probe_kind *ret_kind, struct outcome *ret_outcome)
+{
+    if (attempt->step->kind == STEP_DELETE) {
+        *ret_kind = object ? PROBE_NOT_DONE : PROBE_DONE;
+        return;
+    }
+    bool is_whole = object && value_equal(object->spec, attempt->after);
+    *ret_kind = is_whole                                       ? PROBE_DONE
+                : object && attempt->step->kind == STEP_CREATE ? PROBE_PARTLY
+                                                               : PROBE_NOT_DONE;
+    if (!object || *ret_kind == PROBE_NOT_DONE)
+        return;
+    ret_outcome->provider_id = string_copy(object->id);
+    if (is_whole)
+        ret_outcome->outputs = outputs_of(object);
+    else
+        ret_outcome->live = value_ref(object->spec);
+}
+
+static CO_FN int probe(struct provider *provider, struct call *call, const struct target *target,
+                       const struct attempt *attempt, enum probe_kind *ret_kind,
+                       struct outcome *ret_outcome, struct error *err)
+{
+    struct simulated_provider *own = simulated(provider);
+    int r = ask(own, call, err);
+    if (r < 0)
+        return r;
+    *ret_kind = PROBE_UNKNOWABLE;
+    if (fault_takes(FAULT_UNKNOWABLE))
+        return 0;
+    judge(attempt, look(own->remote, target->provider_id, target->uid), ret_kind, ret_outcome);
+    if (*ret_kind != PROBE_NOT_DONE)
+        return 0;
+    if (own->remote->is_slow && remote_has_operation(own->remote, target->uid)) {
+        *ret_kind = PROBE_PENDING;
+        return 0;
+    }
+    /* What was sent may be under way for so long. How long what arrived is not seen yet is the
+     * engine's affair, which knows the settling time. */
+    loop_sleep(call->loop, own->remote->late_seconds * SECOND);
+    if (own->process->is_dead)
+        return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
+    judge(attempt, look(own->remote, target->provider_id, target->uid), ret_kind, ret_outcome);
+    return 0;
+}
+
+const struct provider_ops simulated_provider_ops = {
+    .driver = "fake",
+    .instance_size = sizeof(struct simulated_provider),
+    .configure = configure,
+    .close = close_provider,
+    .identify = identify,
+    .read = read_object,
+    .apply = apply_step,
+    .probe = probe,
+};
+
+struct provider *simulated_provider_new(struct process *process, struct remote *remote)
+{
+    struct provider *provider = mem_zeroed(1, sizeof(struct simulated_provider));
+    provider->ops = &simulated_provider_ops;
+    provider->name = string_copy(remote->instance);
+    provider->loop = process->loop;
+    provider->limits.settling_us = remote->settling;
+    simulated(provider)->process = process;
+    simulated(provider)->remote = remote;
+    return provider;
+}
+
+void remotes_connect(struct process *process, struct service *service)
+{
+    for (size_t i = 0; i < REMOTES; i++)
+        map_put(&service->providers, remotes[i].instance,
+                simulated_provider_new(process, &remotes[i]));
+}

@@ -1,0 +1,171 @@
+/* What goes wrong in a run: chosen by the seed beforehand, and struck when its point is reached. */
+#include "sim/sim.h"
+
+#include "sim/disk.h"
+#include "sim/remote.h"
+
+enum { POINTS_MAX = 45 };
+
+static const char *const kinds[FAULT_KIND_COUNT] = {
+#define FAULT_TEXT(name, text) [FAULT_##name] = text,
+    FAULT_KINDS(FAULT_TEXT)
+#undef FAULT_TEXT
+};
+
+static const char *const boundaries[BOUNDARY_COUNT] = {
+    [BOUNDARY_NO_INTENT] = "no intent",           [BOUNDARY_INTENT_ONLY] = "intent only",
+    [BOUNDARY_CALL_SENT] = "call sent",           [BOUNDARY_RESULT_LOST] = "result lost",
+    [BOUNDARY_RESULT_DURABLE] = "result durable",
+};
+
+const char *fault_kind_to_string(enum fault_kind kind)
+{
+    return kinds[kind];
+}
+
+const char *boundary_to_string(enum boundary boundary)
+{
+    return boundaries[boundary];
+}
+
+/* Most points are early ones: an intent is written for many steps at once. */
+static unsigned int choose_nth(struct random *random, enum boundary boundary)
+{
+    uint64_t limit = boundary == BOUNDARY_NO_INTENT ? 4 : POINTS_MAX;
+    return 1 + (unsigned int)random_below(random, 1 + random_below(random, limit));
+}
+
+void faults_choose(struct sim *world)
+{
+    struct random random = random_stream(world->options->seed, "faults", 0);
+    world->n_faults = (size_t)random_between(&random, 4, FAULTS_MAX - 3);
+    for (size_t i = 0; i < world->n_faults; i++) {
+        struct fault *fault = &world->faults[i];
+        fault->kind = (enum fault_kind)random_below(&random, FAULT_KIND_COUNT);
+        if (random_chance(&random, 25))
+            fault->kind = random_chance(&random, 60) ? FAULT_KILL : FAULT_POWER;
+        fault->boundary = (enum boundary)random_below(&random, BOUNDARY_COUNT);
+        fault->nth = choose_nth(&random, fault->boundary);
+        fault->disk_steps =
+            random_chance(&random, 50) ? (unsigned int)random_between(&random, 1, 14) : 0;
+        fault->number = random_next(&random);
+        fault->is_dropped = world->options->without_faults & UINT64_C(1) << i;
+    }
+    world->is_calm = world->options->is_calm;
+}
+
+bool fault_takes(enum fault_kind kind)
+{
+    if (sim->armed[kind] == 0 || sim_is_dead())
+        return false;
+    sim->armed[kind]--;
+    sim_trace("process %d meets: %s", sim->current->id, kinds[kind]);
+    return true;
+}
+
+extern void door_body(struct process *process);
+
+static CO_FN void pause_process(struct process *process, int64_t duration)
+{
+    sim_trace("process %d is stopped for %d s", process->id, (int)(duration / SECOND));
+    process->paused_until = sim->now + duration;
+    if (coroutine_self())
+        loop_sleep(process->loop, duration);
+}
+
+static void disturb_disk(const struct fault *fault)
+{
+    disk_set_full(fault->kind == FAULT_FULL);
+    disk_set_broken(fault->kind == FAULT_BROKEN);
+    sim->disk_trouble = 1 + (unsigned int)(fault->number % 12);
+}
+
+static CO_FN void strike(struct fault *fault)
+{
+    struct process *process = sim->current;
+    fault->is_over = true;
+    sim->report->struck[fault->kind][process->boundary]++;
+    sim->report->n_faults++;
+    sim_trace("fault: %s at \"%s\" of process %d", kinds[fault->kind],
+              boundaries[process->boundary], process->id);
+    switch (fault->kind) {
+    case FAULT_KILL:
+        process_kill(process);
+        break;
+    case FAULT_POWER:
+        kill_everything();
+        sim->is_power_lost = true;
+        break;
+    case FAULT_PAUSE:
+        pause_process(process, (int64_t)(1 + fault->number % 7200) * SECOND);
+        break;
+    case FAULT_FULL:
+    case FAULT_BROKEN:
+        disturb_disk(fault);
+        break;
+    case FAULT_CLOCK:
+        sim->wall_offset += ((int64_t)(fault->number % 172800) - 86400) * SECOND;
+        break;
+    case FAULT_FOREIGN:
+        remotes_meddle(fault->number);
+        break;
+    case FAULT_RIVAL:
+        (void)process_start("rival", door_body);
+        break;
+    case FAULT_CANCEL:
+        if (process->is_cancelled)
+            *process->is_cancelled = true;
+        break;
+    default:
+        sim->armed[fault->kind] += 1 + (unsigned int)(fault->number % 3);
+        break;
+    }
+}
+
+static bool is_death(const struct fault *fault)
+{
+    return fault->kind == FAULT_KILL || fault->kind == FAULT_POWER;
+}
+
+void sim_point(enum boundary boundary)
+{
+    struct process *process = sim->current;
+    if (process->is_dead)
+        return;
+    process->boundary = boundary;
+    sim->n_points[boundary]++;
+    for (size_t i = 0; i < sim->n_faults && !sim->is_calm && !process->is_dead; i++) {
+        struct fault *fault = &sim->faults[i];
+        if (fault->is_over || fault->is_dropped || fault->is_armed || fault->boundary != boundary ||
+            sim->n_points[boundary] < fault->nth)
+            continue;
+        if (is_death(fault) && fault->disk_steps > 0 && !process->dying_of) {
+            fault->is_armed = true;
+            process->dying_of = fault;
+            process->disk_steps = fault->disk_steps;
+        } else {
+            strike(fault);
+        }
+    }
+}
+
+bool sim_disk_step(const char *what)
+{
+    struct process *process = sim->current;
+    if (process->is_dead)
+        return false;
+    if (sim->options->is_verbose)
+        sim_trace("process %d: %s", process->id, what);
+    sim->now += 100;
+    if (sim->disk_trouble > 0 && --sim->disk_trouble == 0) {
+        disk_set_full(false);
+        disk_set_broken(false);
+        sim_trace("the disk is well again");
+    }
+    if (process->dying_of && !sim->is_calm && --process->disk_steps == 0) {
+        struct fault *fault = process->dying_of;
+        process->dying_of = NULL;
+        strike(fault);
+    }
+    return !process->is_dead;
+}

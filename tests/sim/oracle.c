@@ -1,0 +1,304 @@
+#include "sim/oracle.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "model/json.h"
+#include "sim/story.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static struct {
+    struct map rows;      /* "RUN KIND STEP" of every acknowledged row of a journal -> how many */
+    struct map perhaps;   /* the same of those whose process died over them */
+    struct map approvals; /* plan hash -> owned expiry */
+    struct map allowed;   /* "RUN STEP" of plans whose run took the lease */
+    struct map made;      /* "REMOTE UID" -> how many are there */
+} oracle;
+
+static void free_numbers(struct map *map)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(map, &cursor)))
+        mem_free(entry->value);
+    map_done(map);
+}
+
+void oracle_begin(void)
+{
+    memset(&oracle, 0, sizeof(oracle));
+}
+
+void oracle_done(void)
+{
+    map_done(&oracle.rows);
+    map_done(&oracle.perhaps);
+    free_numbers(&oracle.approvals);
+    map_done(&oracle.allowed);
+    map_done(&oracle.made);
+}
+
+/* --- The store's side --- */
+
+bool batch_has_row(const struct store_batch *batch, const char *kind)
+{
+    for (size_t i = 0; i < batch->n_changes; i++)
+        if (batch->changes[i].kind == CHANGE_JOURNAL &&
+            text_equal(store_row_text(&batch->changes[i].row, 2), kind))
+            return true;
+    return false;
+}
+
+/* Names a row of a journal by what matters of it. */
+static char *row_key(const char *run, const char *kind, const struct value *body)
+{
+    const char *step = value_get_text(body, "step");
+    const char *outcome = value_get_text(body, "outcome");
+    return string_format("%s %s %s%s%s", run, kind, step ? step : "", outcome ? " " : "",
+                         outcome ? outcome : "");
+}
+
+static void count(struct map *map, const char *key, intptr_t by)
+{
+    map_put(map, key, (void *)((intptr_t)map_get(map, key) + by));
+}
+
+static void count_rows(const struct store_batch *batch, struct map *rows)
+{
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        const struct store_row *row = &batch->changes[i].row;
+        CLEANUP(value_unrefp) struct value *body = NULL;
+        if (batch->changes[i].kind != CHANGE_JOURNAL)
+            continue;
+        const char *text = store_row_text(row, 3);
+        (void)json_read(text, strlen(text), &body, NULL);
+        CLEANUP(mem_freep)
+        char *key = row_key(store_row_text(row, 0), store_row_text(row, 2), body);
+        count(rows, key, 1);
+    }
+}
+
+void oracle_committed(const struct store_batch *batch)
+{
+    count_rows(batch, &oracle.rows);
+}
+
+void oracle_interrupted(const struct store_batch *batch)
+{
+    count_rows(batch, &oracle.perhaps);
+}
+
+/* Whether a row is durable, as far as a process that lives now can know. */
+static bool is_durable(const char *key)
+{
+    return map_has(&oracle.rows, key) || map_has(&oracle.perhaps, key);
+}
+
+/* --- Approvals --- */
+
+void oracle_approved(const char *plan_hash, int64_t expires_at)
+{
+    int64_t *expiry = NEW(int64_t);
+    *expiry = expires_at;
+    mem_free(map_put(&oracle.approvals, plan_hash, expiry));
+}
+
+void oracle_run_begins(struct process *process)
+{
+    process->began_at = world_wall_clock();
+}
+
+void oracle_forget(struct process *process)
+{
+    (void)process;
+}
+
+/* --- The providers' side --- */
+
+static void check_intent(const struct process *process, const struct step *step)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s intent %s", process->run_id, step->id);
+    if (!is_durable(key))
+        sim_violation("%s was sent without a durable intent", step->id);
+}
+
+/* What a step waits for is durably done, in this run or none. */
+static void check_order(const struct process *process, const struct step *step)
+{
+    for (size_t i = 0; i < step->depends_on.n_items; i++) {
+        CLEANUP(mem_freep)
+        char *key = string_format("%s result %s done", process->run_id, step->depends_on.items[i]);
+        if (!is_durable(key))
+            sim_violation("%s was sent before %s was durably done", step->id,
+                          step->depends_on.items[i]);
+    }
+}
+
+void oracle_sent(const struct process *process, const struct remote *remote,
+                 const struct target *target, const struct step *step)
+{
+    (void)remote;
+    check_intent(process, step);
+    check_order(process, step);
+    if (!text_equal(target->uid, step->uid))
+        sim_violation("%s was sent with the marker of something else", step->id);
+}
+
+static char *made_key(const struct remote *remote, const char *uid)
+{
+    return string_format("%s %s", remote->name, uid);
+}
+
+void oracle_made(const struct remote *remote, const struct object *object)
+{
+    CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
+    count(&oracle.made, key, 1);
+    if ((intptr_t)map_get(&oracle.made, key) > 1)
+        sim_violation("%s was made twice at %s", object->address, remote->name);
+}
+
+void oracle_changed(const struct remote *remote, const struct object *object,
+                    const struct value *spec)
+{
+    (void)remote;
+    (void)object;
+    (void)spec;
+}
+
+void oracle_ended(const struct remote *remote, const struct object *object, const char *uid)
+{
+    CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
+    count(&oracle.made, key, -1);
+    if (!text_equal(object->uid, uid))
+        sim_violation("%s (%s) was deleted in place of another generation", object->address,
+                      object->id);
+}
+
+void oracle_meddled(const struct remote *remote, const struct object *object, bool is_removed)
+{
+    CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
+    if (is_removed)
+        count(&oracle.made, key, -1);
+}
+
+/* --- What is told --- */
+
+void oracle_note_output(const struct process *process, const char *text)
+{
+    (void)process;
+    if (text && strstr(text, SIM_CANARY))
+        sim_violation("a secret was told: %s", text);
+}
+
+/* --- At the end --- */
+
+static CO_FN void read_rows(struct store *store, const char *run, struct map *rows)
+{
+    struct error err = {0};
+    CLEANUP(value_unrefp) struct value *journal = NULL;
+    if (store_read_journal(store, run, 0, 100000, &journal, &err) < 0) {
+        sim_violation("the journal of %s cannot be read: %s", run, error_message(&err));
+        error_done(&err);
+        return;
+    }
+    for (size_t i = 0; i < value_count(journal); i++) {
+        const struct value *row = value_at(journal, i);
+        CLEANUP(mem_freep) char *key = row_key(run, value_get_text(row, "kind"), row);
+        count(rows, key, 1);
+        CLEANUP(mem_freep) char *text = json_text(row);
+        oracle_note_output(NULL, text);
+    }
+}
+
+/* Every row that the store acknowledged is still there. */
+static CO_FN void check_rows(struct store *store, const char *uid, struct map *rows)
+{
+    struct store_run *runs = NULL;
+    size_t n = 0;
+    struct error err = {0};
+    if (store_list_runs(store, uid, 10000, &runs, &n, &err) < 0)
+        sim_violation("the runs cannot be listed: %s", error_message(&err));
+    error_done(&err);
+    for (size_t i = 0; i < n; i++) {
+        read_rows(store, runs[i].id, rows);
+        store_run_done(&runs[i]);
+    }
+    mem_free(runs);
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&oracle.rows, &cursor)))
+        if ((intptr_t)map_get(rows, entry->key) < (intptr_t)entry->value)
+            sim_violation("an acknowledged row of the journal is gone: %s", entry->key);
+}
+
+static const struct record *find_record(const struct records *records, const char *uid)
+{
+    for (size_t i = 0; i < records->n_items; i++)
+        if (text_equal(records->items[i]->uid, uid))
+            return records->items[i];
+    return NULL;
+}
+
+static CO_FN int load_records(struct store *store, const char *uid, struct records *records)
+{
+    struct error err = {0};
+    int r = store_load_records(store, uid, records, &err);
+    if (r < 0)
+        sim_violation("the records cannot be read: %s", error_message(&err));
+    error_done(&err);
+    return r;
+}
+
+void oracle_check_store(struct store *store, const char *deployment_uid)
+{
+    struct map rows = {0};
+    check_rows(store, deployment_uid, &rows);
+    map_done(&rows);
+}
+
+/* Each thing is recorded, as it is. */
+static void check_objects(const struct records *records)
+{
+    for (size_t i = 0; i < REMOTES; i++) {
+        for (const struct object *object = remotes[i].objects; object; object = object->next) {
+            const struct record *record = find_record(records, object->uid);
+            if (!record)
+                sim_violation("%s (%s) is at %s and nobody knows of it", object->address,
+                              object->id, remotes[i].name);
+            else if (record->provider_id && !text_equal(record->provider_id, object->id))
+                sim_violation("%s is recorded as %s and is %s", object->address,
+                              record->provider_id, object->id);
+            else if (!value_equal(record->spec, object->spec))
+                sim_violation("%s is recorded as it is not", object->address);
+        }
+    }
+}
+
+static bool exists(const struct record *record)
+{
+    for (size_t i = 0; i < REMOTES; i++)
+        if (text_equal(remotes[i].instance, record->instance))
+            return remote_find_uid(&remotes[i], record->uid) != NULL;
+    return true;
+}
+
+void oracle_check_converged(struct store *store, const char *deployment_uid)
+{
+    struct records records = {0};
+    oracle_check_store(store, deployment_uid);
+    if (load_records(store, deployment_uid, &records) < 0)
+        return;
+    check_objects(&records);
+    for (size_t i = 0; i < records.n_items; i++) {
+        const struct record *record = records.items[i];
+        if (!exists(record))
+            sim_violation("%s is recorded and is not there", record->address);
+        if (record->status != RECORD_CREATED)
+            sim_violation("%s is %s after all", record->address,
+                          record_status_to_string(record->status));
+    }
+    story_check(&records);
+    records_done(&records);
+}

@@ -1,0 +1,44 @@
+/*
+ * What must never happen, watched from outside: the oracle sees what the store said is durable,
+ * what arrives at the remote systems, what is approved, and compares.
+ */
+#pragma once
+
+#include "sim/remote.h"
+#include "sim/sim.h"
+#include "store/driver.h"
+
+void oracle_begin(void);
+void oracle_done(void);
+
+/* --- The store's side (watch.c tells) --- */
+/* A batch was acknowledged to the current process. */
+void oracle_committed(const struct store_batch *batch);
+/* It died meanwhile: the batch is durable, or it is not. */
+void oracle_interrupted(const struct store_batch *batch);
+/* Whether a batch has rows of this kind. */
+bool batch_has_row(const struct store_batch *batch, const char *kind);
+
+/* --- The runs' side --- */
+void oracle_approved(const char *plan_hash, int64_t expires_at);
+void oracle_run_begins(struct process *process);
+void oracle_forget(struct process *process);
+
+/* --- The providers' side --- */
+void oracle_sent(const struct process *process, const struct remote *remote,
+                 const struct target *target, const struct step *step);
+void oracle_made(const struct remote *remote, const struct object *object);
+void oracle_changed(const struct remote *remote, const struct object *object,
+                    const struct value *spec);
+void oracle_ended(const struct remote *remote, const struct object *object, const char *uid);
+void oracle_meddled(const struct remote *remote, const struct object *object, bool is_removed);
+
+/* --- What is told --- */
+/* Whatever leaves a process in words: no canary may be in it. */
+void oracle_note_output(const struct process *process, const char *text);
+
+/* --- At the end --- */
+/* In a process that has the store open: acknowledged rows are there, and every thing is known. */
+CO_FN void oracle_check_store(struct store *store, const char *deployment_uid);
+/* The same, after convergence: records and things are the same. */
+CO_FN void oracle_check_converged(struct store *store, const char *deployment_uid);

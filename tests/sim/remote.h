@@ -1,0 +1,77 @@
+/*
+ * The remote systems of the simulated world, one for each character, and the driver that reaches
+ * them. A request that was sent goes its own way, whatever becomes of who sent it.
+ *
+ *     keyed   a create names our key: repeated, it makes one thing
+ *     tagged  every create makes another thing; it is found by a tag only, and not for five seconds
+ *     token   a create repeats within an hour, by a token; later it makes another thing
+ *     slow    keyed; a change is accepted at once, under a handle, and done much later
+ */
+#pragma once
+
+#include "sim/sim.h"
+
+/* One thing that exists there. */
+struct object {
+    char *id;           /* owned: the system's own name for it */
+    char *uid;          /* owned: our marker on it */
+    char *address;      /* owned */
+    struct value *spec; /* owned */
+    int64_t made_at;
+    int64_t visible_at;
+    struct object *next;
+};
+
+struct remote {
+    const char *name;     /* of the provider */
+    const char *instance; /* "keyed.default" */
+    bool repeats;         /* a create of the same marker gives the same thing */
+    int64_t repeats_for;  /* so long; 0: always */
+    bool is_slow;
+    int64_t settling;       /* until a thing that was made is found */
+    int64_t late_seconds;   /* the longest that a request may be under way */
+    struct object *objects; /* owned */
+    unsigned int n_made;
+};
+enum { REMOTES = 4 };
+extern struct remote remotes[REMOTES];
+
+void remotes_begin(void);
+void remotes_done(void);
+/* Gives a service its providers. */
+void remotes_connect(struct process *process, struct service *service);
+/* Lets the requests arrive whose time has come; when the next one does, INT64_MAX without one. */
+void remotes_turn(void);
+int64_t remotes_next(void);
+/* Somebody else changes or removes a thing. */
+void remotes_meddle(uint64_t number);
+
+struct object *remote_find_id(struct remote *remote, const char *id); /* NULL for a NULL id, too */
+/* The newest with our marker. */
+struct object *remote_find_uid(struct remote *remote, const char *uid);
+
+/* Whether a change of the thing with this marker was accepted and is not done. */
+bool remote_has_operation(const struct remote *remote, const char *uid);
+
+/* A change on its way to a system and back. Who sends it and the system share it. */
+struct request {
+    size_t n_refs;
+    struct remote *remote; /* borrowed */
+    enum step_kind kind;
+    char *uid;          /* owned */
+    char *address;      /* owned */
+    char *id;           /* owned: of the thing; of a create once it is done */
+    struct value *spec; /* owned; NULL for a delete */
+    bool is_half;
+    bool is_refused;
+    bool is_twice;
+    bool is_done;
+    enum error_code code; /* of a refusal */
+    char *message;        /* owned; of a refusal */
+};
+void request_send(struct request *request, int64_t arrives_at);
+void request_freep(struct request **request);
+
+extern const struct provider_ops simulated_provider_ops;
+/* The remote's part in the driver's instance, which remotes_connect() makes. */
+struct provider *simulated_provider_new(struct process *process, struct remote *remote);

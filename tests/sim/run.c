@@ -1,0 +1,283 @@
+/* One run of the simulated world, from an empty disk to its end. */
+#include "sim/sim.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "sim/disk.h"
+#include "sim/oracle.h"
+#include "sim/remote.h"
+#include "sim/story.h"
+
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DOORS_MAX = 60, DOORS_IN_TROUBLE = 14 };
+
+struct sim *sim;
+struct catalog *sim_catalog;
+
+/* What the last door found. */
+static struct {
+    bool is_settled;
+    bool is_refused;
+    char uid[64];
+} found;
+
+/* --- The world --- */
+
+static int64_t dead_clock(void)
+{
+    return sim->current ? sim->current->dead_clock : 0;
+}
+
+static int64_t monotonic_clock(void)
+{
+    return sim->now + dead_clock();
+}
+
+static int64_t wall_clock(void)
+{
+    return sim->now + dead_clock() + sim->wall_offset;
+}
+
+static void fill_random(void *ret_bytes, size_t size)
+{
+    random_fill(&sim->names, ret_bytes, size);
+}
+
+static void wait_until(int64_t deadline)
+{
+    (void)deadline;
+    sim_violation("a loop waits by itself");
+}
+
+static size_t choose_next(size_t n)
+{
+    return n == 1 ? 0 : (size_t)random_below(&sim->schedule, n);
+}
+
+static const struct world_ops simulated_world = {
+    .wall_clock = wall_clock,
+    .monotonic_clock = monotonic_clock,
+    .random = fill_random,
+    .wait = wait_until,
+    .choose = choose_next,
+};
+
+/* --- What is seen of it --- */
+
+void sim_trace(const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    uint64_t hash = sim->report->trace_hash ^ (uint64_t)sim->now;
+    for (int i = 0; i < length && i < (int)sizeof(line) - 1; i++)
+        hash = (hash ^ (unsigned char)line[i]) * UINT64_C(0x100000001b3);
+    sim->report->trace_hash = hash;
+    if (sim->options->is_traced)
+        printf("%10.3f %s\n", (double)(sim->now % (1000000 * SECOND)) / 1e6, line);
+}
+
+void sim_violation(const char *format, ...)
+{
+    char *text = sim->report->violation;
+    if (*text)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(sim->report->violation), format, arguments);
+    va_end(arguments);
+    sim_trace("VIOLATION: %s", text);
+}
+
+/* --- Doors --- */
+
+/* A change that no order of steps can make must be made in two parts: people turn to the next one.
+ */
+static void note_faults(const struct diagnostics *diagnostics)
+{
+    for (size_t i = 0; i < diagnostics->n_items; i++) {
+        const struct diagnostic *item = &diagnostics->items[i];
+        if (item->severity != DIAGNOSTIC_ERROR)
+            continue;
+        found.is_refused = item->code == DIAGNOSTIC_CYCLE;
+        if (!found.is_refused)
+            sim_violation("the plan has a fault: %s", item->detail);
+    }
+}
+
+static int make_plan(struct process *process, struct plan **ret_plan, struct error *err)
+{
+    struct diagnostics diagnostics = {0};
+    struct plan_request request = {.source = {.path = "story.yaml", .text = sim->document},
+                                   .refresh = true};
+    int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
+    if (!process->is_dead)
+        note_faults(&diagnostics);
+    diagnostics_done(&diagnostics);
+    return r;
+}
+
+static int approve(struct process *process, const struct plan *plan, struct error *err)
+{
+    int r = service_approve(process->service, plan, NULL, err);
+    if (r == 0 && !process->is_dead)
+        oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
+    if (fault_takes(FAULT_EXPIRE))
+        loop_sleep(process->loop, random_between(&sim->doors, 1800, 7200) * SECOND);
+    return r;
+}
+
+static int plan_and_start(struct process *process, struct error *err)
+{
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(mem_freep) char *run = NULL;
+    int r = make_plan(process, &plan, err);
+    if (r < 0)
+        return r;
+    if (!plan_has_effects(plan)) {
+        found.is_settled = !process->is_dead;
+        snprintf(found.uid, sizeof(found.uid), "%s", plan->deployment_uid);
+        sim_trace("process %d finds nothing to do", process->id);
+        return 0;
+    }
+    sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
+    r = approve(process, plan, err);
+    return r < 0 ? r : service_start_run(process->service, plan, &run, err);
+}
+
+void door_body(struct process *process);
+void door_body(struct process *process)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *run = NULL;
+    bool resumes = random_chance(&sim->doors, 40);
+    int r = process_open(process, &err);
+    if (r == 0 && resumes)
+        r = service_resume_run(process->service, SIM_DEPLOYMENT, &run, &err);
+    if (r == -ERROR_NOT_FOUND || (r == 0 && !run)) {
+        error_done(&err);
+        r = plan_and_start(process, &err);
+    }
+    oracle_note_output(process, error_message(&err));
+    if (!process->is_dead && r < 0)
+        sim_trace("process %d: %s", process->id, error_message(&err));
+    error_done(&err);
+}
+
+static void observer_body(struct process *process)
+{
+    struct error err = {0};
+    if (process_open(process, &err) < 0)
+        sim_violation("the store cannot be opened at the end: %s", error_message(&err));
+    else
+        oracle_check_converged(process->service->store, found.uid);
+    error_done(&err);
+}
+
+static void run_processes(const char *role, void (*body)(struct process *process))
+{
+    (void)process_start(role, body);
+    processes_run();
+    sim->report->n_processes = (size_t)sim->n_processes;
+    processes_done();
+}
+
+static void calm_down(void)
+{
+    sim->is_calm = true;
+    sim->disk_trouble = 0;
+    memset(sim->armed, 0, sizeof(sim->armed));
+    disk_set_full(false);
+    disk_set_broken(false);
+    sim_trace("from here on nothing goes wrong");
+}
+
+/* Nobody is there, but what was sent arrives. */
+static void idle(int64_t duration)
+{
+    int64_t end = sim->now + duration;
+    while (remotes_next() <= end) {
+        sim->now = remotes_next() > sim->now ? remotes_next() : sim->now;
+        remotes_turn();
+    }
+    sim->now = end > sim->now ? end : sim->now;
+}
+
+static bool has_answer(void)
+{
+    return found.is_settled || found.is_refused || *sim->report->violation;
+}
+
+/* Opens doors until one finds that all is as the document wants; or, while more is to come, until
+ * people change their mind. */
+static void settle_revision(bool is_last)
+{
+    int64_t patience = is_last ? DOORS_MAX : random_between(&sim->doors, 1, 4);
+    found.is_settled = found.is_refused = false;
+    for (int64_t i = 0; i < patience && !has_answer(); i++) {
+        if (i == DOORS_IN_TROUBLE)
+            calm_down();
+        run_processes("door", door_body);
+        idle(random_between(&sim->doors, 1, 400) * SECOND);
+    }
+    if (is_last && !has_answer())
+        sim_violation("it does not come to an end: %d doors found something to do", DOORS_MAX);
+}
+
+static void tell_story(void)
+{
+    for (unsigned int i = 1; i <= story_revisions() && !*sim->report->violation; i++) {
+        CLEANUP(mem_freep) char *document = story_next_document();
+        sim->document = document;
+        sim_trace("revision %u is wanted", i);
+        if (sim->options->is_traced)
+            printf("%s", document);
+        settle_revision(i == story_revisions());
+        sim->document = NULL;
+    }
+    sim->report->is_refused = found.is_refused;
+    if (*sim->report->violation || found.is_refused)
+        return;
+    calm_down();
+    run_processes("observer", observer_body);
+}
+
+static void begin(struct sim *world, const struct sim_options *options)
+{
+    uint64_t seed = options->seed;
+    world->schedule = random_stream(seed, "schedule", 0);
+    world->latency = random_stream(seed, "latency", 0);
+    world->names = random_stream(seed, "names", 0);
+    world->power = random_stream(seed, "power", 0);
+    world->doors = random_stream(seed, "doors", 0);
+    world->now = INT64_C(1000000000) * SECOND;
+    world->wall_offset = INT64_C(800000000) * SECOND;
+    world_replace(&simulated_world);
+    sqlite3_randomness(0, NULL);
+}
+
+void sim_run(const struct sim_options *options, struct sim_report *ret_report)
+{
+    struct sim world = {.options = options, .report = ret_report};
+    *ret_report = (struct sim_report){.trace_hash = UINT64_C(0xcbf29ce484222325)};
+    sim = &world;
+    begin(&world, options);
+    disk_begin();
+    remotes_begin();
+    oracle_begin();
+    story_begin(options, ret_report);
+    faults_choose(&world);
+    tell_story();
+    oracle_done();
+    remotes_done();
+    disk_done();
+    world_replace(NULL);
+    sim = NULL;
+}

@@ -1,0 +1,178 @@
+#include "sim/story.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "sim/remote.h"
+
+#include <string.h>
+
+struct item {
+    bool exists;
+    bool was_there;
+    unsigned int remote;
+    int64_t size;
+    int64_t colour;
+    int lid;            /* the item it refers to; -1: none */
+    int label;          /* the item whose output it holds; -1: none */
+    bool is_made_first; /* createBeforeDestroy */
+    unsigned int n_renames;
+    bool is_renamed; /* in this revision */
+};
+
+static struct {
+    struct item items[ITEMS_MAX];
+    int n_items;
+    unsigned int revision;
+    unsigned int n_revisions;
+    const struct sim_options *options;
+    struct sim_report *report;
+} story;
+
+static const char *const colours[] = {"red", "green", "blue", "white", "black"};
+
+static struct random stream_of(int index, unsigned int revision)
+{
+    return random_stream(story.options->seed, "item", (uint64_t)index * 16 + revision);
+}
+
+void story_begin(const struct sim_options *options, struct sim_report *report)
+{
+    memset(&story, 0, sizeof(story));
+    story.options = options;
+    story.report = report;
+    struct random random = random_stream(options->seed, "story", 0);
+    story.n_items = (int)random_between(&random, 10, 34);
+    story.n_revisions = (unsigned int)random_between(&random, 2, REVISIONS_MAX);
+}
+
+unsigned int story_revisions(void)
+{
+    return story.n_revisions;
+}
+
+static void make_item(int index, struct random *random)
+{
+    story.items[index] = (struct item){
+        .exists = true,
+        .remote = (unsigned int)random_below(random, REMOTES),
+        .size = random_between(random, 1, 9),
+        .colour = (int64_t)random_below(random, ARRAY_LENGTH(colours)),
+        .lid = index > 0 && random_chance(random, 45) ? (int)random_below(random, (uint64_t)index)
+                                                      : -1,
+        .label = index > 0 && random_chance(random, 25) ? (int)random_below(random, (uint64_t)index)
+                                                        : -1,
+        .is_made_first = random_chance(random, 20),
+    };
+}
+
+static void change_item(struct item *item, struct random *random)
+{
+    uint64_t what = random_below(random, 100);
+    bool is_new_size = what < 20;
+    if (is_new_size)
+        item->size += random_between(random, 1, 9);
+    else if (what < 32)
+        item->exists = false;
+    else if (what < 50)
+        item->colour = (item->colour + 1) % (int64_t)ARRAY_LENGTH(colours);
+    else if (what < 57)
+        item->is_renamed = true;
+    item->n_renames += item->is_renamed;
+    story.report->has_changes |= is_new_size || !item->exists;
+}
+
+/* The first revision makes most of them, later ones change some and make the rest. */
+static void next_revision(void)
+{
+    story.revision++;
+    for (int i = 0; i < story.n_items; i++) {
+        struct item *item = &story.items[i];
+        struct random random = stream_of(i, story.revision);
+        item->is_renamed = false;
+        if (story.options->without_items & UINT64_C(1) << i)
+            continue;
+        if (item->exists)
+            change_item(item, &random);
+        else if (!item->was_there && random_chance(&random, story.revision == 1 ? 85 : 50))
+            make_item(i, &random);
+        item->was_there |= item->exists;
+    }
+}
+
+static void add_name(struct strbuf *text, int index, unsigned int n_renames)
+{
+    strbuf_addf(text, "r%d", index);
+    if (n_renames > 0)
+        strbuf_addf(text, "-v%u", n_renames);
+}
+
+static bool has(int index)
+{
+    return index >= 0 && story.items[index].exists;
+}
+
+static void add_item(struct strbuf *text, int index)
+{
+    const struct item *item = &story.items[index];
+    strbuf_addf(text, "    - type: %s:thing:box\n      name: ", remotes[item->remote].name);
+    add_name(text, index, item->n_renames);
+    if (item->is_renamed) {
+        strbuf_add(text, "\n      formerly: [");
+        add_name(text, index, item->n_renames - 1);
+        strbuf_add_char(text, ']');
+    }
+    strbuf_addf(text, "\n      properties: {size: %d, colour: %s", (int)item->size,
+                colours[item->colour]);
+    if (has(item->label)) {
+        strbuf_add(text, ", label: \"${");
+        add_name(text, item->label, story.items[item->label].n_renames);
+        strbuf_add(text, ".outputs.endpoint}\"");
+    }
+    if (has(item->lid)) {
+        strbuf_add(text, ", lid: ");
+        add_name(text, item->lid, story.items[item->lid].n_renames);
+    }
+    strbuf_add(text, "}\n");
+    if (item->is_made_first)
+        strbuf_add(text, "      lifecycle: {createBeforeDestroy: true}\n");
+}
+
+char *story_next_document(void)
+{
+    next_revision();
+    struct strbuf text = {0};
+    size_t n = 0;
+    strbuf_addf(&text, "deployment:\n  name: %s\n  version: 1.0.%u\n  resources:\n", SIM_DEPLOYMENT,
+                story.revision);
+    for (int i = 0; i < story.n_items; i++) {
+        n += story.items[i].exists;
+        if (story.items[i].exists)
+            add_item(&text, i);
+    }
+    if (n == 0)
+        strbuf_add(&text, "    []\n");
+    if (n > story.report->n_items)
+        story.report->n_items = n;
+    return strbuf_take(&text);
+}
+
+void story_check(const struct records *records)
+{
+    size_t n = 0;
+    for (int i = 0; i < story.n_items; i++) {
+        const struct item *item = &story.items[i];
+        struct strbuf name = {0};
+        add_name(&name, i, item->n_renames);
+        const struct record *record = records_find(records, strbuf_text(&name));
+        n += item->exists;
+        const char *colour = record ? value_get_text(record->spec, "colour") : NULL;
+        if (!record == item->exists)
+            sim_violation("%s is %s", strbuf_text(&name), record ? "left over" : "missing");
+        else if (record && (value_get_integer(record->spec, "size", 0) != item->size || !colour ||
+                            !text_equal(colour, colours[item->colour])))
+            sim_violation("%s is not as the document wants it", strbuf_text(&name));
+        strbuf_done(&name);
+    }
+    if (n != records->n_items)
+        sim_violation("%zu resources are wanted and %zu recorded", n, records->n_items);
+}

@@ -1,0 +1,22 @@
+/*
+ * What people want in one run: a deployment of some twenty resources, and its changes from revision
+ * to revision. Each resource has a stream of its own, so that one can be left out without any other
+ * becoming another.
+ */
+#pragma once
+
+#include "model/record.h"
+#include "sim/sim.h"
+
+#define SIM_CANARY "canary-9f1c77"
+#define SIM_DEPLOYMENT "story"
+
+enum { ITEMS_MAX = 40, REVISIONS_MAX = 3 };
+
+void story_begin(const struct sim_options *options, struct sim_report *report);
+unsigned int story_revisions(void);
+/* The document of a revision, from 1 on; the caller frees it. Later ones follow from earlier ones.
+ */
+char *story_next_document(void);
+/* Whether these are the records of what the last document wants. */
+void story_check(const struct records *records);
