@@ -335,7 +335,6 @@ FOLDER_TEST(what_is_in_use_is_not_repaired)
     for (int i = 0; i < 100000 && !*is_ready; i++)
         usleep(200);
     CLEANUP(value_unrefp) struct value *report = NULL;
-    CLEANUP(mem_freep) char *kept = NULL;
     int repaired = store_repair(folder, &report, NULL);
     bool is_whole = !is_found();
     kill(child, SIGKILL);
