@@ -219,6 +219,8 @@ def an_installed_program_takes_types_from_beside_the_site(place):
     found = [os.path.join(folder, "parley") for folder, _, files in os.walk(place.path("root"))
              if "parley" in files and os.access(os.path.join(folder, "parley"), os.X_OK)]
     assert len(found) == 1, found
+    schemas = os.path.join(os.path.dirname(os.path.dirname(found[0])), "share", "parley", "schemas")
+    assert sorted(os.listdir(schemas)) == [f"{name}.schema.json" for name in ("document", "event", "plan", "site")]
     kept, lifecycle.PROGRAM = lifecycle.PROGRAM, found[0]
     try:
         place.with_boxes()
