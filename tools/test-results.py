@@ -20,6 +20,7 @@ RAISED = re.compile(r"^[A-Za-z_.]*(Error|Exception|Expired|Interrupt)\b")
 TOLD_BY_TOOLS = re.compile(r"ERROR: \w+Sanitizer|SUMMARY: \w+Sanitizer|runtime error:|Assertion .* failed|^==\d+== \w")
 LAST_LINES = 60
 REASON_LINES = 5
+WRAPPERS = ("beside.sh",)
 PROGRAMS = ("test-", "contract-", "golden-", "lifecycle-", "fuzz-")
 
 
@@ -27,6 +28,8 @@ def program_name(record):
     """The name under which promises know it: of the script if one is run, else of the program."""
     for word in record.get("command", []):
         path = pathlib.PurePosixPath(word)
+        if path.name in WRAPPERS:
+            continue
         if path.suffix in (".sh", ".py") or path.stem.startswith(PROGRAMS):
             return path.stem
     return record["name"].rsplit(" / ", 1)[-1]

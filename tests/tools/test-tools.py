@@ -178,6 +178,13 @@ def the_counts_and_the_results_file_agree():
         assert promises.read_results(out)[("test-a", "b")] == {"passed"}
 
 
+@test
+def a_program_goes_by_its_own_name_also_behind_a_wrapper():
+    names = [results.program_name({"name": "x", "command": command}) for command in (
+        ["/b/test-a"], ["python3", "/t/test-b.py", "/b/parley"], ["/t/beside.sh", "--as-user", "/b/test-c", "/b/parley"])]
+    assert names == ["test-a", "test-b", "test-c"], names
+
+
 def failures_of(**record):
     """What the end of a check repeats of a test program."""
     record = {"name": "parley:unit / test-a", "command": ["/b/test-a"], "result": "FAIL", "returncode": 1, **record}

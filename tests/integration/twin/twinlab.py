@@ -1,7 +1,8 @@
 """What the tests of the twin share: a supervisor in a folder of its own, requests, packets, TAP.
 
 A test file calls run(__file__'s tests) with the path of parley-twin as first argument. With
---as-user, and when started as root, everything runs as an ordinary user.
+--as-user, and when started as root, everything runs as an ordinary user. What is marked with
+for_users is about what root does not need, and left out for root.
 """
 
 import json
@@ -276,6 +277,11 @@ def skip_all(reason):
     sys.exit(0)
 
 
+def for_users(test):
+    test.is_for_users = True
+    return test
+
+
 def run(tests):
     """Runs the tests with a copy of the program that an ordinary user can reach."""
     global PROGRAM
@@ -291,6 +297,8 @@ def run(tests):
         become_ordinary(folder)
     wanted = [a for a in sys.argv[2:] if not a.startswith("--")]
     tests = [t for t in tests if not wanted or any(w in t.__name__ for w in wanted)]
+    if os.geteuid() == 0:
+        tests = [t for t in tests if not getattr(t, "is_for_users", False)]
     failed = 0
     for number, test in enumerate(tests, 1):
         verdict = "ok"
