@@ -118,6 +118,12 @@ static int journal_handle(void *argument, const char *handle, struct error *err)
     return r;
 }
 
+static int check_lease(void *argument, struct error *err)
+{
+    struct node *node = argument;
+    return run_check_lease(node->run, err);
+}
+
 static void tell_progress(void *argument, const char *message)
 {
     run_tell_progress(argument, message);
@@ -257,6 +263,7 @@ void node_call(struct node *node)
     struct call call = make_call(node);
     call.is_cancelled = &node->is_detached;
     call.is_stopping = node->run->context->is_cancelled;
+    call.may_begin = check_lease;
     outcome_done(&node->outcome);
     if (provider_apply(provider, &call, &target, &step, node->after, &node->outcome, &err) < 0)
         fail(node, OUTCOME_FAILED, &err);

@@ -46,9 +46,11 @@ int run_commit(struct run *run, struct error *err)
     /* The lease's own commit takes the epoch; every later one proves that it is still ours. */
     CLEANUP(value_unrefp) struct value *rows = value_builder_list(&run->journal);
     int64_t last_seq = 0;
+    int64_t now = world_monotonic_clock();
     int r = store_commit(run->context->store, run->batch, &last_seq, err);
     if (r < 0)
         return r;
+    run->lease_checked_at = now;
     int64_t seq = last_seq - (int64_t)value_count(rows);
     for (size_t i = 0; i < value_count(rows); i++)
         tell(run, value_at(rows, i), ++seq);

@@ -6,8 +6,16 @@
 
 #include <assert.h>
 
-/* How long it may take until calls learn that the run is cancelled. */
-enum { LOOK_AROUND_US = 50000 };
+enum {
+    SECOND = 1000000,
+    /* How long it may take until calls learn that the run is cancelled. */
+    LOOK_AROUND_US = 50000,
+};
+
+/* How long the lease is taken for ours after the store said so, and how much of that a call leaves
+ * for its way out. */
+static const int64_t lease_term = INT64_C(30) * SECOND;
+static const int64_t lease_margin = INT64_C(5) * SECOND;
 
 const struct step *run_step(const struct node *node)
 {
@@ -232,6 +240,7 @@ void run_done(struct run *run)
     value_unref(run->known_outputs);
     store_batch_free(run->batch);
     close_descriptor(run->lease_fd);
+    mem_free(run->lease_path);
 }
 
 char *apply_lease_path(const char *home, const char *deployment_uid)
@@ -242,11 +251,11 @@ char *apply_lease_path(const char *home, const char *deployment_uid)
 static int take_lock(struct run *run, struct error *err)
 {
     CLEANUP(mem_freep) char *folder = string_format("%s/leases", run->context->home);
-    CLEANUP(mem_freep) char *path = apply_lease_path(run->context->home, run->plan->deployment_uid);
+    run->lease_path = apply_lease_path(run->context->home, run->plan->deployment_uid);
     int r = world_make_folder(folder, 0700, err);
     if (r < 0)
         return r;
-    r = world_lock_file(path, &run->lease_fd, err);
+    r = world_lock_file(run->lease_path, &run->lease_fd, err);
     if (r == -ERROR_BUSY)
         return error_set(
             err, ERROR_BUSY,
@@ -352,4 +361,24 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
                          "the records of %s changed after this plan was made; plan again",
                          run->plan->deployment);
     return r;
+}
+
+int run_check_lease(struct run *run, struct error *err)
+{
+    int64_t now = world_monotonic_clock();
+    while (now >= run->lease_checked_at + lease_term - lease_margin ||
+           !world_file_is(run->lease_path, run->lease_fd)) {
+        CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+        store_batch_check_epoch(batch, run->plan->deployment_uid, run->row->epoch);
+        int r = store_commit(run->context->store, batch, NULL, err);
+        if (r == 0 && !world_file_is(run->lease_path, run->lease_fd))
+            r = error_set(err, ERROR_STALE,
+                          "the lock file of %s is gone, so that nobody knows whose turn it is",
+                          run->plan->deployment);
+        if (r < 0)
+            return r;
+        run->lease_checked_at = now;
+        now = world_monotonic_clock();
+    }
+    return 0;
 }

@@ -88,6 +88,9 @@ struct run {
     size_t n_running;
     size_t n_over; /* nodes that are done, failed or skipped */
     int lease_fd;
+    char *lease_path;            /* owned */
+    int64_t lease_checked_at;    /* world_monotonic_clock(), before the newest commit that found our
+                                    epoch to be the newest */
     int64_t created_at;          /* of the deployment */
     struct value *known_outputs; /* owned: the deployment's, from before this run */
 };
@@ -112,6 +115,12 @@ void run_free_dependents(struct run *run, const struct node *done);
 /* Takes the lock and the next epoch; checked tells whether the records must be those the plan was
  * made from. */
 CO_FN int run_take_lease(struct run *run, bool is_first, struct error *err);
+
+/*
+ * Whether a call may begin: we surely have the lease. What was found out too long ago, as after a
+ * pause of the whole process, is found out anew; ERROR_STALE when another run has it.
+ */
+CO_FN int run_check_lease(struct run *run, struct error *err);
 
 /* --- journal.c: what is written down --- */
 /* Adds a row to the next commit. take_body is a map. */

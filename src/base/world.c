@@ -281,6 +281,14 @@ int world_lock_file(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+bool world_file_is(const char *path, int fd)
+{
+    struct stat named;
+    struct stat opened;
+    return files_look_at(path, &named) == 0 && files_look_at_open(fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 bool world_file_is_locked(const char *path)
 {
     CLEANUP(close_descriptorp) int fd = files_open(path, O_RDWR, 0);

@@ -91,6 +91,8 @@ int world_open_log(const char *path, int *ret_fd, struct error *err);
  * frees the lock, and so does the death of the holder. ERROR_BUSY when somebody has it.
  */
 int world_lock_file(const char *path, int *ret_fd, struct error *err);
+/* Whether the file behind a descriptor is still the one of that name. */
+bool world_file_is(const char *path, int fd);
 /* Whether somebody has it, without taking it even for an instant; false when there is no such file.
  */
 bool world_file_is_locked(const char *path);

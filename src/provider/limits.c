@@ -270,9 +270,15 @@ CO_FN int calling_begin(struct calling *calling, struct error *err)
     calling->has_group = is_change(calling) && group;
     if (calling->has_group)
         calling->group = need_group(provider, group);
-    int r = await_turn(calling, err);
-    if (r < 0)
-        return r;
+    int r;
+    do {
+        r = await_turn(calling, err);
+        if (r == 0 && asked->may_begin)
+            r = asked->may_begin(asked->argument, err);
+        if (r < 0)
+            return r;
+        /* It may have waited, too. */
+    } while (!has_room(calling) || next_turn(provider) > world_monotonic_clock());
     take_turn(calling);
     int64_t end = world_monotonic_clock() + time_limit(&provider->limits, calling->verb);
     calling->given = *asked;

@@ -58,6 +58,11 @@ struct call {
     /* No call begins once it is true, but one that runs goes on; NULL: only is_cancelled counts. */
     const bool *is_stopping;
     /*
+     * Asked when all waiting is over and the call would begin: it does not when this fails, as when
+     * another run has taken the lease. NULL: nobody minds.
+     */
+    CO_FN int (*may_begin)(void *argument, struct error *err);
+    /*
      * Makes the handle of a remote operation durable before anything waits on it; may be NULL where
      * there is no journal (plan, status). Fails when the store does: then the call must not wait.
      */

@@ -409,6 +409,28 @@ def the_socket_of_a_killed_run_is_removed_by_who_finds_it(place):
         assert len(sockets(place)) == 1
         place.parley(*words)
         assert sockets(place) == [], words
+@test
+def a_paused_run_begins_nothing_after_another_took_over(place):
+    """Its lock file is taken away while it is stopped: the only way to take over from a live one."""
+    given(place, latency="300ms")
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something")
+    paused = place.run_processes()[0]
+    os.kill(paused, signal.SIGSTOP)
+    for name in os.listdir(place.path("home/leases")):
+        os.unlink(place.path("home/leases", name))
+    place.parley("up", "demo.yaml", "--yes")
+    before = {uid: os.stat(place.path(f"home/fake/acme.lab/{uid}.json")).st_mtime_ns
+              for uid in place.files()}
+    records = place.records("demo")
+    os.kill(paused, signal.SIGCONT)
+    wait_until(lambda: paused not in place.run_processes(), "the paused run ended", 30)
+    door.communicate(timeout=30)
+    after = {uid: os.stat(place.path(f"home/fake/acme.lab/{uid}.json")).st_mtime_ns
+             for uid in place.files()}
+    changed = [uid for uid in after if before.get(uid) != after[uid]]
+    assert set(before) == set(after) and len(changed) <= 1, (before, after)  # the call under way
+    assert place.records("demo") == records
     is_complete(place, 10)
 
 

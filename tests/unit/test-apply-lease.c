@@ -1,6 +1,8 @@
 /* One run at a time for each deployment, and none from a plan that the records have left behind. */
 #include "unit/apply-scene.h"
 
+#include <time.h>
+
 TEST(a_plan_made_from_older_records_is_refused_and_nothing_is_changed)
 {
     make_web();
@@ -122,6 +124,121 @@ TEST(a_lease_is_a_file_in_the_home_and_free_after_the_run)
     int fd = -1;
     CHECK(world_lock_file(path, &fd, NULL) == 0);
     close_descriptor(fd);
+}
+
+/* --- A pause between the intent and the call --- */
+
+static int64_t clock_ahead;
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t late_clock(void)
+{
+    return read_clock(CLOCK_BOOTTIME) + clock_ahead;
+}
+
+static int64_t wall_clock(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+static void draw(void *ret_bytes, size_t size)
+{
+    static unsigned char next;
+    for (size_t i = 0; i < size; i++)
+        ((unsigned char *)ret_bytes)[i] = next++;
+}
+
+static const struct world_ops late_world = {
+    .wall_clock = wall_clock, .monotonic_clock = late_clock, .random = draw};
+
+/* As another run does that found the lock free. */
+static void take_the_epoch(void)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    int64_t seq = 0;
+    store_batch_take_epoch(batch, DEPLOYMENT, 2);
+    if (scene.memory->ops->commit(scene.memory, batch, &seq, NULL) < 0)
+        fault("nobody could take over");
+}
+
+static bool is_first_intent(const struct value *event)
+{
+    static const char want[] = "intent";
+    const char *kind = value_get_text(event, "kind");
+    return kind && text_equal(kind, want);
+}
+
+static void pause_after_intent(const struct value *event)
+{
+    if (is_first_intent(event))
+        clock_ahead += INT64_C(3600) * 1000000;
+}
+
+static void pause_and_lose(const struct value *event)
+{
+    pause_after_intent(event);
+    if (is_first_intent(event))
+        take_the_epoch();
+}
+
+static void lose_lock_file(const struct value *event)
+{
+    if (!is_first_intent(event))
+        return;
+    CLEANUP(mem_freep) char *path = apply_lease_path(scene.home, DEPLOYMENT);
+    if (world_remove_file(path, NULL) < 0)
+        fault("the lock file stays");
+}
+
+static void end_pause(void)
+{
+    world_replace(NULL);
+    clock_ahead = 0;
+}
+
+/* How many commits a run needs, with what happens at its events. */
+static size_t count_commits(void (*on_event)(const struct value *event))
+{
+    make_web();
+    world_replace(&late_world);
+    scene.on_event = on_event;
+    bool is_done = ends_as("run-1", RUN_DONE);
+    end_pause();
+    CHECK(is_done);
+    CHECK_TEXT(strbuf_text(&scene.calls), "create web\n");
+    CHECK_NO_FAULTS();
+    return scene.store->n_commits;
+}
+
+TEST(after_a_pause_the_lease_is_asked_for_again_before_the_call)
+{
+    size_t n_undisturbed = count_commits(NULL);
+    CHECK(count_commits(pause_after_intent) == n_undisturbed + 1);
+}
+
+TEST(after_a_pause_in_which_another_run_took_over_no_call_begins)
+{
+    static void (*const ways[])(const struct value *event) = {pause_and_lose, lose_lock_file};
+    for (size_t i = 0; i < ARRAY_LENGTH(ways); i++) {
+        make_web();
+        world_replace(&late_world);
+        scene.on_event = ways[i];
+        struct job job;
+        prepare(scene.plan, "run-1");
+        job_run(&job, VERB_APPLY, "run-1");
+        end_pause();
+        bool is_stopped = job.has_ended && (i > 0 || job.r == -ERROR_STALE);
+        job_done(&job);
+        CHECK(is_stopped);
+        CHECK_TEXT(strbuf_text(&scene.calls), "");
+        CHECK_NO_FAULTS();
+    }
 }
 
 TEST(nothing_is_left)
