@@ -32,6 +32,9 @@ struct apply_context {
     void (*event)(void *argument, const struct value *event);
     void *argument;
     const bool *is_cancelled; /* no new step begins once it is true */
+    /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,
+     * though one that has begun goes on; 0: never. */
+    int64_t approved_until;
 };
 
 /*
@@ -39,7 +42,8 @@ struct apply_context {
  * row is the pending run as the store has it; its status, epoch and times are kept up to date there
  * and in *row. Returns 0 when the run came to an end, whatever that was: row->status says it.
  * Fails, and has changed nothing, with ERROR_BUSY when another run holds the lease and ERROR_STALE
- * when the records have moved on.
+ * when the records have moved on,
+ * or the run was ended before it began. ERROR_APPROVAL_NEEDED when the approval has expired.
  */
 CO_FN int apply_plan(const struct apply_context *context, const struct plan *plan,
                      struct store_run *row, struct error *err);

@@ -269,6 +269,13 @@ void node_call(struct node *node)
         fail(node, OUTCOME_FAILED, &err);
     /* The process may have been stopped between the intent and the call: only now is it certain. */
     node->sent_by = world_monotonic_clock();
+    if (node->outcome.kind == OUTCOME_UNKNOWN && node->is_detached && node->handle) {
+        mem_free(node->outcome.message);
+        node->outcome.message = string_format(
+            "detached: it goes on by itself as %s; \"parley resume\" looks at what became of it",
+            node->handle);
+        return;
+    }
     if (node->outcome.kind == OUTCOME_UNKNOWN && !node_probe(node)) {
         error_set(&err, ERROR_TIMEOUT,
                   "no answer came, and it was not carried out; resume tries it again");

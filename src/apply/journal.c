@@ -400,11 +400,21 @@ static void add_outputs(struct run *run)
 static void note_open_steps(struct run *run)
 {
     size_t n_open = 0;
-    for (size_t i = 0; i < run->plan->n_steps; i++)
-        n_open += run->nodes[i].outcome.kind == OUTCOME_UNKNOWN;
+    size_t n_detached = 0;
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        const struct node *node = &run->nodes[i];
+        if (node->outcome.kind != OUTCOME_UNKNOWN)
+            continue;
+        n_detached += node->is_detached;
+        n_open += !node->is_detached;
+    }
     mem_free(run->row->message);
-    run->row->message =
-        n_open ? string_format("%zu steps cannot be told to have happened or not", n_open) : NULL;
+    run->row->message = NULL;
+    if (n_open > 0)
+        run->row->message =
+            string_format("%zu steps cannot be told to have happened or not", n_open + n_detached);
+    else if (n_detached > 0)
+        run->row->message = string_format("%zu steps go on by themselves", n_detached);
 }
 
 void run_add_finish(struct run *run)

@@ -335,10 +335,15 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
     int r = take_lock(run, err);
     if (r < 0 || (r = look_up_epoch(run, &epoch, err)) < 0)
         return r;
+    if (run->context->approved_until && world_wall_clock() >= run->context->approved_until)
+        return error_set(err, ERROR_APPROVAL_NEEDED,
+                         "the plan %.12s was approved, but too long ago: approve it again",
+                         run->plan->hash);
     if (!is_first && epoch != run->row->epoch)
         return error_set(err, ERROR_STALE, "another run of %s came after this one; plan again",
                          run->plan->deployment);
     if (is_first) {
+        store_batch_check_run(run->batch, run->row->id, RUN_PENDING);
         add_deployment(run);
         store_batch_check_version(run->batch, run->plan->deployment_uid,
                                   run->plan->records_version);

@@ -84,6 +84,11 @@ void store_batch_check_version(struct store_batch *batch, const char *deployment
     ADD_CHANGE(batch, CHANGE_CHECK_VERSION, text(deployment_uid), number(version));
 }
 
+void store_batch_check_run(struct store_batch *batch, const char *run_id, enum run_status status)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_RUN, text(run_id), text(run_status_to_string(status)));
+}
+
 void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch)
 {
     assert(epoch > 0);
@@ -185,6 +190,9 @@ int store_refuse_change(const struct store_change *change, struct error *err)
                          "another run has the lease of deployment %s: its epoch does not allow "
                          "%" PRId64,
                          key, store_row_number(row, 1));
+    case CHANGE_CHECK_RUN:
+        return error_set(err, ERROR_STALE, "the run %s is not %s any more", key,
+                         store_row_text(row, 1));
     case CHANGE_CHECK_VERSION:
         return error_set(err, ERROR_STALE,
                          "the records of deployment %s have changed since version %" PRId64, key,

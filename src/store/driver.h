@@ -115,6 +115,8 @@ enum store_change_kind {
     CHANGE_CHECK_EPOCH,
     /* (uid, version): the same of its records_version */
     CHANGE_CHECK_VERSION,
+    /* (run id, status): refused unless the run is there and has it */
+    CHANGE_CHECK_RUN,
     /* (uid, epoch): refused unless the deployment is there and its epoch was one less */
     CHANGE_TAKE_EPOCH,
     /* (DEPLOYMENT_* up to UPDATED_AT): refused when another uid has this name, environment and

@@ -171,6 +171,8 @@ DEFINE_CLEANUP(struct store_batch *, store_batch_free)
 void store_batch_check_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch);
 void store_batch_check_version(struct store_batch *batch, const char *deployment_uid,
                                int64_t version);
+/* The run is there and has this status. */
+void store_batch_check_run(struct store_batch *batch, const char *run_id, enum run_status status);
 /* The deployment's epoch becomes epoch, which must be one more than it was (else ERROR_STALE). */
 void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch);
 

@@ -48,6 +48,22 @@ STORE_TEST(a_deployment_that_is_not_there_has_epoch_and_version_0)
     CHECK(commit_error(batch) == ERROR_STALE);
 }
 
+STORE_TEST(a_run_that_has_another_status_or_is_not_there_is_stale)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_check_run(batch, RUN, RUN_RUNNING);
+    CHECK(commit_error(batch) == ERROR_STALE);
+    CHECK(begin_run());
+    store_batch_check_run(batch, RUN, RUN_PENDING);
+    add_record(batch, "a", 1, "1");
+    CHECK(commit_error(batch) == ERROR_STALE);
+    store_batch_check_run(batch, RUN, RUN_RUNNING);
+    add_record(batch, "a", 1, "1");
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *records = list_records();
+    CHECK_TEXT(records, "a#1=1");
+}
+
 STORE_TEST(a_version_that_has_moved_on_is_stale)
 {
     CHECK(begin_run());

@@ -255,6 +255,7 @@ static inline void job_main(void *argument)
         .find_provider = scene_find_provider,
         .event = scene_event,
         .is_cancelled = &scene.is_cancelled,
+        .approved_until = scene.approved_until,
     };
     if (job->verb == VERB_APPLY)
         job->r = apply_plan(&context, job->plan, &job->run, &job->err);

@@ -241,6 +241,64 @@ TEST(after_a_pause_in_which_another_run_took_over_no_call_begins)
     }
 }
 
+/* Whoever found the run without a process ended it; then its process begins after all. */
+static void end_pending(void *argument)
+{
+    struct store_run run = {0};
+    if (store_get_run(scene.memory, "run-1", &run, NULL) < 0)
+        fault("there is no run");
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    (void)argument;
+    store_batch_check_run(batch, run.id, RUN_PENDING);
+    run.status = RUN_FAILED;
+    store_batch_put_run(batch, &run);
+    if (store_commit(scene.memory, batch, NULL, NULL) < 0)
+        fault("the run was not pending");
+    store_run_done(&run);
+}
+
+TEST(a_run_that_was_ended_before_it_began_does_nothing)
+{
+    make_web();
+    struct job job;
+    prepare(scene.plan, "run-1");
+    job = (struct job){.verb = VERB_APPLY, .plan = scene.plan, .run = get_run("run-1")};
+    loop_spawn(scene.loop, "end", end_pending, NULL);
+    loop_run(scene.loop);
+    loop_spawn(scene.loop, "job", job_main, &job);
+    loop_run(scene.loop);
+    bool is_stale = job.has_ended && job.r == -ERROR_STALE;
+    job_done(&job);
+    CHECK(is_stale && status_of("run-1") == RUN_FAILED);
+    CHECK_TEXT(strbuf_text(&scene.calls), "");
+    CHECK_NO_FAULTS();
+}
+
+TEST(an_approval_that_expired_lets_no_run_begin_or_go_on)
+{
+    make_web();
+    struct job job;
+    prepare(scene.plan, "run-1");
+    scene.approved_until = world_wall_clock();
+    job_run(&job, VERB_APPLY, "run-1");
+    bool is_refused = job.r == -ERROR_APPROVAL_NEEDED;
+    job_done(&job);
+    CHECK(is_refused && status_of("run-1") == RUN_PENDING);
+    CHECK_TEXT(strbuf_text(&scene.calls), "");
+    scene.approved_until = world_wall_clock() + INT64_C(3600) * 1000000;
+    scene.trouble = TROUBLE_REFUSE;
+    scene.trouble_at = 1;
+    job_run(&job, VERB_APPLY, "run-1");
+    bool has_failed = job.r == 0 && job.run.status == RUN_FAILED;
+    job_done(&job);
+    scene.approved_until = world_wall_clock();
+    job_run(&job, VERB_RESUME, "run-1");
+    is_refused = job.r == -ERROR_APPROVAL_NEEDED;
+    job_done(&job);
+    CHECK(has_failed && is_refused && scene.n_applies == 1);
+    CHECK_NO_FAULTS();
+}
+
 TEST(nothing_is_left)
 {
     scene_done();

@@ -182,6 +182,17 @@ TEST(a_long_operation_is_detached_from_when_cancelled)
     CHECK(ends_as("run-1", RUN_CANCELLED));
     CHECK(world_monotonic_clock() - start < 1500000);
     CHECK(strstr(strbuf_text(&scene.events), "handle create slow#1\n"));
+    /* It is told as that, not as a call that never began. */
+    CLEANUP(value_unrefp) struct value *rows = read_journal("run-1");
+    const char *message = NULL;
+    for (size_t i = 0; i < value_count(rows); i++)
+        if (is_row(value_at(rows, i), "result", "create slow#1"))
+            message = value_get_text(value_at(rows, i), "message");
+    CHECK(message && strstr(message, "detached") && strstr(message, "operation-slow-1"));
+    struct store_run row = get_run("run-1");
+    bool is_noted = row.message && strstr(row.message, "go on by themselves");
+    store_run_done(&row);
+    CHECK(is_noted);
     scene.on_event = NULL;
     scene.is_cancelled = false;
     CHECK(resume_ends_as("run-1", RUN_DONE));

@@ -93,6 +93,12 @@ static bool check_version(struct memory_store *memory, const struct store_row *r
            store_row_number(row, 1);
 }
 
+static bool check_run(struct memory_store *memory, const struct store_row *row)
+{
+    const struct store_row *run = find_row(memory, TABLE_RUNS, store_row_text(row, 0));
+    return run && text_equal(store_row_text(run, RUN_COLUMN_STATUS), store_row_text(row, 1));
+}
+
 static bool take_epoch(struct memory_store *memory, const struct store_row *row)
 {
     const char *uid = store_row_text(row, 0);
@@ -238,12 +244,19 @@ static bool add_journal_row(struct memory_store *memory, const struct store_row 
 }
 
 static bool (*const changes[])(struct memory_store *memory, const struct store_row *row) = {
-    [CHANGE_CHECK_EPOCH] = check_epoch,   [CHANGE_CHECK_VERSION] = check_version,
-    [CHANGE_TAKE_EPOCH] = take_epoch,     [CHANGE_PUT_DEPLOYMENT] = put_deployment,
-    [CHANGE_GROW_VERSION] = grow_version, [CHANGE_GROW_HEAD] = grow_head,
-    [CHANGE_ADD_REVISION] = add_revision, [CHANGE_PUT_PLAN] = put_plan,
-    [CHANGE_ADD_APPROVAL] = add_approval, [CHANGE_PUT_RUN] = put_run,
-    [CHANGE_PUT_RECORD] = put_record,     [CHANGE_REMOVE_RECORD] = remove_record,
+    [CHANGE_CHECK_RUN] = check_run,
+    [CHANGE_CHECK_EPOCH] = check_epoch,
+    [CHANGE_CHECK_VERSION] = check_version,
+    [CHANGE_TAKE_EPOCH] = take_epoch,
+    [CHANGE_PUT_DEPLOYMENT] = put_deployment,
+    [CHANGE_GROW_VERSION] = grow_version,
+    [CHANGE_GROW_HEAD] = grow_head,
+    [CHANGE_ADD_REVISION] = add_revision,
+    [CHANGE_PUT_PLAN] = put_plan,
+    [CHANGE_ADD_APPROVAL] = add_approval,
+    [CHANGE_PUT_RUN] = put_run,
+    [CHANGE_PUT_RECORD] = put_record,
+    [CHANGE_REMOVE_RECORD] = remove_record,
     [CHANGE_JOURNAL] = add_journal_row,
 };
 

@@ -58,6 +58,7 @@ static const char *const change_texts[] = {
         "SELECT 1 WHERE ifnull((SELECT epoch FROM deployments WHERE uid = ?1), 0) = ?2",
     [CHANGE_CHECK_VERSION] =
         "SELECT 1 WHERE ifnull((SELECT records_version FROM deployments WHERE uid = ?1), 0) = ?2",
+    [CHANGE_CHECK_RUN] = "SELECT 1 FROM runs WHERE uid = ?1 AND status = ?2",
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
         "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
