@@ -126,6 +126,9 @@ CO_FN int cli_follow(struct cli *cli, const char *run_id);
 /* The same where the run's plan is at hand. */
 CO_FN int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan);
 
+/* Gets the yes that a plan needs, from the options or from the terminal. Returns 0 or an exit
+ * code. */
+CO_FN int cli_approve(struct cli *cli, const struct plan *plan);
 /* Whether --approve names this hash: a prefix of it that is long enough to mean it. */
 bool cli_is_approved(const struct options *options, const char *hash);
 /* One line from the terminal after a question on stderr, without its end; false at the end of
@@ -140,6 +143,7 @@ CO_FN int command_graph(struct cli *cli);
 CO_FN int command_up(struct cli *cli);
 CO_FN int command_apply(struct cli *cli);
 CO_FN int command_resume(struct cli *cli);
+CO_FN int command_unlock(struct cli *cli);
 CO_FN int command_run_wait(struct cli *cli);
 CO_FN int command_run_cancel(struct cli *cli);
 CO_FN int command_run_exec(struct cli *cli);

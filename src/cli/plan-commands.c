@@ -98,9 +98,7 @@ bool cli_ask_person(const char *question, char *ret_answer, size_t size)
     return true;
 }
 
-/* Gets the yes that this plan needs, from the options or from the terminal. Returns 0 or an exit
- * code. */
-static int approve(struct cli *cli, const struct plan *plan)
+int cli_approve(struct cli *cli, const struct plan *plan)
 {
     char name[MAX_ANSWER] = "";
     struct error err = {0};
@@ -194,7 +192,7 @@ static int carry_out(struct cli *cli, const struct plan *plan)
     if (!plan_has_effects(plan))
         return EXIT_DONE;
     fflush(stdout);
-    int r = approve(cli, plan);
+    int r = cli_approve(cli, plan);
     return r != 0 ? r : start_and_follow(cli, plan);
 }
 

@@ -1,5 +1,6 @@
 /* parley resume, parley run ..., and what is asked of the twin beyond a verb and its answer. */
 #include "base/memory.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "net/child.h"
 
@@ -17,9 +18,21 @@ static int ask_and_follow(struct cli *cli, const char *verb, const char *key)
     return r;
 }
 
+/* One whose approval has expired needs another yes to the same plan. */
+static int approve_again(struct cli *cli)
+{
+    struct error err = {0};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    const char *word = value_get_text(cli->options.input, "deployment");
+    if (service_get_resumable(cli->service, word, &plan, &err) < 0)
+        return cli_fail(cli, &err);
+    return cli_approve(cli, plan);
+}
+
 int command_resume(struct cli *cli)
 {
-    return ask_and_follow(cli, "run_resume", "run");
+    int r = cli->options.yes || cli->options.approve ? approve_again(cli) : 0;
+    return r != 0 ? r : ask_and_follow(cli, "run_resume", "run");
 }
 
 int command_run_wait(struct cli *cli)
@@ -44,6 +57,57 @@ int command_run_cancel(struct cli *cli)
 {
     return ask_and_say(cli, "run_cancel",
                        "The run is asked to stop; what is under way ends first.");
+}
+
+enum { MAX_ANSWER = 200 };
+
+/* Asks whether a process may be ended. Returns 0 or an exit code. */
+static int ask_to_end(struct cli *cli, const struct value *lock)
+{
+    struct error err = {0};
+    char answer[MAX_ANSWER];
+    const char *run = value_get_text(lock, "run");
+    CLEANUP(mem_freep)
+    char *question = string_format(
+        "Process %lld holds the lease of %s%s%.8s.\nWhat it has under way may still happen; it is "
+        "looked up afterwards.\nEnd it? (yes/no) ",
+        (long long)value_get_integer(lock, "pid", 0), value_get_text(lock, "deployment"),
+        run ? " for the run " : "", run ? run : "");
+    if (cli->options.yes)
+        return 0;
+    if (!cli->is_terminal) {
+        error_set(&err, ERROR_APPROVAL_NEEDED,
+                  "process %lld holds the lease of %s, and nobody can be asked here whether to end "
+                  "it: give --yes",
+                  (long long)value_get_integer(lock, "pid", 0), value_get_text(lock, "deployment"));
+        return cli_fail(cli, &err);
+    }
+    if (cli_ask_person(question, answer, sizeof(answer)) &&
+        (text_equal(answer, "yes") || text_equal(answer, "y")))
+        return 0;
+    fprintf(stderr, "Not ended; nothing was changed.\n");
+    return EXIT_APPROVAL_NEEDED;
+}
+
+int command_unlock(struct cli *cli)
+{
+    struct error err = {0};
+    struct verb_answer answer = {0};
+    CLEANUP(value_unrefp) struct value *lock = NULL;
+    int r = cli_ask(cli, "lock_show", &answer);
+    int64_t pid = r == 0 ? value_get_integer(answer.value, "pid", 0) : 0;
+    if (r == 0 && pid > 0)
+        r = ask_to_end(cli, answer.value);
+    const char *word = value_get_text(cli->options.input, "deployment");
+    if (r == 0 && service_unlock(cli->service, word, pid, &lock, &err) < 0)
+        r = cli_fail(cli, &err);
+    if (r == 0 && cli->options.json)
+        cli_print_json(lock);
+    else if (r == 0)
+        printf("%s\n", pid > 0 ? "The process is ended, and what it did is written down."
+                               : "Nobody holds the lease; what dead runs left is written down.");
+    verb_answer_done(&answer);
+    return r;
 }
 
 int command_run_exec(struct cli *cli)

@@ -87,18 +87,13 @@ static bool may_be_open(const struct store_run *run)
     return run->status == RUN_RUNNING || (run->epoch > 0 && run->message);
 }
 
-/* What a run that died left open is found out before anything new is planned. A living one is
- * ERROR_BUSY. */
-static int settle_dead_runs(struct planning *planning, struct error *err)
+int service_settle(struct service *service, const char *deployment_uid, struct error *err)
 {
-    struct store_run *runs = NULL;
-    size_t n = 0;
-    int r = store_list_runs(planning->service->store, planning->deployment.uid, 1, &runs, &n, err);
-    if (r == 0 && n > 0 && may_be_open(&runs[0]))
-        r = settle_run(planning->service, &runs[0], err);
-    for (size_t i = 0; i < n; i++)
-        store_run_done(&runs[i]);
-    mem_free(runs);
+    struct store_run run = {0};
+    int r = service_find_last_run(service, deployment_uid, &run, err);
+    if (r == 0 && run.id && may_be_open(&run))
+        r = settle_run(service, &run, err);
+    store_run_done(&run);
     return r;
 }
 
@@ -134,7 +129,7 @@ static int load_state(struct planning *planning, struct error *err)
     struct service *service = planning->service;
     if (!planning->deployment.uid)
         return 0;
-    int r = settle_dead_runs(planning, err);
+    int r = service_settle(service, planning->uid, err);
     if (r < 0)
         return r;
     /* Settling may have changed records: what counts is what stands there now. */

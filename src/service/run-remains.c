@@ -34,6 +34,7 @@ void unbegun_end(struct service *service, struct store_run *run, const struct er
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     if (run->status != RUN_PENDING)
         return;
+    store_batch_check_run(batch, run->id, RUN_PENDING);
     run->status = RUN_FAILED;
     run->ended_at = world_wall_clock();
     mem_free(run->message);

@@ -29,20 +29,24 @@ enum {
 
 /* --- Starting --- */
 
-/* Whether somebody approved this very plan, and not too long ago. */
-static int check_approved(struct service *service, const struct plan *plan, struct error *err)
+/* Whether somebody approved this very plan, and not too long ago; *ret_until is when the longest
+ * approval ends. */
+static int check_approved(struct service *service, const struct plan *plan, int64_t *ret_until,
+                          struct error *err)
 {
     CLEANUP(value_unrefp) struct value *approvals = NULL;
     int r = store_list_approvals(service->store, plan->hash, &approvals, err);
     if (r < 0)
         return r;
     int64_t now = world_wall_clock();
-    bool is_expired = false;
+    bool is_expired = value_count(approvals) > 0;
+    *ret_until = 0;
     for (size_t i = 0; i < value_count(approvals); i++) {
-        if (value_get_integer(value_at(approvals, i), "expires_at", 0) > now)
-            return 0;
-        is_expired = true;
+        int64_t until = value_get_integer(value_at(approvals, i), "expires_at", 0);
+        *ret_until = until > *ret_until ? until : *ret_until;
     }
+    if (*ret_until > now)
+        return 0;
     return error_set(err, ERROR_APPROVAL_NEEDED, "the plan %.12s %s", plan->hash,
                      is_expired ? "was approved, but too long ago: approve it again"
                                 : "is not approved");
@@ -50,13 +54,14 @@ static int check_approved(struct service *service, const struct plan *plan, stru
 
 /* What was approved is what is done: by a yes to this hash, and with the types as they were judged
  * by. */
-static int check_plan(struct service *service, const struct plan *plan, struct error *err)
+static int check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
+                      struct error *err)
 {
     if (!text_equal(plan->catalog_digest, catalog_digest(service->catalog)))
         return error_set(err, ERROR_STALE,
                          "the catalog has changed since the plan %.12s was made; plan again",
                          plan->hash);
-    return check_approved(service, plan, err);
+    return check_approved(service, plan, ret_until, err);
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */
@@ -115,8 +120,9 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
                       struct error *err)
 {
     CLEANUP(close_descriptorp) int log = -1;
+    int64_t until;
     int r = service_need_store(service, true, err);
-    if (r < 0 || (r = check_plan(service, plan, err)) < 0)
+    if (r < 0 || (r = check_plan(service, plan, &until, err)) < 0)
         return r;
     run_sweep_sockets();
     unbegun_settle_newest(service, plan->deployment_uid);
@@ -150,6 +156,22 @@ static bool is_resumable(const struct store_run *run)
         return false;
     return run->status == RUN_RUNNING || run->status == RUN_FAILED || run->status == RUN_PARTLY ||
            run->status == RUN_CANCELLED;
+}
+
+int service_find_last_run(struct service *service, const char *deployment_uid,
+                          struct store_run *ret_run, struct error *err)
+{
+    struct store_run *runs = NULL;
+    size_t n = 0;
+    int r = store_list_runs(service->store, deployment_uid, MAX_RUNS, &runs, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (!ret_run->id && runs[i].epoch > 0)
+            *ret_run = runs[i];
+        else
+            store_run_done(&runs[i]);
+    }
+    mem_free(runs);
+    return r;
 }
 
 /* The newest run of the deployment that the word names, when it did not come to its end. */
@@ -188,12 +210,26 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
 {
     CLEANUP(mem_freep) char *run_id = NULL;
     CLEANUP(close_descriptorp) int log = -1;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int64_t until;
     int r = find_resumable(service, word, &run_id, err);
+    if (r == 0)
+        r = service_get_run_plan(service, run_id, &plan, err);
+    if (r == 0)
+        r = check_approved(service, plan, &until, err);
     if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||
         (r = start_process(service, run_id, true, log, err)) < 0)
         return r;
     *ret_run_id = take_ptr(run_id);
     return 0;
+}
+
+int service_get_resumable(struct service *service, const char *word, struct plan **ret_plan,
+                          struct error *err)
+{
+    CLEANUP(mem_freep) char *run_id = NULL;
+    int r = find_resumable(service, word, &run_id, err);
+    return r < 0 ? r : service_get_run_plan(service, run_id, ret_plan, err);
 }
 
 /* --- The run's own process --- */
@@ -251,8 +287,11 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     struct service *service = execution->service;
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = service_get_plan(service, run->plan_hash, &plan, err);
-    if (r < 0 || (!is_resume && (r = check_plan(service, plan, err)) < 0) ||
-        (r = check_identities(service, plan, err)) < 0)
+    int64_t until = 0;
+    if (r == 0)
+        r = is_resume ? check_approved(service, plan, &until, err)
+                      : check_plan(service, plan, &until, err);
+    if (r < 0 || (r = check_identities(service, plan, err)) < 0)
         return r;
     struct apply_context context = {
         .loop = service->loop,
@@ -263,6 +302,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
         .event = tell,
         .argument = execution,
         .is_cancelled = &execution->is_cancelled,
+        .approved_until = until,
     };
     return is_resume ? apply_resume(&context, plan, run, err)
                      : apply_plan(&context, plan, run, err);

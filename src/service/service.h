@@ -168,7 +168,8 @@ CO_FN int service_start_run(struct service *service, const struct plan *plan, ch
                             struct error *err);
 /*
  * Starts the newest unfinished run of a deployment again, or the run of this id, in a process of
- * its own. ERROR_NOT_FOUND when there is nothing to resume.
+ * its own. ERROR_NOT_FOUND when there is nothing to resume, ERROR_APPROVAL_NEEDED when its approval
+ * has expired.
  */
 CO_FN int service_resume_run(struct service *service, const char *word, char **ret_run_id,
                              struct error *err);
@@ -200,6 +201,26 @@ CO_FN int service_list_runs(struct service *service, const char *word, struct va
                             struct error *err);
 CO_FN int service_show_run(struct service *service, const char *run_id, struct value **ret_run,
                            struct error *err);
+/*
+ * What a run that died left open is found out and written down, before anything new is planned.
+ * ERROR_BUSY while one is alive, ERROR_UNAVAILABLE when it cannot be told.
+ */
+CO_FN int service_settle(struct service *service, const char *deployment_uid, struct error *err);
+/* The newest run of a deployment that has begun; its id is NULL when there is none. */
+CO_FN int service_find_last_run(struct service *service, const char *deployment_uid,
+                                struct store_run *ret_run, struct error *err);
+/* Who holds a deployment's lease: {deployment, environment, is_locked, run, pid}. */
+CO_FN int service_show_lock(struct service *service, const char *word, struct value **ret_lock,
+                            struct error *err);
+/*
+ * Ends the process that service_show_lock() named (0 when there was none; else ERROR_STALE), waits
+ * until its lease is free and settles what it left. The answer is as of service_show_lock().
+ */
+CO_FN int service_unlock(struct service *service, const char *word, int64_t pid,
+                         struct value **ret_lock, struct error *err);
+/* The plan of the run that service_resume_run() would go on with. */
+CO_FN int service_get_resumable(struct service *service, const char *word, struct plan **ret_plan,
+                                struct error *err);
 CO_FN int service_cancel_run(struct service *service, const char *run_id, struct error *err);
 
 /* --- Questions (query-verbs.c) --- */

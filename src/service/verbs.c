@@ -183,6 +183,24 @@ static int resume_run(struct service *service, const struct verb_call *call,
     return r;
 }
 
+static int show_lock(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_show_lock(service, value_get_text(call->input, "deployment"), &answer->value,
+                             err);
+}
+
+static int unlock(struct service *service, const struct verb_call *call, struct verb_answer *answer,
+                  struct error *err)
+{
+    int64_t pid = 0;
+    const char *text = value_get_text(call->input, "pid");
+    if (!text_to_integer(text, &pid) || pid < 0)
+        return error_set(err, ERROR_INVALID, "pid is a process's number, not \"%s\"", text);
+    return service_unlock(service, value_get_text(call->input, "deployment"), pid, &answer->value,
+                          err);
+}
+
 static int show_twin(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
@@ -308,6 +326,11 @@ static const struct verb verbs[] = {
     {"run_cancel", "ask a run to stop; what is under way ends first", VERB_APPLY,
      {RUN}, cancel_run},
     {"run_resume", "go on with a run that ended early", VERB_APPLY, {DEPLOYMENT}, resume_run},
+    {"lock_show", "who holds a deployment's lease", VERB_READ, {DEPLOYMENT}, show_lock},
+    {"lock_end", "end the process that holds a deployment's lease, and settle what it left",
+     VERB_APPLY,
+     {DEPLOYMENT, {"pid", INPUT_TEXT, true, "--pid", "PID", "the process, as lock_show names it"}},
+     unlock},
     {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
      check_state},
     {"state_repair", "put a damaged store right as far as that can be proved", VERB_APPLY, {{0}},

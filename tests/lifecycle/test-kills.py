@@ -410,6 +410,45 @@ def the_socket_of_a_killed_run_is_removed_by_who_finds_it(place):
         place.parley(*words)
         assert sockets(place) == [], words
 @test
+def a_run_that_hangs_is_ended_by_unlock_and_settled(place):
+    given(place, {"a": box(), "b": box(lid="a")},
+          fail=[{"verb": "create", "name": "b", "how": "hang-after"}])
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(lambda: len(place.files()) == 2, "the run hangs")
+    assert "another run" in place.parley("up", "demo.yaml", "--yes", want=1).err
+    pid = place.run_processes()[0]
+    result = place.parley("unlock", "demo", want=3)
+    assert f"process {pid}" in result.err and place.run_processes() == [pid], result.err
+    assert place.parley("unlock", "demo", "--yes").out.startswith("The process is ended")
+    assert not place.run_processes()
+    out, err = door.communicate(timeout=20)
+    assert door.returncode in (0, 1), out + err  # its door finds it dead, or settled
+    agree(place, "demo")
+    assert "Nobody holds the lease" in place.parley("unlock", "demo").out
+    before = place.files()
+    place.parley("up", "demo.yaml", "--yes")
+    assert place.files() == before
+    is_complete(place, 2)
+
+
+@test
+def a_detached_operation_is_told_as_that(place):
+    given(place, {"a": box()}, asynchronous=True, latency="8s")
+    door = place.start("up", "demo.yaml", "--yes", "--json")
+    for line in door.stdout:
+        if json.loads(line)["kind"] == "handle":
+            break
+    door.send_signal(signal.SIGINT)
+    out, err = door.communicate(timeout=30)
+    assert door.returncode == 130, out + err
+    ends = [event for event in map(json.loads, out.splitlines()) if event["kind"] == "result"]
+    assert ends and ends[0]["message"].startswith("detached: it goes on by itself"), ends
+    assert "go on by themselves" in place.parley("run", "list").out
+    place.parley("resume", "demo")
+    is_complete(place, 1)
+
+
+@test
 def a_paused_run_begins_nothing_after_another_took_over(place):
     """Its lock file is taken away while it is stopped: the only way to take over from a live one."""
     given(place, latency="300ms")
