@@ -45,7 +45,10 @@ def kill_at(place, words, n_events):
         if n_seen < n_events:
             continue
         for pid in place.run_processes():
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it ended just now
         break
     rest = process.stdout.read() + process.stderr.read()
     code = process.wait(30)
