@@ -24,6 +24,8 @@ static const struct door_option {
      OPTIONS_APPLY | OPTIONS_APPROVE, PLACE(approve)},
     {"--confirm", "NAME", "the name of a production deployment whose things are destroyed",
      OPTIONS_APPLY, PLACE(confirm)},
+    {"--rollback", NULL, "when it succeeds only in part, go the way back", OPTIONS_APPLY,
+     PLACE(rollback)},
     {"-o", "FILE", "save the plan", OPTIONS_PLAN, PLACE(output)},
     {"--trace", NULL, "show the passes of planning", OPTIONS_PLAN | OPTIONS_APPLY, PLACE(trace)},
     {"--detailed-exitcode", NULL, "exit with 2 when there are changes", OPTIONS_PLAN,

@@ -61,6 +61,7 @@ struct options {
     bool trace;
     bool detailed_exit_code;
     bool resume;
+    bool rollback;
     bool help;
 };
 

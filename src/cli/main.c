@@ -19,6 +19,8 @@ static const struct command commands[] = {
      "carry out a saved plan: its hash, or a file written with plan -o"},
     {"destroy", "plan_destroy", OPTIONS_APPLY, command_up, NULL,
      "plan and carry out the removal of a deployment"},
+    {"rollback", "plan_rollback", OPTIONS_APPLY, command_up, NULL,
+     "plan and carry out the way back of the newest run"},
     {"resume", "run_resume", OPTIONS_APPLY, command_resume, NULL, NULL},
     {"unlock", "lock_show", OPTIONS_APPROVE, command_unlock, NULL,
      "end the process of a run that hangs, and find out what it did"},

@@ -183,6 +183,42 @@ static int start_and_follow(struct cli *cli, const struct plan *plan)
     return exit_code;
 }
 
+/* What no way back could bring back is said before anybody approves. */
+static void print_irreversible(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].irreversible)
+            printf("A rollback could not bring back %s \"%s\".\n", plan->steps[i].type,
+                   plan->steps[i].address);
+}
+
+/* The way back is a plan of its own: the yes to the first one was none to it. Returns an exit code:
+ * that of a failure, since what was wanted is not there. */
+static int roll_back(struct cli *cli, const struct plan *plan)
+{
+    struct value_builder fields = {0};
+    CLEANUP(plan_freep) struct plan *back = NULL;
+    CLEANUP(mem_freep) char *word = string_format("%s@%s", plan->deployment, plan->environment);
+    value_builder_set_string(&fields, "deployment", word);
+    value_unref(cli->options.input);
+    cli->options.input = value_builder_map(&fields);
+    if (cli_ask_plan(cli, "plan_rollback", &back) != 0)
+        return EXIT_PARTLY;
+    assert(back);
+    if (!cli->options.json) {
+        printf("\nThe way back:\n\n");
+        print_plan(back, stdout);
+    }
+    fflush(stdout);
+    if (!plan_has_effects(back))
+        return EXIT_ERROR;
+    cli->options.approve = NULL;
+    if (cli_approve(cli, back) != 0 || start_and_follow(cli, back) != EXIT_DONE)
+        return EXIT_PARTLY;
+    fprintf(stderr, "%s is back where it was before the run.\n", word);
+    return EXIT_ERROR;
+}
+
 /* Shows a plan, gets its approval, carries it out. */
 static int carry_out(struct cli *cli, const struct plan *plan)
 {
@@ -191,9 +227,13 @@ static int carry_out(struct cli *cli, const struct plan *plan)
         print_plan(plan, stdout);
     if (!plan_has_effects(plan))
         return EXIT_DONE;
+    if (cli->options.rollback && !cli->options.json)
+        print_irreversible(plan);
     fflush(stdout);
     int r = cli_approve(cli, plan);
-    return r != 0 ? r : start_and_follow(cli, plan);
+    if (r == 0)
+        r = start_and_follow(cli, plan);
+    return r == EXIT_PARTLY && cli->options.rollback ? roll_back(cli, plan) : r;
 }
 
 /* Whichever plan its verb makes: of a document, or of a removal. */

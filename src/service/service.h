@@ -131,6 +131,14 @@ CO_FN int service_plan(struct service *service, const struct plan_request *reque
                        struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
                        struct error *err);
 /*
+ * A plan to where the deployment was before its newest run: the revision before that run's, or
+ * nothing when it was the first. As service_plan() otherwise; ERROR_CONFLICT when another revision
+ * came after the run.
+ */
+CO_FN int service_plan_rollback(struct service *service, const char *deployment,
+                                struct plan **ret_plan, char **ret_text,
+                                struct diagnostics *diagnostics, struct error *err);
+/*
  * Looks for what the document says exists already: the one resource of another deployment, of the
  * same type and instance, that fits match: (name, deployment, or properties of its spec). None or
  * several are faults.

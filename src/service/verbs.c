@@ -85,6 +85,13 @@ static int make_plan(struct service *service, const struct verb_call *call,
     return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
 }
 
+static int plan_rollback(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    return service_plan_rollback(service, value_get_text(call->input, "deployment"), &answer->plan,
+                                 &answer->text, &answer->diagnostics, err);
+}
+
 static int show_plan(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
@@ -307,6 +314,8 @@ static const struct verb verbs[] = {
      {DOCUMENT, VARIABLES, REFRESH}, make_plan},
     {"plan_destroy", "show what the removal of a deployment would do", VERB_PLAN,
      {DEPLOYMENT, REFRESH}, make_plan},
+    {"plan_rollback", "show the way back of a deployment's newest run", VERB_PLAN, {DEPLOYMENT},
+     plan_rollback},
     {"plan_show", "a plan that was made before", VERB_READ,
      {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
     {"deployment_status", "what is there now, read from the systems", VERB_READ,

@@ -452,9 +452,48 @@ def a_detached_operation_is_told_as_that(place):
 
 
 @test
+def with_rollback_a_failure_goes_back_to_where_it_was(place):
+    given(place, {"a": box(note="first"), "b": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    before, records = place.files(), place.records("demo")
+    given(place, {"a": box(note="second"), "c": box(lid="a"), "d": box(lid="c")},
+          fail=[{"verb": "create", "name": "d", "how": "refuse"}])
+    result = place.parley("up", "demo.yaml", "--yes", "--rollback", want=1)
+    assert "The way back:" in result.out and "is back where it was" in result.err, result.out
+    assert {uid: resource["spec"] for uid, resource in place.files().items() if uid in before} == {
+        uid: resource["spec"] for uid, resource in before.items() if uid in place.files()}
+    now = place.records("demo")
+    assert [(row["address"], row["spec"]) for row in now] == [
+        (row["address"], row["spec"]) for row in records], now
+    agree(place, "demo")
+
+
+@test
+def the_way_back_of_a_first_run_is_to_nothing_and_needs_its_own_yes(place):
+    given(place, {"a": box(), "b": box(lid="a")},
+          fail=[{"verb": "create", "name": "b", "how": "refuse"}])
+    digest = place.parley("plan", "demo.yaml", "--json").json()["hash"]
+    result = place.parley("up", "demo.yaml", "--approve", digest, "--rollback", want=4)
+    assert "--approve" in result.err and len(place.files()) == 1, result.err
+    place.parley("rollback", "demo", "--yes")
+    assert place.files() == {} and place.records("demo") == []
+
+
+@test
+def what_cannot_be_brought_back_is_named_before(place):
+    vault = {"v": ("acme:thing:vault", {}, {})}
+    given(place, {"a": box()} | vault)
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {"a": box()})
+    result = place.parley("up", "demo.yaml", "--rollback", want=3)
+    assert 'A rollback could not bring back acme:thing:vault "v"' in result.out, result.out
+
+
+@test
 def a_paused_run_begins_nothing_after_another_took_over(place):
     """Its lock file is taken away while it is stopped: the only way to take over from a live one."""
-    given(place, latency="300ms")
+    chain = {f"c{i}": box({"dependsOn": [f"c{i - 1}"]} if i else None) for i in range(6)}
+    given(place, chain, latency="300ms")  # one call at a time
     door = place.start("up", "demo.yaml", "--yes")
     wait_until(place.files, "the run made something")
     paused = place.run_processes()[0]
@@ -473,7 +512,7 @@ def a_paused_run_begins_nothing_after_another_took_over(place):
     changed = [uid for uid in after if before.get(uid) != after[uid]]
     assert set(before) == set(after) and len(changed) <= 1, (before, after)  # the call under way
     assert place.records("demo") == records
-    is_complete(place, 10)
+    is_complete(place, 6)
 
 
 if __name__ == "__main__":
