@@ -1,0 +1,20 @@
+/* What the files of this room share. */
+#pragma once
+
+#include "secret/secret.h"
+
+struct secret_key {
+    unsigned char *bytes; /* owned; of sodium_malloc() */
+};
+
+struct secrets {
+    const struct secret_key *key; /* borrowed */
+    struct secret_entry *entries; /* owned */
+    size_t n_entries;
+    size_t capacity;
+};
+
+/* Keys for one purpose each, made of the one that a user has. */
+enum { SECRET_PURPOSE_DIGEST = 1, SECRET_PURPOSE_SEAL = 2 };
+void secret_derive(const struct secret_key *key, unsigned int purpose,
+                   unsigned char ret_bytes[SECRET_KEY_SIZE]);
