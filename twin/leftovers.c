@@ -29,18 +29,18 @@ static bool is_of(const struct value *resource, const char *name)
 {
     CLEANUP(mem_freep) char *uid = service_file_name(resource_uid(resource));
     CLEANUP(mem_freep) char *archive = string_format("archive-%s", uid);
-    return is_member_of(name, resource_name(resource)) || text_starts_with(name, uid) ||
-           text_starts_with(name, archive);
+    if (text_starts_with(name, uid) || text_starts_with(name, archive))
+        return true;
+    /* A name that was too long is a digest, which does not tell whose it is. */
+    return text_equal(resource_type(resource), CLUSTER) &&
+           (text_starts_with(name, "x-") || is_member_of(name, resource_name(resource)));
 }
 
 bool leftovers_has_owner(const struct manifest *manifest, const char *name)
 {
     size_t cursor = 0;
-    /* A name that was too long is a digest, which does not tell whose it is. */
-    bool is_digest = text_starts_with(name, "x-");
     for (struct map_entry *entry; (entry = map_next(&manifest->resources, &cursor));)
-        if (text_equal(resource_type(entry->value), CLUSTER) &&
-            (is_digest || is_of(entry->value, name)))
+        if (is_of(entry->value, name))
             return true;
     return false;
 }

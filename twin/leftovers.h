@@ -7,7 +7,7 @@
 
 #include "twin/manifest.h"
 
-/* Whether a file or folder NAME of databases belongs to one that the manifest has; in doubt it
+/* Whether a file or folder of that name belongs to a resource that the manifest has; in doubt it
  * does. */
 bool leftovers_has_owner(const struct manifest *manifest, const char *name);
 

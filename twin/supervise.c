@@ -107,13 +107,18 @@ static CO_FN void stop(struct inner *inner)
     struct twin *twin = &inner->twin;
     door_free(inner->door);
     inner->door = NULL;
+    bool is_empty = twin->converge && converge_is_empty(twin->converge);
     /* What has no memory of its own, or is not wanted any more, need not be asked to end. */
     if (twin->processes && twin->converge)
-        processes_kill(twin->processes, inner->wipe || converge_is_empty(twin->converge));
+        processes_kill(twin->processes, inner->wipe || is_empty);
     converge_free(twin->converge);
     processes_free(twin->processes);
     network_free(twin->network);
     outer_free(twin->outer);
+    if (is_empty) {
+        CLEANUP(manifest_freep) struct manifest *nothing = manifest_new();
+        leftovers_remove(nothing, twin->folder);
+    }
     if (inner->wipe)
         empty_folder(open(twin->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), true);
 }

@@ -11,7 +11,7 @@
     "{\"uid\":\"uid-store\",\"name\":\"store\",\"type\":\"aws:rds:cluster\",\"spec\":" \
     "{\"engine\":\"postgres\"},\"references\":{\"subnet\":[\"db\"]}}"
 
-TEST(what_belongs_to_a_database_of_the_manifest_has_an_owner)
+TEST(what_belongs_to_a_resource_of_the_manifest_has_an_owner)
 {
     static const struct {
         const char *name;
@@ -23,6 +23,7 @@ TEST(what_belongs_to_a_database_of_the_manifest_has_an_owner)
         {"uid-store.application", true},
         {"uid-store.conninfo", true},
         {"x-0123456789abcdef01234567", true}, /* a long name: it may be */
+        {"db", true},                         /* the uid of a network */
         {"store", false},
         {"store-old-0", false},
         {"other-0", false},
@@ -46,7 +47,7 @@ static const char *const files[] = {"database/store-0/data/PG_VERSION",
                                     "secrets/uid-store.application",
                                     "secrets/uid-other.application",
                                     "access/uid-other.conninfo",
-                                    "monitor/eyes/chunk",
+                                    "monitor/uid-store/chunk",
                                     "authority/ca.key",
                                     "logs/store-0.log"};
 enum { STORE_DATA, OTHER_DATA, STORE_SECRET, OTHER_SECRET, ACCESS, MONITOR, AUTHORITY, LOG };

@@ -367,10 +367,12 @@ CO_FN void twin_clear(const struct twin_home *home, const struct call *call)
     size_t n = 0;
     int status;
     CLEANUP(mem_freep) char *databases = string_format("%s/database", home->folder);
+    CLEANUP(mem_freep) char *monitors = string_format("%s/monitor", home->folder);
     CLEANUP(mem_freep) char *program = twin_program();
     const char *const arguments[] = {program, "clear", "--state", home->folder, NULL};
     struct child_spec spec = {.arguments = arguments, .input = -1, .output = -1, .errors = -1};
     world_list_folder(databases, count_name, &n, NULL);
+    world_list_folder(monitors, count_name, &n, NULL);
     if (n > 0)
         (void)child_run(call->loop, &spec, LOG_LIMIT, call->deadline, &status, NULL, NULL);
 }
