@@ -94,6 +94,16 @@ static void make_killed(struct image *image)
     image->content = strbuf_take(&content.text);
 }
 
+/* The log has the newest pages: without it the damaged ones are used. */
+static void make_closed(struct image *image)
+{
+    struct content content = look();
+    CHECK(content.code == ERROR_NONE);
+    image->content = strbuf_take(&content.text);
+    take_image(image);
+    CHECK(!image->bytes[1] && !image->bytes[2] && image->bytes[3]);
+}
+
 /* --- Random damage --- */
 
 static uint64_t random_state;
@@ -220,6 +230,20 @@ FOLDER_TEST(random_flips_are_each_reported_or_harmless_and_mended)
     CHECK(n_faults == 0 && n_reported > 0);
 }
 
+/* Each byte, its line end included, which random flips seldom meet. */
+FOLDER_TEST(a_flipped_byte_of_the_marker_is_reported_and_mended)
+{
+    CLEANUP(image_done) struct image image = {0};
+    make_closed(&image);
+    CHECK(image.sizes[3] == UUID_TEXT_SIZE);
+    for (size_t place = 0; place < image.sizes[3]; place += (size_t)thinning()) {
+        struct damage damage = {.file = 3, .place = place, .mask = 4};
+        CHECK(put_damaged(&image, damage));
+        CHECK(open_error(false, NULL) == ERROR_CORRUPT && is_found());
+        CHECK(is_mended(&image, damage));
+    }
+}
+
 FOLDER_TEST(what_was_cut_off_is_reported_while_the_index_of_the_log_is_there)
 {
     CLEANUP(image_done) struct image image = {0};
@@ -253,16 +277,6 @@ static void spoil_page(const struct image *image, size_t page)
         junk[i] = (char)draw(256);
     CHECK(pwrite(fd, junk, sizeof(junk), (off_t)(page * PAGE)) == (ssize_t)sizeof(junk));
     close(fd);
-}
-
-/* The log has the newest pages: without it the damaged ones are used. */
-static void make_closed(struct image *image)
-{
-    struct content content = look();
-    CHECK(content.code == ERROR_NONE);
-    image->content = strbuf_take(&content.text);
-    take_image(image);
-    CHECK(!image->bytes[1] && !image->bytes[2] && image->bytes[3]);
 }
 
 FOLDER_TEST(repair_keeps_what_is_whole_says_what_is_lost_and_makes_nothing_up)

@@ -221,12 +221,14 @@ static int mend_marker(struct repair *repair, struct error *err)
         return 0;
     if (world_read_file(repair->files.marker, MARKER_LIMIT, &marker, &size, NULL) < 0)
         size = 0;
-    size_t n_same = 0;
-    for (size_t i = 0; i < UUID_TEXT_SIZE - 1 && i < size; i++)
-        n_same += marker[i] == repair->id[i];
-    if (n_same == UUID_TEXT_SIZE - 1 && size == UUID_TEXT_SIZE)
+    /* The id, and in place of its end a line's. */
+    CLEANUP(mem_freep) char *want = string_format("%s\n", repair->id);
+    size_t n_differing = 0;
+    for (size_t i = 0; i < UUID_TEXT_SIZE && i < size; i++)
+        n_differing += marker[i] != want[i];
+    if (n_differing == 0 && size == UUID_TEXT_SIZE)
         return 0;
-    if (size == UUID_TEXT_SIZE && n_same < UUID_TEXT_SIZE - 2)
+    if (n_differing > 1 && size == UUID_TEXT_SIZE)
         return connection_corrupt(repair->files.marker, "it names another store", err);
     note(&repair->mended, string_copy("the marker parley.id"));
     return store_files_write_marker(&repair->files, repair->id, err);
