@@ -457,7 +457,8 @@ static bool has_workload(const struct machine *machine, const struct machine_hos
 struct expectation {
     struct balancer *balancer;
     struct strbuf names;
-    size_t n_missing; /* those that do not pass them now */
+    size_t n_missing;   /* those that do not pass them now */
+    size_t n_unchecked; /* those of which nothing is known yet */
 };
 
 static void expect_servers(void *argument, const struct machine_backend *backend)
@@ -474,6 +475,7 @@ static void expect_servers(void *argument, const struct machine_backend *backend
         strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
                     backend->port);
         expectation->n_missing += !line || !balancer_line_is_sound(line);
+        expectation->n_unchecked += !line || !balancer_line_is_checked(line);
     }
 }
 
@@ -482,6 +484,20 @@ static struct expectation expect(struct balancer *balancer)
     struct expectation expectation = {.balancer = balancer};
     balancer_each_backend(&balancer->config, expect_servers, &expectation);
     return expectation;
+}
+
+/* A new worker of HAProxy's knows of no server how it is, also of those that were there before. */
+static CO_FN void await_checks(struct balancer *balancer)
+{
+    int64_t deadline = world_monotonic_clock() + CHECK_TIME;
+    for (;;) {
+        look(balancer, NULL);
+        struct expectation expectation = expect(balancer);
+        strbuf_done(&expectation.names);
+        if (expectation.n_unchecked == 0 || world_monotonic_clock() >= deadline)
+            return;
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+    }
 }
 
 /*
@@ -527,7 +543,10 @@ static CO_FN int bring_about(struct balancer *balancer, const char *structure,
     if (is_same_structure && process_state(balancer->process) == PROCESS_READY &&
         change_servers(balancer, servers, NULL) == 0)
         return 0;
-    return reload(balancer, err);
+    int r = reload(balancer, err);
+    if (r == 0)
+        await_checks(balancer);
+    return r;
 }
 
 static bool has_limit(const struct balancer *balancer)
