@@ -16,8 +16,7 @@
 #include <unistd.h>
 
 enum {
-    CREATE_TIME = 60 * 1000 * 1000, /* microseconds */
-    CLONE_TIME = 300 * 1000 * 1000,
+    CLONE_TIME = 300 * 1000 * 1000, /* microseconds */
     CONNECT_TIME = 2 * 1000 * 1000,
     PROBE_TIME = 2 * 1000 * 1000,
     STOP_TIME = 5 * 1000 * 1000,
@@ -175,8 +174,8 @@ bool database_member_has_data(const struct database_member *member)
 {
     CLEANUP(mem_freep) char *path = complete_file(member);
     CLEANUP(mem_freep) char *resource = NULL;
-    return world_read_file(path, OUTPUT_LIMIT, &resource, NULL, NULL) == 0 &&
-           text_equal(resource, member->resource);
+    return member->is_made || (world_read_file(path, OUTPUT_LIMIT, &resource, NULL, NULL) == 0 &&
+                               text_equal(resource, member->resource));
 }
 
 /* --- Making its data --- */
@@ -196,95 +195,52 @@ static CO_FN int run(struct database_member *member, const char *host, const cha
 /* An empty folder of the server's own; what an interrupted attempt left goes first. */
 static int make_folder(struct database_member *member, struct error *err)
 {
+    member->is_made = false;
     service_remove_folder(member->paths.folder);
     if (mkdir(member->paths.folder, 0700) < 0)
         return error_set_errno(err, errno, "make the folder of database %s", member->name);
     return twin_give(member->paths.folder, PROCESS_POSTGRES, err);
 }
 
-static int mark_complete(struct database_member *member, struct error *err)
+int database_member_keep(struct database_member *member, struct error *err)
 {
+    if (!member->is_made)
+        return 0;
     CLEANUP(mem_freep) char *path = complete_file(member);
     int r = world_write_file(path, member->resource, strlen(member->resource), 0600, true, err);
-    return r < 0 ? r : twin_give(path, PROCESS_POSTGRES, err);
+    if (r == 0)
+        r = twin_give(path, PROCESS_POSTGRES, err);
+    member->is_made = r < 0;
+    return r;
 }
 
-static CO_FN int copy_folder(struct database_member *member, const char *from, const char *to,
-                             struct error *err)
-{
-    const char *arguments[] = {"cp", "-a", "--reflink=auto", from, to, NULL};
-    return run(member, NULL, arguments, CREATE_TIME, err);
-}
-
-/*
- * Where a cluster as initdb leaves it is kept: $PARLEY_CACHE/postgresql-VERSION. NULL when no cache
- * was asked for. It has no password in it. The caller frees it.
- */
-static char *template_path(const struct database_programs *programs)
-{
-    struct stat status;
-    const char *cache = getenv("PARLEY_CACHE");
-    if (!cache || cache[0] != '/' || stat(programs->initdb, &status) < 0)
-        return NULL;
-    return string_format("%s/postgresql-%lld-%lld", cache, (long long)status.st_mtim.tv_sec,
-                         (long long)status.st_size);
-}
-
-char *database_find_template(const struct database_programs *programs)
-{
-    CLEANUP(mem_freep) char *template = template_path(programs);
-    return template && world_file_exists(template) ? take_ptr(template) : NULL;
-}
-
-static CO_FN int run_initdb(struct database_member *member, struct error *err)
-{
-    const char *arguments[] = {
-        member->programs->initdb,    "--no-sync", "--no-locale",      "--no-instructions",
-        "--encoding=UTF8",           "-U",        DATABASE_SUPERUSER, "--auth-local=peer",
-        "--auth-host=scram-sha-256", "-D",        member->paths.data, NULL};
-    return run(member, NULL, arguments, CREATE_TIME, err);
-}
-
-/* Keeping it for the next time may fail: then the next time is as slow as this one. */
-static CO_FN void keep_template(struct database_member *member)
-{
-    CLEANUP(mem_freep) char *template = template_path(member->programs);
-    if (!template)
-        return;
-    CLEANUP(mem_freep) char *draft = string_format("%s.%d", template, (int)getpid());
-    if (copy_folder(member, member->paths.data, draft, NULL) < 0 || rename(draft, template) < 0)
-        service_remove_folder(draft);
-}
-
-int database_member_create(struct database_member *member, struct error *err)
+int database_member_create(struct database_member *member, const struct database_maker *maker,
+                           struct error *err)
 {
     int r = make_folder(member, err);
     if (r == 0)
-        r = run_initdb(member, err);
-    if (r < 0)
-        return r;
-    keep_template(member);
-    return mark_complete(member, err);
+        r = database_data_create(maker, member->paths.data, err);
+    member->is_made = r == 0;
+    return r;
 }
 
 static int make_replica(struct database_member *member, struct error *err)
 {
     CLEANUP(mem_freep) char *signal_file = string_format("%s/standby.signal", member->paths.data);
     int r = world_write_file(signal_file, "", 0, 0600, false, err);
-    if (r == 0)
-        r = twin_give(signal_file, PROCESS_POSTGRES, err);
-    return r < 0 ? r : mark_complete(member, err);
+    return r < 0 ? r : twin_give(signal_file, PROCESS_POSTGRES, err);
 }
 
-int database_member_copy(struct database_member *member, const char *data, bool is_replica,
-                         struct error *err)
+int database_member_copy(struct database_member *member, const struct database_maker *maker,
+                         const char *from, bool is_replica, struct error *err)
 {
     int r = make_folder(member, err);
     if (r == 0)
-        r = copy_folder(member, data, member->paths.data, err);
-    if (r < 0)
-        return r;
-    return is_replica ? make_replica(member, err) : mark_complete(member, err);
+        r = database_data_copy(maker, from, member->paths.data, err);
+    if (r == 0 && is_replica)
+        r = make_replica(member, err);
+    member->is_made = r == 0;
+    return r;
 }
 
 int database_member_clone(struct database_member *member, const struct database_config *config,
@@ -306,7 +262,11 @@ int database_member_clone(struct database_member *member, const struct database_
     int r = make_folder(member, err);
     if (r == 0)
         r = run(member, member->name, arguments, CLONE_TIME, err);
-    return r < 0 ? r : make_replica(member, err);
+    if (r == 0)
+        r = make_replica(member, err);
+    /* pg_basebackup has synced it. */
+    member->is_made = r == 0;
+    return r < 0 ? r : database_member_keep(member, err);
 }
 
 /* --- Its configuration --- */

@@ -2,17 +2,11 @@
 #pragma once
 
 #include "twin/database-config.h"
-#include "twin/module.h"
+#include "twin/database-data.h"
 #include "twin/postgres.h"
 
 #include <stdbool.h>
 
-/* Where PostgreSQL's programs are; found once. */
-struct database_programs {
-    char *postgres; /* owned, as all */
-    char *initdb;
-    char *base_backup;
-};
 void database_programs_done(struct database_programs *programs);
 /* Takes the newest version that is installed. ERROR_MISSING names the package. */
 int database_find_programs(struct database_programs *ret_programs, struct error *err);
@@ -33,6 +27,7 @@ struct database_member {
     char *name;                               /* owned; of its host */
     struct database_paths paths;
     uint16_t port;
+    bool is_made;              /* its data was made in this life of ours and is not durable yet */
     struct process *process;   /* owned; NULL while it was not started */
     struct postgres *postgres; /* owned; the supervisor's own connection, NULL without one */
     bool is_asking;            /* somebody uses that connection now */
@@ -67,16 +62,14 @@ void database_member_erase(struct database_member *member);
 
 /* Whether whole data of its cluster is there. */
 bool database_member_has_data(const struct database_member *member);
-/*
- * The data of a cluster that was never started, made by the same programs and kept for the next
- * one; NULL when there is none. The caller frees it.
- */
-char *database_find_template(const struct database_programs *programs);
-/* Makes the data of an empty cluster, and keeps a template of it where a cache was asked for. */
-CO_FN int database_member_create(struct database_member *member, struct error *err);
-/* Copies data that was never started, for a primary or a replica. */
-CO_FN int database_member_copy(struct database_member *member, const char *data, bool is_replica,
-                               struct error *err);
+/* Makes the data of an empty cluster. */
+CO_FN int database_member_create(struct database_member *member, const struct database_maker *maker,
+                                 struct error *err);
+/* Copies FROM/data that was never started, for a primary or a replica. */
+CO_FN int database_member_copy(struct database_member *member, const struct database_maker *maker,
+                               const char *from, bool is_replica, struct error *err);
+/* Notes that data which was made now is durable: until then, the next life makes it anew. */
+int database_member_keep(struct database_member *member, struct error *err);
 /* Makes a replica of a primary that runs; database_member_configure() comes first. */
 CO_FN int database_member_clone(struct database_member *member,
                                 const struct database_config *config, struct error *err);

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "twin/database-member.h"
+#include "twin/database-template.h"
 #include "twin/network.h"
 #include "twin/service.h"
 
@@ -21,7 +22,7 @@ enum {
     START_TIME = 20 * 1000 * 1000, /* microseconds; a server that crashed recovers first */
     STREAM_TIME = 20 * 1000 * 1000,
     QUERY_TIME = 5 * 1000 * 1000,
-    POLL_PAUSE = 10 * 1000,
+    POLL_PAUSE = 5 * 1000,
     PASSWORD_BYTES = 24,
     PASSWORD_LIMIT = 256
 };
@@ -36,19 +37,22 @@ struct cluster {
     size_t members_capacity;
     char *application_password; /* owned, as the next; wiped in the end */
     char *replication_password;
-    char *archive;     /* owned; a folder */
-    bool is_prepared;  /* roles and slots of this primary are as wanted */
-    uint32_t moved_ip; /* the virtual address that stands somewhere; 0: none */
+    char *archive;           /* owned; a folder */
+    bool is_prepared;        /* roles and slots of this primary are as wanted */
+    struct keeping *keeping; /* of data that was made now; owned, NULL: nothing is to be kept */
+    uint32_t moved_ip;       /* the virtual address that stands somewhere; 0: none */
 };
 
 struct databases {
     struct twin *twin;
     struct database_programs programs;
-    char *data_folder;       /* owned; the children's */
-    char *config_folder;     /* owned; ours */
-    char *secret_folder;     /* owned; ours, children do not see it */
-    struct machine *machine; /* a reference */
-    struct cluster **items;  /* owned */
+    char *data_folder;        /* owned; the children's */
+    char *config_folder;      /* owned; ours */
+    char *secret_folder;      /* owned; ours, children do not see it */
+    struct machine *machine;  /* a reference */
+    struct cluster **items;   /* owned */
+    struct template_job *job; /* owned; NULL: no template was made in this life */
+    bool lacks_template;      /* a cluster had to be made without one */
     size_t n_items;
     size_t capacity;
 };
@@ -196,37 +200,112 @@ static int make_archive(struct cluster *cluster, struct error *err)
     return twin_give(cluster->archive, PROCESS_POSTGRES, err);
 }
 
+static struct database_maker maker_of(const struct databases *module)
+{
+    return (struct database_maker){
+        .twin = module->twin, .programs = &module->programs, .folder = module->data_folder};
+}
+
+/*
+ * Beside the start of the servers, their data is made durable: nothing was synced while it was
+ * made. Nobody is told of the cluster before that is done, and a life that ends before makes the
+ * data anew.
+ */
+struct keeping {
+    struct cluster *cluster;
+    struct error err;
+    bool is_running;
+    struct gate ended;
+};
+
+static CO_FN void keep_data(void *argument)
+{
+    struct keeping *keeping = argument;
+    struct cluster *cluster = keeping->cluster;
+    struct database_maker maker = maker_of(cluster->module);
+    int r = database_data_sync(&maker, maker.folder, &keeping->err);
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
+        r = database_member_keep(cluster->members[i], &keeping->err);
+    keeping->is_running = false;
+    gate_open(cluster->module->twin->loop, &keeping->ended);
+}
+
+static void begin_keeping(struct cluster *cluster)
+{
+    struct keeping *keeping = NEW(struct keeping);
+    keeping->cluster = cluster;
+    keeping->is_running = true;
+    cluster->keeping = keeping;
+    loop_spawn(cluster->module->twin->loop, "keep", keep_data, keeping);
+}
+
+static CO_FN int end_keeping(struct cluster *cluster, struct error *err)
+{
+    struct keeping *keeping = cluster->keeping;
+    if (!keeping)
+        return 0;
+    while (keeping->is_running)
+        gate_wait(cluster->module->twin->loop, &keeping->ended, -1, NULL);
+    cluster->keeping = NULL;
+    int r = keeping->err.code ? error_move(err, &keeping->err) : 0;
+    mem_free(keeping);
+    return r;
+}
+
+/* Data that could not be kept is tried again by the next attempt. */
+static CO_FN int await_kept(struct cluster *cluster, struct error *err)
+{
+    for (size_t i = 0; !cluster->keeping && i < cluster->n_members; i++)
+        if (cluster->members[i]->is_made)
+            begin_keeping(cluster);
+    return end_keeping(cluster, err);
+}
+
 struct copying {
     struct cluster *cluster;
-    const char *data; /* what all members are copies of */
+    const char *from; /* the folder whose data all members are copies of */
     struct error err; /* of the first that failed */
 };
 
 static CO_FN void copy_member(void *argument, size_t index)
 {
     struct copying *copying = argument;
-    struct database_member *member = copying->cluster->members[index];
-    bool is_replica = member != primary_of(copying->cluster);
+    struct cluster *cluster = copying->cluster;
+    struct database_maker maker = maker_of(cluster->module);
+    struct database_member *member = cluster->members[index];
+    bool is_replica = member != primary_of(cluster);
     struct error err = {0};
-    if (text_equal(copying->data, member->paths.data))
+    if (text_equal(copying->from, member->paths.folder))
         return;
-    if (database_member_copy(member, copying->data, is_replica, &err) < 0 && !copying->err.code)
+    if (database_member_copy(member, &maker, copying->from, is_replica, &err) < 0 &&
+        !copying->err.code)
         error_move(&copying->err, &err);
     error_done(&err);
+}
+
+static CO_FN int copy_members(struct cluster *cluster, const char *from, struct error *err)
+{
+    struct copying copying = {.cluster = cluster, .from = from};
+    service_in_parallel(cluster->module->twin->loop, cluster->n_members, copy_member, &copying);
+    return copying.err.code ? error_move(err, &copying.err) : 0;
 }
 
 /* Nothing of the cluster was ever started: all members begin as the same data. */
 static CO_FN int make_data(struct cluster *cluster, struct error *err)
 {
-    CLEANUP(mem_freep) char *template = database_find_template(&cluster->module->programs);
+    struct database_maker maker = maker_of(cluster->module);
     struct database_member *primary = primary_of(cluster);
-    struct copying copying = {.cluster = cluster,
-                              .data = template ? template : primary->paths.data};
-    int r = template ? 0 : database_member_create(primary, err);
-    if (r < 0)
-        return r;
-    service_in_parallel(cluster->module->twin->loop, cluster->n_members, copy_member, &copying);
-    return copying.err.code ? error_move(err, &copying.err) : 0;
+    CLEANUP(mem_freep) char *template = database_template_find(&maker);
+    int r = template ? copy_members(cluster, template, NULL) : -ERROR_NOT_FOUND;
+    if (r < 0) {
+        r = database_member_create(primary, &maker, err);
+        if (r == 0)
+            r = copy_members(cluster, primary->paths.folder, err);
+        cluster->module->lacks_template = true;
+    }
+    if (r == 0)
+        begin_keeping(cluster);
+    return r;
 }
 
 /* Data that is nowhere is made; data that is missing where it was is not made up. */
@@ -295,74 +374,69 @@ static CO_FN int has_row(struct cluster *cluster, const char *statement, const c
     return r;
 }
 
-/* The server is told what proves the password, never the password: statements may end in a log. */
-static CO_FN int ensure_role(struct cluster *cluster, const char *role, const char *attributes,
-                             const char *password, struct error *err)
-{
-    CLEANUP(mem_freep) char *verifier = NULL;
-    bool exists = false;
-    int r = has_row(cluster, "select from pg_roles where rolname = $1", role, &exists, err);
-    if (r == 0)
-        r = postgres_make_verifier(primary_of(cluster)->postgres, role, password, &verifier, err);
-    if (r < 0)
-        return r;
-    CLEANUP(mem_freep)
-    char *statement = string_format("%s role %s %s password '%s'", exists ? "alter" : "create",
-                                    role, attributes, verifier);
-    return run_statement(cluster, statement, NULL, err);
-}
+/* One statement, hence one commit: roles, and a slot for each replica and for nobody else, since
+ * one that nobody reads keeps the write-ahead log for ever. */
+static const char prepare_format[] =
+    "do $prepare$ begin "
+    "if not exists (select from pg_roles where rolname = '" DATABASE_APPLICATION_ROLE "') then "
+    "create role " DATABASE_APPLICATION_ROLE "; end if; "
+    "if not exists (select from pg_roles where rolname = '" DATABASE_REPLICATION_ROLE "') then "
+    "create role " DATABASE_REPLICATION_ROLE "; end if; "
+    "alter role " DATABASE_APPLICATION_ROLE " login password '%1$s'; "
+    "alter role " DATABASE_REPLICATION_ROLE " login replication password '%2$s'; "
+    "perform pg_create_physical_replication_slot(slot, true) "
+    "from unnest('{%3$s}'::name[]) slot "
+    "where not exists (select from pg_replication_slots where slot_name = slot); "
+    "perform pg_drop_replication_slot(slot_name) from pg_replication_slots "
+    "where not active and slot_name <> all ('{%3$s}'::name[]); "
+    "end $prepare$";
 
-static CO_FN int ensure_slots(struct cluster *cluster, struct error *err)
+/* A slot's name needs no quotes; see database_slot(). */
+static char *list_slots(const struct cluster *cluster)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < cluster->wanted->n_hosts; i++) {
-        CLEANUP(mem_freep) char *slot = database_slot(cluster->wanted->hosts[i]);
-        if (cluster->wanted->hosts[i] != cluster->primary)
-            r = run_statement(
-                cluster,
-                "select pg_create_physical_replication_slot($1::name, true) where not exists "
-                "(select from pg_replication_slots where slot_name = $1::name)",
-                slot, err);
-    }
-    return r;
-}
-
-/* A slot that nobody reads keeps the write-ahead log for ever. */
-static CO_FN int drop_slots(struct cluster *cluster, struct error *err)
-{
-    CLEANUP(strbuf_done) struct strbuf slots = {0};
+    struct strbuf slots = {0};
     for (size_t i = 0; i < cluster->wanted->n_hosts; i++) {
         CLEANUP(mem_freep) char *slot = database_slot(cluster->wanted->hosts[i]);
         if (cluster->wanted->hosts[i] != cluster->primary)
             strbuf_addf(&slots, "%s%s", slots.length ? "," : "", slot);
     }
-    return run_statement(cluster,
-                         "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
-                         "where not active and slot_name <> all (string_to_array($1, ','))",
-                         strbuf_text(&slots), err);
+    return slots.length ? strbuf_take(&slots) : string_copy("");
+}
+
+/* The server is told what proves a password, never the password: statements may end in a log. */
+static int write_prepare(struct cluster *cluster, char **ret_statement, struct error *err)
+{
+    struct postgres *postgres = primary_of(cluster)->postgres;
+    CLEANUP(mem_freep) char *slots = list_slots(cluster);
+    CLEANUP(mem_freep) char *application = NULL;
+    CLEANUP(mem_freep) char *replication = NULL;
+    int r = postgres_make_verifier(postgres, DATABASE_APPLICATION_ROLE,
+                                   cluster->application_password, &application, err);
+    if (r == 0)
+        r = postgres_make_verifier(postgres, DATABASE_REPLICATION_ROLE,
+                                   cluster->replication_password, &replication, err);
+    if (r == 0)
+        *ret_statement = string_format(prepare_format, application, replication, slots);
+    return r;
 }
 
 static CO_FN int prepare_primary(struct cluster *cluster, struct error *err)
 {
+    CLEANUP(mem_freep) char *statement = NULL;
     bool exists = false;
     if (cluster->is_prepared)
         return 0;
-    int r = ensure_role(cluster, DATABASE_APPLICATION_ROLE, "login", cluster->application_password,
-                        err);
+    /* New data has the database; what an earlier program made may not. */
+    int r =
+        has_row(cluster, "select from pg_database where datname = $1", DATABASE_NAME, &exists, err);
     if (r == 0)
-        r = ensure_role(cluster, DATABASE_REPLICATION_ROLE, "login replication",
-                        cluster->replication_password, err);
+        r = write_prepare(cluster, &statement, err);
     if (r == 0)
-        r = has_row(cluster, "select from pg_database where datname = $1", DATABASE_NAME, &exists,
-                    err);
+        r = run_statement(cluster, statement, NULL, err);
     if (r == 0 && !exists)
         r = run_statement(cluster,
                           "create database " DATABASE_NAME " owner " DATABASE_APPLICATION_ROLE,
                           NULL, err);
-    if (r == 0)
-        r = ensure_slots(cluster, err);
-    if (r == 0)
-        r = drop_slots(cluster, err);
     cluster->is_prepared = r == 0;
     return r;
 }
@@ -574,7 +648,7 @@ static CO_FN int converge_cluster(struct cluster *cluster, struct error *err)
         r = adjust_standby_names(cluster, true, err);
     if (r == 0 && has_replicas && cluster->wanted->is_synchronous)
         r = await_synchronous(cluster, err);
-    return r;
+    return r < 0 ? r : await_kept(cluster, err);
 }
 
 static CO_FN void stop_member(void *argument, size_t index)
@@ -594,6 +668,7 @@ static CO_FN void stop_cluster(struct cluster *cluster)
 static CO_FN void cluster_free(struct cluster *cluster)
 {
     stop_cluster(cluster);
+    end_keeping(cluster, NULL);
     for (size_t i = 0; i < cluster->n_members; i++)
         database_member_free(cluster->members[i]);
     mem_free(cluster->members);
@@ -618,6 +693,7 @@ static CO_FN void drop_cluster(struct databases *module, size_t index)
     CLEANUP(mem_freep) char *access = NULL;
     module->items[index] = module->items[--module->n_items];
     stop_cluster(cluster);
+    end_keeping(cluster, NULL);
     if (!twin_has_resource(module->twin, cluster->resource)) {
         while (cluster->n_members > 0)
             drop_member(cluster, cluster->n_members - 1);
@@ -692,6 +768,15 @@ static CO_FN void converge_one(void *argument, size_t index)
     }
 }
 
+/* For the next cluster, when what is wanted now runs. */
+static void ensure_template(struct databases *module)
+{
+    struct database_maker maker = maker_of(module);
+    if (module->lacks_template && !module->job)
+        module->job = database_template_make(&maker);
+    module->lacks_template = false;
+}
+
 static CO_FN void converge_databases(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
@@ -712,6 +797,7 @@ static CO_FN void converge_databases(void *argument, struct machine *wanted,
     bool is_some_unwanted = module->n_items > wanted->n_databases;
     struct convergence convergence = {module, problems};
     service_in_parallel(module->twin->loop, wanted->n_databases, converge_one, &convergence);
+    ensure_template(module);
     if (is_some_unwanted) {
         /* Workloads that use it end first. */
         twin_wait_for(module->twin, MODULE_WORKLOAD, wanted->generation);
@@ -808,6 +894,8 @@ static int open_databases(struct twin *twin, void **ret_module, struct error *er
     module->data_folder = take_ptr(data_folder);
     module->config_folder = take_ptr(config_folder);
     module->secret_folder = take_ptr(secret_folder);
+    struct database_maker maker = maker_of(module);
+    database_template_clean(&maker);
     *ret_module = module;
     return 0;
 }
@@ -815,6 +903,7 @@ static int open_databases(struct twin *twin, void **ret_module, struct error *er
 static CO_FN void close_databases(void *argument)
 {
     struct databases *module = argument;
+    template_job_free(module->job);
     while (module->n_items > 0)
         cluster_free(module->items[--module->n_items]);
     mem_free(module->items);

@@ -26,6 +26,7 @@
 enum {
     ASK_TIME = 3 * 1000 * 1000, /* microseconds */
     START_TIME = 20 * 1000 * 1000,
+    CHECK_NICENESS = 10, /* nobody waits for the monitor to answer a request */
     CHECK_TIME = 10 * 1000 * 1000,
     ARRIVE_TIME = 10 * 1000 * 1000,
     POLL_PAUSE = 50 * 1000,
@@ -223,8 +224,11 @@ static CO_FN int check(struct monitor *monitor, const char *program, const char 
     CLEANUP(mem_freep) char *output = NULL;
     const char *arguments[] = {program, what[0], what[1] ? what[1] : path, what[1] ? path : NULL,
                                NULL};
-    struct process_spec spec = {
-        .name = name, .host = NULL, .arguments = arguments, .user = PROCESS_NOBODY};
+    struct process_spec spec = {.name = name,
+                                .host = NULL,
+                                .arguments = arguments,
+                                .user = PROCESS_NOBODY,
+                                .niceness = CHECK_NICENESS};
     return process_run(monitor->module->twin->processes, &spec, OUTPUT_LIMIT,
                        world_monotonic_clock() + CHECK_TIME, &output, err);
 }

@@ -52,6 +52,7 @@ struct virtual_address {
 
 struct network {
     int router;
+    int nowhere; /* a namespace with nothing but lo, and that down; -1 where it could not be made */
     struct netlink netlink;
     int next_index;
     struct bridge *bridges; /* owned lists */
@@ -118,10 +119,28 @@ static void forget_name(const char *name)
     unlink(path);
 }
 
+/* Going back must not fail: everything after it would act in the wrong namespace. */
+static void enter_router(struct network *network)
+{
+    if (setns(network->router, CLONE_NEWNET) < 0)
+        abort();
+}
+
+/* One for all: making and freeing a namespace for each short-lived child holds up whoever builds
+ * links meanwhile. */
+static void make_nowhere(struct network *network)
+{
+    if (unshare(CLONE_NEWNET) < 0)
+        return;
+    network->nowhere = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    enter_router(network);
+}
+
 int network_new(struct network **ret_network, struct error *err)
 {
     CLEANUP(network_freep) struct network *network = NEW(struct network);
     network->netlink.fd = -1;
+    network->nowhere = -1;
     network->next_index = FIRST_INDEX;
     network->router = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (network->router < 0)
@@ -131,15 +150,9 @@ int network_new(struct network **ret_network, struct error *err)
     int r = netlink_open(&network->netlink, err);
     if (r < 0 || (r = name_namespace(ROUTER, err)) < 0 || (r = prepare_router(network, err)) < 0)
         return r;
+    make_nowhere(network);
     *ret_network = take_ptr(network);
     return 0;
-}
-
-/* Going back must not fail: everything after it would act in the wrong namespace. */
-static void enter_router(struct network *network)
-{
-    if (setns(network->router, CLONE_NEWNET) < 0)
-        abort();
 }
 
 static int prepare_host(const struct machine_host *wanted, struct error *err)
@@ -196,6 +209,8 @@ static struct attached_host *find_host(const struct network *network, const char
 
 int network_namespace(const struct network *network, const char *host)
 {
+    if (!host)
+        return network->nowhere;
     if (text_equal(host, ROUTER))
         return network->router;
     const struct attached_host *there = find_host(network, host);
@@ -532,6 +547,7 @@ void network_free(struct network *network)
 {
     if (!network)
         return;
+    close_descriptor(network->nowhere);
     for (size_t i = 0; i < network->n_bridges; i++)
         mem_free(network->bridges[i].name);
     for (size_t i = 0; i < network->n_hosts; i++) {

@@ -25,7 +25,10 @@ int network_extend(struct network *network, const struct machine *wanted, struct
 /* Removes what the machine does not have, and kills what still runs there. */
 void network_prune(struct network *network, const struct machine *wanted);
 
-/* The namespace of a host, or of "router"; -1 when there is none. Borrowed. */
+/*
+ * The namespace of a host, or of "router"; NULL: one that leads nowhere, shared by all that need
+ * no network. -1 when there is none. Borrowed.
+ */
 int network_namespace(const struct network *network, const char *host);
 
 /* Makes a socket that lives in a host's namespace, non-blocking and close-on-exec. */

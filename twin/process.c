@@ -18,12 +18,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MILLISECOND INT64_C(1000)
 #define SECOND INT64_C(1000000)
+/* Between two probes of a program that starts: at first this long, then twice as long each time. */
+#define FIRST_PROBE (5 * MILLISECOND)
+#define LAST_PROBE (40 * MILLISECOND)
 /* A program that ran this long is started again at once. */
 #define STEADY (10 * SECOND)
 /* A log that has grown beyond this is kept as NAME.log.old when its program starts again. */
@@ -50,6 +54,7 @@ struct process {
     /* Copies of what the spec pointed to. */
     char *name;
     char *host;
+    char *folder;
     char **arguments;
     char **environment;
     struct process_spec spec; /* its strings are those above */
@@ -163,11 +168,13 @@ static struct process *new_process(struct processes *processes, const struct pro
     process->processes = processes;
     process->name = string_copy(spec->name);
     process->host = spec->host ? string_copy(spec->host) : NULL;
+    process->folder = spec->folder ? string_copy(spec->folder) : NULL;
     process->arguments = copy_list(spec->arguments);
     process->environment = copy_list(spec->environment);
     process->spec = *spec;
     process->spec.name = process->name;
     process->spec.host = process->host;
+    process->spec.folder = process->folder;
     process->spec.arguments = (const char *const *)process->arguments;
     process->spec.environment = (const char *const *)process->environment;
     process->next = processes->first;
@@ -185,6 +192,7 @@ static void free_process(struct process *process)
     free_list(process->environment);
     mem_free(process->name);
     mem_free(process->host);
+    mem_free(process->folder);
     mem_free(process->problem);
     mem_free(process);
 }
@@ -201,13 +209,14 @@ static void set_state(struct process *process, enum process_state state, struct 
 struct place {
     int namespace; /* -1: a new one */
     enum process_user user;
+    int niceness;
 };
 
 static int enter_place(void *argument)
 {
     const struct place *place = argument;
     int r = place->namespace >= 0 ? setns(place->namespace, CLONE_NEWNET) : unshare(CLONE_NEWNET);
-    if (r < 0)
+    if (r < 0 || (place->niceness > 0 && setpriority(PRIO_PROCESS, 0, place->niceness) < 0))
         return -errno;
     return sandbox_drop_privileges(place->user);
 }
@@ -228,13 +237,12 @@ static int open_log(const struct process *process, struct error *err)
 static int find_place(const struct processes *processes, const struct process_spec *spec,
                       struct place *ret_place, struct error *err)
 {
-    struct place place = {.namespace = -1, .user = spec->user};
-    if (spec->host) {
-        place.namespace = network_namespace(processes->network, spec->host);
-        if (place.namespace < 0)
-            return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", spec->host,
-                             spec->name);
-    }
+    struct place place = {.namespace = network_namespace(processes->network, spec->host),
+                          .user = spec->user,
+                          .niceness = spec->niceness};
+    if (spec->host && place.namespace < 0)
+        return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", spec->host,
+                         spec->name);
     *ret_place = place;
     return 0;
 }
@@ -245,7 +253,7 @@ static void describe_child(const struct process_spec *spec, struct place *place,
     *ret_child = (struct child_spec){
         .arguments = spec->arguments,
         .environment = spec->environment,
-        .folder = "/",
+        .folder = spec->folder ? spec->folder : "/",
         .input = -1,
         .output = -1,
         .errors = -1,
@@ -390,12 +398,16 @@ static CO_FN void probe_again_and_again(void *argument)
 {
     struct process *process = argument;
     struct loop *loop = process->processes->loop;
+    int64_t pause = FIRST_PROBE;
     while (!process->is_stopping && process->state != PROCESS_ENDED) {
         if (process->pid != 0)
             probe_once(process);
         int64_t period = process->spec.probe_period_us;
         if (period == 0)
-            period = process->state == PROCESS_READY ? SECOND : 20 * MILLISECOND;
+            period = process->state == PROCESS_READY ? SECOND : pause;
+        pause = process->state == PROCESS_READY ? FIRST_PROBE
+                : pause * 2 > LAST_PROBE        ? LAST_PROBE
+                                                : pause * 2;
         int64_t deadline = world_monotonic_clock() + period;
         while (!process->is_stopping && process->state != PROCESS_ENDED &&
                world_monotonic_clock() < deadline)

@@ -20,15 +20,17 @@ struct processes;
 enum process_user { PROCESS_NOBODY, PROCESS_POSTGRES };
 
 struct process_spec {
-    const char *name; /* unique among those that run; [a-z0-9.-]: of the log file and in status */
-    const char *host; /* whose namespace; NULL: none of the hosts, a namespace with only lo */
+    const char *name;   /* unique among those that run; [a-z0-9.-]: of the log file and in status */
+    const char *host;   /* whose namespace; NULL: none of the hosts, a namespace with only lo */
+    const char *folder; /* where it runs, entered before it loses its privileges; NULL: "/" */
     const char *const *arguments;   /* NULL-terminated; [0] is looked up in PATH without a slash */
     const char *const *environment; /* NULL-terminated additions "NAME=VALUE"; may be NULL */
     enum process_user user;
+    int niceness;            /* above 0: what others wait for goes before it */
     int stop_signal;         /* asks it to end; 0: SIGTERM */
     int64_t stop_grace_us;   /* then SIGKILL; 0: 2 seconds */
     bool is_restarted;       /* started again, after a growing pause, when it ends unasked */
-    int64_t probe_period_us; /* 0: 20 ms until it is ready, then a second */
+    int64_t probe_period_us; /* 0: 5 to 40 ms until it is ready, then a second */
     /*
      * Whether it answers; NULL: it is ready once started. Called again and again as a coroutine of
      * its own, also while it is ready; must end within 5 seconds.

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """From nothing to the first HTTPS answer through web, app and database of examples/shophub.yaml.
 
-    bench/twin/run.py [BUILD-FOLDER] [--runs N] [--as-user]
+    bench/twin/run.py [BUILD-FOLDER] [--runs N] [--as-user] [--beside FOLDER]
 
-Each run has a state folder of its own. Printed: the time to the first answer and its parts, and the time
-that ending the twin takes; minimum, median and maximum. Nothing is asserted: targets are compared by people.
+Each run has a state folder of its own; runs without a template of the database and with one take turns.
+--beside FOLDER takes turns with a script, too, which stands the same platform with the system's own commands:
+FOLDER/twin.sh up, kill, and where it was when it writes its timing.txt. Folders of runs stay to the end: ext4
+skips inodes that were freed lately one by one, so that a run would pay for the removal of the one before it.
+Nothing is asserted: targets are compared by people.
 """
+import argparse
+import fcntl
 import json
 import os
 import re
@@ -18,13 +23,17 @@ import time
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "shophub.yaml")
 ORDINARY_USER = 65534
+SHOWN = ["web-tier", "allow-https-to-web", "web-frontend", "web-asg", "monitoring", "shophub-db", "shophub-stack"]
 
 
-class Bench:
-    def __init__(self, programs):
+class Run:
+    """Our own twin, in a home of its own."""
+
+    def __init__(self, programs, folder, cache):
         self.programs = programs
-        self.folder = tempfile.mkdtemp(prefix="pb-", dir="/tmp")
-        self.environment = dict(os.environ, PARLEY_HOME=self.folder + "/home", HOME=self.folder,
+        self.folder = tempfile.mkdtemp(dir=folder)
+        self.home = self.folder + "/home"
+        self.environment = dict(os.environ, PARLEY_HOME=self.home, HOME=self.folder, PARLEY_CACHE=cache,
                                 XDG_RUNTIME_DIR=self.folder + "/run")
         os.mkdir(self.folder + "/run", 0o700)
 
@@ -33,78 +42,172 @@ class Bench:
                               stdin=subprocess.DEVNULL, capture_output=True)
 
     def curl_line(self):
-        status = self.parley("status", "shophub-platform").stdout
-        found = re.search(r"curl .*", status)
+        found = re.search(r"curl .*", self.parley("status", "shophub-platform").stdout)
         return found.group(0).split() if found else None
 
     def wait_for_answer(self, start):
         """Asks as soon as the host port is known, until web, app and database have answered."""
         line = None
-        while time.monotonic() - start < 60:
+        while time.monotonic() - start < 120:
             line = line or self.curl_line()
             if line:
                 done = subprocess.run(line + ["-s", "--max-time", "2"], capture_output=True, text=True)
                 if '"rows":' in done.stdout:
                     return time.monotonic() - start
             time.sleep(0.01)
-        raise RuntimeError("no answer within a minute")
+        raise RuntimeError("no answer within two minutes")
 
-    def steps(self):
+    def steps(self, began):
+        """When each step was done, since the command was given."""
         runs = json.loads(self.parley("run", "list", "--json").stdout)
-        run = json.loads(self.parley("run", "show", runs[-1]["id"], "--json").stdout)
-        return {row["address"]: row["took_us"] / 1e6 for row in run["journal"] if row["kind"] == "result"}
+        journal = json.loads(self.parley("run", "show", runs[-1]["id"], "--json").stdout)["journal"]
+        ends = {row["address"]: row["time"] / 1e6 - began for row in journal if row["kind"] == "result"}
+        return {"  run began": min(row["time"] for row in journal) / 1e6 - began,
+                **{"  done: " + name: ends[name] for name in SHOWN}}
 
-    def once(self):
+    def down(self):
+        """Until its lock is free: then nothing of it is left but its folder."""
         start = time.monotonic()
+        self.parley("twin", "down")
+        with open(self.home + "/twin/lock", "r+b") as lock:
+            while True:
+                try:
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return time.monotonic() - start
+                except OSError:
+                    time.sleep(0.001)
+
+    def measure(self):
+        began, start = time.time(), time.monotonic()
         up = subprocess.Popen([self.programs + "/parley", "up", EXAMPLE, "--yes"], env=self.environment,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        first = self.wait_for_answer(start)
-        output = up.communicate()[0]
-        if up.returncode != 0:
+        try:
+            first = self.wait_for_answer(start)
+            output = up.communicate()[0]
+            if up.returncode != 0:
+                raise RuntimeError(output)
+            return {"first answer": first, "command returned": time.monotonic() - start, **self.steps(began)}
+        finally:
+            up.kill()
+
+    def keep_template(self):
+        """Makes the cache whole: the template is made beside the first cluster."""
+        cache = self.environment["PARLEY_CACHE"]
+        self.measure()
+        while not any(name.startswith("postgresql-") for name in os.listdir(cache)):
+            time.sleep(0.05)
+        self.down()
+
+
+class Beside:
+    """The script, with or without data that initdb had made before."""
+
+    def __init__(self, source, folder, template):
+        self.folder = tempfile.mkdtemp(dir=folder)
+        os.chmod(self.folder, 0o755)
+        self.state = self.folder + "/s"
+        shutil.copytree(source, self.folder + "/t")
+        self.environment = dict(os.environ, ST=self.state, SYNC="1", ROOTLESS="0" if os.geteuid() == 0 else "1")
+        if template:
+            self.environment["TPL"] = template
+
+    def script(self, what):
+        return subprocess.run(["bash", "twin.sh", what], cwd=self.folder + "/t", env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+
+    def measure(self):
+        output = self.script("up").stdout
+        timing = dict(re.findall(r"^(\d+) ms  (.*)$", output, re.MULTILINE)[::1] and
+                      [(what, int(ms) / 1000) for ms, what in re.findall(r"^(\d+) ms  (.*)$", output, re.MULTILINE)])
+        first = [seconds for what, seconds in timing.items() if what.startswith("FIRST HTTPS")]
+        if not first:
             raise RuntimeError(output)
-        result = {"first answer": first, "up returned": time.monotonic() - start}
-        result.update({"step " + name: took for name, took in self.steps().items() if took > 0.1})
+        shown = {"  done: " + what: seconds for what, seconds in timing.items() if not what.startswith("FIRST HTTPS")}
+        return {"first answer": first[0], **shown}
+
+    def down(self):
         start = time.monotonic()
-        self.parley("twin", "down")
-        result["twin down"] = time.monotonic() - start
-        return result
-
-    def close(self):
-        self.parley("twin", "down")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.script("kill")
+        return time.monotonic() - start
 
 
-def become_ordinary():
+def copy_programs(build):
+    programs = tempfile.mkdtemp(prefix="pb-", dir="/tmp")
+    os.chmod(programs, 0o755)
+    for name in ("parley", "parley-twin"):
+        shutil.copy(os.path.join(build, name), programs)
+    return programs
+
+
+def become_ordinary(programs):
+    os.chown(programs, ORDINARY_USER, ORDINARY_USER)
     os.setgroups([])
     os.setresgid(ORDINARY_USER, ORDINARY_USER, ORDINARY_USER)
     os.setresuid(ORDINARY_USER, ORDINARY_USER, ORDINARY_USER)
 
 
+def report(title, figures):
+    print(f"{title}\n  {'seconds':34} {'minimum':>8} {'median':>8} {'maximum':>8}")
+    for name, seconds in figures.items():
+        print(f"  {name:34} {min(seconds):8.3f} {statistics.median(seconds):8.3f} {max(seconds):8.3f}")
+
+
+def make_template(folder):
+    """For the script, as it was measured with: what initdb leaves, owned by who runs the server."""
+    initdb = sorted(os.path.join("/usr/lib/postgresql", v, "bin/initdb") for v in os.listdir("/usr/lib/postgresql"))[-1]
+    template = os.path.join(folder, "template")
+    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+    subprocess.run(as_user + [initdb, "-N", "-D", template, "-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8"],
+                   check=True, capture_output=True)
+    return template
+
+
+def take_turns(kinds, n_runs):
+    results = {title: {} for title in kinds}
+    loads = []
+    for _ in range(n_runs):
+        for title, make in kinds.items():
+            run = make()
+            try:
+                figures = run.measure()
+            finally:
+                figures_down = run.down()
+            for name, seconds in {**figures, "ended": figures_down}.items():
+                results[title].setdefault(name, []).append(seconds)
+            loads.append(os.getloadavg()[0])
+    return results, loads
+
+
 def main():
-    words = [word for word in sys.argv[1:] if not word.startswith("--")]
-    runs = int(sys.argv[sys.argv.index("--runs") + 1]) if "--runs" in sys.argv else 5
-    if "--runs" in sys.argv:
-        words.remove(str(runs))
-    programs = tempfile.mkdtemp(prefix="pb-", dir="/tmp")
-    os.chmod(programs, 0o755)
-    for name in ("parley", "parley-twin"):
-        shutil.copy(os.path.join(words[0] if words else "build", name), programs)
-    if "--as-user" in sys.argv:
-        os.chown(programs, ORDINARY_USER, ORDINARY_USER)
-        become_ordinary()
-    figures = {}
-    for _ in range(runs):
-        bench = Bench(programs)
-        try:
-            for name, seconds in bench.once().items():
-                figures.setdefault(name, []).append(seconds)
-        finally:
-            bench.close()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", nargs="?", default="build")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--as-user", action="store_true")
+    parser.add_argument("--beside")
+    options = parser.parse_args()
+    programs = copy_programs(options.build)
+    if options.as_user:
+        become_ordinary(programs)
+    folder = tempfile.mkdtemp(prefix="pb-", dir="/tmp")
+    os.chmod(folder, 0o777)
+    cache = os.path.join(folder, "cache")
+    os.mkdir(cache, 0o700)
+    Run(programs, folder, cache).keep_template()
+    kinds = {"parley, no template": lambda: Run(programs, folder, ""),
+             "parley, template": lambda: Run(programs, folder, cache)}
+    if options.beside:
+        template = make_template(folder)
+        kinds["script, no template"] = lambda: Beside(options.beside, folder, None)
+        kinds["script, template"] = lambda: Beside(options.beside, folder, template)
+    try:
+        results, loads = take_turns(kinds, options.runs)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(programs, ignore_errors=True)
     user = "ordinary user" if os.geteuid() else "root"
-    print(f"{runs} runs as {user}, load average {os.getloadavg()[0]:.1f}; seconds: minimum, median, maximum")
-    for name, seconds in sorted(figures.items(), key=lambda item: -statistics.median(item[1])):
-        print(f"  {name:32} {min(seconds):7.3f} {statistics.median(seconds):7.3f} {max(seconds):7.3f}")
-    shutil.rmtree(programs, ignore_errors=True)
+    print(f"{options.runs} runs of each as {user}, {os.cpu_count()} cores, load average {min(loads):.1f} to {max(loads):.1f}")
+    for title, figures in results.items():
+        report(title, figures)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@
 #include "harness.h"
 #include "loopback.h"
 #include "model/json.h"
+#include "twin/database-member.h"
+#include "twin/database-template.h"
 #include "twin/database.h"
 #include "twin/postgres.h"
+#include "twin/service.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DATABASE_PORT = 5432, SERVER_PORT = 8083 };
@@ -208,5 +214,100 @@ TEST(only_a_destroyed_cluster_loses_its_data)
 {
     struct outcome outcome = {0};
     loopback_run(destroy, &outcome);
+    CHECK(outcome.is_good);
+}
+
+/* --- A template in the cache --- */
+
+enum { TEMPLATE_TIME = 60 * 1000 * 1000, IDENTIFIER_SIZE = 8 };
+
+static CO_FN char *await_template(struct loopback *loopback, const struct database_maker *maker)
+{
+    int64_t deadline = world_monotonic_clock() + TEMPLATE_TIME;
+    char *template = NULL;
+    while (!(template = database_template_find(maker)) && world_monotonic_clock() < deadline)
+        loop_sleep(loopback->twin.loop, 20000);
+    return template;
+}
+
+/* initdb gives each cluster an identifier of its own: the first bytes of this file. */
+static bool descends_from(const char *data, const char *template)
+{
+    CLEANUP(mem_freep) char *own = string_format("%s/global/pg_control", data);
+    CLEANUP(mem_freep) char *other = string_format("%s/data/global/pg_control", template);
+    CLEANUP(mem_freep) char *left = NULL;
+    CLEANUP(mem_freep) char *right = NULL;
+    return world_read_file(own, 100000, &left, NULL, NULL) == 0 &&
+           world_read_file(other, 100000, &right, NULL, NULL) == 0 &&
+           memcmp(left, right, IDENTIFIER_SIZE) == 0;
+}
+
+static bool has_password(const char *folder)
+{
+    CLEANUP(mem_freep) char *command = string_format("grep -rqs SCRAM-SHA-256 %s", folder);
+    int status = system(command); /* NOLINT(cert-env33-c): a fixed command in a folder of ours */
+    return status == 0;
+}
+
+/* The template as the cache has it now, or not. */
+static bool is_usable(const struct database_maker *maker)
+{
+    CLEANUP(mem_freep) char *template = database_template_find(maker);
+    return template != NULL;
+}
+
+static void distrust(struct outcome *outcome, const struct database_maker *maker, const char *cache,
+                     const char *template)
+{
+    CLEANUP(mem_freep) char *file = string_format("%s/data/PG_VERSION", template);
+    HOLDS(outcome, chmod(cache, 0777) == 0 && !is_usable(maker));
+    HOLDS(outcome, chmod(cache, 0700) == 0 && is_usable(maker));
+    HOLDS(outcome, chmod(template, 0755) == 0 && !is_usable(maker));
+    HOLDS(outcome, chmod(template, 0700) == 0 && is_usable(maker));
+    setenv("PARLEY_CACHE", "", true);
+    HOLDS(outcome, !is_usable(maker));
+    setenv("PARLEY_CACHE", cache, true);
+    HOLDS(outcome, unlink(file) == 0 && !is_usable(maker));
+}
+
+static CO_FN void begin_from_template(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    void *opened[N_MODULES];
+    struct database_programs programs = {0};
+    CLEANUP(mem_freep) char *folder = string_format("%s/database", loopback->folder);
+    CLEANUP(mem_freep) char *data = string_format("%s/data-0/data", folder);
+    CLEANUP(mem_freep) char *cache = string_format("%s/cache/below", loopback->folder);
+    struct database_maker maker = {&loopback->twin, &programs, folder, NULL};
+    setenv("PARLEY_CACHE", cache, true);
+    make_platform(loopback, &platform);
+    HOLDS(outcome, database_find_programs(&programs, NULL) == 0);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, !is_usable(&maker));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    CLEANUP(mem_freep) char *template = await_template(loopback, &maker);
+    HOLDS(outcome, template);
+    HOLDS(outcome, has_password(data) && !has_password(cache));
+    HOLDS(outcome, !descends_from(data, template));
+    close_modules(opened);
+    /* Another life with nothing in its folder. */
+    service_remove_folder(folder);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    HOLDS(outcome, descends_from(data, template));
+    HOLDS(outcome, strstr(visit(loopback).body, "\"database\":{\"rows\":1,\"visits\":1}"));
+    HOLDS(outcome, has_password(data) && !has_password(cache));
+    distrust(outcome, &maker, cache, template);
+    close_modules(opened);
+    setenv("PARLEY_CACHE", "", true);
+    machine_unref(platform.machine);
+    database_programs_done(&programs);
+}
+
+TEST(a_template_has_no_password_and_is_used_only_where_it_is_whole_and_ours)
+{
+    struct outcome outcome = {0};
+    loopback_run(begin_from_template, &outcome);
     CHECK(outcome.is_good);
 }

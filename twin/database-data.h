@@ -1,0 +1,37 @@
+/* The data that a cluster begins with: made by initdb, or copied. No password is in it. */
+#pragma once
+
+#include "twin/module.h"
+
+/* Where PostgreSQL's programs are; found once. */
+struct database_programs {
+    char *postgres; /* owned, as all */
+    char *initdb;
+    char *base_backup;
+};
+
+/* Who makes it; all borrowed. */
+struct database_maker {
+    struct twin *twin;
+    const struct database_programs *programs;
+    const char *folder; /* the children's, which all data lies in */
+    /* What runs now is put here, so that it can be killed. NULL: it runs to its end. */
+    struct process **running;
+};
+
+/* Runs initdb and adds the roles and the database that every cluster has. Nothing is synced. */
+CO_FN int database_data_create(const struct database_maker *maker, const char *data,
+                               struct error *err);
+/* Copies FROM/data, of a server that does not run, to a path that does not exist yet. */
+CO_FN int database_data_copy(const struct database_maker *maker, const char *from, const char *data,
+                             struct error *err);
+/* As that, but to folder/data. */
+CO_FN int database_data_copy_into(const struct database_maker *maker, const char *from,
+                                  const char *folder, struct error *err);
+/* Makes all that was written below the folder survive a crash of the machine. */
+CO_FN int database_data_sync(const struct database_maker *maker, const char *folder,
+                             struct error *err);
+
+/* What the data depends on: that of other programs, or made otherwise, has another text. The
+ * caller frees it; NULL when the programs are gone. */
+char *database_data_describe(const struct database_maker *maker);

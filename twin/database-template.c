@@ -1,0 +1,220 @@
+#include "twin/database-template.h"
+
+#include "base/digest.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "twin/service.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MARK_LIMIT = 256, KEY_LENGTH = 16 };
+
+/* --- Where templates are kept --- */
+
+/* NULL when none is wanted, or there is no place for it. The caller frees it. */
+static char *cache_folder(void)
+{
+    const char *own = getenv("PARLEY_CACHE");
+    const char *shared = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    if (own)
+        return own[0] == '/' ? string_copy(own) : NULL;
+    if (shared && shared[0] == '/')
+        return string_format("%s/parley", shared);
+    return home && home[0] == '/' && world_file_exists(home)
+               ? string_format("%s/.cache/parley", home)
+               : NULL;
+}
+
+static char *template_folder(const struct database_maker *maker, const char *cache)
+{
+    CLEANUP(mem_freep) char *text = database_data_describe(maker);
+    char digest[DIGEST_HEX_SIZE];
+    if (!text)
+        return NULL;
+    digest_hex(text, strlen(text), digest);
+    return string_format("%s/postgresql-%.*s", cache, KEY_LENGTH, digest);
+}
+
+/* A folder of that user's, which others can do no more with than the mask leaves. */
+static bool is_folder_of(const char *path, uid_t user, mode_t forbidden)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == user &&
+           !(status.st_mode & forbidden);
+}
+
+static bool children_own(const struct database_maker *maker, const char *path)
+{
+    struct stat status;
+    return stat(maker->folder, &status) == 0 && is_folder_of(path, status.st_uid, 077);
+}
+
+/* What a walk through a template has found; nftw() hands nothing on. */
+static struct {
+    uint64_t n_files;
+    uint64_t n_bytes;
+    uid_t owner;
+} seen;
+
+static int count_entry(const char *path, const struct stat *status, int kind, struct FTW *walk)
+{
+    (void)path;
+    (void)walk;
+    bool is_plain = kind == FTW_F && S_ISREG(status->st_mode) && status->st_nlink == 1;
+    if ((!is_plain && kind != FTW_D) || status->st_uid != seen.owner)
+        return -1;
+    seen.n_files += is_plain;
+    seen.n_bytes += is_plain ? (uint64_t)status->st_size : 0;
+    return 0;
+}
+
+/* What tells that nothing of it is missing, say by somebody who cleans up what is old. NULL when
+ * there is anything in it that is not the children's. The caller frees it. */
+static char *count(const struct database_maker *maker, const char *folder)
+{
+    CLEANUP(mem_freep) char *data = string_format("%s/data", folder);
+    struct stat status;
+    if (stat(maker->folder, &status) < 0)
+        return NULL;
+    seen.n_files = seen.n_bytes = 0;
+    seen.owner = status.st_uid;
+    if (nftw(data, count_entry, 16, FTW_PHYS) != 0)
+        return NULL;
+    return string_format("%" PRIu64 " files, %" PRIu64 " bytes\n", seen.n_files, seen.n_bytes);
+}
+
+static bool is_whole(const struct database_maker *maker, const char *folder)
+{
+    CLEANUP(mem_freep) char *mark = string_format("%s/complete", folder);
+    CLEANUP(mem_freep) char *expected = NULL;
+    if (world_read_file(mark, MARK_LIMIT, &expected, NULL, NULL) < 0)
+        return false;
+    CLEANUP(mem_freep) char *counted = count(maker, folder);
+    return counted && text_equal(counted, expected);
+}
+
+char *database_template_find(const struct database_maker *maker)
+{
+    CLEANUP(mem_freep) char *cache = cache_folder();
+    CLEANUP(mem_freep) char *folder = cache ? template_folder(maker, cache) : NULL;
+    if (!folder || !is_folder_of(cache, geteuid(), 022) || !children_own(maker, folder) ||
+        !is_whole(maker, folder))
+        return NULL;
+    return take_ptr(folder);
+}
+
+/* --- Making one --- */
+
+struct template_job {
+    struct database_maker maker;
+    struct process *running;
+    char *cache; /* owned, as the next two */
+    char *draft; /* in the cache; it becomes the template */
+    char *made;  /* in the state folder: children cannot reach the cache */
+    int lock;
+    bool is_ending;
+    bool is_running;
+    struct gate ended;
+};
+
+/* No host's name has a dot in it. */
+static char *made_folder(const struct database_maker *maker)
+{
+    return string_format("%s/.template", maker->folder);
+}
+
+void database_template_clean(const struct database_maker *maker)
+{
+    CLEANUP(mem_freep) char *made = made_folder(maker);
+    service_remove_folder(made);
+}
+
+/* Under the lock, so that whatever is in its place was left by somebody who died. */
+static bool make_folder(const char *path)
+{
+    service_remove_folder(path);
+    return mkdir(path, 0700) == 0 && twin_give(path, PROCESS_POSTGRES, NULL) == 0;
+}
+
+static bool open_draft(struct template_job *job)
+{
+    CLEANUP(mem_freep) char *lock = string_format("%s/lock", job->cache);
+    return world_make_folder(job->cache, 0700, NULL) == 0 &&
+           is_folder_of(job->cache, geteuid(), 022) &&
+           world_lock_file(lock, &job->lock, NULL) == 0 && make_folder(job->draft) &&
+           make_folder(job->made);
+}
+
+static CO_FN bool make_draft(struct template_job *job)
+{
+    CLEANUP(mem_freep) char *data = string_format("%s/data", job->made);
+    const struct database_maker *maker = &job->maker;
+    return database_data_create(maker, data, NULL) == 0 && !job->is_ending &&
+           database_data_copy_into(maker, job->made, job->draft, NULL) == 0 && !job->is_ending &&
+           database_data_sync(maker, job->draft, NULL) == 0;
+}
+
+static bool place_draft(const struct template_job *job)
+{
+    CLEANUP(mem_freep) char *template = template_folder(&job->maker, job->cache);
+    CLEANUP(mem_freep) char *mark = string_format("%s/complete", job->draft);
+    CLEANUP(mem_freep) char *counted = count(&job->maker, job->draft);
+    if (!template || !counted ||
+        world_write_file(mark, counted, strlen(counted), 0600, true, NULL) < 0)
+        return false;
+    service_remove_folder(template); /* were it whole and ours, it would have been used */
+    return rename(job->draft, template) == 0;
+}
+
+static CO_FN void make_template(void *argument)
+{
+    struct template_job *job = argument;
+    if (open_draft(job) && (!make_draft(job) || !place_draft(job)))
+        service_remove_folder(job->draft);
+    if (job->lock >= 0)
+        service_remove_folder(job->made);
+    close_descriptor(job->lock);
+    job->lock = -1;
+    job->is_running = false;
+    gate_open(job->maker.twin->loop, &job->ended);
+}
+
+struct template_job *database_template_make(const struct database_maker *maker)
+{
+    char *cache = cache_folder();
+    if (!cache)
+        return NULL;
+    struct template_job *job = NEW(struct template_job);
+    job->maker = *maker;
+    job->maker.running = &job->running;
+    job->cache = cache;
+    job->draft = string_format("%s/draft", cache);
+    job->made = made_folder(maker);
+    job->lock = -1;
+    job->is_running = true;
+    loop_spawn(maker->twin->loop, "template", make_template, job);
+    return job;
+}
+
+CO_FN void template_job_free(struct template_job *job)
+{
+    if (!job)
+        return;
+    job->is_ending = true;
+    if (job->running)
+        process_signal(job->running, SIGKILL);
+    while (job->is_running)
+        gate_wait(job->maker.twin->loop, &job->ended, -1, NULL);
+    mem_free(job->cache);
+    mem_free(job->draft);
+    mem_free(job->made);
+    mem_free(job);
+}
