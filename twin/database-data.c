@@ -54,6 +54,8 @@ static CO_FN int run(const struct database_maker *maker, const char *name, const
                                 .environment = environment,
                                 .user = PROCESS_POSTGRES};
     int64_t deadline = world_monotonic_clock() + time;
+    if (maker->is_ending && *maker->is_ending)
+        return error_set(err, ERROR_CANCELLED, "the twin ends");
     if (!maker->running)
         return process_run(maker->twin->processes, &spec, OUTPUT_LIMIT, deadline, NULL, err);
     spec.stop_signal = SIGKILL;

@@ -17,6 +17,7 @@ struct database_maker {
     const char *folder; /* the children's, which all data lies in */
     /* What runs now is put here, so that it can be killed. NULL: it runs to its end. */
     struct process **running;
+    const bool *is_ending; /* nothing is begun any more; NULL: never */
 };
 
 /* Runs initdb and adds the roles and the database that every cluster has. Nothing is synced. */

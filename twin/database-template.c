@@ -76,19 +76,26 @@ static int count_entry(const char *path, const struct stat *status, int kind, st
     return 0;
 }
 
-/* What tells that nothing of it is missing, say by somebody who cleans up what is old. NULL when
- * there is anything in it that is not the children's. The caller frees it. */
+/*
+ * What tells that nothing of it is missing, say by somebody who cleans up what is old. The id of
+ * this start of the machine is in it: a template is not synced, since a sync under way cannot be
+ * ended and the twin must be able to. NULL when there is anything in it that is not the children's.
+ * The caller frees it.
+ */
 static char *count(const struct database_maker *maker, const char *folder)
 {
     CLEANUP(mem_freep) char *data = string_format("%s/data", folder);
+    CLEANUP(mem_freep) char *boot = NULL;
     struct stat status;
-    if (stat(maker->folder, &status) < 0)
+    if (stat(maker->folder, &status) < 0 ||
+        world_read_file("/proc/sys/kernel/random/boot_id", MARK_LIMIT, &boot, NULL, NULL) < 0)
         return NULL;
     seen.n_files = seen.n_bytes = 0;
     seen.owner = status.st_uid;
     if (nftw(data, count_entry, 16, FTW_PHYS) != 0)
         return NULL;
-    return string_format("%" PRIu64 " files, %" PRIu64 " bytes\n", seen.n_files, seen.n_bytes);
+    return string_format("%" PRIu64 " files, %" PRIu64 " bytes, since the start %s", seen.n_files,
+                         seen.n_bytes, boot);
 }
 
 static bool is_whole(const struct database_maker *maker, const char *folder)
@@ -157,9 +164,8 @@ static CO_FN bool make_draft(struct template_job *job)
 {
     CLEANUP(mem_freep) char *data = string_format("%s/data", job->made);
     const struct database_maker *maker = &job->maker;
-    return database_data_create(maker, data, NULL) == 0 && !job->is_ending &&
-           database_data_copy_into(maker, job->made, job->draft, NULL) == 0 && !job->is_ending &&
-           database_data_sync(maker, job->draft, NULL) == 0;
+    return database_data_create(maker, data, NULL) == 0 &&
+           database_data_copy_into(maker, job->made, job->draft, NULL) == 0;
 }
 
 static bool place_draft(const struct template_job *job)
@@ -168,7 +174,7 @@ static bool place_draft(const struct template_job *job)
     CLEANUP(mem_freep) char *mark = string_format("%s/complete", job->draft);
     CLEANUP(mem_freep) char *counted = count(&job->maker, job->draft);
     if (!template || !counted ||
-        world_write_file(mark, counted, strlen(counted), 0600, true, NULL) < 0)
+        world_write_file(mark, counted, strlen(counted), 0600, false, NULL) < 0)
         return false;
     service_remove_folder(template); /* were it whole and ours, it would have been used */
     return rename(job->draft, template) == 0;
@@ -195,6 +201,7 @@ struct template_job *database_template_make(const struct database_maker *maker)
     struct template_job *job = NEW(struct template_job);
     job->maker = *maker;
     job->maker.running = &job->running;
+    job->maker.is_ending = &job->is_ending;
     job->cache = cache;
     job->draft = string_format("%s/draft", cache);
     job->made = made_folder(maker);

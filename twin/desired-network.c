@@ -365,7 +365,10 @@ static void add_entrance(struct desiring *desiring, const struct machine_fronten
     struct machine *machine = desiring->machine;
     struct machine_entrance *entrance = machine_memory(machine, 1, sizeof(*entrance));
     *entrance = (struct machine_entrance){
-        .frontend = frontend,
+        .resource = frontend->resource,
+        .name = frontend->name,
+        .from = MACHINE_OUTSIDE,
+        .domain = frontend->certificate ? frontend->certificate->domains[0] : NULL,
         .address = frontend->host->address,
         .port = frontend->port,
         .preferred = (uint16_t)(frontend->port < 1024 ? frontend->port + 8000 : frontend->port)};

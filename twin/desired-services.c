@@ -14,6 +14,9 @@
 #define ALERTS "k8s:configmap:alerts"
 #define PROMETHEUS "k8s:deployment:prometheus"
 
+/* Where Prometheus listens, and the host port at which people look for dashboards. */
+enum { MONITOR_PORT = 9090, DASHBOARDS_PORT = 3000 };
+
 /* For resources that nothing runs for: that they are there is all. */
 static char is_there;
 
@@ -376,6 +379,22 @@ static bool is_duration(const char *text)
     return length > 0 && length < 32 && strspn(text, "0123456789mshdwy") == length;
 }
 
+/* Its pages are for who runs the twin: from this machine they are reached without the firewall. */
+static void add_entrance(struct desiring *desiring, const struct machine_monitor *monitor,
+                         uint16_t preferred)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_entrance *entrance = machine_memory(machine, 1, sizeof(*entrance));
+    *entrance = (struct machine_entrance){
+        .resource = desiring_text(desiring, resource_uid(desiring->resource)),
+        .name = desiring_label(desiring),
+        .from = monitor->host->name,
+        .address = monitor->host->address,
+        .port = MONITOR_PORT,
+        .preferred = preferred};
+    MACHINE_ADD(machine, machine->entrances, machine->n_entrances, entrance);
+}
+
 int desire_prometheus(struct desiring *desiring)
 {
     struct machine *machine = desiring->machine;
@@ -405,6 +424,7 @@ int desire_prometheus(struct desiring *desiring)
     monitor->scrape_interval = desiring_text(desiring, monitor->scrape_interval);
     monitor->retention = desiring_text(desiring, monitor->retention);
     MACHINE_ADD(machine, machine->monitors, machine->n_monitors, monitor);
+    add_entrance(desiring, monitor, MONITOR_PORT);
     desiring_built(desiring, monitor);
     return 0;
 }
@@ -413,7 +433,9 @@ int desire_grafana(struct desiring *desiring)
 {
     void *prometheus;
     int r = spec_reference(desiring, "prometheus", PROMETHEUS, true, &prometheus);
-    if (r == 0)
-        desiring_built(desiring, &is_there);
-    return r;
+    if (r < 0)
+        return r;
+    add_entrance(desiring, prometheus, DASHBOARDS_PORT);
+    desiring_built(desiring, &is_there);
+    return 0;
 }

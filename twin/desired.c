@@ -36,8 +36,9 @@ static const struct type_reader readers[] = {
     {"docker:compose:stack", desire_stack, ON(WORKLOAD) | ON(BALANCER),
      "a built-in workload runs in place of its images"},
     {"k8s:configmap:alerts", desire_alerts, ON(MONITOR), NULL},
-    {"k8s:deployment:prometheus", desire_prometheus, ON(MONITOR), NULL},
-    {"k8s:deployment:grafana", desire_grafana, ON(MONITOR), "Prometheus serves its own pages"},
+    {"k8s:deployment:prometheus", desire_prometheus, ON(MONITOR) | ON(ENTRANCE), NULL},
+    {"k8s:deployment:grafana", desire_grafana, ON(MONITOR) | ON(ENTRANCE),
+     "Prometheus serves its own pages"},
 };
 
 static const struct type_reader *find_reader(const char *type)

@@ -1,7 +1,7 @@
 /*
  * The module of entrances: a port of the machine that the twin runs on leads to each public
- * frontend. Its connections are made from the host outside, so that the firewall and the limits
- * apply to them as to anybody; all of them share that host's address.
+ * frontend and to each monitor. Connections to a frontend are made from the host outside, so that
+ * the firewall and the limits apply to them as to anybody; all of them share that host's address.
  */
 #include "twin/module.h"
 #include "twin/network.h"
@@ -24,7 +24,8 @@ enum {
 
 struct entrance {
     struct entrances *module;
-    char *resource; /* owned; the frontend's uid */
+    char *resource; /* owned; its uid */
+    char *from;     /* owned; the host that connections are made in */
     uint32_t ip;    /* where it leads */
     uint16_t port;
     uint16_t host_port; /* where it stands */
@@ -46,7 +47,7 @@ static int open_other(void *argument, int *ret_fd, struct error *err)
                                   .sin_port = htons(entrance->port),
                                   .sin_addr.s_addr = htonl(entrance->ip)};
     CLEANUP(close_descriptorp) int fd = -1;
-    int r = network_socket(entrance->module->twin->network, MACHINE_OUTSIDE, AF_INET, SOCK_STREAM,
+    int r = network_socket(entrance->module->twin->network, entrance->from, AF_INET, SOCK_STREAM,
                            &fd, err);
     if (r < 0)
         return r;
@@ -80,6 +81,7 @@ static void entrance_free(struct entrance *entrance)
 {
     relay_free(entrance->relay);
     mem_free(entrance->resource);
+    mem_free(entrance->from);
     mem_free(entrance->url);
     mem_free(entrance);
 }
@@ -97,23 +99,24 @@ static struct entrance *find_entrance(const struct entrances *module, const char
 /* Where it leads may change; connections that are under way end as they began. */
 static void lead_to(struct entrance *entrance, const struct machine_entrance *wanted)
 {
-    const struct machine_certificate *certificate = wanted->frontend->certificate;
     machine_address_from_text(wanted->address, &entrance->ip);
     entrance->port = wanted->port;
+    mem_free(entrance->from);
     mem_free(entrance->url);
+    entrance->from = string_copy(wanted->from);
     entrance->url =
-        string_format("%s://%s:%u/", certificate ? "https" : "http",
-                      certificate ? certificate->domains[0] : "127.0.0.1", entrance->host_port);
+        string_format("%s://%s:%u/", wanted->domain ? "https" : "http",
+                      wanted->domain ? wanted->domain : "127.0.0.1", entrance->host_port);
 }
 
 static CO_FN int ensure_entrance(struct entrances *module, const struct machine_entrance *wanted,
                                  struct error *err)
 {
-    struct entrance *entrance = find_entrance(module, wanted->frontend->resource);
+    struct entrance *entrance = find_entrance(module, wanted->resource);
     if (!entrance) {
         entrance = NEW(struct entrance);
         entrance->module = module;
-        entrance->resource = string_copy(wanted->frontend->resource);
+        entrance->resource = string_copy(wanted->resource);
         int r = open_port(entrance, wanted->preferred, err);
         if (r < 0) {
             entrance_free(entrance);
@@ -129,7 +132,7 @@ static CO_FN int ensure_entrance(struct entrances *module, const struct machine_
 static bool is_wanted(const struct machine *wanted, const char *resource)
 {
     for (size_t i = 0; i < wanted->n_entrances; i++)
-        if (text_equal(wanted->entrances[i]->frontend->resource, resource))
+        if (text_equal(wanted->entrances[i]->resource, resource))
             return true;
     return false;
 }
@@ -148,8 +151,8 @@ static CO_FN void converge_entrances(void *argument, struct machine *wanted,
         struct error err = {0};
         int r = ensure_entrance(module, wanted->entrances[i], &err);
         if (r < 0) {
-            error_wrap(&err, r, "the host port of %s", wanted->entrances[i]->frontend->name);
-            problems_add(problems, wanted->entrances[i]->frontend->resource, &err);
+            error_wrap(&err, r, "the host port of %s", wanted->entrances[i]->name);
+            problems_add(problems, wanted->entrances[i]->resource, &err);
         }
     }
 }

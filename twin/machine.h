@@ -197,12 +197,19 @@ struct machine_monitor {
     size_t n_recordings;
 };
 
-/* A port of the machine the twin runs on that leads to a public frontend, through the firewall. */
+/*
+ * A port of the machine the twin runs on: one leads to a public frontend, through the firewall; one
+ * to what only the twin's own user is to see, from the very host that serves it, so that no rule is
+ * asked and none is needed.
+ */
 struct machine_entrance {
-    const struct machine_frontend *frontend;
-    const char *address; /* of the balancer */
-    uint16_t port;       /* of the frontend */
-    uint16_t preferred;  /* the host port to try first */
+    const char *resource; /* whose entrance it is */
+    const char *name;     /* of the resource */
+    const char *from;     /* the host whose namespace connections are made in */
+    const char *domain;   /* what it is called in a URL; NULL: it has no certificate */
+    const char *address;  /* where it leads */
+    uint16_t port;
+    uint16_t preferred; /* the host port to try first */
 };
 
 struct machine {

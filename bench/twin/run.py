@@ -42,7 +42,7 @@ class Run:
                               stdin=subprocess.DEVNULL, capture_output=True)
 
     def curl_line(self):
-        found = re.search(r"curl .*", self.parley("status", "shophub-platform").stdout)
+        found = re.search(r"curl --cacert .*", self.parley("status", "shophub-platform").stdout)
         return found.group(0).split() if found else None
 
     def wait_for_answer(self, start):

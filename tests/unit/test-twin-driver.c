@@ -201,6 +201,7 @@ TEST(what_was_made_on_another_twin_is_not_read_as_absent)
     request_read(&web);
     CHECK(web.r == -ERROR_UNAVAILABLE);
     CHECK(strstr(web.err.message, "web was made on another twin"));
+    CHECK(strstr(web.err.message, "parley --home FOLDER up FILE"));
     write_manifest("[]");
     request_read(&web);
     CHECK(web.r == -ERROR_UNAVAILABLE);
@@ -564,6 +565,28 @@ TEST(what_runs_is_described_in_sections)
         "\"settled\":false,\"title\":\"Health\"}]",
         rig.home);
     CHECK_TEXT(text, want);
+}
+
+TEST(what_a_monitor_serves_is_told_with_its_host_port)
+{
+    set_up(true);
+    web.verb = DESCRIBE;
+    ask_it(&web,
+           "{\"id\":1,\"ok\":true,\"resources\":["
+           "{\"uid\":\"web\",\"name\":\"watch\",\"type\":\"k8s:deployment:prometheus\",\"status\":{"
+           "\"state\":\"ready\",\"host_port\":9090,\"host_url\":\"http://127.0.0.1:9090/\"},"
+           "\"outputs\":{\"url\":\"http://10.3.0.11:9090\","
+           "\"alertmanager\":\"http://10.3.0.11:9093\"}},"
+           "{\"uid\":\"web\",\"name\":\"pages\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
+           "\"state\":\"ready\"},\"outputs\":{\"url\":\"http://10.3.0.11:9090\"}}]}");
+    CLEANUP(mem_freep) char *text = web.r == 0 ? json_text(web.sections) : string_copy("");
+    CHECK_TEXT(text, "[{\"lines\":[\"watch: http://127.0.0.1:9090/\","
+                     "\"  curl http://127.0.0.1:9090/-/ready\","
+                     "\"watch: Alertmanager at http://10.3.0.11:9093 (inside the twin)\","
+                     "\"pages: http://10.3.0.11:9090 (inside the twin) (Prometheus' own pages)\"],"
+                     "\"settled\":true,\"title\":\"Access points\"},"
+                     "{\"lines\":[\"watch: \u25cf healthy\",\"pages: \u25cf healthy\"],"
+                     "\"settled\":true,\"title\":\"Health\"}]");
 }
 
 /* --- Before approval --- */

@@ -12,6 +12,7 @@
 struct story {
     const struct twin_home *home;
     struct value_builder access_points;
+    struct value_builder pages; /* those of who runs it; told after the public ones */
     struct value_builder health;
     bool is_unsettled; /* something of it is not ready */
 };
@@ -131,15 +132,32 @@ static void tell_database(struct story *story, const struct subject *subject)
                  subject->mark, primary, n_streaming, n_replicas);
 }
 
+/* What Prometheus serves, from this machine when there is a host port. */
+static void tell_pages(struct story *story, const struct subject *subject, const char *remark)
+{
+    const char *inside = value_get_text(subject->outputs, "url");
+    const char *outside = value_get_text(subject->status, "host_url");
+    if (outside) {
+        add_line(&story->pages, "%s: %s%s", subject->name, outside, remark);
+        add_line(&story->pages, "  curl %s-/ready", outside);
+    } else if (inside) {
+        add_line(&story->pages, "%s: %s (inside the twin)%s", subject->name, inside, remark);
+    }
+}
+
 static void tell_monitor(struct story *story, const struct subject *subject)
 {
-    const char *url = value_get_text(subject->outputs, "url");
     const char *alertmanager = value_get_text(subject->outputs, "alertmanager");
-    if (url)
-        add_line(&story->access_points, "%s: %s (inside the twin)", subject->name, url);
+    tell_pages(story, subject, "");
     if (alertmanager)
-        add_line(&story->access_points, "%s: Alertmanager at %s (inside the twin)", subject->name,
+        add_line(&story->pages, "%s: Alertmanager at %s (inside the twin)", subject->name,
                  alertmanager);
+    tell_state(story, subject);
+}
+
+static void tell_dashboards(struct story *story, const struct subject *subject)
+{
+    tell_pages(story, subject, " (Prometheus' own pages)");
     tell_state(story, subject);
 }
 
@@ -151,7 +169,7 @@ static const struct {
     {"aws:autoscaling:group", tell_hosts},        {"aws:ec2:instances", tell_hosts},
     {"aws:rds:cluster", tell_database},           {"aws:acm:certificate", tell_certificate},
     {"docker:compose:stack", tell_state},         {"k8s:deployment:prometheus", tell_monitor},
-    {"k8s:deployment:grafana", tell_monitor},
+    {"k8s:deployment:grafana", tell_dashboards},
 };
 
 /* Most things are told of only when they are not well. */
@@ -239,10 +257,13 @@ CO_FN int twin_describe(struct provider *provider, struct call *call,
     } else if (r == 0) {
         tell_all(value_get(answer.value, "resources"), uids, &story);
     }
+    for (size_t i = 0; i < story.pages.n_items; i++)
+        value_builder_append(&story.access_points, value_ref(story.pages.items[i]));
     add_section(&sections, "Access points", &story.access_points, true);
     add_section(&sections, "Health", &story.health, !story.is_unsettled);
     struct value *list = value_builder_list(&sections);
     value_builder_done(&story.access_points);
+    value_builder_done(&story.pages);
     value_builder_done(&story.health);
     twin_answer_done(&answer);
     if (r < 0) {

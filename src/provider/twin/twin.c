@@ -82,7 +82,8 @@ static int check_identity(struct twin_provider *twin, const struct target *targe
         return 0;
     return error_set(err, ERROR_UNAVAILABLE,
                      "%s was made on another twin, whose folder %s is gone or was replaced; put "
-                     "that folder back, or begin anew with another home",
+                     "that folder back, or, when it was removed on purpose, begin anew in another "
+                     "home: parley --home FOLDER up FILE",
                      target->address, twin->home.folder);
 }
 

@@ -36,9 +36,17 @@ def fetch(curl_line, path="/"):
 
 def curl_line(platform):
     lines = [line for section in platform.answer("status", platform.name())["sections"]
-             for line in section["lines"] if "curl " in line]
+             for line in section["lines"] if "curl --cacert" in line]
     assert lines, "no curl line in the status"
     return lines[0][lines[0].index("curl "):]
+
+
+def pages(platform):
+    """The lines for who runs the twin: what a line names -> the curl line below it."""
+    lines = [line for section in platform.answer("status", platform.name())["sections"]
+             if section["title"] == "Access points" for line in section["lines"]]
+    return {above.split(":")[0]: below.split() for above, below in zip(lines, lines[1:])
+            if below.startswith("  curl ") and "--cacert" not in below}
 
 
 def health(platform):
@@ -62,6 +70,11 @@ def shophub_stands_as_its_document_says():
                      "web-backend: \u25cf healthy (2/2", "app-backend: \u25cf healthy (3/3",
                      "1/1 replicas streaming", "valid until"):
             assert part in lines, (part, lines)
+        found = pages(platform)
+        assert sorted(found) == ["dashboards", "monitoring"], found
+        for line in found.values():
+            done = subprocess.run(line + ["-s", "--max-time", "10"], capture_output=True, text=True)
+            assert "Prometheus" in done.stdout and "Ready" in done.stdout, (line, done)
         assert platform.steps() == []
         assert "No changes" in platform.up()
 

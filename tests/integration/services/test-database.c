@@ -279,7 +279,8 @@ static CO_FN void begin_from_template(struct loopback *loopback, void *argument)
     CLEANUP(mem_freep) char *folder = string_format("%s/database", loopback->folder);
     CLEANUP(mem_freep) char *data = string_format("%s/data-0/data", folder);
     CLEANUP(mem_freep) char *cache = string_format("%s/cache/below", loopback->folder);
-    struct database_maker maker = {&loopback->twin, &programs, folder, NULL};
+    struct database_maker maker = {
+        .twin = &loopback->twin, .programs = &programs, .folder = folder};
     setenv("PARLEY_CACHE", cache, true);
     make_platform(loopback, &platform);
     HOLDS(outcome, database_find_programs(&programs, NULL) == 0);

@@ -125,7 +125,6 @@ static CO_FN void run_sender(void *argument)
 
 struct platform {
     struct machine *machine;
-    struct machine_frontend frontend;
     struct machine_entrance entrance;
     struct machine_entrance *entrances[1];
     uint32_t target;
@@ -137,10 +136,11 @@ static void make_platform(struct loopback *loopback, struct platform *platform)
     char address[MACHINE_ADDRESS_SIZE];
     *platform = (struct platform){.machine = machine, .target = loopback->base + 9};
     machine_address_to_text(platform->target, address);
-    platform->frontend =
-        (struct machine_frontend){.name = "front", .resource = "uid-front", .port = TARGET_PORT};
-    platform->entrance = (struct machine_entrance){
-        &platform->frontend, machine_text(machine, "%s", address), TARGET_PORT, 0};
+    platform->entrance = (struct machine_entrance){.resource = "uid-front",
+                                                   .name = "front",
+                                                   .from = MACHINE_OUTSIDE,
+                                                   .address = machine_text(machine, "%s", address),
+                                                   .port = TARGET_PORT};
     platform->entrances[0] = &platform->entrance;
     machine->entrances = platform->entrances;
     machine->n_entrances = 1;
