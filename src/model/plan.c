@@ -561,9 +561,11 @@ int plan_from_value(const struct value *value, struct plan **ret_plan, struct er
     if (r < 0)
         return r;
     if (!text_equal(value_text(stated), plan->hash))
-        return error_set(err, ERROR_CORRUPT,
-                         "the plan was altered: its content has the hash %.12s, but it says %.12s",
-                         plan->hash, value_text(stated));
+        return error_set(
+            err, ERROR_CORRUPT,
+            "the plan was altered after it was made, so nothing was changed; make it anew with "
+            "\"parley plan\": its content has the hash %.12s, but it says %.12s",
+            plan->hash, value_text(stated));
     *ret_plan = take_ptr(plan);
     return 0;
 }

@@ -132,7 +132,9 @@ int connection_fault(struct connection *connection, struct error *err)
     case SQLITE_NOTADB:
         return connection_corrupt(path, message, err);
     case SQLITE_FULL:
-        return error_set(err, ERROR_LIMIT, "%s: the disk is full; nothing was changed", path);
+        return error_set(
+            err, ERROR_LIMIT,
+            "%s: the disk is full, so nothing was written; make room, then run it again", path);
     case SQLITE_TOOBIG:
         return error_set(err, ERROR_LIMIT, "%s: a value is larger than the store can keep", path);
     case SQLITE_BUSY:
