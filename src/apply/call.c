@@ -172,6 +172,7 @@ static struct target make_target(struct node *node, const struct step *step,
         .address = step->address,
         .deployment = node->run->plan->deployment,
         .provider_id = step->provider_id,
+        .token = node->token,
         .generation = step->generation,
         .changed_at = record ? record->updated_at : 0,
         .references = *ret_references,
@@ -191,7 +192,8 @@ static enum probe_kind probe_patiently(struct node *node, struct provider *provi
                                   .after = node->after,
                                   .handle = node->handle,
                                   .began_at = node->began_at,
-                                  .sent_by = node->sent_by};
+                                  .sent_by = node->sent_by,
+                                  .token_at = node->token_at};
         enum probe_kind kind = PROBE_UNKNOWABLE;
         outcome_done(&node->outcome);
         error_done(err);

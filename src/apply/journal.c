@@ -1,6 +1,7 @@
 /* What a run writes down, and in which order: nothing is told of before it is durable. */
 #include "apply/run.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
@@ -67,11 +68,31 @@ static void set_step_fields(struct value_builder *body, const struct step *step)
     value_builder_set_string(body, "stage", stage_to_string(step->stage));
 }
 
+/* A token that is still known stays the same, so that an attempt that arrives late makes nothing
+ * more. */
+static void renew_token(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct resource_type *type = catalog_find(node->run->context->catalog, step->type);
+    if (step->kind != STEP_CREATE || !type || !text_equal(type->repeat, "token"))
+        return;
+    if (node->token && node->began_at < node->token_at + type->token_us)
+        return;
+    char token[UUID_TEXT_SIZE];
+    uuid_random(token);
+    mem_free(node->token);
+    node->token = string_copy(token);
+    node->token_at = node->began_at;
+}
+
 void run_add_intent(struct node *node)
 {
     struct value_builder body = {0};
     node->began_at = world_wall_clock();
+    renew_token(node);
     set_step_fields(&body, run_step(node));
+    if (node->token)
+        value_builder_set_string(&body, "token", node->token);
     /* Where the plan has unknowns the intent keeps what they became; else the plan's step says it.
      */
     if (node->after && value_has_unknown(run_step(node)->after))
@@ -222,7 +243,8 @@ static void record_put(struct node *node)
     bool is_whole = node->outcome.kind == OUTCOME_DONE;
     if (step->kind == STEP_CREATE && step->replaces)
         depose_older(node);
-    if (step->kind == STEP_CREATE && step->reason == STEP_REASON_GONE)
+    if (step->kind == STEP_CREATE &&
+        (step->reason == STEP_REASON_GONE || step->reason == STEP_REASON_PARTLY))
         forget_gone(node);
     struct record *record = base_record(node);
     struct value *spec = !is_whole && node->outcome.live ? node->outcome.live : node->after;
@@ -310,6 +332,40 @@ static void record_remains(struct node *node)
     keep_record(node->run, record);
 }
 
+/*
+ * Nobody can tell what became of it. A create without an answer is recorded as such: whoever plans
+ * next asks for it, and never makes it again on a guess. What was there before is looked at.
+ */
+static void record_doubt(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->address, step->generation);
+    if ((step->kind != STEP_CREATE || !node->after) && (!known || known->status == RECORD_DEPOSED))
+        return;
+    struct record *record = base_record(node);
+    if (step->kind == STEP_CREATE && node->after) {
+        if (step->replaces)
+            depose_older(node);
+        set_value(&record->spec, value_ref(node->after));
+        string_list_done(&record->depends_on);
+        string_list_copy(&record->depends_on, &step->resources);
+        record->protect = step->protect;
+        record->status = RECORD_UNKNOWN;
+    } else {
+        record->status = RECORD_PARTLY;
+    }
+    record->updated_at = world_wall_clock();
+    keep_record(node->run, record);
+}
+
+void run_drop_doubt(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->address, step->generation);
+    if (known && known->status == RECORD_UNKNOWN)
+        drop_record(node->run, step->address, step->generation);
+}
+
 static void record_effect(struct node *node)
 {
     const struct step *step = run_step(node);
@@ -317,6 +373,8 @@ static void record_effect(struct node *node)
     bool is_partly = node->outcome.kind == OUTCOME_PARTLY;
     if ((step->kind == STEP_CREATE || step->kind == STEP_UPDATE) && (is_done || is_partly))
         record_put(node);
+    else if (node->outcome.kind == OUTCOME_UNKNOWN)
+        record_doubt(node);
     else if (step->kind == STEP_DELETE && is_done)
         drop_record(node->run, step->address, step->generation);
     else if (step->kind == STEP_DELETE && is_partly)
@@ -361,6 +419,12 @@ static enum run_status final_status(const struct run *run)
         return RUN_DONE;
     if (*run->context->is_cancelled)
         return RUN_CANCELLED;
+    /* What was begun, or may have been, is no run that changed nothing. */
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        enum outcome_kind outcome = run->nodes[i].outcome.kind;
+        if (outcome == OUTCOME_PARTLY || outcome == OUTCOME_UNKNOWN)
+            return RUN_PARTLY;
+    }
     return n_done > 0 ? RUN_PARTLY : RUN_FAILED;
 }
 

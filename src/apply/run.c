@@ -223,6 +223,7 @@ void run_done(struct run *run)
     for (size_t i = 0; i < run->plan->n_steps; i++) {
         value_unref(run->nodes[i].after);
         mem_free(run->nodes[i].handle);
+        mem_free(run->nodes[i].token);
         outcome_done(&run->nodes[i].outcome);
     }
     mem_free(run->nodes);

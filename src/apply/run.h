@@ -25,6 +25,8 @@ struct node {
     enum node_state state;
     size_t n_waiting;    /* steps before it that are not done */
     struct value *after; /* owned: the step's spec with everything known */
+    char *token;         /* owned: of a create that repeats by one, journalled; else NULL */
+    int64_t token_at;    /* world_wall_clock() of its first intent */
     char *handle;        /* owned: of the remote operation, or NULL */
     struct outcome outcome;
     bool is_detached; /* the call need not wait any longer: its handle is durable, and the run is
@@ -133,6 +135,9 @@ CO_FN int run_commit_handle(struct node *node, struct error *err);
 /* Adds the result of an ended step and what it makes of the records. The node is over once that is
  * durable. */
 void run_add_result(struct node *node);
+/* Once it surely was not done, the record of a create that nobody could tell of goes with the next
+ * commit. */
+void run_drop_doubt(struct node *node);
 void run_add_skip(struct node *node, const char *because);
 /* Sets the run's final status by its nodes and adds the last row. */
 void run_add_finish(struct run *run);

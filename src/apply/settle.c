@@ -9,6 +9,15 @@
 
 enum { PAGE = 1000 };
 
+static void replay_token(struct node *node, const char *token)
+{
+    if (!token || text_equal_or_null(node->token, token))
+        return;
+    mem_free(node->token);
+    node->token = string_copy(token);
+    node->token_at = node->began_at;
+}
+
 /* A step's own rows, in their order: intent, then maybe handles, then a result. */
 static void replay_row(struct run *run, const struct value *row)
 {
@@ -25,6 +34,7 @@ static void replay_row(struct run *run, const struct value *row)
         node->began_at = value_get_integer(row, "time", 0);
         /* Whoever had the lease before us is dead, and may have lived until a moment ago. */
         node->sent_by = world_monotonic_clock();
+        replay_token(node, value_get_text(row, "token"));
         node->state = NODE_INTENDED;
     } else if (text_equal(kind, "handle")) {
         mem_free(node->handle);
@@ -92,8 +102,10 @@ static void settle_node(struct node *node, size_t *n_open)
 {
     struct run *run = node->run;
     node->state = NODE_WAITING;
-    if (node->is_not_done)
+    if (node->is_not_done) {
+        run_drop_doubt(node);
         return;
+    }
     run_add_result(node);
     if (node->outcome.kind == OUTCOME_DONE) {
         node->state = NODE_DONE;

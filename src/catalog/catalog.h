@@ -105,9 +105,10 @@ struct resource_type {
                                 max]; may be NULL */
     bool is_ordered;         /* document order matters (firewall rules) */
     bool is_irreversible;    /* a delete loses what cannot be brought back (data) */
-    char *repeat; /* owned: how a create repeats: "key", "token", "tag", "natural", "none" */
-    char *group;  /* owned: changes of types that share it begin one after the other, or as many as
-                     the site says; NULL: none */
+    char *repeat;     /* owned: how a create repeats: "key", "token", "tag", "natural", "none" */
+    int64_t token_us; /* how long a token is known, where a create repeats by one */
+    char *group; /* owned: changes of types that share it begin one after the other, or as many as
+                    the site says; NULL: none */
     double seconds[3]; /* of create, update, delete, as the catalog guesses */
 };
 

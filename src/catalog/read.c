@@ -2,10 +2,13 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "catalog/literal.h"
 #include "catalog/reader.h"
 #include "catalog/schema.h"
 
 #include <string.h>
+
+#define TOKEN_US (INT64_C(3600) * 1000000) /* where the type says nothing */
 
 static const char *const repeat_words[] = {"key", "token", "tag", "natural", "none"};
 static const char *const fidelity_words[] = {"real", "stand-in"};
@@ -225,6 +228,28 @@ static const char *const type_keys[] = {
     [TYPE_SECONDS] = "seconds",
 };
 
+/* A word, or {token: LIFETIME}. */
+static void read_repeat(struct catalog_reader *reader, const struct yaml_pair *pair,
+                        struct resource_type *type)
+{
+    const struct yaml_node *lifetime =
+        pair->value->kind == VALUE_MAP ? yaml_get(pair->value, "token") : NULL;
+    if (!lifetime) {
+        reader_word(reader, pair, repeat_words, ARRAY_LENGTH(repeat_words), &type->repeat);
+        return;
+    }
+    CLEANUP(value_unrefp)
+    struct value *duration =
+        lifetime->kind == VALUE_STRING ? literal_duration(lifetime->text) : NULL;
+    if (!duration || pair->value->n_items != 1) {
+        reader_tell_kind(reader, pair, "a word, or a token and how long it is known: {token: 1h}");
+        return;
+    }
+    mem_free(type->repeat);
+    type->repeat = string_copy("token");
+    type->token_us = (int64_t)(literal_duration_seconds(value_text(duration)) * 1e6);
+}
+
 static void read_type_key(struct catalog_reader *reader, const struct yaml_pair *pair,
                           struct resource_type *type)
 {
@@ -262,7 +287,7 @@ static void read_type_key(struct catalog_reader *reader, const struct yaml_pair 
         reader_bool(reader, pair, &type->is_irreversible);
         break;
     case TYPE_REPEAT:
-        reader_word(reader, pair, repeat_words, ARRAY_LENGTH(repeat_words), &type->repeat);
+        read_repeat(reader, pair, type);
         break;
     case TYPE_GROUP:
         reader_text(reader, pair, &type->group);
@@ -293,6 +318,7 @@ static struct resource_type *read_type(struct catalog_reader *reader, const stru
     type->provider = string_copy_n(pair->key, strcspn(pair->key, ":"));
     type->version = 1;
     type->repeat = string_copy("none");
+    type->token_us = TOKEN_US;
     type->schema.kind = SCHEMA_OBJECT;
     if (!reader_check_map(reader, pair))
         return type;

@@ -37,6 +37,7 @@
     X(EXISTING_UNMATCHED, "existing-unmatched", "What should exist already was not found")     \
     X(DUPLICATE_UNIQUE, "duplicate-unique", "Two resources claim the same thing")              \
     X(PROTECTED, "protected", "A protected resource would be destroyed")                       \
+    X(UNKNOWABLE, "unknowable", "Nobody can tell whether this was made")                       \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \
     X(STAND_IN, "stand-in", "Something stands in for what was asked")
 

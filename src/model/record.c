@@ -10,6 +10,7 @@ static const char *const status_names[] = {
     [RECORD_CREATED] = "created",
     [RECORD_PARTLY] = "partly",
     [RECORD_DEPOSED] = "deposed",
+    [RECORD_UNKNOWN] = "unknown",
 };
 
 const char *record_status_to_string(enum record_status status)
@@ -150,7 +151,7 @@ static int read_rest(const struct value *value, struct record *record, struct er
     const char *status = value_get_text(value, "status");
     record->status = status ? record_status_from_string(status) : RECORD_STATUS_COUNT;
     if (record->status == RECORD_STATUS_COUNT)
-        return fault(err, "status", "one of created, partly, deposed");
+        return fault(err, "status", "one of created, partly, deposed, unknown");
     struct value *outputs = value_get(value, "outputs");
     if (!outputs || value_kind(outputs) != VALUE_MAP)
         return fault(err, "outputs", "a map");

@@ -12,6 +12,7 @@ enum record_status {
     RECORD_CREATED, /* it is there, as the spec says */
     RECORD_PARTLY,  /* an effect was carried out in part: the next plan looks and mends */
     RECORD_DEPOSED, /* an older generation that waits for its delete */
+    RECORD_UNKNOWN, /* a create without an answer: whether it is there, nobody can tell */
     RECORD_STATUS_COUNT
 };
 const char *record_status_to_string(enum record_status status);

@@ -86,5 +86,6 @@ int draft_match(struct draft *draft, struct error *err);
 int draft_order(struct draft *draft, struct error *err);
 int draft_sequence(struct draft *draft, struct error *err);
 int draft_decide(struct draft *draft, struct error *err);
+int draft_doubt(struct draft *draft, struct error *err);
 int draft_add_steps(struct draft *draft, struct error *err);
 int draft_link(struct draft *draft, struct error *err);

@@ -10,8 +10,9 @@ static const struct {
     const char *name;
     int (*run)(struct draft *draft, struct error *err);
 } passes[] = {
-    {"match", draft_match},   {"order", draft_order},         {"sequence", draft_sequence},
-    {"decide", draft_decide}, {"add steps", draft_add_steps}, {"link", draft_link},
+    {"match", draft_match},   {"order", draft_order}, {"sequence", draft_sequence},
+    {"decide", draft_decide}, {"doubt", draft_doubt}, {"add steps", draft_add_steps},
+    {"link", draft_link},
 };
 
 const struct record *draft_record(const struct draft *draft, size_t index)

@@ -339,7 +339,8 @@ static bool may_appear(const struct provider *provider, const struct attempt *at
 
 /*
  * What a driver's answer is worth: what is not found shortly after a change may be there, and that
- * a create without any key was not done is nothing that could be known.
+ * a create without any key, or whose token is forgotten, was not done is nothing that could be
+ * known.
  */
 static enum probe_kind believe(const struct provider *provider, const struct target *target,
                                const struct attempt *attempt, enum probe_kind kind)
@@ -355,9 +356,10 @@ static enum probe_kind believe(const struct provider *provider, const struct tar
         is_settling_since(provider, target->changed_at, attempt->sent_by))
         return PROBE_PENDING;
     const char *repeat = step == STEP_CREATE ? target->type->repeat : NULL;
-    if (is_absent && !attempt->handle && repeat && text_equal(repeat, "none"))
-        return PROBE_UNKNOWABLE;
-    return kind;
+    bool is_keyless = repeat && text_equal(repeat, "none");
+    bool is_forgotten = repeat && text_equal(repeat, "token") && attempt->token_at > 0 &&
+                        world_wall_clock() >= attempt->token_at + target->type->token_us;
+    return is_absent && !attempt->handle && (is_keyless || is_forgotten) ? PROBE_UNKNOWABLE : kind;
 }
 
 CO_FN int provider_probe(struct provider *provider, const struct call *call,

@@ -75,7 +75,8 @@ static int settle_run(struct service *service, struct store_run *run, struct err
         return error_set(
             err, ERROR_UNAVAILABLE,
             "the run %.8s ended early and %zu of its steps cannot be told to have happened or not; "
-            "see \"parley run show %.8s\"",
+            "see \"parley run show %.8s\", look for what they were to make, then \"parley import\" "
+            "what is there and \"parley forget\" what is not",
             run->id, n_open, run->id);
     return 0;
 }
@@ -206,6 +207,10 @@ static int observe_record(struct planning *planning, const struct record *record
     struct call call = service_read_call(service);
     struct live live = {0};
     r = provider_read(provider, &call, &target, &live, err);
+    if (r == -ERROR_UNAVAILABLE && record->status == RECORD_UNKNOWN) {
+        error_done(err);
+        return 0; /* nobody can tell still: the plan says what to do */
+    }
     if (r < 0)
         return error_wrap(err, r, "read %s", record->address);
     *ret_observation = (struct observation){

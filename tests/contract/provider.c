@@ -146,6 +146,7 @@ static void set_up(void)
     CHECK(catalog_open(NULL, &catalog, &diagnostics, NULL) == 0);
     type = catalog_find(catalog, subject->type);
     box_type.repeat = (char *)subject->repeat;
+    box_type.token_us = INT64_C(3600) * 1000000;
     type = type ? type : &box_type;
     rig_init(&rig, subject->driver, subject->config);
     CHECK(rig.provider);

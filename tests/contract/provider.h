@@ -132,7 +132,8 @@ static inline void request_run(void *argument)
                               .after = request->after,
                               .handle = request->handle,
                               .began_at = request->began_at,
-                              .sent_by = request->sent_by};
+                              .sent_by = request->sent_by,
+                              .token_at = request->began_at};
     char *uid = (char *)request->target.uid;
     bool is_own = !request->not_own || strcmp(request->not_own, uid ? uid : "") != 0;
     struct string_list uids = {.items = &uid, .n_items = uid && is_own ? 1 : 0};

@@ -24,6 +24,7 @@ enum { MAX_BYTES = 1 << 20 };
 static const enum diagnostic_code told_elsewhere[] = {
     DIAGNOSTIC_EXISTING_UNMATCHED,
     DIAGNOSTIC_PROTECTED,
+    DIAGNOSTIC_UNKNOWABLE,
     DIAGNOSTIC_CANNOT_SERVE,
     DIAGNOSTIC_STAND_IN,
 };

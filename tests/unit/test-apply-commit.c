@@ -61,7 +61,7 @@ TEST(the_intent_of_a_commit_names_the_staged_steps)
 TEST(a_staged_step_has_a_result_and_no_record_until_the_commit_is_done)
 {
     make_three("{" STAGED ",\"fail\":{\"verb\":\"commit\",\"how\":\"refuse\"}}");
-    CHECK(ends_as("run-1", RUN_FAILED));
+    CHECK(ends_as("run-1", RUN_PARTLY));
     CHECK(strstr(strbuf_text(&scene.events), "result create web#1 staged\n"));
     CHECK(strstr(strbuf_text(&scene.events), "result commit acme.default failed\n"));
     CHECK(strstr(strbuf_text(&scene.events), "skipped create cache#1\n"));
@@ -102,7 +102,7 @@ TEST(a_commit_whose_answer_is_lost_is_asked_for_step_by_step)
 TEST(a_commit_that_did_not_arrive_is_made_again_by_a_resume)
 {
     make_three("{" STAGED ",\"fail\":{\"verb\":\"commit\",\"how\":\"lose-request\"}}");
-    CHECK(ends_as("run-1", RUN_FAILED));
+    CHECK(ends_as("run-1", RUN_PARTLY));
     CHECK_FILES("");
     CHECK(resume_ends_as("run-1", RUN_DONE));
     CHECK_FILES(all_active);
@@ -114,7 +114,7 @@ TEST(what_somebody_else_stages_meanwhile_is_not_activated)
 {
     make_three("{" STAGED
                ",\"fail\":{\"verb\":\"commit\",\"how\":\"foreign-edit\",\"edits\":\"nat\"}}");
-    CHECK(ends_as("run-1", RUN_FAILED));
+    CHECK(ends_as("run-1", RUN_PARTLY));
     CHECK(count_in(&scene.events, "result commit acme.default failed\n") == 1);
     CHECK_FILES("");
     CLEANUP(value_unrefp) struct value *rows = read_journal("run-1");

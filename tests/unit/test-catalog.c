@@ -599,6 +599,36 @@ TEST(every_key_and_kind_is_in_the_documentation)
 
 #define MINIMAL "    stage: network\n    drivers: {fake: real}\n"
 
+TEST(a_token_has_a_lifetime)
+{
+    static const struct {
+        const char *repeat;
+        const char *want;
+        int64_t want_seconds;
+    } cases[] = {
+        {"token", "token", 3600},          {"{token: 24h}", "token", 86400},
+        {"{token: 90s}", "token", 90},     {"{token: soon}", NULL, 0},
+        {"{token: 1h, key: 2h}", NULL, 0}, {"{tag: 1h}", NULL, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(mem_freep)
+        char *text =
+            string_format("types:\n  acme:thing:tin:\n    stage: application\n"
+                          "    properties: {}\n    drivers: {fake: real}\n    repeat: %s\n",
+                          cases[i].repeat);
+        CLEANUP(mem_freep) char *faults = faults_of(text);
+        CHECK(text_equal(faults, "given all the same") == (cases[i].want != NULL));
+        if (!cases[i].want)
+            continue;
+        struct folder folder = make_folder(text, strlen(text));
+        CLEANUP(catalog_freep) struct catalog *catalog = open_catalog(folder.path);
+        remove_folder(&folder);
+        const struct resource_type *tin = catalog_find(catalog, "acme:thing:tin");
+        CHECK_TEXT(tin->repeat, cases[i].want);
+        CHECK(tin->token_us == cases[i].want_seconds * 1000000);
+    }
+}
+
 TEST(faults_of_a_catalog_file_are_told_with_their_positions)
 {
     static const struct {

@@ -762,6 +762,33 @@ TEST(what_an_earlier_run_finished_in_part_is_mended)
     scene_done(&scene);
 }
 
+TEST(what_nobody_can_tell_of_is_planned_by_what_was_seen_or_stops_the_plan)
+{
+    static const struct {
+        struct observation seen;
+        const char *want;
+        size_t n_faults;
+    } cases[] = {
+        {{.is_known = false}, NULL, 1},
+        {{.is_known = true, .is_present = true}, "update lan#1 (partly)\n", 0},
+        {{.is_known = true, .is_present = false}, "create lan#4 (partly)\n", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct scene scene = scene_new();
+        want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+        record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}")->status = RECORD_UNKNOWN;
+        scene.observations = NEW_ARRAY(struct observation, 1);
+        scene.observations[0] = cases[i].seen;
+        CHECK(make(&scene) == 0);
+        CHECK(scene.diagnostics.n_errors == cases[i].n_faults);
+        if (cases[i].n_faults)
+            CHECK(scene.diagnostics.items[0].code == DIAGNOSTIC_UNKNOWABLE);
+        else
+            CHECK_STEPS(&scene, cases[i].want);
+        scene_done(&scene);
+    }
+}
+
 TEST(a_deposed_generation_is_deleted)
 {
     struct scene scene = scene_new();

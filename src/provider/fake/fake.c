@@ -304,7 +304,7 @@ static bool is_forgotten(const struct fake_account *account, const struct target
                          const struct attempt *attempt)
 {
     return fake_repeat_of(target->type) == FAKE_TOKEN && !target->provider_id &&
-           world_wall_clock() - attempt->began_at > account->token_us;
+           world_wall_clock() - attempt->token_at > account->token_us;
 }
 
 static CO_FN int fake_probe(struct provider *provider, struct call *call,

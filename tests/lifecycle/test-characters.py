@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""The characters of real systems, played by the fake driver (docs/site.md): whatever a system is like, each resource is
+made once, what nobody can tell is not guessed, and the end is what the document says."""
+import json
+import os
+import signal
+import time
+
+from lifecycle import CATALOG, agree, box, document, main, steps, test, wait_until
+
+KEYLESS, TOKEN, TAG, NATURAL = "none", "token", "tag", "natural"
+
+
+def given(place, resources=None, repeat="key", **settings):
+    place.with_boxes(**settings)
+    place.write("catalog/acme.yaml", CATALOG.replace("repeat: key", f"repeat: {repeat}"))
+    place.write("demo.yaml", document("demo", resources or {"web": box(size=1), "app": box(lid="web")}))
+
+
+def specs(place):
+    """What is there: name -> properties; a name that is there twice is a fault."""
+    found = {}
+    for resource in place.files().values():
+        assert resource["address"] not in found, f"{resource['address']} was made twice"
+        found[resource["address"]] = resource["spec"]
+    return found
+
+
+def is_complete(place, want=None):
+    assert specs(place) == (want or {"web": {"size": 1}, "app": {"lid": "web"}}), specs(place)
+    assert "No changes" in place.parley("up", "demo.yaml").out
+
+
+def lose(verb, how="lose-answer", **more):
+    return [dict(verb=verb, name="web", how=how, **more)]
+
+
+@test
+def a_lost_answer_is_looked_up_by_key_token_tag_or_name(place):
+    for repeat in ("key", TOKEN, TAG, NATURAL):
+        given(place, repeat=repeat, fail=lose("create"))
+        place.parley("up", "demo.yaml", "--yes")
+        is_complete(place)
+        place.parley("destroy", "demo", "--yes")
+        assert place.files() == {}, repeat
+        os.remove(place.path("home/fake/acme.lab/failures"))
+
+
+@test
+def a_lost_request_is_tried_again_by_a_resume(place):
+    for repeat in ("key", TOKEN, TAG, NATURAL):
+        given(place, repeat=repeat, fail=lose("create", "lose-request"))
+        place.parley("up", "demo.yaml", "--yes", want=1)
+        assert place.files() == {}, repeat
+        place.parley("resume", "demo")
+        is_complete(place)
+        place.parley("destroy", "demo", "--yes")
+        os.remove(place.path("home/fake/acme.lab/failures"))
+
+
+@test
+def without_a_key_a_lost_answer_stops_its_branch_and_nothing_is_repeated(place):
+    given(place, repeat=KEYLESS, resources={"web": box(size=1), "app": box(lid="web"), "aside": box()},
+          fail=lose("create"))
+    result = place.parley("up", "demo.yaml", "--yes", want=4)
+    assert "cannot tell" in result.out + result.err, result.out + result.err
+    assert specs(place) == {"web": {"size": 1}, "aside": {}}
+    assert {record["address"]: record["status"] for record in place.records("demo")} == \
+        {"web": "unknown", "aside": "created"}
+    place.parley("resume", "demo", want=4)
+    again = place.parley("up", "demo.yaml", "--yes", want=1)
+    assert "parley import" in again.err and "parley forget" in again.err, again.err
+    assert specs(place) == {"web": {"size": 1}, "aside": {}}
+
+
+@test
+def without_a_key_a_killed_create_is_not_repeated(place):
+    given(place, repeat=KEYLESS, fail=lose("create", "hang-after"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    wait_until(place.files, "the box is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    place.parley("resume", "demo", want=4)
+    place.parley("up", "demo.yaml", "--yes", want=1)
+    assert specs(place) == {"web": {"size": 1}}
+
+
+@test
+def a_token_is_journalled_before_the_call_and_found_again_after_a_kill(place):
+    given(place, repeat=TOKEN, fail=lose("create", "hang-after"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    wait_until(place.files, "the box is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    run = place.parley("run", "list", "--json").json()[0]["id"]
+    rows = place.parley("run", "show", run, "--json").json()["journal"]
+    tokens = [row["token"] for row in rows if row["kind"] == "intent" and row["address"] == "web"]
+    known = json.loads(place.read("home/fake/acme.lab/tokens"))
+    assert tokens == list(known), (tokens, known)
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+@test
+def a_forgotten_token_is_no_ground_for_another_create(place):
+    given(place, repeat="{token: 1s}", tokens="1s", fail=lose("create", "hang-after"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    wait_until(place.files, "the box is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    made_at = json.loads(place.read("home/fake/acme.lab/tokens"))
+    wait_until(lambda: all(time.time() * 1e6 > entry["at"] + 1.1e6 for entry in made_at.values()),
+               "the token is forgotten")
+    place.parley("resume", "demo", want=4)
+    assert specs(place) == {"web": {"size": 1}}
+
+
+@test
+def what_is_not_found_for_a_while_is_not_made_twice(place):
+    for repeat in ("key", TAG):
+        given(place, repeat=repeat, settling="1s", fail=lose("create"))
+        place.parley("up", "demo.yaml", "--yes")
+        is_complete(place)
+        place.parley("destroy", "demo", "--yes")
+        assert place.files() == {}, repeat
+        os.remove(place.path("home/fake/acme.lab/failures"))
+
+
+@test
+def what_was_made_a_moment_ago_is_destroyed_although_nobody_sees_it(place):
+    given(place, settling="1s")
+    place.parley("up", "demo.yaml", "--yes")
+    place.parley("destroy", "demo", "--yes")
+    assert place.files() == {}
+
+
+@test
+def a_system_that_asks_to_come_again_later_is_called_again(place):
+    given(place, fail=[{"verb": "create", "how": "throttle", "retryAfter": "50ms", "count": 3}])
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+
+
+@test
+def what_was_done_in_half_is_mended(place):
+    given(place, resources={"web": box(colour="red", note="x")}, fail=lose("create", "half"))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert steps(plan) == ["update web"] and plan["steps"][0]["reason"] == "partly", plan["steps"]
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"colour": "red", "note": "x"}})
+    agree(place, "demo")
+
+
+@test
+def an_answer_that_tells_nothing_is_asked_for_again(place):
+    given(place, fail=lose("create") + [{"verb": "probe", "how": "cannot-tell"}])
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    assert specs(place) == {"web": {"size": 1}}
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+@test
+def a_read_that_tells_nothing_is_no_absence(place):
+    given(place)
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, fail=[{"verb": "read", "name": "web", "how": "cannot-tell"}])
+    result = place.parley("plan", "demo.yaml", want=1)
+    assert "nobody can tell whether web is there" in result.err, result.err
+    is_complete(place)
+
+
+@test
+def what_changes_or_vanishes_underneath_is_put_back(place):
+    given(place, resources={"web": box(colour="red"), "app": box()},
+          fail=[{"verb": "read", "name": "web", "how": "change", "set": {"colour": "blue"}},
+                {"verb": "read", "name": "app", "how": "lose"}])
+    place.parley("up", "demo.yaml", "--yes")
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert {step["name"]: step["reason"] for step in plan["steps"]} == {"web": "drifted", "app": "gone"}
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"colour": "red"}, "app": {}})
+    agree(place, "demo")
+
+
+@test
+def what_vanishes_between_plan_and_apply_fails_its_step_only(place):
+    given(place, resources={"web": box(colour="red"), "app": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, resources={"web": box(colour="blue"), "app": box(note="x")}, fail=lose("update", "lose"))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"colour": "blue"}, "app": {"note": "x"}})
+
+
+@test
+def when_another_account_answers_nothing_is_done(place):
+    given(place, fail=[{"verb": "identify", "how": "wrong-account", "skip": 1}])
+    result = place.parley("up", "demo.yaml", "--yes", want=1)
+    assert "fake:somebody-else" in result.err and place.files() == {}, result.err
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+
+
+@test
+def staged_changes_are_activated_together(place):
+    given(place, staged=True)
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+    run = place.parley("run", "list", "--json").json()[0]["id"]
+    rows = place.parley("run", "show", run, "--json").json()["journal"]
+    commits = [row["steps"] for row in rows if row["kind"] == "intent" and "activates" in row]
+    assert [len(named) for named in commits] == [1, 1], commits
+    given(place, {"web": box(size=1, note="x"), "app": box(lid="web", note="y"), "new": box()}, staged=True)
+    place.parley("up", "demo.yaml", "--yes")
+    agree(place, "demo")
+    place.parley("destroy", "demo", "--yes")
+    assert place.files() == {} and os.listdir(place.path("home/fake/acme.lab/staged")) == []
+
+
+@test
+def a_run_killed_before_its_activation_is_resumed(place):
+    given(place, staged=True, fail=[{"verb": "commit", "how": "hang"}])
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    for line in process.stdout:
+        if "activates" in json.loads(line):
+            break
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert place.files() == {}
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+@test
+def what_others_staged_is_shown_in_the_plan_or_stops_it(place):
+    given(place, staged=True)
+    place.write("home/fake/acme.lab/staged/nat.json", json.dumps(
+        {"provider_id": "nat", "address": "nat", "by": "an operator", "spec": {}, "outputs": {}}))
+    shown = place.parley("plan", "demo.yaml")
+    assert "put nat, staged by an operator" in shown.out, shown.out
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert plan["pending"] == {"acme.lab": ["put nat, staged by an operator"]}
+    given(place, staged=True, fail=[{"verb": "commit", "how": "foreign-edit", "edits": "late"}])
+    stopped = place.parley("up", "demo.yaml", "--yes", want=4)
+    assert "put late, staged by somebody else" in stopped.out + stopped.err, stopped.out + stopped.err
+    assert place.files() == {}
+    place.parley("up", "demo.yaml", "--yes")
+    assert {"nat", "foreign-late"} < set(place.files()) and len(place.records("demo")) == 2
+
+
+@test
+def a_slow_system_is_waited_for_by_its_handle(place):
+    given(place, repeat=KEYLESS, asynchronous=True, latency="400ms")
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    for line in process.stdout:
+        if json.loads(line)["kind"] == "handle":
+            break
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+main()
