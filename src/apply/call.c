@@ -40,7 +40,7 @@ bool node_prepare(struct node *node)
     struct error err = {0};
     const struct step *step = run_step(node);
     const struct resource_type *type = catalog_find(node->run->context->catalog, step->type);
-    if (step->kind == STEP_RENAME || step->kind == STEP_START)
+    if (step->kind == STEP_RENAME || step->kind == STEP_START || step->kind == STEP_FORGET)
         return true;
     if (!type)
         error_set(&err, ERROR_NOT_FOUND,
@@ -251,7 +251,7 @@ void node_call(struct node *node)
     struct error err = {0};
     const struct step step = step_to_call(node);
     node->started_at = world_monotonic_clock();
-    if (step.kind == STEP_RENAME || step.record_only) {
+    if (step.kind == STEP_RENAME || step.kind == STEP_FORGET || step.record_only) {
         node->outcome.kind = OUTCOME_DONE;
         return;
     }

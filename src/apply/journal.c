@@ -379,6 +379,8 @@ static void record_effect(struct node *node)
         drop_record(node->run, step->address, step->generation);
     else if (step->kind == STEP_DELETE && is_partly)
         record_remains(node);
+    else if (step->kind == STEP_FORGET && is_done)
+        drop_record(node->run, step->address, step->generation);
     else if (step->kind == STEP_RENAME && is_done)
         record_rename(node);
 }
@@ -486,7 +488,8 @@ void run_add_finish(struct run *run)
     run->row->status = final_status(run);
     note_open_steps(run);
     run->row->ended_at = world_wall_clock();
-    if (run->row->status == RUN_DONE)
+    /* A plan without a document that destroys nothing leaves the outputs as they are. */
+    if (run->row->status == RUN_DONE && (run->plan->document || run->plan->is_destroy))
         add_outputs(run);
     store_batch_put_run(run->batch, run->row);
     struct value_builder body = {0};

@@ -51,8 +51,8 @@ size_t queue_take(struct queue *queue)
 bool run_is_internal(struct run *run, const struct node *node)
 {
     const struct provider *provider = run_provider(run, run_step(node)->instance, NULL);
-    return run_step(node)->kind == STEP_RENAME || run_step(node)->record_only ||
-           (provider && provider_is_internal(provider));
+    return run_step(node)->kind == STEP_RENAME || run_step(node)->kind == STEP_FORGET ||
+           run_step(node)->record_only || (provider && provider_is_internal(provider));
 }
 
 /* Calls under way may finish when the run is cancelled, but nobody waits for remote operations that

@@ -19,6 +19,8 @@ static const struct command commands[] = {
      "carry out a saved plan: its hash, or a file written with plan -o"},
     {"destroy", "plan_destroy", OPTIONS_APPLY, command_up, NULL,
      "plan and carry out the removal of a deployment"},
+    {"forget", "plan_forget", OPTIONS_APPLY, command_up, NULL,
+     "plan and let go of a resource's record; what is there stays there"},
     {"rollback", "plan_rollback", OPTIONS_APPLY, command_up, NULL,
      "plan and carry out the way back of the newest run"},
     {"resume", "run_resume", OPTIONS_APPLY, command_resume, NULL, NULL},

@@ -9,13 +9,14 @@
 enum { MAX_VALUE_WIDTH = 160 };
 
 static const char step_marks[] = {
-    [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-',
-    [STEP_RENAME] = '>', [STEP_START] = '*',  [STEP_KEEP] = '=',
+    [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-', [STEP_RENAME] = '>',
+    [STEP_START] = '*',  [STEP_FORGET] = '<', [STEP_KEEP] = '=',
 };
 
 static const char *const summary_words[] = {
     [STEP_CREATE] = "to create", [STEP_UPDATE] = "to change", [STEP_DELETE] = "to destroy",
-    [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_KEEP] = "unchanged",
+    [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_FORGET] = "to forget",
+    [STEP_KEEP] = "unchanged",
 };
 
 void render_duration(double seconds, struct strbuf *buffer)

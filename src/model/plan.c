@@ -11,7 +11,8 @@
 
 static const char *const kind_names[] = {
     [STEP_CREATE] = "create", [STEP_UPDATE] = "update", [STEP_DELETE] = "delete",
-    [STEP_RENAME] = "rename", [STEP_START] = "start",   [STEP_KEEP] = "keep",
+    [STEP_RENAME] = "rename", [STEP_START] = "start",   [STEP_FORGET] = "forget",
+    [STEP_KEEP] = "keep",
 };
 
 static const struct {

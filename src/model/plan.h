@@ -21,6 +21,7 @@ enum step_kind {
     STEP_DELETE,
     STEP_RENAME, /* the record moves to another address; nothing happens outside */
     STEP_START,  /* a stopped target (a twin whose supervisor is gone) is started again */
+    STEP_FORGET, /* the record goes; nothing happens outside */
     STEP_KEEP,   /* counted only: neither stored nor hashed */
     STEP_KIND_COUNT
 };
@@ -28,19 +29,20 @@ const char *step_kind_to_string(enum step_kind kind);
 enum step_kind step_kind_from_string(const char *text);
 
 /* Why a step is in the plan. Code and the sentence for people. */
-#define STEP_REASONS(X)                                                       \
-    X(NEW, "new", "does not exist yet")                                       \
-    X(CHANGED, "changed", "the document changed")                             \
-    X(DRIFTED, "drifted", "it was changed outside of Parley")                 \
-    X(GONE, "gone", "it was removed outside of Parley")                       \
-    X(PARTLY, "partly", "an earlier run finished it only in part")            \
-    X(REMOVED, "removed", "the document no longer has it")                    \
-    X(DESTROY, "destroy", "the deployment is destroyed")                      \
-    X(REPLACED, "replaced", "a property changed that cannot change in place") \
-    X(MOVED, "moved", "what it refers to is another one now")                 \
-    X(DEPOSED, "deposed", "its replacement is in place")                      \
-    X(RENAMED, "renamed", "the document names it anew")                       \
-    X(STOPPED, "stopped", "the target is stopped")                            \
+#define STEP_REASONS(X)                                                                  \
+    X(NEW, "new", "does not exist yet")                                                  \
+    X(CHANGED, "changed", "the document changed")                                        \
+    X(DRIFTED, "drifted", "it was changed outside of Parley")                            \
+    X(GONE, "gone", "it was removed outside of Parley")                                  \
+    X(PARTLY, "partly", "an earlier run finished it only in part")                       \
+    X(REMOVED, "removed", "the document no longer has it")                               \
+    X(DESTROY, "destroy", "the deployment is destroyed")                                 \
+    X(REPLACED, "replaced", "a property changed that cannot change in place")            \
+    X(MOVED, "moved", "what it refers to is another one now")                            \
+    X(DEPOSED, "deposed", "its replacement is in place")                                 \
+    X(RENAMED, "renamed", "the document names it anew")                                  \
+    X(STOPPED, "stopped", "the target is stopped")                                       \
+    X(FORGOTTEN, "forgotten", "it was asked to be forgotten; what is there stays there") \
     X(SAME, "same", "it is as it should be")
 
 enum step_reason {

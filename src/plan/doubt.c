@@ -7,11 +7,10 @@
 static void report(struct draft *draft, const struct record *record, struct position position)
 {
     CLEANUP(mem_freep)
-    char *help =
-        string_format("look for it on %s: if it is there, \"parley import %s/%s ID\"; if not, "
-                      "\"parley forget %s/%s\"",
-                      record->instance, draft->input->deployment, record->address,
-                      draft->input->deployment, record->address);
+    char *help = string_format(
+        "look for it on %s, and remove it there if it was made; then \"parley forget %s %s\" lets "
+        "it be made anew",
+        record->instance, draft->input->deployment, record->address);
     diagnostics_add(draft->diagnostics, DIAGNOSTIC_UNKNOWABLE, position, help,
                     "%s was sent to %s and no answer came; whether it was made, nobody can tell, "
                     "and it is not made again on a guess.",
@@ -36,7 +35,7 @@ int draft_doubt(struct draft *draft, struct error *err)
     const struct records *records = draft->input->records;
     for (size_t i = 0; i < records->n_items; i++) {
         const struct record *record = records->items[i];
-        if (record->status != RECORD_UNKNOWN)
+        if (record->status != RECORD_UNKNOWN || draft->input->forget)
             continue;
         const struct observation *seen = draft_observation(draft, i);
         struct pair *pair = draft->pair_of[i] == NONE ? NULL : &draft->pairs[draft->pair_of[i]];

@@ -45,6 +45,7 @@ struct plan_input {
     struct value *identities;    /* map of instance -> who it really is */
     const struct value *pending; /* map of instance -> what others have staged there; NULL: nothing
                                   */
+    const char *forget; /* the plan only lets go of this address's records; NULL: of none */
     bool is_destroy;
     bool is_production;
 

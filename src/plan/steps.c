@@ -182,10 +182,36 @@ static void add_starts(struct draft *draft)
     map_done(&started);
 }
 
+/* Lets go of all generations of an address: nothing happens outside. */
+static void add_forgets(struct draft *draft)
+{
+    const struct records *records = draft->input->records;
+    for (size_t i = 0; i < records->n_items; i++) {
+        const struct record *record = records->items[i];
+        if (!text_equal(record->address, draft->input->forget))
+            continue;
+        const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
+        struct step *step = add_step(draft, STEP_FORGET, STEP_REASON_FORGOTTEN, record->address,
+                                     record->generation);
+        step->type = string_copy(record->type);
+        step->instance = string_copy(record->instance);
+        step->uid = string_copy(record->uid);
+        step->provider_id = text_or_null(record->provider_id);
+        step->origin = string_copy(record->origin);
+        step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+        step->before = record->spec ? value_ref(record->spec) : NULL;
+        string_list_copy(&step->resources, &record->depends_on);
+    }
+}
+
 /* Adds starts, then what each wanted resource needs, then the removals. */
 int draft_add_steps(struct draft *draft, struct error *err)
 {
     (void)err;
+    if (draft->input->forget) {
+        add_forgets(draft);
+        return 0;
+    }
     if (!draft->input->is_destroy)
         add_starts(draft);
     for (size_t n = 0; n < draft->n_pairs; n++)

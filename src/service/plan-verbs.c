@@ -51,7 +51,8 @@ static int find_provider(void *argument, const char *instance, struct provider *
     return service_find_provider(argument, instance, ret_provider, err);
 }
 
-static int settle_run(struct service *service, struct store_run *run, struct error *err)
+static int settle_run(struct service *service, struct store_run *run, bool may_stay_open,
+                      struct error *err)
 {
     static const bool never = false;
     CLEANUP(plan_freep) struct plan *plan = NULL;
@@ -71,12 +72,13 @@ static int settle_run(struct service *service, struct store_run *run, struct err
     r = apply_settle(&context, plan, run, &n_open, err);
     if (r < 0)
         return error_wrap(err, r, "settle the run %.8s, which ended early", run->id);
-    if (n_open > 0)
+    /* What stays open has a record that says so. */
+    if (n_open > 0 && !may_stay_open)
         return error_set(
             err, ERROR_UNAVAILABLE,
             "the run %.8s ended early and %zu of its steps cannot be told to have happened or not; "
-            "see \"parley run show %.8s\", look for what they were to make, then \"parley import\" "
-            "what is there and \"parley forget\" what is not",
+            "see \"parley run show %.8s\", look for what they were to make, remove it where it is "
+            "there, and \"parley forget\" it",
             run->id, n_open, run->id);
     return 0;
 }
@@ -88,14 +90,20 @@ static bool may_be_open(const struct store_run *run)
     return run->status == RUN_RUNNING || (run->epoch > 0 && run->message);
 }
 
-int service_settle(struct service *service, const char *deployment_uid, struct error *err)
+static int settle_newest(struct service *service, const char *deployment_uid, bool may_stay_open,
+                         struct error *err)
 {
     struct store_run run = {0};
     int r = service_find_last_run(service, deployment_uid, &run, err);
     if (r == 0 && run.id && may_be_open(&run))
-        r = settle_run(service, &run, err);
+        r = settle_run(service, &run, may_stay_open, err);
     store_run_done(&run);
     return r;
+}
+
+int service_settle(struct service *service, const char *deployment_uid, struct error *err)
+{
+    return settle_newest(service, deployment_uid, false, err);
 }
 
 static int find_deployment(struct planning *planning, const char *name, const char *environment,
@@ -125,12 +133,12 @@ static int find_deployment(struct planning *planning, const char *name, const ch
     return 0;
 }
 
-static int load_state(struct planning *planning, struct error *err)
+static int load_state(struct planning *planning, bool may_stay_open, struct error *err)
 {
     struct service *service = planning->service;
     if (!planning->deployment.uid)
         return 0;
-    int r = service_settle(service, planning->uid, err);
+    int r = settle_newest(service, planning->uid, may_stay_open, err);
     if (r < 0)
         return r;
     /* Settling may have changed records: what counts is what stands there now. */
@@ -322,7 +330,7 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
         const struct step *step = &plan->steps[i];
         struct provider *provider;
         const struct resource_type *type;
-        if (step->kind == STEP_START || step->record_only)
+        if (step->kind == STEP_START || step->kind == STEP_FORGET || step->record_only)
             continue;
         int r = service_find_provider(service, step->instance, &provider, err);
         if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)
@@ -378,11 +386,11 @@ static struct value *list_parents(const struct planning *planning)
 static int make_plan(struct planning *planning, const struct plan_request *request,
                      struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
 {
-    bool is_destroy = request->deployment != NULL;
+    bool is_destroy = request->deployment && !request->forget;
     const char *name =
-        is_destroy ? planning->deployment.name : document_name(planning->loaded.document);
-    const char *environment = is_destroy ? planning->deployment.environment
-                                         : document_environment(planning->loaded.document);
+        request->deployment ? planning->deployment.name : document_name(planning->loaded.document);
+    const char *environment = request->deployment ? planning->deployment.environment
+                                                  : document_environment(planning->loaded.document);
     CLEANUP(value_unrefp) struct value *parents = list_parents(planning);
     struct plan_input input = {
         .parents = parents,
@@ -401,6 +409,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .outputs = planning->deployment.outputs,
         .identities = planning->identities,
         .pending = planning->pending,
+        .forget = request->forget,
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
@@ -456,14 +465,18 @@ int service_plan(struct service *service, const struct plan_request *request,
     struct planning planning = {.service = service};
     int r = begin(&planning, request, diagnostics, err);
     if (r == 0)
-        r = load_state(&planning, err);
+        r = load_state(&planning, request->forget != NULL, err);
+    if (r == 0 && request->forget && !records_find(&planning.records, request->forget))
+        r = error_set(err, ERROR_NOT_FOUND,
+                      "%s has no resource \"%s\"; \"parley show %s\" lists them",
+                      request->deployment, request->forget, request->deployment);
     if (r == 0)
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted, diagnostics, err);
     if (r == 0)
         r = identify(&planning, err);
     if (r == 0)
         r = find_pending(&planning, err);
-    if (r == 0 && request->refresh)
+    if (r == 0 && request->refresh && !request->forget)
         r = observe(&planning, err);
     if (r == 0)
         r = make_plan(&planning, request, ret_plan, diagnostics, err);

@@ -117,7 +117,8 @@ char *service_expand(const struct loaded_document *loaded);
 
 struct plan_request {
     struct document_source source;
-    const char *deployment; /* for a destroy: the word that names it; else NULL */
+    const char *deployment; /* for a destroy or forget: the word that names it; else NULL */
+    const char *forget;     /* the address whose records are let go; NULL: none */
     bool refresh;           /* read what is there; false: the records stand for it */
     void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
     void *trace_argument;

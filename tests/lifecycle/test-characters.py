@@ -69,8 +69,35 @@ def without_a_key_a_lost_answer_stops_its_branch_and_nothing_is_repeated(place):
         {"web": "unknown", "aside": "created"}
     place.parley("resume", "demo", want=4)
     again = place.parley("up", "demo.yaml", "--yes", want=1)
-    assert "parley import" in again.err and "parley forget" in again.err, again.err
+    assert "parley forget" in again.err, again.err
     assert specs(place) == {"web": {"size": 1}, "aside": {}}
+
+
+@test
+def what_nobody_can_tell_of_is_made_anew_once_it_is_forgotten(place):
+    given(place, repeat=KEYLESS, fail=lose("create", "lose-request"))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    assert place.files() == {}
+    stopped = place.parley("forget", "demo", "web", want=3)
+    assert "to forget" in stopped.out and place.records("demo")[0]["status"] == "unknown", stopped.out
+    place.parley("forget", "demo", "web", "--yes")
+    assert place.records("demo") == []
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+
+
+@test
+def what_is_forgotten_stays_where_it_is(place):
+    given(place, {"web": box(size=1), "app": box()})
+    place.write("demo.yaml", place.read("demo.yaml") + '  outputs: {id: "${app.outputs.id}"}\n')
+    place.parley("up", "demo.yaml", "--yes")
+    before, outputs = place.files(), place.parley("output", "demo", "--json").json()
+    place.parley("forget", "demo", "web", "--yes")
+    assert place.files() == before
+    assert [record["address"] for record in place.records("demo")] == ["app"]
+    assert place.parley("output", "demo", "--json").json() == outputs
+    result = place.parley("forget", "demo", "nothing", want=1)
+    assert 'no resource "nothing"' in result.err, result.err
 
 
 @test

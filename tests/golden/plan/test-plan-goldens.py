@@ -5,6 +5,7 @@ A case is a folder with
     deployment.yaml   what is planned; when it is missing, the destruction of what before.yaml made
     before.yaml       optional: is applied first
     site.yaml         optional: the site; else one instance of the fake driver
+    forget            optional: the address that is forgotten, instead of a plan of deployment.yaml
     touch             optional: Python that changes the fake's files ({name: file} is `boxes`), as somebody outside would
     expected.txt      exit code of the plan, then what it prints, the hash left out
 Every step kind and reason occurs in one of them. With PARLEY_ACCEPT=1 (tools/check --accept) what is expected is
@@ -23,11 +24,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 SITE = "site:\n  instances:\n    acme.lab: { driver: fake }\n"
 TYPES = (HERE / "types.yaml").read_text()
 # What the texts of plans say for each kind and reason (src/model/plan.h).
-KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "unchanged"]
+KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "unchanged"]
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
            "a property changed that cannot change in place", "what it refers to is another one now",
-           "its replacement is in place", "the document names it anew", "the target is stopped"]
+           "its replacement is in place", "the document names it anew", "the target is stopped",
+           "it was asked to be forgotten; what is there stays there"]
 
 
 class Case:
@@ -66,6 +68,8 @@ class Case:
         if (self.source / "touch").exists():
             exec((self.source / "touch").read_text(), {"boxes": self.boxes(), "json": json, "folder": self.folder,
                                                            "program": self.program, "environment": self.environment})
+        if (self.source / "forget").exists():
+            return self.parley("forget", "boxes", (self.source / "forget").read_text().strip())
         if not (self.source / "deployment.yaml").exists():
             return self.parley("destroy", "boxes")
         self.put("deployment.yaml")
