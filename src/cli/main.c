@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"unlock", "lock_show", OPTIONS_APPROVE, command_unlock, NULL,
      "end the process of a run that hangs, and find out what it did"},
     {"status", "deployment_status", 0, NULL, render_status, NULL},
+    {"drift", "deployment_drift", 0, command_drift, NULL, NULL},
     {"show", "resource_show", 0, NULL, render_value, NULL},
     {"output", "output_show", 0, NULL, render_value, NULL},
     {"history", "deployment_history", 0, NULL, render_history, NULL},

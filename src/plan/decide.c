@@ -145,7 +145,9 @@ static void decide_recorded(const struct draft *draft, struct pair *pair)
     enum step_reason reason = find_changes(draft, pair, record, seen);
     if (forces_replacement(pair))
         decide(pair, DECISION_REPLACE,
-               reason == STEP_REASON_PARTLY ? reason : STEP_REASON_REPLACED);
+               reason == STEP_REASON_PARTLY || reason == STEP_REASON_DRIFTED
+                   ? reason
+                   : STEP_REASON_REPLACED);
     else if (pair->changed.n_items > 0 || reason == STEP_REASON_PARTLY)
         decide(pair, DECISION_UPDATE, reason);
     else

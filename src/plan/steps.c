@@ -116,6 +116,14 @@ static void add_delete(struct draft *draft, size_t index, enum step_reason reaso
     draft->removals[index] = last_step(draft);
 }
 
+/* What goes is what is there, not what was applied. */
+static void show_live(struct draft *draft, const struct pair *pair)
+{
+    struct step *step = &draft->plan->steps[pair->remove];
+    value_unref(step->before);
+    step->before = value_ref(draft_observation(draft, pair->record)->spec);
+}
+
 static void add_pair_steps(struct draft *draft, struct pair *pair)
 {
     if (pair->wanted->existing)
@@ -136,6 +144,8 @@ static void add_pair_steps(struct draft *draft, struct pair *pair)
     case DECISION_REPLACE:
         add_delete(draft, pair->record, STEP_REASON_REPLACED, pair->wanted->position);
         pair->remove = last_step(draft);
+        if (pair->is_drifted)
+            show_live(draft, pair);
         add_create(draft, pair);
         return;
     }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "service/drift.h"
 
 #include <assert.h>
 
@@ -105,6 +106,12 @@ static int show_status(struct service *service, const struct verb_call *call,
     const char *word = value_get_text(call->input, "deployment");
     return word ? service_status(service, word, &answer->value, err)
                 : service_list_deployments(service, &answer->value, err);
+}
+
+static int show_drift(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    return service_drift(service, value_get_text(call->input, "deployment"), &answer->value, err);
 }
 
 static int show_resources(struct service *service, const struct verb_call *call,
@@ -324,6 +331,8 @@ static const struct verb verbs[] = {
      {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
     {"deployment_status", "what is there now, read from the systems", VERB_READ,
      {ANY_DEPLOYMENT}, show_status},
+    {"deployment_drift", "what is there and was not applied so, and both ways out of it", VERB_PLAN,
+     {ANY_DEPLOYMENT}, show_drift},
     {"resource_show", "the records of a deployment, or one of them", VERB_READ,
      {DEPLOYMENT, {"address", INPUT_TEXT, false, NULL, "ADDRESS", "only this resource"}},
      show_resources},
