@@ -98,13 +98,14 @@ static void report_overlaps(struct draft *draft)
             continue;
         const struct step *create = &plan->steps[pair->put];
         const struct step *delete = &plan->steps[pair->remove];
+        const struct resource_type *type = catalog_find(draft->input->catalog, delete->type);
         for (size_t k = 0; k < value_count(pair->type->unique); k++) {
             const struct value *properties = value_at(pair->type->unique, k);
             CLEANUP(mem_freep)
             char *new = claim_key(pair->type, create->instance, create->after, properties);
             CLEANUP(mem_freep)
-            char *old = claim_key(pair->type, delete->instance, delete->before, properties);
-            if (new &&text_equal_or_null(old, new) && text_equal(create->type, delete->type)) {
+            char *old = type ? claim_key(type, delete->instance, delete->before, properties) : NULL;
+            if (new &&text_equal_or_null(old, new)) {
                 report_overlap(draft, pair, properties);
                 break;
             }
@@ -125,9 +126,8 @@ void draft_link_claims(struct draft *draft, struct graph *graph)
     }
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
-        const struct value *kept = step->kind == STEP_UPDATE ? step->before : NULL;
         if (step->kind == STEP_CREATE || step->kind == STEP_UPDATE)
-            walk_claims(draft, i, step->after, kept, wait_for_release, &released, graph);
+            walk_claims(draft, i, step->after, NULL, wait_for_release, &released, graph);
     }
     map_done(&released);
 }

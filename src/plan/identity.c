@@ -53,8 +53,7 @@ static struct value *uid_of(const struct draft *draft, const struct pair *pair)
 static bool is_moved_by_plan(const struct draft *draft, const struct index_list *found)
 {
     for (size_t i = 0; i < found->n_items; i++) {
-        const struct pair *other = &draft->pairs[found->items[i]];
-        if (!other->wanted->existing && other->record != NONE && is_made_anew(other))
+        if (is_made_anew(&draft->pairs[found->items[i]]))
             return true;
     }
     return false;

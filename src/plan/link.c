@@ -47,8 +47,6 @@ static void link_pair(const struct draft *draft, struct graph *graph, const stru
             const struct pair *other = &draft->pairs[found->items[i]];
             add_edge(graph, other->rename, pair->put);
             add_edge(graph, other->put, pair->put);
-            if (other->create_before_destroy)
-                add_edge(graph, pair->put, other->remove);
         }
     }
 }

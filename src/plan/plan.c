@@ -68,6 +68,7 @@ static struct plan *start_plan(const struct plan_input *input)
     plan->is_production = input->is_production;
     value_unref(plan->identities);
     plan->identities = value_ref(input->identities);
+    plan->reads = input->reads ? value_ref(input->reads) : NULL;
     if (input->variables) {
         value_unref(plan->variables);
         plan->variables = value_ref(input->variables);

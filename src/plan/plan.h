@@ -42,6 +42,7 @@ struct plan_input {
     struct value *parents;
     struct value *variables;
     const struct value *outputs; /* map of those that the deployment has now; NULL: it is new */
+    struct value *reads;         /* of other deployments, for the plan; may be NULL */
     struct value *identities;    /* map of instance -> who it really is */
     const struct value *pending; /* map of instance -> what others have staged there; NULL: nothing
                                   */

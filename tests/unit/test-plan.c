@@ -566,6 +566,93 @@ TEST(what_is_ignored_may_be_what_the_type_does_not_allow)
     scene_done(&scene);
 }
 
+TEST(a_record_is_continued_by_one_resource_only)
+{
+    struct scene scene = scene_new();
+    string_list_add(&want(&scene, "acme:net:segment", "one", "{\"tag\":7}")->formerly, "lan");
+    string_list_add(&want(&scene, "acme:net:segment", "two", "{\"tag\":8}")->formerly, "lan");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "rename one#1 (renamed)\n"
+                        "create two#4 (new)\n");
+    scene_done(&scene);
+}
+
+TEST(what_was_renamed_is_changed_and_referred_to_under_its_new_name)
+{
+    struct scene scene = scene_new();
+    struct resource *lan = want(&scene, "acme:net:segment", "lan", "{\"tag\":7,\"note\":\"new\"}");
+    string_list_add(&lan->formerly, "old");
+    struct resource *host = want(&scene, "acme:net:host", "web", "{\"segment\":\"lan\"}");
+    string_list_add(&host->depends_on, "lan");
+    record(&scene, "acme:net:segment", "old", "{\"tag\":7}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "rename lan#1 (renamed)\n"
+                        "update lan#1 (changed) <- rename lan#1\n"
+                        "create web#4 (new) <- rename lan#1, update lan#1\n");
+    scene_done(&scene);
+}
+
+TEST(create_before_destroy_spreads_along_a_chain)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":9}");
+    struct resource *host = want(&scene, "acme:net:host", "web", "{\"segment\":\"lan\"}");
+    string_list_add(&host->depends_on, "lan");
+    struct resource *pool = want(&scene, "acme:net:pool", "all", "{\"hosts\":[\"web\"]}");
+    string_list_add(&pool->depends_on, "web");
+    pool->lifecycle.create_before_destroy = true;
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    CHECK(make(&scene) == 0);
+    const struct step *delete = plan_find_step(scene.plan, "delete lan#1");
+    CHECK(delete &&string_list_has(&delete->depends_on, "create lan#4"));
+    scene_done(&scene);
+}
+
+TEST(what_is_known_of_a_stopped_target_is_no_proof)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:host", "web", "{\"label\":\"new\"}");
+    struct resource *rule =
+        want(&scene, "acme:net:rule", "rule",
+             "{\"text\":{\"$unknown\":{\"origin\":\"${web.address}\",\"type\":\"string\"}}}");
+    string_list_add(&rule->depends_on, "web");
+    record(&scene, "acme:net:host", "web", "{\"label\":\"old\"}", "{\"address\":\"10.0.0.1\"}");
+    struct value *spec = read_json("{\"label\":\"new\"}");
+    struct value *outputs = read_json("{\"address\":\"0.0.0.0\"}");
+    scene.observations = NEW_ARRAY(struct observation, 1);
+    scene.observations[0] = (struct observation){
+        .is_known = true, .is_present = true, .is_stopped = true, .spec = spec, .outputs = outputs};
+    CHECK(make(&scene) == 0);
+    const struct step *update = plan_find_step(scene.plan, "update web#1");
+    const struct step *create = plan_find_step(scene.plan, "create rule#4");
+    CHECK(update && !update->record_only);
+    CHECK(create);
+    CHECK_TEXT(value_get_text(create->after, "text"), "10.0.0.1");
+    value_unref(spec);
+    value_unref(outputs);
+    scene_done(&scene);
+}
+
+TEST(an_old_generation_goes_although_it_was_protected_and_a_rename_keeps_the_protection)
+{
+    struct scene scene = scene_new();
+    struct resource *lan = want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    lan->lifecycle.protect = true;
+    string_list_add(&lan->formerly, "old");
+    record(&scene, "acme:net:segment", "old", "{\"tag\":7}", "{}")->protect = true;
+    struct record *deposed = record(&scene, "acme:net:segment", "old", "{\"tag\":6}", "{}");
+    deposed->generation = 0;
+    deposed->status = RECORD_DEPOSED;
+    deposed->protect = true;
+    CHECK(make(&scene) == 0);
+    CHECK(scene.diagnostics.n_errors == 0);
+    const struct step *rename = plan_find_step(scene.plan, "rename lan#1");
+    CHECK(rename && rename->protect && plan_find_step(scene.plan, "delete old#0"));
+    CHECK(scene.plan->n_steps == 2);
+    scene_done(&scene);
+}
+
 /* A record of a host in lan that was bound to this uid of it. */
 static struct record *host_in_lan(struct scene *scene, const char *bound)
 {
