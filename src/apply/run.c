@@ -317,8 +317,22 @@ static void add_revision(struct run *run)
     value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "plan", plan->hash);
     value_builder_set_string(&fields, "run", run->row->id);
+    if (plan->reads && value_count(plan->reads) > 0)
+        value_builder_set(&fields, "reads", value_ref(plan->reads));
     CLEANUP(value_unrefp) struct value *revision = value_builder_map(&fields);
     store_batch_add_revision(run->batch, plan->deployment_uid, revision);
+}
+
+/* What was read of other deployments must be so still. */
+static void check_reads(struct run *run)
+{
+    const struct value *reads = run->plan->reads;
+    for (size_t i = 0; reads && i < value_count(reads); i++) {
+        const char *uid = value_get_text(value_at(reads, i), "uid");
+        if (uid)
+            store_batch_check_version(run->batch, uid,
+                                      value_get_integer(value_at(reads, i), "records_version", 0));
+    }
 }
 
 static void begin_row(struct store_run *row, int64_t epoch, bool is_first)
@@ -348,6 +362,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
         add_deployment(run);
         store_batch_check_version(run->batch, run->plan->deployment_uid,
                                   run->plan->records_version);
+        check_reads(run);
         add_revision(run);
     }
     store_batch_take_epoch(run->batch, run->plan->deployment_uid, epoch + 1);
@@ -364,7 +379,8 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
         *run->row = before;
     if (r == -ERROR_STALE)
         return error_set(err, ERROR_STALE,
-                         "the records of %s changed after this plan was made; plan again",
+                         "the records of %s, or of a deployment that it reads, changed after this "
+                         "plan was made; plan again",
                          run->plan->deployment);
     return r;
 }

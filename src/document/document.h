@@ -77,6 +77,13 @@ struct document_context {
      */
     int (*choose_instance)(void *argument, const struct resource_type *type, const char *on,
                            const char **ret_instance, struct error *err);
+    /*
+     * What ${deployment:NAME/ADDRESS.PATH} stands for: an output of another deployment's resource,
+     * which is known now. NULL: nothing can be read.
+     */
+    int (*read_deployment)(void *argument, const char *name, const char *environment,
+                           const char *address, const char *path, struct value **ret_value,
+                           struct error *err);
     void *argument;
 };
 

@@ -337,15 +337,43 @@ static int look_up_output(struct scope *scope, const struct declaration *target,
                   : give_output(scope, resource, output, rest, ret_value, err);
 }
 
+/* ${deployment:NAME/RESOURCE.outputs.ATTRIBUTE}: known now, since the other one stands already. */
+static int look_up_elsewhere(struct scope *scope, const struct reference *reference,
+                             struct value **ret_value, struct error *err)
+{
+    const char *slash = strchr(reference->root, '/');
+    const struct document_context *context = scope->expansion ? scope->expansion->context : NULL;
+    const char *path = reference->path;
+    if (!slash || slash == reference->root || !slash[1] || strchr(slash + 1, '/') || !*path) {
+        error_set(err, ERROR_INVALID, "this does not name an output of another deployment");
+        return fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
+                    string_copy("Write ${deployment:NAME/RESOURCE.outputs.ATTRIBUTE}."), err);
+    }
+    if (!context || !context->read_deployment) {
+        error_set(err, ERROR_NOT_FOUND, "other deployments cannot be read here");
+        return fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
+                    string_copy("Give the value as a variable instead."), err);
+    }
+    if (text_starts_with(path, "outputs."))
+        path += strlen("outputs.");
+    CLEANUP(mem_freep)
+    char *name = string_copy_n(reference->root, (size_t)(slash - reference->root));
+    CLEANUP(mem_freep)
+    char *address = reference->key ? string_format("%s[%s]", slash + 1, reference->key)
+                                   : string_copy(slash + 1);
+    if (context->read_deployment(context->argument, name, scope->document->environment, address,
+                                 path, ret_value, err) == 0)
+        return 0;
+    return fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
+                string_copy("Apply the other deployment first, or correct the name."), err);
+}
+
 static int look_up_resource(struct scope *scope, const struct reference *reference,
                             struct value **ret_value, struct error *err)
 {
     const struct declaration *target = map_get(&scope->document->by_name, reference->root);
-    if (reference->type && text_equal(reference->type, "deployment")) {
-        error_set(err, ERROR_NOT_FOUND, "other deployments cannot be read from a document yet");
-        return fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
-                    string_copy("Give the value as a variable instead."), err);
-    }
+    if (reference->type && text_equal(reference->type, "deployment"))
+        return look_up_elsewhere(scope, reference, ret_value, err);
     if (!target) {
         error_set(err, ERROR_NOT_FOUND, "there is no resource \"%.80s\"", reference->root);
         return fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,

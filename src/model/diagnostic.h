@@ -38,6 +38,7 @@
     X(DUPLICATE_UNIQUE, "duplicate-unique", "Two resources claim the same thing")              \
     X(PROTECTED, "protected", "A protected resource would be destroyed")                       \
     X(UNKNOWABLE, "unknowable", "Nobody can tell whether this was made")                       \
+    X(IN_USE, "in-use", "Another deployment reads what would be removed")                      \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \
     X(STAND_IN, "stand-in", "Something stands in for what was asked")
 

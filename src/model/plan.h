@@ -122,6 +122,9 @@ struct plan {
      * of this plan's changes would activate with them. Only instances where there is something.
      */
     struct value *pending;
+    /* Owned map of what was read of other deployments, "NAME@ENVIRONMENT" -> {uid, revision,
+     * records_version, values}; NULL or empty: nothing. */
+    struct value *reads;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */

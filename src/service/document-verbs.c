@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "document/document.h"
 #include "pattern/pattern.h"
+#include "service/reads.h"
 #include "service/service.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ void loaded_document_done(struct loaded_document *loaded)
     wanted_done(&loaded->wanted);
     document_free(loaded->document);
     value_unref(loaded->variables);
+    value_unref(loaded->reads);
     mem_free(loaded->text);
     *loaded = (struct loaded_document){0};
 }
@@ -75,8 +77,15 @@ static void set_variables(struct service *service, struct document *document,
 static int choose_instance(void *argument, const struct resource_type *type, const char *on,
                            const char **ret_instance, struct error *err)
 {
-    struct service *service = argument;
-    return site_choose_instance(service->site, type, on, ret_instance, err);
+    const struct reader *reader = argument;
+    return site_choose_instance(reader->service->site, type, on, ret_instance, err);
+}
+
+static int read_deployment(void *argument, const char *name, const char *environment,
+                           const char *address, const char *path, struct value **ret_value,
+                           struct error *err)
+{
+    return reader_read(argument, name, environment, address, path, ret_value, err);
 }
 
 int service_load_document(struct service *service, const struct document_source *source,
@@ -89,10 +98,14 @@ int service_load_document(struct service *service, const struct document_source 
     if (r < 0)
         return r;
     if (loaded->document) {
-        struct document_context context = {service->catalog, choose_instance, service};
+        struct reader reader = {.service = service};
+        struct document_context context = {service->catalog, choose_instance, read_deployment,
+                                           &reader};
         set_variables(service, loaded->document, source, diagnostics);
         pattern_apply(loaded->document, service->catalog, diagnostics);
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
+        loaded->reads = reader_list(&reader);
+        reader_done(&reader);
         struct value *variables = document_variables(loaded->document);
         loaded->variables =
             variables ? value_ref(variables) : value_builder_map(&(struct value_builder){0});

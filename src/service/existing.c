@@ -2,6 +2,7 @@
  * invented. */
 #include "base/memory.h"
 #include "base/text.h"
+#include "service/reads.h"
 #include "service/service.h"
 
 /* Whether every field that is asked for is there with that value, maps inside maps included. */
@@ -84,10 +85,11 @@ static int load_candidates(struct service *service, const char *own_uid,
 }
 
 static void match_one(const struct candidates *candidates, struct resource *wanted,
-                      struct diagnostics *diagnostics)
+                      struct value **reads, struct diagnostics *diagnostics)
 {
     struct strbuf names = {0};
     size_t n_found = 0;
+    CLEANUP(value_unrefp) struct value *read = NULL;
     for (size_t i = 0; i < candidates->n; i++) {
         const char *deployment = candidates->deployments[i].name;
         for (size_t k = 0; k < candidates->records[i].n_items; k++) {
@@ -97,9 +99,14 @@ static void match_one(const struct candidates *candidates, struct resource *want
             strbuf_addf(&names, "%s%s of %s", n_found++ ? ", " : "", record->address, deployment);
             value_unref(wanted->found);
             wanted->found = describe(record);
+            value_unref(read);
+            read = reads_with_resource(*reads, &candidates->deployments[i], record);
         }
     }
-    if (n_found != 1) {
+    if (n_found == 1) {
+        value_unref(*reads);
+        *reads = take_ptr(read);
+    } else {
         value_unref(take_ptr(wanted->found));
         diagnostics_add(diagnostics, DIAGNOSTIC_EXISTING_UNMATCHED, wanted->position,
                         n_found ? "say more in match:, so that one is left"
@@ -112,7 +119,7 @@ static void match_one(const struct candidates *candidates, struct resource *want
 }
 
 int service_find_existing(struct service *service, const char *own_uid, struct wanted *wanted,
-                          struct diagnostics *diagnostics, struct error *err)
+                          struct value **reads, struct diagnostics *diagnostics, struct error *err)
 {
     struct candidates candidates = {0};
     bool is_needed = false;
@@ -123,7 +130,7 @@ int service_find_existing(struct service *service, const char *own_uid, struct w
     int r = load_candidates(service, own_uid, &candidates, err);
     for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
         if (wanted->items[i].existing)
-            match_one(&candidates, &wanted->items[i], diagnostics);
+            match_one(&candidates, &wanted->items[i], reads, diagnostics);
     candidates_done(&candidates);
     if (r == 0 && diagnostics_has_errors(diagnostics))
         return error_set(err, ERROR_INVALID, "what should exist already was not found");

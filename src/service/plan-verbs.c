@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "document/document.h"
 #include "plan/plan.h"
+#include "service/reads.h"
 #include "service/service.h"
 
 #include <unistd.h>
@@ -408,6 +409,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .variables = planning->loaded.variables,
         .outputs = planning->deployment.outputs,
         .identities = planning->identities,
+        .reads = planning->loaded.reads,
         .pending = planning->pending,
         .forget = request->forget,
         .is_destroy = is_destroy,
@@ -421,6 +423,8 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         return r;
     struct diagnostics found = {0};
     r = propose(planning, plan, &found, err);
+    if (r == 0)
+        r = reads_check_users(planning->service, plan, diagnostics, err);
     move_notes(&found, plan, diagnostics);
     diagnostics_done(&found);
     if (r < 0)
@@ -471,7 +475,8 @@ int service_plan(struct service *service, const struct plan_request *request,
                       "%s has no resource \"%s\"; \"parley show %s\" lists them",
                       request->deployment, request->forget, request->deployment);
     if (r == 0)
-        r = service_find_existing(service, planning.uid, &planning.loaded.wanted, diagnostics, err);
+        r = service_find_existing(service, planning.uid, &planning.loaded.wanted,
+                                  &planning.loaded.reads, diagnostics, err);
     if (r == 0)
         r = identify(&planning, err);
     if (r == 0)

@@ -98,6 +98,7 @@ struct loaded_document {
     struct document *document; /* owned */
     struct wanted wanted;      /* owned */
     struct value *variables;   /* owned, as used */
+    struct value *reads;       /* owned map of what was read of other deployments, see reads.h */
     char *text;                /* owned */
 };
 void loaded_document_done(struct loaded_document *loaded);
@@ -105,9 +106,9 @@ void loaded_document_done(struct loaded_document *loaded);
  * Reads, applies patterns, expands, checks. All faults go to diagnostics; ERROR_INVALID when there
  * are errors among them, and then loaded->text is set, for excerpts, when the file could be read.
  */
-int service_load_document(struct service *service, const struct document_source *source,
-                          struct loaded_document *ret_loaded, struct diagnostics *diagnostics,
-                          struct error *err);
+CO_FN int service_load_document(struct service *service, const struct document_source *source,
+                                struct loaded_document *ret_loaded, struct diagnostics *diagnostics,
+                                struct error *err);
 
 /* The expanded document as YAML; everything that was added says where it comes from. The caller
  * frees it. */
@@ -142,10 +143,11 @@ CO_FN int service_plan_rollback(struct service *service, const char *deployment,
 /*
  * Looks for what the document says exists already: the one resource of another deployment, of the
  * same type and instance, that fits match: (name, deployment, or properties of its spec). None or
- * several are faults.
+ * several are faults. *reads, a map, is replaced by one that names it.
  */
 CO_FN int service_find_existing(struct service *service, const char *own_uid, struct wanted *wanted,
-                                struct diagnostics *diagnostics, struct error *err);
+                                struct value **reads, struct diagnostics *diagnostics,
+                                struct error *err);
 /* A stored plan by a prefix of its hash. */
 CO_FN int service_get_plan(struct service *service, const char *hash, struct plan **ret_plan,
                            struct error *err);
