@@ -59,6 +59,7 @@ static const char types[] = "types:\n"
                             "      range: {kind: cidr}\n"
                             "      secret: {kind: string, secret: true}\n"
                             "      labels: {kind: map, items: string}\n"
+                            "      tags: {kind: map, items: {kind: string, default: x}}\n"
                             "      health:\n"
                             "        kind: object\n"
                             "        fields:\n"
@@ -470,6 +471,7 @@ TEST(three_states_are_compared_property_by_property)
         {"{\"rules\":[{\"port\":1}]}", "{\"rules\":[{\"port\":1,\"note\":\"x\"}]}", NULL,
          "update (changed) [\"rules\"]"},
         {"{\"labels\":{}}", "{\"labels\":{\"a\":\"1\"}}", NULL, "update (changed) [\"labels.a\"]"},
+        {"{\"tags\":{}}", "{\"tags\":{\"a\":\"x\"}}", NULL, "update (changed) [\"tags.a\"]"},
         /* What an API writes in its own way is no difference. */
         {"{\"health\":{\"every\":\"60s\"}}", "{\"health\":{\"every\":\"1m\"}}",
          "{\"health\":{\"every\":\"1m0s\"}}", ""},
@@ -566,6 +568,20 @@ TEST(what_is_ignored_may_be_what_the_type_does_not_allow)
     scene_done(&scene);
 }
 
+TEST(a_former_name_of_another_type_or_instance_is_another_resource)
+{
+    struct scene scene = scene_new();
+    struct resource *lan = want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    string_list_add(&lan->formerly, "old");
+    struct record *old = record(&scene, "acme:net:segment", "old", "{\"tag\":7}", "{}");
+    mem_free(old->instance);
+    old->instance = string_copy("acme.other");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "create lan#4 (new)\n"
+                        "delete old#1 (removed)\n");
+    scene_done(&scene);
+}
+
 TEST(a_record_is_continued_by_one_resource_only)
 {
     struct scene scene = scene_new();
@@ -650,6 +666,82 @@ TEST(an_old_generation_goes_although_it_was_protected_and_a_rename_keeps_the_pro
     const struct step *rename = plan_find_step(scene.plan, "rename lan#1");
     CHECK(rename && rename->protect && plan_find_step(scene.plan, "delete old#0"));
     CHECK(scene.plan->n_steps == 2);
+    scene_done(&scene);
+}
+
+TEST(what_is_unknown_yet_is_no_drift)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:host", "new", "{}");
+    struct resource *host =
+        want(&scene, "acme:net:host", "web",
+             "{\"label\":{\"$unknown\":{\"origin\":\"${new.id}\",\"type\":\"string\"}}}");
+    string_list_add(&host->depends_on, "new");
+    record(&scene, "acme:net:host", "web", "{\"label\":\"recorded\"}", "{}");
+    struct value *live = read_json("{\"label\":\"recorded\",\"segment\":\"theirs\"}");
+    scene.observations = NEW_ARRAY(struct observation, 1);
+    scene.observations[0] =
+        (struct observation){.is_known = true, .is_present = true, .spec = live};
+    CHECK(make(&scene) == 0);
+    const struct step *update = plan_find_step(scene.plan, "update web#1");
+    CHECK(update && update->reason == STEP_REASON_CHANGED);
+    CHECK(update && !value_get(update->before, "segment"));
+    value_unref(live);
+    scene_done(&scene);
+}
+
+TEST(only_what_changes_is_called_back_to_its_default)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:pool", "web", "{\"health\":{\"path\":\"/new\"}}");
+    record(&scene, "acme:net:pool", "web", "{\"health\":{\"path\":\"/\",\"every\":\"10s\"}}", "{}");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 1 && scene.plan->steps[0].defaulted.n_items == 0);
+    scene_done(&scene);
+}
+
+TEST(a_rename_says_what_the_record_depends_on)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    struct resource *host = want(&scene, "acme:net:host", "web", "{\"segment\":\"lan\"}");
+    string_list_add(&host->depends_on, "lan");
+    string_list_add(&host->formerly, "old");
+    record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+    struct record *old = record(&scene, "acme:net:host", "old", "{\"segment\":\"lan\"}", "{}");
+    string_list_add(&old->depends_on, "lan");
+    CHECK(make(&scene) == 0);
+    CHECK_STEPS(&scene, "rename web#1 (renamed)\n");
+    CHECK(string_list_has(&scene.plan->steps[0].resources, "lan"));
+    scene_done(&scene);
+}
+
+TEST(where_no_number_fits_between_all_are_numbered_anew)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:rule", "first", "{\"text\":\"a\"}");
+    want(&scene, "acme:net:rule", "middle", "{\"text\":\"m\"}");
+    want(&scene, "acme:net:rule", "second", "{\"text\":\"b\"}");
+    record(&scene, "acme:net:rule", "first", "{\"text\":\"a\",\"sequence\":100}", "{}");
+    record(&scene, "acme:net:rule", "second", "{\"text\":\"b\",\"sequence\":101}", "{}");
+    CHECK(make(&scene) == 0);
+    const struct step *middle = plan_find_step(scene.plan, "create middle#4");
+    const struct step *second = plan_find_step(scene.plan, "update second#1");
+    CHECK(middle && value_get_integer(middle->after, "sequence", 0) == 200);
+    CHECK(second && value_get_integer(second->after, "sequence", 0) == 300);
+    scene_done(&scene);
+}
+
+TEST(a_number_of_the_users_own_is_left_alone)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:rule", "first", "{\"text\":\"a\",\"sequence\":7}");
+    want(&scene, "acme:net:rule", "second", "{\"text\":\"b\"}");
+    CHECK(make(&scene) == 0);
+    const struct step *first = plan_find_step(scene.plan, "create first#4");
+    const struct step *second = plan_find_step(scene.plan, "create second#4");
+    CHECK(first && value_get_integer(first->after, "sequence", 0) == 7);
+    CHECK(second && value_get_integer(second->after, "sequence", 0) == 100);
     scene_done(&scene);
 }
 
