@@ -60,6 +60,10 @@ static int settle_run(struct service *service, struct store_run *run, bool may_s
     int r = service_get_plan(service, run->plan_hash, &plan, err);
     if (r < 0)
         return r;
+    /* What another system does not have was not therefore left undone. */
+    r = service_check_identities(service, plan, err);
+    if (r < 0)
+        return error_wrap(err, r, "settle the run %.8s, which ended early", run->id);
     struct apply_context context = {
         .loop = service->loop,
         .store = service->store,

@@ -260,7 +260,7 @@ static void tell(void *argument, const struct value *event)
 }
 
 /* A plan made for one system never applies to another. */
-static int check_identities(struct service *service, const struct plan *plan, struct error *err)
+int service_check_identities(struct service *service, const struct plan *plan, struct error *err)
 {
     for (size_t i = 0; i < value_count(plan->identities); i++) {
         const char *instance = value_key_at(plan->identities, i);
@@ -291,7 +291,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     if (r == 0)
         r = is_resume ? check_approved(service, plan, &until, err)
                       : check_plan(service, plan, &until, err);
-    if (r < 0 || (r = check_identities(service, plan, err)) < 0)
+    if (r < 0 || (r = service_check_identities(service, plan, err)) < 0)
         return r;
     struct apply_context context = {
         .loop = service->loop,

@@ -166,6 +166,11 @@ bool service_needs_name(const struct plan *plan);
 
 /* --- Runs (run-verbs.c) --- */
 
+/* Whether every instance is still who it was when the plan was made; ERROR_STALE names one that is
+ * not. */
+CO_FN int service_check_identities(struct service *service, const struct plan *plan,
+                                   struct error *err);
+
 /* How a run ended, or that it goes on. */
 struct run_end {
     enum run_status status;

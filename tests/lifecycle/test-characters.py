@@ -234,6 +234,25 @@ def when_another_account_answers_nothing_is_done(place):
 
 
 @test
+def what_a_dead_run_did_is_not_asked_of_another_account(place):
+    given(place, fail=lose("create", "hang-after"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    wait_until(place.files, "the box is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    given(place, account="another")
+    result = place.parley("up", "demo.yaml", "--yes", want=1)
+    assert "fake:another" in result.err, result.err
+    place.parley("resume", "demo", want=1)
+    assert not os.path.exists(place.path("home/fake/another/")) or \
+        not [name for name in os.listdir(place.path("home/fake/another")) if name.endswith(".json")]
+    given(place)
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+@test
 def staged_changes_are_activated_together(place):
     given(place, staged=True)
     place.parley("up", "demo.yaml", "--yes")
