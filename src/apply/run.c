@@ -1,10 +1,12 @@
 #include "apply/run.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     SECOND = 1000000,
@@ -311,8 +313,12 @@ static void add_revision(struct run *run)
     value_builder_set_string(&fields, "digest", plan->document_digest);
     value_builder_set_string(&fields, "principal", run->row->principal);
     value_builder_set_string(&fields, "words", run->row->words);
-    if (plan->given)
+    if (plan->given) {
+        char digest[DIGEST_HEX_SIZE];
+        digest_hex(plan->given, strlen(plan->given), digest);
         value_builder_set_string(&fields, "given", plan->given);
+        value_builder_set_string(&fields, "given_digest", digest);
+    }
     value_builder_set_string(&fields, "source", plan->source);
     value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "plan", plan->hash);

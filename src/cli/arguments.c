@@ -26,7 +26,9 @@ static const struct door_option {
      OPTIONS_APPLY, PLACE(confirm)},
     {"--rollback", NULL, "when it succeeds only in part, go the way back", OPTIONS_APPLY,
      PLACE(rollback)},
-    {"-o", "FILE", "save the plan", OPTIONS_PLAN, PLACE(output)},
+    {"--revert", "NUMBERS", "with --yes: later revisions, or others', that it may undo: 3,4",
+     OPTIONS_APPLY, PLACE(revert)},
+    {"-o", "FILE", "write it to this file", OPTIONS_PLAN | OPTIONS_FILE, PLACE(output)},
     {"--trace", NULL, "show the passes of planning", OPTIONS_PLAN | OPTIONS_APPLY, PLACE(trace)},
     {"--detailed-exitcode", NULL, "exit with 2 when there are changes", OPTIONS_PLAN,
      PLACE(detailed_exit_code)},
@@ -214,6 +216,8 @@ static void write_usage(const struct command *command, struct strbuf *buffer)
         if (!verb->inputs[i].option)
             strbuf_addf(buffer, verb->inputs[i].is_required ? " %s" : " [%s]",
                         verb->inputs[i].shown);
+    if (verb && verb->inputs[0].kind == INPUT_LIST)
+        strbuf_add(buffer, " ...");
     if (text_equal(command->name, "twin exec"))
         strbuf_add(buffer, " HOST COMMAND ...");
 }
@@ -238,7 +242,12 @@ static int take_words(const struct command *command, const char *const *words, s
         const struct verb_input *field = &verb->inputs[i];
         if (field->option)
             continue;
-        if (n_used < n_words)
+        if (field->kind == INPUT_LIST && n_used < n_words) {
+            struct value_builder list = {0};
+            while (n_used < n_words)
+                value_builder_append(&list, value_string(words[n_used++]));
+            value_builder_set(input, field->name, value_builder_list(&list));
+        } else if (n_used < n_words)
             value_builder_set(input, field->name, value_string(words[n_used++]));
         else if (field->is_required)
             return complain_of_usage(command);
@@ -273,7 +282,9 @@ static int take_options(const struct typed *typed, struct options *options,
 {
     const struct verb *verb = verb_of(options->command);
     struct value_builder settings = {0};
+    struct value_builder items = {0};
     const char *settings_name = NULL;
+    const char *items_name = NULL;
     int r = 0;
     for (size_t i = 0; i < typed->n_given && r == 0; i++) {
         struct given given = typed->given[i];
@@ -288,6 +299,9 @@ static int take_options(const struct typed *typed, struct options *options,
         } else if (given.input->kind == INPUT_MAP) {
             settings_name = given.input->name;
             r = add_setting(&given, &settings);
+        } else if (given.input->kind == INPUT_LIST) {
+            items_name = given.input->name;
+            value_builder_append(&items, value_string(given.value));
         } else {
             value_builder_set(input, given.input->name,
                               given.value ? value_string(given.value) : value_bool(true));
@@ -295,6 +309,8 @@ static int take_options(const struct typed *typed, struct options *options,
     }
     if (settings_name)
         value_builder_set(input, settings_name, value_builder_map(&settings));
+    if (items_name)
+        value_builder_set(input, items_name, value_builder_list(&items));
     return r;
 }
 

@@ -28,6 +28,7 @@ enum option_group {
     OPTIONS_PLAN = 1 << 1,    /* of a plan that is shown */
     OPTIONS_APPLY = 1 << 2,   /* of what is approved and carried out */
     OPTIONS_APPROVE = 1 << 4, /* of what only needs a yes */
+    OPTIONS_FILE = 1 << 5,    /* of what writes a file */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -52,6 +53,7 @@ struct options {
     const char *output;  /* -o FILE */
     const char *confirm; /* --confirm NAME */
     const char *approve; /* --approve HASH */
+    const char *revert;  /* --revert NUMBERS */
     struct value *input; /* owned map: the verb's input */
     const char *word;    /* the first word after the command, or NULL */
     char **rest;         /* all that follows "twin exec", options or not */
@@ -70,9 +72,12 @@ struct cli {
     struct loop *loop;
     struct service *service; /* NULL until cli_open() */
     struct options options;
-    const char *line; /* the whole command as it was typed, for the history */
-    bool is_terminal; /* stdin and stderr are one: somebody can be asked */
-    int n_interrupts; /* since a run was about to be started */
+    const char *document_path; /* borrowed: is written with document_text once a plan is approved;
+                                  NULL: nothing is */
+    const char *document_text; /* borrowed */
+    const char *line;          /* the whole command as it was typed, for the history */
+    bool is_terminal;          /* stdin and stderr are one: somebody can be asked */
+    int n_interrupts;          /* since a run was about to be started */
 };
 
 /* --- arguments.c: words and options --- */
@@ -104,12 +109,17 @@ void cli_print_json(const struct value *value);
 void cli_print_answer(struct cli *cli, const struct value *answer,
                       void (*render)(const struct value *answer, struct strbuf *buffer));
 
+/* Replaces a document's file, which keeps its mode, or makes it (edit-commands.c). */
+int cli_write_document(const char *path, const char *text, struct error *err);
+
 /* --- render.c: values as text for people. Pure. --- */
 void render_plan(const struct plan *plan, struct strbuf *buffer);
 /* Stages in the order in which people read them: a destroy goes from the last to the first. */
 enum stage stage_in_turn(const struct plan *plan, int turn);
 void render_duration(double seconds, struct strbuf *buffer);
 void render_graph(const struct plan *plan, struct strbuf *buffer);
+/* The lines that differ, with a few around them; nothing when none do. */
+void render_diff(const char *label, const char *before, const char *after, struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
@@ -130,6 +140,8 @@ CO_FN int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan
 /* Gets the yes that a plan needs, from the options or from the terminal. Returns 0 or an exit
  * code. */
 CO_FN int cli_approve(struct cli *cli, const struct plan *plan);
+/* Shows a plan, gets its approval, carries it out; returns the exit code. */
+CO_FN int cli_carry_out(struct cli *cli, const struct plan *plan);
 /* Whether --approve names this hash: a prefix of it that is long enough to mean it. */
 bool cli_is_approved(const struct options *options, const char *hash);
 /* One line from the terminal after a question on stderr, without its end; false at the end of
@@ -145,6 +157,8 @@ CO_FN int command_graph(struct cli *cli);
 CO_FN int command_drift(struct cli *cli);
 CO_FN int command_up(struct cli *cli);
 CO_FN int command_apply(struct cli *cli);
+CO_FN int command_edit(struct cli *cli);
+CO_FN int command_pull(struct cli *cli);
 CO_FN int command_resume(struct cli *cli);
 CO_FN int command_unlock(struct cli *cli);
 CO_FN int command_run_wait(struct cli *cli);

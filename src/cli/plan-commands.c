@@ -109,7 +109,13 @@ int cli_approve(struct cli *cli, const struct plan *plan)
             plan->hash, cli->options.approve);
         return cli_fail(cli, &err);
     }
-    bool is_given = cli->options.yes || cli_is_approved(&cli->options, plan->hash);
+    bool is_named = cli_is_approved(&cli->options, plan->hash);
+    int undoes =
+        cli->options.yes && !is_named ? service_check_reverts(plan, cli->options.revert, &err) : 0;
+    if (undoes < 0 && !cli->is_terminal)
+        return cli_fail(cli, &err);
+    error_done(&err);
+    bool is_given = is_named || (cli->options.yes && undoes == 0);
     if (!is_given && !cli->is_terminal) {
         error_set(
             &err, ERROR_APPROVAL_NEEDED,
@@ -219,18 +225,29 @@ static int roll_back(struct cli *cli, const struct plan *plan)
     return EXIT_ERROR;
 }
 
-/* Shows a plan, gets its approval, carries it out. */
-static int carry_out(struct cli *cli, const struct plan *plan)
+/* The document that an edit made, once the plan it leads to is approved or changes nothing. */
+static int write_document(struct cli *cli)
+{
+    struct error err = {0};
+    if (!cli->document_path)
+        return 0;
+    int r = cli_write_document(cli->document_path, cli->document_text, &err);
+    return r < 0 ? cli_fail(cli, &err) : 0;
+}
+
+int cli_carry_out(struct cli *cli, const struct plan *plan)
 {
     assert(plan);
     if (!cli->options.json)
         print_plan(plan, stdout);
     if (!plan_has_effects(plan))
-        return EXIT_DONE;
+        return write_document(cli);
     if (cli->options.rollback && !cli->options.json)
         print_irreversible(plan);
     fflush(stdout);
     int r = cli_approve(cli, plan);
+    if (r == 0)
+        r = write_document(cli);
     if (r == 0)
         r = start_and_follow(cli, plan);
     return r == EXIT_PARTLY && cli->options.rollback ? roll_back(cli, plan) : r;
@@ -241,7 +258,7 @@ int command_up(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = cli_ask_plan(cli, cli->options.command->verb, &plan);
-    return r != 0 ? r : carry_out(cli, plan);
+    return r != 0 ? r : cli_carry_out(cli, plan);
 }
 
 /* A plan from a file that plan -o wrote. */
@@ -266,7 +283,7 @@ int command_apply(struct cli *cli)
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = world_file_exists(cli->options.word) ? read_plan_file(cli, cli->options.word, &plan)
                                                  : cli_ask_plan(cli, "plan_show", &plan);
-    return r != 0 ? r : carry_out(cli, plan);
+    return r != 0 ? r : cli_carry_out(cli, plan);
 }
 
 int command_expand(struct cli *cli)

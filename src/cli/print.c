@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "model/json.h"
 
@@ -103,6 +104,21 @@ static void print_trace(void *argument, const struct value *event)
             (long long)value_get_integer(event, "kept", 0));
 }
 
+/* The document that the answer's diagnostics are about. */
+static const char *document_of(const struct cli *cli, const struct verb_answer *answer)
+{
+    const char *edited = answer->edit ? value_get_text(answer->edit, "document") : NULL;
+    const char *given = value_get_text(cli->options.input, "document");
+    const char *document = edited ? edited : given ? given : cli->options.word;
+    /* A merge with later revisions has a name of its own. */
+    for (size_t i = 0; document && i < answer->diagnostics.n_items; i++) {
+        const char *file = answer->diagnostics.items[i].file;
+        if (file && text_starts_with(file, document))
+            return file;
+    }
+    return document;
+}
+
 int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer)
 {
     struct error err = {0};
@@ -113,7 +129,7 @@ int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer)
     };
     int r = verb_run(cli->service, verb_find(verb), &call, ret_answer, &err);
     if (!cli->options.json)
-        print_diagnostics(&ret_answer->diagnostics, cli->options.word, ret_answer->text);
+        print_diagnostics(&ret_answer->diagnostics, document_of(cli, ret_answer), ret_answer->text);
     return r < 0 ? fail(cli, &err, &ret_answer->diagnostics) : 0;
 }
 

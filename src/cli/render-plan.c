@@ -1,6 +1,7 @@
 /* A plan as people read it, in the form of the seed's step 3. */
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/world.h"
 #include "cli/cli.h"
 #include "model/json.h"
 
@@ -114,6 +115,21 @@ static void write_changes(const struct plan *plan, const struct step *step, stru
     }
 }
 
+/* What others, or somebody later, did and this takes back. */
+static void write_reverts(const struct step *step, struct strbuf *buffer)
+{
+    for (size_t i = 0; step->reverts && i < value_count(step->reverts); i++) {
+        const struct value *revert = value_at(step->reverts, i);
+        const char *who = value_get_text(revert, "who");
+        const char *words = value_get_text(revert, "words");
+        char time[WORLD_TIME_SIZE];
+        world_format_time(value_get_integer(revert, "when", 0), time);
+        strbuf_addf(buffer, "        undoes revision %lld of %s, %s: %s\n",
+                    (long long)value_get_integer(revert, "revision", 0), who ? who : "-", time,
+                    words ? words : "-");
+    }
+}
+
 static void write_step(const struct plan *plan, const struct step *step, struct strbuf *buffer)
 {
     strbuf_addf(buffer, "    %c %s%s\"%s\"", step_marks[step->kind], step->type,
@@ -127,6 +143,7 @@ static void write_step(const struct plan *plan, const struct step *step, struct 
     strbuf_add(buffer, "\n");
     if (step->origin && !text_equal(step->origin, "document"))
         strbuf_addf(buffer, "        from %s\n", step->origin);
+    write_reverts(step, buffer);
     if (step->note)
         strbuf_addf(buffer, "        %s\n", step->note);
     if (step->record_only)
@@ -205,6 +222,7 @@ void render_plan(const struct plan *plan, struct strbuf *buffer)
     write_summary(plan, buffer);
     if (plan->n_steps == 0 && !plan->changes_outputs) {
         strbuf_add(buffer, "\nNo changes: everything is as the document says.\n");
+        write_notes(plan, buffer);
         return;
     }
     if (plan->n_steps > 0)

@@ -235,6 +235,12 @@ int64_t document_revision(const struct document *document)
     return document->revision;
 }
 
+struct position document_outputs_position(const struct document *document)
+{
+    const struct yaml_node *outputs = yaml_get(document->deployment, "outputs");
+    return yaml_position(document->tree, outputs ? outputs : yaml_root(document->tree));
+}
+
 struct value *document_policies(const struct document *document)
 {
     return document->policies;

@@ -53,6 +53,8 @@ const char *document_environment(const struct document *document);
 const char *document_version(const struct document *document);
 /* The revision it names as its base; 0: none. */
 int64_t document_revision(const struct document *document);
+/* Where outputs: stands, or else the document's beginning. */
+struct position document_outputs_position(const struct document *document);
 /* What stands under policies:, as it is, borrowed; NULL: nothing. */
 struct value *document_policies(const struct document *document);
 

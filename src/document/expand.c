@@ -144,6 +144,7 @@ static void expand_outputs(struct expansion *expansion)
                           .document = expansion->document,
                           .wanted = expansion->wanted,
                           .diagnostics = expansion->diagnostics,
+                          .depends_on = &expansion->wanted->outputs_need,
                           .expansion = expansion};
     if (outputs)
         expansion->wanted->outputs = scope_evaluate(&scope, outputs);

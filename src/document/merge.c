@@ -9,6 +9,7 @@
 #include "model/resource.h"
 #include "model/yaml-edit.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The same place in the three documents; NULL where there is nothing. */
@@ -72,6 +73,7 @@ static void add_conflict(struct merger *merger, const struct triple *here,
     struct merge *merge = merger->merge;
     const struct yaml_node *in_file = here->file ? here->file : holders->file;
     const struct yaml_node *in_head = here->head ? here->head : holders->head;
+    assert(in_file && in_head);
     ARRAY_RESERVE(merge->conflicts, merge->n_conflicts, merge->conflict_capacity);
     merge->conflicts[merge->n_conflicts++] = (struct merge_conflict){
         .place = merge_place(&merger->names),
@@ -200,6 +202,7 @@ static void remove_items(struct merger *merger, const struct triple *lists,
         merge_item_at(merger, lists, &here, name, i);
         if (merger->n_edits == n_before)
             continue;
+        assert(i < order->n_items && order->items);
         mem_free(order->items[i]);
         memmove(&order->items[i], &order->items[i + 1],
                 (order->n_items - i - 1) * sizeof(order->items[0]));

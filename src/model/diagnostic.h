@@ -36,6 +36,11 @@
     X(PATTERN_BINDING, "pattern-binding", "A pattern cannot tell which resource plays a part") \
     X(EXISTING_UNMATCHED, "existing-unmatched", "What should exist already was not found")     \
     X(DUPLICATE_UNIQUE, "duplicate-unique", "Two resources claim the same thing")              \
+    X(UNKNOWN_REVISION, "unknown-revision", "There is no such revision")                       \
+    X(MERGE_CONFLICT, "merge-conflict", "The file and a later revision contradict each other") \
+    X(MERGED, "merged", "A later revision is kept")                                            \
+    X(NOT_RESTORED, "not-restored", "An undo does not bring this back")                        \
+    X(EXPIRED, "expired", "Something needs what has expired")                                  \
     X(PROTECTED, "protected", "A protected resource would be destroyed")                       \
     X(UNKNOWABLE, "unknowable", "Nobody can tell whether this was made")                       \
     X(IN_USE, "in-use", "Another deployment reads what would be removed")                      \

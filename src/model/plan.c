@@ -104,6 +104,7 @@ static void step_done(struct step *step)
     value_unref(step->after);
     value_unref(step->changed);
     string_list_done(&step->defaulted);
+    value_unref(step->reverts);
     string_list_done(&step->resources);
     string_list_done(&step->depends_on);
 }
@@ -227,6 +228,7 @@ static void set_approved_fields(struct value_builder *fields, const struct step 
     value_builder_set(fields, "before", value_or_null(step->before));
     value_builder_set(fields, "after", value_or_null(step->after));
     value_builder_set(fields, "changed", value_or_null(step->changed));
+    value_builder_set(fields, "reverts", value_or_null(step->reverts));
     value_builder_set(fields, "resources", string_list_to_value(&step->resources));
     value_builder_set(fields, "depends_on", string_list_to_value(&step->depends_on));
     /* Left out where they say nothing, so that plans from before them keep their hashes. */
@@ -451,6 +453,7 @@ static int step_from_value(const struct value *value, size_t number, struct step
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
     if (value_get(value, "defaulted"))
         read_strings(&reader, "defaulted", &step->defaulted);
+    step->reverts = read_value(&reader, "reverts", VALUE_LIST, true);
     read_strings(&reader, "resources", &step->resources);
     read_strings(&reader, "depends_on", &step->depends_on);
     const struct value *seconds = value_get(value, "seconds");

@@ -40,6 +40,7 @@ enum step_kind step_kind_from_string(const char *text);
     X(REPLACED, "replaced", "a property changed that cannot change in place")            \
     X(MOVED, "moved", "what it refers to is another one now")                            \
     X(DEPOSED, "deposed", "its replacement is in place")                                 \
+    X(EXPIRED, "expired", "its time (lifecycle.expires) is over")                        \
     X(RENAMED, "renamed", "the document names it anew")                                  \
     X(STOPPED, "stopped", "the target is stopped")                                       \
     X(FORGOTTEN, "forgotten", "it was asked to be forgotten; what is there stays there") \
@@ -92,8 +93,10 @@ struct step {
     struct string_list defaulted; /* those of them that go back to their default */
     struct string_list resources; /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps that must be done before */
-    double seconds;                /* how long it will take; shown, not hashed */
-    char *note;                    /* owned: a stand-in, a limit of the target; may be NULL */
+    struct value *reverts; /* owned list of {revision, who, when, words}: revisions of others, or
+                              after the base, that it undoes; NULL: none */
+    double seconds;        /* how long it will take; shown, not hashed */
+    char *note;            /* owned: a stand-in, a limit of the target; may be NULL */
 };
 
 struct plan {

@@ -124,7 +124,20 @@ void wanted_done(struct wanted *wanted)
         resource_done(&wanted->items[i]);
     mem_free(wanted->items);
     value_unref(wanted->outputs);
+    string_list_done(&wanted->outputs_need);
     *wanted = (struct wanted){0};
+}
+
+void wanted_keep(struct wanted *wanted, const bool *is_kept)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < wanted->n_items; i++) {
+        if (is_kept[i])
+            wanted->items[n_kept++] = wanted->items[i];
+        else
+            resource_done(&wanted->items[i]);
+    }
+    wanted->n_items = n_kept;
 }
 
 struct resource *wanted_add(struct wanted *wanted)

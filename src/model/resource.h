@@ -75,7 +75,10 @@ struct wanted {
     size_t n_items;
     size_t capacity;
     struct value *outputs; /* owned map of the deployment's outputs, unknowns in it; may be NULL */
+    struct string_list outputs_need; /* addresses that they refer to, as in depends_on */
 };
 void wanted_done(struct wanted *wanted);
+/* Keeps those items for which is_kept is true, in their order. */
+void wanted_keep(struct wanted *wanted, const bool *is_kept);
 /* A new, empty resource at the end; borrowed until the next one is added. */
 struct resource *wanted_add(struct wanted *wanted);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/map.h"
 #include "catalog/catalog.h"
 #include "model/diagnostic.h"
 #include "model/plan.h"
@@ -47,6 +48,9 @@ struct plan_input {
     const struct value *pending; /* map of instance -> what others have staged there; NULL: nothing
                                   */
     const char *forget; /* the plan only lets go of this address's records; NULL: of none */
+    const struct map
+        *expired; /* addresses that are not wanted because their time is over; NULL:
+                     none. That it is, is decided by the caller: no clock is read here */
     bool is_destroy;
     bool is_production;
 

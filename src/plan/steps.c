@@ -157,8 +157,11 @@ static void add_removals(struct draft *draft)
     for (size_t i = records->n_items; i-- > 0;) {
         if (draft->pair_of[i] != NONE)
             continue;
+        bool is_expired =
+            draft->input->expired && map_has(draft->input->expired, records->items[i]->address);
         enum step_reason reason = records->items[i]->status == RECORD_DEPOSED ? STEP_REASON_DEPOSED
                                   : draft->input->is_destroy                  ? STEP_REASON_DESTROY
+                                  : is_expired                                ? STEP_REASON_EXPIRED
                                                                               : STEP_REASON_REMOVED;
         add_delete(draft, i, reason, (struct position){0});
     }

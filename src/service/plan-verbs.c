@@ -6,7 +6,9 @@
 #include "base/world.h"
 #include "document/document.h"
 #include "plan/plan.h"
+#include "service/edits.h"
 #include "service/reads.h"
+#include "service/revisions.h"
 #include "service/service.h"
 
 #include <unistd.h>
@@ -25,6 +27,9 @@ struct planning {
     struct observation *observations; /* owned */
     struct value *identities;         /* owned */
     struct value *pending;            /* owned map of instance -> what others have staged there */
+    struct map expired;               /* addresses whose time is over */
+    struct lineage lineage;
+    struct diagnostics notes; /* what the merge with later revisions has to say */
 };
 
 static void observation_done(struct observation *observation)
@@ -43,6 +48,9 @@ static void planning_done(struct planning *planning)
     loaded_document_done(&planning->loaded);
     value_unref(planning->identities);
     value_unref(planning->pending);
+    lineage_done(&planning->lineage);
+    map_done(&planning->expired);
+    diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
 
@@ -385,6 +393,8 @@ static struct value *list_parents(const struct planning *planning)
     struct value_builder parents = {0};
     if (planning->deployment.head_revision > 0)
         value_builder_append(&parents, value_integer(planning->deployment.head_revision));
+    if (planning->lineage.base > 0 && planning->lineage.base < planning->deployment.head_revision)
+        value_builder_append(&parents, value_integer(planning->lineage.base));
     return value_builder_list(&parents);
 }
 
@@ -399,6 +409,8 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     CLEANUP(value_unrefp) struct value *parents = list_parents(planning);
     struct plan_input input = {
         .parents = parents,
+        .given = planning->lineage.given,
+        .source = request->origin,
         .catalog = planning->service->catalog,
         .wanted = &planning->loaded.wanted,
         .records = &planning->records,
@@ -416,6 +428,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .reads = planning->loaded.reads,
         .pending = planning->pending,
         .forget = request->forget,
+        .expired = &planning->expired,
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
@@ -431,6 +444,11 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         r = reads_check_users(planning->service, plan, diagnostics, err);
     move_notes(&found, plan, diagnostics);
     diagnostics_done(&found);
+    move_notes(&planning->notes, plan, diagnostics);
+    if (request->origin && text_equal(request->origin, "undo"))
+        edits_note_losses(planning->service, plan);
+    if (r == 0 && plan->document)
+        r = lineage_mark(&planning->lineage, plan->document, plan, err);
     if (r < 0)
         return r;
     if (diagnostics_has_errors(diagnostics))
@@ -440,6 +458,45 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         return r;
     *ret_plan = take_ptr(plan);
     return 0;
+}
+
+/* A document without more in it than a text: the merge of a file with later revisions. */
+static int load_merged(struct planning *planning, const struct plan_request *request,
+                       const char *text, struct diagnostics *diagnostics, struct error *err)
+{
+    struct document_source source = request->source;
+    CLEANUP(mem_freep)
+    char *path =
+        string_format("%s (with revision %lld)", source.path, (long long)planning->lineage.head);
+    source.path = path;
+    source.text = text;
+    loaded_document_done(&planning->loaded);
+    return service_load_document(planning->service, &source, &planning->loaded, diagnostics, err);
+}
+
+/* What came after the document's base is kept, and what it takes back of it is marked later. */
+static int look_back(struct planning *planning, const struct plan_request *request,
+                     struct diagnostics *diagnostics, struct error *err)
+{
+    CLEANUP(mem_freep) char *merged = NULL;
+    if (request->deployment || !planning->deployment.uid)
+        return 0;
+    int r = lineage_open(planning->service, planning->uid, &planning->lineage, err);
+    if (r < 0)
+        return r;
+    if (request->origin) {
+        planning->lineage.base = request->base;
+        return 0;
+    }
+    r = lineage_merge(&planning->lineage, request->source.path, planning->loaded.text, &merged,
+                      &planning->notes, err);
+    for (size_t i = 0; r < 0 && i < planning->notes.n_items; i++) {
+        const struct diagnostic *fault = &planning->notes.items[i];
+        diagnostics_add(diagnostics, fault->code,
+                        (struct position){fault->file, fault->line, fault->column}, fault->help,
+                        "%s", fault->detail);
+    }
+    return r == 0 && merged ? load_merged(planning, request, merged, diagnostics, err) : r;
 }
 
 /* Finds the deployment: by the word of a destroy, or by what the document says. */
@@ -478,6 +535,10 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = error_set(err, ERROR_NOT_FOUND,
                       "%s has no resource \"%s\"; \"parley show %s\" lists them",
                       request->deployment, request->forget, request->deployment);
+    if (r == 0)
+        r = look_back(&planning, request, diagnostics, err);
+    if (r == 0)
+        r = service_drop_expired(&planning.loaded, &planning.expired, diagnostics, err);
     if (r == 0)
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted,
                                   &planning.loaded.reads, diagnostics, err);

@@ -58,6 +58,9 @@ static struct plan_request request_of(const struct target_revision *target, cons
                    .text = target->document,
                    .variables = target->plan ? target->plan->variables : NULL},
         .deployment = target->document ? NULL : word,
+        /* What the run itself did is meant to be undone; what others did is not. */
+        .origin = target->document ? "undo" : NULL,
+        .base = target->number + 1,
         .refresh = true,
     };
 }

@@ -110,6 +110,13 @@ CO_FN int service_load_document(struct service *service, const struct document_s
                                 struct loaded_document *ret_loaded, struct diagnostics *diagnostics,
                                 struct error *err);
 
+/*
+ * Takes out of wanted what has reached its lifecycle.expires, and puts its addresses into expired.
+ * This is where time becomes a decision. What needs such a thing is a fault.
+ */
+int service_drop_expired(struct loaded_document *loaded, struct map *expired,
+                         struct diagnostics *diagnostics, struct error *err);
+
 /* The expanded document as YAML; everything that was added says where it comes from. The caller
  * frees it. */
 char *service_expand(const struct loaded_document *loaded);
@@ -120,6 +127,8 @@ struct plan_request {
     struct document_source source;
     const char *deployment; /* for a destroy or forget: the word that names it; else NULL */
     const char *forget;     /* the address whose records are let go; NULL: none */
+    const char *origin;     /* "words" or "undo": what source.text was made by; NULL: a file */
+    int64_t base;           /* with origin: the revision that the text was made from */
     bool refresh;           /* read what is there; false: the records stand for it */
     void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
     void *trace_argument;
@@ -161,6 +170,11 @@ bool plan_has_effects(const struct plan *plan);
  */
 CO_FN int service_approve(struct service *service, const struct plan *plan,
                           const char *confirmed_name, struct error *err);
+/*
+ * Whether a yes that looked at nothing is enough: ERROR_APPROVAL_NEEDED when a step undoes a later
+ * revision, or another principal's, that named (numbers with commas, or NULL) does not name.
+ */
+int service_check_reverts(const struct plan *plan, const char *named, struct error *err);
 /* Whether approving needs the deployment's name. */
 bool service_needs_name(const struct plan *plan);
 

@@ -4,6 +4,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "service/drift.h"
+#include "service/edits-internal.h"
 
 #include <assert.h>
 
@@ -327,6 +328,23 @@ static const struct verb verbs[] = {
      make_plan},
     {"plan_rollback", "show the way back of a deployment's newest run", VERB_PLAN, {DEPLOYMENT},
      plan_rollback},
+    {"plan_set", "show what a change of single values would do", VERB_PLAN,
+     {{"settings", INPUT_LIST, false, NULL, "NAME.PROPERTY=VALUE",
+       "what is to be: of a resource, or of a variable as var.NAME=VALUE"},
+      {"unset", INPUT_LIST, false, "--unset", "NAME.PROPERTY", "takes a value out"},
+      {"document", INPUT_TEXT, false, "--file", "FILE",
+       "the document to edit; without it, the newest revision"},
+      {"deployment", INPUT_TEXT, false, "--in", "NAME",
+       "the deployment, where several have such a resource"},
+      VARIABLES, REFRESH}, edits_plan_set},
+    {"plan_undo", "show the way back to an earlier revision", VERB_PLAN,
+     {DEPLOYMENT,
+      {"revision", INPUT_TEXT, false, "--to", "REVISION",
+       "the revision to go back to; without it, the one before the newest"},
+      REFRESH}, edits_plan_undo},
+    {"document_pull", "the newest revision as a document, with the comments of the file", VERB_READ,
+     {DEPLOYMENT,
+      {"document", INPUT_TEXT, false, NULL, "FILE", "the file to bring up to date"}}, edits_pull},
     {"plan_show", "a plan that was made before", VERB_READ,
      {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
     {"deployment_status", "what is there now, read from the systems", VERB_READ,
@@ -421,6 +439,16 @@ static const struct verb_input *find_input(const struct verb *verb, const char *
     return NULL;
 }
 
+static bool is_list_of_texts(const struct value *value)
+{
+    if (value_kind(value) != VALUE_LIST)
+        return false;
+    for (size_t i = 0; i < value_count(value); i++)
+        if (value_kind(value_at(value, i)) != VALUE_STRING)
+            return false;
+    return true;
+}
+
 static bool is_map_of_texts(const struct value *value)
 {
     if (value_kind(value) != VALUE_MAP)
@@ -438,6 +466,8 @@ static bool is_of_kind(const struct value *value, enum input_kind kind)
         return value_kind(value) == VALUE_STRING && value_text_length(value) > 0;
     case INPUT_FLAG:
         return value_kind(value) == VALUE_BOOL;
+    case INPUT_LIST:
+        return is_list_of_texts(value);
     default:
         return is_map_of_texts(value);
     }
@@ -449,6 +479,7 @@ static void check_field(const struct verb *verb, const char *name, const struct 
     static const char *const kinds[] = {
         [INPUT_TEXT] = "a text that is not empty",
         [INPUT_FLAG] = "true or false",
+        [INPUT_LIST] = "a list of texts",
         [INPUT_MAP] = "a map of texts",
     };
     const struct verb_input *field = find_input(verb, name);
@@ -494,6 +525,7 @@ void verb_answer_done(struct verb_answer *answer)
 {
     value_unref(answer->value);
     plan_free(answer->plan);
+    value_unref(answer->edit);
     diagnostics_done(&answer->diagnostics);
     mem_free(answer->text);
     *answer = (struct verb_answer){0};
@@ -510,17 +542,20 @@ const struct value *verb_answer_value(struct verb_answer *answer)
 
 static struct value *input_schema(const struct verb_input *input)
 {
-    static const char *const types[] = {
-        [INPUT_TEXT] = "string", [INPUT_FLAG] = "boolean", [INPUT_MAP] = "object"};
+    static const char *const types[] = {[INPUT_TEXT] = "string",
+                                        [INPUT_FLAG] = "boolean",
+                                        [INPUT_LIST] = "array",
+                                        [INPUT_MAP] = "object"};
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "type", types[input->kind]);
     value_builder_set_string(&fields, "description", input->summary);
     if (input->kind == INPUT_TEXT)
         value_builder_set(&fields, "minLength", value_integer(1));
-    if (input->kind == INPUT_MAP) {
+    if (input->kind == INPUT_MAP || input->kind == INPUT_LIST) {
         struct value_builder item = {0};
         value_builder_set_string(&item, "type", "string");
-        value_builder_set(&fields, "additionalProperties", value_builder_map(&item));
+        value_builder_set(&fields, input->kind == INPUT_MAP ? "additionalProperties" : "items",
+                          value_builder_map(&item));
     }
     return value_builder_map(&fields);
 }

@@ -23,7 +23,8 @@ const char *verb_effect_to_string(enum verb_effect effect);
 enum input_kind {
     INPUT_TEXT,
     INPUT_FLAG,
-    INPUT_MAP, /* of texts; an option that may be repeated as NAME=VALUE */
+    INPUT_LIST, /* of texts: all words that are left, or an option that may be repeated */
+    INPUT_MAP,  /* of texts; an option that may be repeated as NAME=VALUE */
     INPUT_KIND_COUNT
 };
 
@@ -48,8 +49,11 @@ struct verb_call {
 
 /* What a verb gives. Zero-initialise it; verb_answer_done() frees it. */
 struct verb_answer {
-    struct value *value;            /* owned; NULL on failure, and where there is a plan */
-    struct plan *plan;              /* owned; of the verbs that give one */
+    struct value *value; /* owned; NULL on failure, and where there is a plan */
+    struct plan *plan;   /* owned; of the verbs that give one */
+    /* Owned {document, before, after, writes}: the edit that a plan was made from, and whether the
+     * door is to write after into the file document once it is approved; NULL without one. */
+    struct value *edit;
     struct diagnostics diagnostics; /* faults of a document, or notes about it; also on failure */
     char *text; /* owned: the document's text, for the excerpts in those; may be NULL */
 };

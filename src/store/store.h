@@ -182,11 +182,11 @@ void store_batch_take_epoch(struct store_batch *batch, const char *deployment_ui
 void store_batch_put_deployment(struct store_batch *batch,
                                 const struct store_deployment *deployment);
 /*
- * fields: {document, given, digest, principal, words, source, parents, plan, run}; its number is
- * the head's plus one. given is the text of the file when document has more than that (a merge with
- * later revisions), else it is not there. parents are the numbers of the revisions that it was made
- * from: the head, and the base of the file where that is another. source is "file", "words" or
- * "undo".
+ * fields: {document, given, digest, given_digest, principal, words, source, parents, plan, run};
+ * its number is the head's plus one. given is the text of the file when document has more than that
+ * (a merge with later revisions), else it is not there. parents are the numbers of the revisions
+ * that it was made from: the head, and the base of the file where that is another. source is
+ * "file", "words" or "undo".
  */
 void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
                               const struct value *fields);

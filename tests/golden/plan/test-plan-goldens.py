@@ -7,6 +7,7 @@ A case is a folder with
     site.yaml         optional: the site; else one instance of the fake driver
     forget            optional: the address that is forgotten, instead of a plan of deployment.yaml
     touch             optional: Python that changes the fake's files ({name: file} is `boxes`), as somebody outside would
+    words             optional: what is typed instead of "plan deployment.yaml", after all that
     expected.txt      exit code of the plan, then what it prints, the hash left out
 Every step kind and reason occurs in one of them. With PARLEY_ACCEPT=1 (tools/check --accept) what is expected is
 rewritten: read what it changes.
@@ -28,8 +29,8 @@ KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to fo
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
            "a property changed that cannot change in place", "what it refers to is another one now",
-           "its replacement is in place", "the document names it anew", "the target is stopped",
-           "it was asked to be forgotten; what is there stays there"]
+           "its replacement is in place", "its time (lifecycle.expires) is over", "the document names it anew",
+           "the target is stopped", "it was asked to be forgotten; what is there stays there"]
 
 
 class Case:
@@ -66,18 +67,23 @@ class Case:
             self.put("before.yaml")
             self.parley("up", "before.yaml", "--yes")
         if (self.source / "touch").exists():
-            exec((self.source / "touch").read_text(), {"boxes": self.boxes(), "json": json, "folder": self.folder,
+            exec((self.source / "touch").read_text(), {"boxes": self.boxes(), "json": json, "folder": self.folder, "parley": self.parley,
                                                            "program": self.program, "environment": self.environment})
         if (self.source / "forget").exists():
             return self.parley("forget", "boxes", (self.source / "forget").read_text().strip())
+        if (self.source / "deployment.yaml").exists():
+            self.put("deployment.yaml")
+        if (self.source / "words").exists():
+            return self.parley(*(self.source / "words").read_text().split())
         if not (self.source / "deployment.yaml").exists():
             return self.parley("destroy", "boxes")
-        self.put("deployment.yaml")
         return self.parley("plan", "deployment.yaml", "--detailed-exitcode")
 
     def run(self):
         code, text = self.plan()
         shutil.rmtree(self.folder)
+        text = re.sub(r"of user:\S+, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "of WHO, WHEN", text)
+        text = re.sub(r"what user:\S+ did", "what WHO did", text)
         text = re.sub(r"Plan hash: [0-9a-f]{64}\n", "Plan hash: HASH\n", text)
         text = re.sub(r"address-[0-9a-f]{8}", "address-OF-UID", text)
         return f"{code}\n" + re.sub(r"--approve [0-9a-f]{12}", "--approve HASH", text)
