@@ -2,6 +2,7 @@
 
 #include "apply/run.h"
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/world.h"
 
 #include <assert.h>
@@ -166,6 +167,8 @@ static int carry_out(struct run *run, struct error *err)
         add_results(run);
         add_intents(run);
         run_add_commit_intents(run);
+        if (TOOTH(EFFECT_FIRST))
+            start_calls(run);
         int r = run_commit(run, err);
         if (r < 0)
             return r;

@@ -64,5 +64,16 @@ CO_FN int apply_resume(const struct apply_context *context, const struct plan *p
 CO_FN int apply_settle(const struct apply_context *context, const struct plan *plan,
                        struct store_run *row, size_t *ret_n_open, struct error *err);
 
+/*
+ * The run that had the lease of a deployment last, which need not be the one that was put last:
+ * that is the run of the deployment's epoch. ERROR_NOT_FOUND when none ever had it (epoch 0). The
+ * caller frees it with store_run_done().
+ */
+CO_FN int apply_find_last_run(struct store *store, const char *deployment_uid, int64_t epoch,
+                              struct store_run *ret_run, struct error *err);
+/* Whether it may have had effects that nobody has written down: it runs, it died, or it ended
+ * without an answer. */
+bool apply_may_be_open(const struct store_run *run);
+
 /* The lock file of a deployment's lease. The caller frees it. */
 char *apply_lease_path(const char *home, const char *deployment_uid);

@@ -2,6 +2,7 @@
 #include "apply/run.h"
 
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 
@@ -278,6 +279,8 @@ void node_call(struct node *node)
             node->handle);
         return;
     }
+    if (TOOTH(TIMEOUT_IS_FAILURE) && node->outcome.kind == OUTCOME_UNKNOWN)
+        node->outcome.kind = OUTCOME_FAILED;
     if (node->outcome.kind == OUTCOME_UNKNOWN && !node_probe(node)) {
         error_set(&err, ERROR_TIMEOUT,
                   "no answer came, and it was not carried out; resume tries it again");

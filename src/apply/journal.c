@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 
@@ -195,6 +196,10 @@ static void depose_older(struct node *node)
             is_older ? run_find_record(run, other->address, other->generation) : NULL;
         if (!known)
             continue;
+        if (TOOTH(FORGET_DEPOSED)) {
+            drop_record(run, other->address, other->generation);
+            continue;
+        }
         struct record *deposed = record_copy(known);
         deposed->status = RECORD_DEPOSED;
         keep_record(run, deposed);
@@ -243,7 +248,8 @@ static void record_put(struct node *node)
     bool is_whole = node->outcome.kind == OUTCOME_DONE;
     if (step->kind == STEP_CREATE && step->replaces)
         depose_older(node);
-    if (step->kind == STEP_CREATE &&
+    /* What is replaced because it was made in part is there, and has a delete of its own. */
+    if (step->kind == STEP_CREATE && !step->replaces &&
         (step->reason == STEP_REASON_GONE || step->reason == STEP_REASON_PARTLY))
         forget_gone(node);
     struct record *record = base_record(node);
@@ -395,6 +401,8 @@ void run_add_result(struct node *node)
     int64_t took = node->started_at ? world_monotonic_clock() - node->started_at : 0;
     value_builder_set(&body, "took_us", value_integer(took));
     run_journal(node->run, "result", value_builder_map(&body));
+    if (TOOTH(TWO_TRANSACTIONS))
+        (void)run_commit(node->run, NULL);
     record_effect(node);
 }
 

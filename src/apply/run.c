@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 
@@ -267,6 +268,62 @@ static int take_lock(struct run *run, struct error *err)
     return r;
 }
 
+bool apply_may_be_open(const struct store_run *run)
+{
+    return run->epoch > 0 && (run->status == RUN_RUNNING || run->message);
+}
+
+/* Moves the run of an epoch out of a list, if it is there. */
+static bool take_run_of(struct store_run *runs, size_t n, int64_t epoch, struct store_run *ret_run)
+{
+    bool is_found = false;
+    for (size_t i = 0; i < n; i++) {
+        if (runs[i].epoch == epoch && !is_found) {
+            *ret_run = runs[i];
+            is_found = true;
+        } else {
+            store_run_done(&runs[i]);
+        }
+    }
+    mem_free(runs);
+    return is_found;
+}
+
+int apply_find_last_run(struct store *store, const char *deployment_uid, int64_t epoch,
+                        struct store_run *ret_run, struct error *err)
+{
+    size_t n = 0;
+    for (size_t limit = 8; epoch > 0 && n < limit; limit *= 8) {
+        struct store_run *runs = NULL;
+        int r = store_list_runs(store, deployment_uid, limit, &runs, &n, err);
+        if (r < 0 || take_run_of(runs, n, epoch, ret_run))
+            return r;
+        if (n < limit)
+            break;
+        n = 0;
+    }
+    return error_set(err, ERROR_NOT_FOUND, "no run of the deployment ever began");
+}
+
+/* What the run before this one left open must be settled first: this plan may do it once more. */
+static int check_none_open(struct run *run, int64_t epoch, struct error *err)
+{
+    struct store_run last = {0};
+    int r = apply_find_last_run(run->context->store, run->plan->deployment_uid, epoch, &last, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_done(err);
+        return 0;
+    }
+    /* One that was settled has left its doubts in the records, which the plan has read. */
+    if (r == 0 && last.status == RUN_RUNNING)
+        r = error_set(err, ERROR_STALE,
+                      "the run %.8s of %s ended early after this plan was made, and what it did is "
+                      "not known yet; plan again, which finds that out, or resume it",
+                      last.id, run->plan->deployment);
+    store_run_done(&last);
+    return r;
+}
+
 /* The deployment's row as this plan makes it; the newest epoch, 0 when it is new. */
 static int look_up_epoch(struct run *run, int64_t *ret_epoch, struct error *err)
 {
@@ -363,11 +420,14 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
     if (!is_first && epoch != run->row->epoch)
         return error_set(err, ERROR_STALE, "another run of %s came after this one; plan again",
                          run->plan->deployment);
+    if (is_first && (r = check_none_open(run, epoch, err)) < 0)
+        return r;
     if (is_first) {
         store_batch_check_run(run->batch, run->row->id, RUN_PENDING);
         add_deployment(run);
-        store_batch_check_version(run->batch, run->plan->deployment_uid,
-                                  run->plan->records_version);
+        if (!TOOTH(READ_SET_UNCHECKED))
+            store_batch_check_version(run->batch, run->plan->deployment_uid,
+                                      run->plan->records_version);
         check_reads(run);
         add_revision(run);
     }

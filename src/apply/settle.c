@@ -2,6 +2,7 @@
 #include "apply/run.h"
 
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 
@@ -126,7 +127,8 @@ static void collect_open(struct run *run, struct queue *open)
 {
     for (size_t i = 0; i < run->plan->n_steps; i++) {
         struct node *node = &run->nodes[i];
-        if (node->state == NODE_INTENDED && run_is_internal(run, node))
+        bool is_undone = run_is_internal(run, node) || TOOTH(BLIND_REPEAT);
+        if (node->state == NODE_INTENDED && is_undone)
             node->state = NODE_WAITING;
         else if (node->state == NODE_INTENDED)
             queue_put(open, i);

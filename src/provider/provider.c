@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "provider/limits.h"
@@ -333,7 +334,7 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
 /* What was made is not found yet, perhaps. */
 static bool may_appear(const struct provider *provider, const struct attempt *attempt)
 {
-    return attempt->sent_by > 0 &&
+    return attempt->sent_by > 0 && !TOOTH(NO_SETTLING) &&
            world_monotonic_clock() < attempt->sent_by + provider->limits.settling_us;
 }
 

@@ -96,19 +96,12 @@ static int settle_run(struct service *service, struct store_run *run, bool may_s
     return 0;
 }
 
-/* Whether it may have had effects that nobody has written down: it died, or ended without an
- * answer. */
-static bool may_be_open(const struct store_run *run)
-{
-    return run->status == RUN_RUNNING || (run->epoch > 0 && run->message);
-}
-
 static int settle_newest(struct service *service, const char *deployment_uid, bool may_stay_open,
                          struct error *err)
 {
     struct store_run run = {0};
     int r = service_find_last_run(service, deployment_uid, &run, err);
-    if (r == 0 && run.id && may_be_open(&run))
+    if (r == 0 && run.id && apply_may_be_open(&run))
         r = settle_run(service, &run, may_stay_open, err);
     store_run_done(&run);
     return r;

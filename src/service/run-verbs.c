@@ -2,6 +2,7 @@
 #include "apply/apply.h"
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
@@ -45,7 +46,7 @@ static int check_approved(struct service *service, const struct plan *plan, int6
         int64_t until = value_get_integer(value_at(approvals, i), "expires_at", 0);
         *ret_until = until > *ret_until ? until : *ret_until;
     }
-    if (*ret_until > now)
+    if (*ret_until > now || (TOOTH(EXPIRED_APPROVAL) && is_expired))
         return 0;
     return error_set(err, ERROR_APPROVAL_NEEDED, "the plan %.12s %s", plan->hash,
                      is_expired ? "was approved, but too long ago: approve it again"
@@ -165,10 +166,13 @@ int service_find_last_run(struct service *service, const char *deployment_uid,
     size_t n = 0;
     int r = store_list_runs(service->store, deployment_uid, MAX_RUNS, &runs, &n, err);
     for (size_t i = 0; i < n; i++) {
-        if (!ret_run->id && runs[i].epoch > 0)
+        /* Not always the one that was put last. */
+        if (runs[i].epoch > ret_run->epoch) {
+            store_run_done(ret_run);
             *ret_run = runs[i];
-        else
+        } else {
             store_run_done(&runs[i]);
+        }
     }
     mem_free(runs);
     return r;

@@ -2,9 +2,11 @@
 #include "sim/remote.h"
 
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "sim/oracle.h"
+#include "sim/story.h"
 
 #include <assert.h>
 
@@ -36,7 +38,9 @@ static CO_FN int ask(struct simulated_provider *own, struct call *call, struct e
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
     if (fault_takes(FAULT_UNREADABLE))
-        return error_set(err, ERROR_UNAVAILABLE, "no answer");
+        return error_set(err, ERROR_UNAVAILABLE, "no answer%s%s",
+                         TOOTH(SECRET_IN_ERROR) ? " to the password " : "",
+                         TOOTH(SECRET_IN_ERROR) ? SIM_CANARY : "");
     return 0;
 }
 
@@ -127,6 +131,8 @@ static struct request *new_request(struct simulated_provider *own, const struct 
     if (step->kind != STEP_CREATE) {
         const struct object *object = look(own->remote, target->provider_id, target->uid);
         const char *id = target->provider_id ? target->provider_id : object ? object->id : NULL;
+        if (TOOTH(DELETE_BY_NAME) && remote_find_address(own->remote, target->address))
+            id = remote_find_address(own->remote, target->address)->id;
         request->id = id ? string_copy(id) : NULL;
     }
     return request;

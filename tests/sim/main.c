@@ -2,6 +2,7 @@
 #include "sim/sim.h"
 
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/world.h"
 #include "sim/vfs.h"
 
@@ -18,6 +19,10 @@
 
 enum { WORKERS_MAX = 64, ITEMS_COUNTED = 64 };
 
+#ifdef PARLEY_TEETH
+enum tooth tooth_broken;
+#endif
+
 struct arguments {
     uint64_t n_runs;
     uint64_t seed;
@@ -27,6 +32,7 @@ struct arguments {
     bool is_shrunk;
     bool is_quiet;
     bool is_tap;
+    bool bites;
     bool is_verbose;
     const char *kept;
     uint64_t without_items;
@@ -257,15 +263,57 @@ static void shrink(struct arguments arguments)
     print_case(&arguments);
 }
 
+/* --- Teeth --- */
+
+#ifdef PARLEY_TEETH
+static const char *const teeth[TOOTH_COUNT] = {
+#define TOOTH_TEXT(name, text) [TOOTH_##name] = text,
+    TEETH(TOOTH_TEXT)
+#undef TOOTH_TEXT
+};
+
+/* Breaks the engine in each way, and says after how many runs that was noticed. */
+static int bite(const struct arguments *arguments)
+{
+    int status = 0;
+    for (unsigned int i = TOOTH_NONE + 1; i < TOOTH_COUNT; i++) {
+        tooth_broken = (enum tooth)i;
+        struct tally *tallies = run_workers(arguments);
+        struct tally sum = {0};
+        const char *violation = NULL;
+        for (unsigned int k = 0; k < arguments->n_workers; k++) {
+            add_tally(&sum, &tallies[k]);
+            if (tallies[k].is_broken)
+                violation = tallies[k].violation;
+        }
+        printf("%sok %u - %s: %s after %" PRIu64 " runs%s%s\n", violation ? "" : "not ", i,
+               teeth[i], violation ? "noticed" : "NOT noticed", sum.n_runs, violation ? ": " : "",
+               violation ? violation : "");
+        status |= !violation;
+        free_tallies(tallies);
+    }
+    printf("1..%d\n", TOOTH_COUNT - 1);
+    return status;
+}
+#else
+static int bite(const struct arguments *arguments)
+{
+    (void)arguments;
+    fprintf(stderr, "this build has no switches to break it; build it with -Dteeth=true\n");
+    return 2;
+}
+#endif
+
 /* --- Kept cases --- */
 
 /* A line is "SEED WITHOUT-ITEMS WITHOUT-FAULTS what it was"; "#" begins a comment. */
 static bool run_kept(struct arguments arguments, const char *line, unsigned int n)
 {
-    int end = 0;
-    if (sscanf(line, "%" SCNu64 " %" SCNx64 " %" SCNx64 " %n", &arguments.seed,
-               &arguments.without_items, &arguments.without_faults, &end) != 3 ||
-        end == 0) {
+    char *rest;
+    arguments.seed = strtoull(line, &rest, 0);
+    arguments.without_items = strtoull(rest, &rest, 0);
+    arguments.without_faults = strtoull(rest, &rest, 0);
+    if (*rest++ != ' ') {
         printf("not ok %u - a line of the kept cases cannot be read: %s\n", n, line);
         return false;
     }
@@ -274,8 +322,7 @@ static bool run_kept(struct arguments arguments, const char *line, unsigned int 
     bool is_broken = tallies[0].is_broken;
     if (is_broken)
         printf("# %s\n", tallies[0].violation);
-    printf("%sok %u - seed %" PRIu64 ": %s\n", is_broken ? "not " : "", n, arguments.seed,
-           line + end);
+    printf("%sok %u - seed %" PRIu64 ": %s\n", is_broken ? "not " : "", n, arguments.seed, rest);
     free_tallies(tallies);
     return !is_broken;
 }
@@ -303,7 +350,7 @@ static int run_all_kept(const struct arguments *arguments)
 
 static const char usage[] =
     "usage: tools/sim [--runs N] [--seed S | --fresh] [--workers N] [--trace | --verbose] [--shrink] [--calm]\n"
-    "                 [--without-items BITS] [--without-faults BITS] [--kept FILE] [--tap]\n";
+    "                 [--without-items BITS] [--without-faults BITS] [--kept FILE] [--tap] [--teeth]\n";
 
 static uint64_t number(const char *text)
 {
@@ -333,6 +380,7 @@ static void read_arguments(int argc, char **argv, struct arguments *arguments)
         {"kept", required_argument, NULL, 'K'},
         {"fresh", no_argument, NULL, 'F'},
         {"tap", no_argument, NULL, 'T'},
+        {"teeth", no_argument, NULL, 'B'},
         {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -374,6 +422,9 @@ static void read_arguments(int argc, char **argv, struct arguments *arguments)
             world_random(&arguments->seed, sizeof(arguments->seed));
             arguments->seed >>= 20;
             break;
+        case 'B':
+            arguments->bites = true;
+            break;
         case 'T':
             arguments->is_tap = true;
             break;
@@ -407,6 +458,8 @@ int main(int argc, char **argv)
     read_arguments(argc, argv, &arguments);
     open_catalog(arguments.catalog);
     vfs_register();
+    if (arguments.bites)
+        return bite(&arguments);
     if (arguments.kept)
         return run_all_kept(&arguments);
     if (arguments.is_shrunk) {

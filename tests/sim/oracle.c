@@ -13,7 +13,8 @@ static struct {
     struct map rows;      /* "RUN KIND STEP" of every acknowledged row of a journal -> how many */
     struct map perhaps;   /* the same of those whose process died over them */
     struct map approvals; /* plan hash -> owned expiry */
-    struct map allowed;   /* "RUN STEP" of plans whose run took the lease */
+    struct map versions;  /* plan hash -> owned version of the records it was made from */
+    struct map plans;     /* run -> owned hash of its plan */
     struct map made;      /* "REMOTE UID" -> how many are there */
 } oracle;
 
@@ -36,7 +37,8 @@ void oracle_done(void)
     map_done(&oracle.rows);
     map_done(&oracle.perhaps);
     free_numbers(&oracle.approvals);
-    map_done(&oracle.allowed);
+    free_numbers(&oracle.plans);
+    free_numbers(&oracle.versions);
     map_done(&oracle.made);
 }
 
@@ -80,9 +82,20 @@ static void count_rows(const struct store_batch *batch, struct map *rows)
     }
 }
 
+static void note_runs(const struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        const struct store_row *row = &batch->changes[i].row;
+        if (batch->changes[i].kind == CHANGE_PUT_RUN)
+            mem_free(map_put(&oracle.plans, store_row_text(row, RUN_COLUMN_ID),
+                             string_copy(store_row_text(row, RUN_COLUMN_PLAN_HASH))));
+    }
+}
+
 void oracle_committed(const struct store_batch *batch)
 {
     count_rows(batch, &oracle.rows);
+    note_runs(batch);
 }
 
 void oracle_interrupted(const struct store_batch *batch)
@@ -101,8 +114,24 @@ static bool is_durable(const char *key)
 void oracle_approved(const char *plan_hash, int64_t expires_at)
 {
     int64_t *expiry = NEW(int64_t);
-    *expiry = expires_at;
+    const int64_t *former = map_get(&oracle.approvals, plan_hash);
+    *expiry = former && *former > expires_at ? *former : expires_at;
     mem_free(map_put(&oracle.approvals, plan_hash, expiry));
+}
+
+void oracle_planned(const char *plan_hash, int64_t records_version)
+{
+    int64_t *version = NEW(int64_t);
+    *version = records_version;
+    mem_free(map_put(&oracle.versions, plan_hash, version));
+}
+
+void oracle_lease_taken(const struct process *process, int64_t records_version)
+{
+    const char *plan = map_get(&oracle.plans, process->run_id);
+    const int64_t *version = plan ? map_get(&oracle.versions, plan) : NULL;
+    if (version && *version != records_version)
+        sim_violation("a run began on other records than its plan was made from");
 }
 
 void oracle_run_begins(struct process *process)
@@ -124,6 +153,17 @@ static void check_intent(const struct process *process, const struct step *step)
         sim_violation("%s was sent without a durable intent", step->id);
 }
 
+/* Somebody said yes to the plan, and that yes held when the run's process began. */
+static void check_approval(const struct process *process, const struct step *step)
+{
+    const char *plan = map_get(&oracle.plans, process->run_id);
+    const int64_t *expiry = plan ? map_get(&oracle.approvals, plan) : NULL;
+    if (!expiry)
+        sim_violation("%s was sent and nobody has approved its plan", step->id);
+    else if (!process->is_resume && *expiry <= process->began_at)
+        sim_violation("%s was sent by an approval that was over", step->id);
+}
+
 /* What a step waits for is durably done, in this run or none. */
 static void check_order(const struct process *process, const struct step *step)
 {
@@ -142,6 +182,7 @@ void oracle_sent(const struct process *process, const struct remote *remote,
     (void)remote;
     check_intent(process, step);
     check_order(process, step);
+    check_approval(process, step);
     if (!text_equal(target->uid, step->uid))
         sim_violation("%s was sent with the marker of something else", step->id);
 }

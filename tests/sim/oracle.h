@@ -20,6 +20,9 @@ void oracle_interrupted(const struct store_batch *batch);
 bool batch_has_row(const struct store_batch *batch, const char *kind);
 
 /* --- The runs' side --- */
+void oracle_planned(const char *plan_hash, int64_t records_version);
+/* A run took the lease, on records of this version. */
+void oracle_lease_taken(const struct process *process, int64_t records_version);
 void oracle_approved(const char *plan_hash, int64_t expires_at);
 void oracle_run_begins(struct process *process);
 void oracle_forget(struct process *process);

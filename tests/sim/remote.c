@@ -112,6 +112,14 @@ struct object *remote_find_uid(struct remote *remote, const char *uid)
     return NULL;
 }
 
+struct object *remote_find_address(struct remote *remote, const char *address)
+{
+    for (struct object *object = remote->objects; object; object = object->next)
+        if (text_equal(object->address, address))
+            return object;
+    return NULL;
+}
+
 static void set_spec(struct object *object, struct value *spec)
 {
     value_unref(object->spec);

@@ -50,6 +50,9 @@ struct object *remote_find_id(struct remote *remote, const char *id); /* NULL fo
 /* The newest with our marker. */
 struct object *remote_find_uid(struct remote *remote, const char *uid);
 
+/* The newest of that name. */
+struct object *remote_find_address(struct remote *remote, const char *address);
+
 /* Whether a change of the thing with this marker was accepted and is not done. */
 bool remote_has_operation(const struct remote *remote, const char *uid);
 

@@ -127,8 +127,8 @@ static int make_plan(struct process *process, struct plan **ret_plan, struct err
 static int approve(struct process *process, const struct plan *plan, struct error *err)
 {
     int r = service_approve(process->service, plan, NULL, err);
-    if (r == 0 && !process->is_dead)
-        oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
+    /* Also one that the process died over may be durable. */
+    oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
     if (fault_takes(FAULT_EXPIRE))
         loop_sleep(process->loop, random_between(&sim->doors, 1800, 7200) * SECOND);
     return r;
@@ -147,6 +147,7 @@ static int plan_and_start(struct process *process, struct error *err)
         sim_trace("process %d finds nothing to do", process->id);
         return 0;
     }
+    oracle_planned(plan->hash, plan->records_version);
     sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
     r = approve(process, plan, err);
     return r < 0 ? r : service_start_run(process->service, plan, &run, err);
@@ -224,6 +225,8 @@ static void settle_revision(bool is_last)
     for (int64_t i = 0; i < patience && !has_answer(); i++) {
         if (i == DOORS_IN_TROUBLE)
             calm_down();
+        if (!sim->is_calm && random_chance(&sim->rivals, 6))
+            (void)process_start("rival", door_body);
         run_processes("door", door_body);
         idle(random_between(&sim->doors, 1, 400) * SECOND);
     }
@@ -257,6 +260,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->names = random_stream(seed, "names", 0);
     world->power = random_stream(seed, "power", 0);
     world->doors = random_stream(seed, "doors", 0);
+    world->rivals = random_stream(seed, "rivals", 0);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);

@@ -130,6 +130,7 @@ struct sim {
     struct random names;
     struct random power;
     struct random doors;
+    struct random rivals;
     int64_t now;
     int64_t wall_offset;
     struct process *current;

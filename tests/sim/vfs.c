@@ -444,8 +444,8 @@ static int vfs_old_time(sqlite3_vfs *vfs, double *ret_time)
 static int vfs_last_error(sqlite3_vfs *vfs, int size, char *ret_text)
 {
     (void)vfs;
-    (void)size;
-    (void)ret_text;
+    if (size > 0)
+        *ret_text = '\0';
     return errno;
 }
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "sim/story.h"
 
 #include <string.h>
 
@@ -24,6 +25,16 @@ static CO_FN int watched_read(struct store *store, enum store_query query,
     return watched->inner->ops->read(watched->inner, query, parameters, visit, argument, err);
 }
 
+static CO_FN int64_t records_version(struct store *store)
+{
+    struct store_deployment deployment = {0};
+    int64_t version = 0;
+    if (store_find_deployment(store, SIM_DEPLOYMENT, "default", &deployment, NULL) == 0)
+        version = deployment.records_version;
+    store_deployment_done(&deployment);
+    return version;
+}
+
 static CO_FN int watched_commit(struct store *store, const struct store_batch *batch,
                                 int64_t *ret_last_seq, struct error *err)
 {
@@ -34,6 +45,8 @@ static CO_FN int watched_commit(struct store *store, const struct store_batch *b
         sim_point(BOUNDARY_NO_INTENT);
     if (watched->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
+    bool is_start = batch_has_row(batch, "started");
+    int64_t version = is_start ? records_version(watched->inner) : 0;
     int r = watched->inner->ops->commit(watched->inner, batch, ret_last_seq, err);
     if (watched->process->is_dead) {
         oracle_interrupted(batch);
@@ -46,6 +59,8 @@ static CO_FN int watched_commit(struct store *store, const struct store_batch *b
     sim_trace("process %d commits %zu changes%s%s", watched->process->id, batch->n_changes,
               has_intent ? ", intents" : "", has_result ? ", results" : "");
     oracle_committed(batch);
+    if (is_start)
+        oracle_lease_taken(watched->process, version);
     if (has_result)
         sim_point(BOUNDARY_RESULT_DURABLE);
     if (watched->process->is_dead)

@@ -1,6 +1,7 @@
 #include "store/sqlite/connection.h"
 
 #include "base/strbuf.h"
+#include "base/teeth.h"
 #include "store/sqlite/pages.h"
 
 #include <assert.h>
@@ -158,12 +159,15 @@ int connection_fault(struct connection *connection, struct error *err)
 static int set_up(struct connection *connection, struct error *err)
 {
     sqlite3_db_config(connection->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    return connection_run(connection,
-                          "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; "
-                          "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; "
-                          "PRAGMA journal_size_limit = 67108864; "
-                          "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
-                          err);
+    int r = connection_run(connection,
+                           "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; "
+                           "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; "
+                           "PRAGMA journal_size_limit = 67108864; "
+                           "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+                           err);
+    if (r == 0 && TOOTH(NO_SYNC))
+        r = connection_run(connection, "PRAGMA synchronous = OFF", err);
+    return r;
 }
 
 int connection_open(struct connection *connection, const char *path, int patience_ms,

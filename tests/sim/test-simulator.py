@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Runs the simulator as a test: fixed seeds, kept cases and some seeds that nobody has seen.
+
+Usage: test-simulator.py SIMULATOR KEPT
+"""
+
+import re
+import subprocess
+import sys
+
+simulator, kept = sys.argv[1:]
+
+
+def run(*arguments):
+    """Gives what the simulator says; what it broke is in it when the answer is not 0."""
+    done = subprocess.run([simulator, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def traces(*arguments):
+    code, text = run(*arguments)
+    assert code == 0, text
+    return re.search(r"traces (\w+)", text).group(1)
+
+
+def a_seed_always_gives_the_same_trace():
+    first = traces("--seed", "7", "--runs", "12", "--workers", "1")
+    assert first == traces("--seed", "7", "--runs", "12", "--workers", "3"), first
+    assert first != traces("--seed", "8", "--runs", "12")
+
+
+def the_engine_keeps_its_promises_from_a_fixed_seed_on():
+    code, text = run("--seed", "1", "--runs", "600")
+    assert code == 0, text
+    print("# " + text.strip().replace("\n", "\n# "))
+
+
+def what_once_broke_it_holds():
+    code, text = run("--kept", kept)
+    assert code == 0, text
+
+
+def the_engine_keeps_its_promises_for_seeds_nobody_has_seen():
+    code, text = run("--fresh", "--runs", "150", "--tap")
+    print("# " + re.search(r"\d+ runs from seed \d+", text).group(0))
+    assert code == 0, text
+
+
+TESTS = [a_seed_always_gives_the_same_trace, the_engine_keeps_its_promises_from_a_fixed_seed_on,
+         what_once_broke_it_holds, the_engine_keeps_its_promises_for_seeds_nobody_has_seen]
+print(f"1..{len(TESTS)}", flush=True)
+for number, test in enumerate(TESTS, 1):
+    try:
+        test()
+        print(f"ok {number} - {test.__name__}", flush=True)
+    except AssertionError as error:
+        print("# " + str(error).strip().replace("\n", "\n# "))
+        print(f"not ok {number} - {test.__name__}", flush=True)
