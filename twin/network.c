@@ -344,19 +344,38 @@ static void kill_those_in(int namespace)
     closedir(processes);
 }
 
+/* The router, and the hosts of the same network, must ask anew who has the address. */
+static void forget_neighbours(struct network *network, uint32_t ip, const char *bridge)
+{
+    struct bridge *there = find_bridge(network, bridge);
+    if (there)
+        netlink_forget_neighbour(&network->netlink, there->index, ip, NULL);
+    for (size_t i = 0; i < network->n_hosts; i++) {
+        struct netlink netlink;
+        if (!text_equal(network->hosts[i].bridge, bridge) ||
+            open_in_host(network, network->hosts[i].name, &netlink, NULL) < 0)
+            continue;
+        netlink_forget_neighbour(&netlink, HOST_INDEX, ip, NULL);
+        netlink_close(&netlink);
+    }
+}
+
 /*
  * Unregistering a link waits for the whole kernel to let go of it. The link goes by itself, later,
- * with the namespace of its host; until then nobody must find the address there.
+ * with the namespace of its host; until then nobody must find the address there. The next host
+ * with that address has another link, which the others would look for in vain for half a minute.
  */
 static void remove_host(struct network *network, struct attached_host *host)
 {
-    kill_those_in(host->namespace);
-    delete_address(network, host->name, host->ip, host->prefix);
-    forget_name(host->name);
-    close_descriptor(host->namespace);
-    mem_free(host->name);
-    mem_free(host->bridge);
+    struct attached_host gone = *host;
+    kill_those_in(gone.namespace);
+    delete_address(network, gone.name, gone.ip, gone.prefix);
+    forget_name(gone.name);
     *host = network->hosts[--network->n_hosts];
+    forget_neighbours(network, gone.ip, gone.bridge);
+    close_descriptor(gone.namespace);
+    mem_free(gone.name);
+    mem_free(gone.bridge);
 }
 
 static void remove_bridge(struct network *network, struct bridge *bridge)
@@ -487,22 +506,6 @@ int network_socket(struct network *network, const char *host, int domain, int ty
         return error_set_errno(err, errno_value, "make a socket in %s", host);
     *ret_fd = fd;
     return 0;
-}
-
-/* The router, and the hosts of the same network, must ask anew who has the address. */
-static void forget_neighbours(struct network *network, uint32_t ip, const char *bridge)
-{
-    struct bridge *there = find_bridge(network, bridge);
-    if (there)
-        netlink_forget_neighbour(&network->netlink, there->index, ip, NULL);
-    for (size_t i = 0; i < network->n_hosts; i++) {
-        struct netlink netlink;
-        if (!text_equal(network->hosts[i].bridge, bridge) ||
-            open_in_host(network, network->hosts[i].name, &netlink, NULL) < 0)
-            continue;
-        netlink_forget_neighbour(&netlink, HOST_INDEX, ip, NULL);
-        netlink_close(&netlink);
-    }
 }
 
 static struct virtual_address *find_address(struct network *network, uint32_t ip)

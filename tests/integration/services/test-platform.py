@@ -205,8 +205,8 @@ def scaling_and_the_death_of_an_instance_lose_no_request():
             twin.made("aws:autoscaling:group", "fronts",
                       {"min": 2, "max": 5, "desired": desired, "subnet": "front"},
                       {"subnet": "front"})
-            state = twin.get("uid-front-pool")["status"]
-            assert state["up"] == desired, state
+            assert wait_until(lambda: twin.get("uid-front-pool")["status"]["up"] == desired, 30), \
+                twin.get("uid-front-pool")  # a server counts once it was checked
         killed = twin.run("fronts-0", "pkill", "-KILL", "-f", "name fronts-0")
         assert killed.returncode == 0, killed
         assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] != "ready")

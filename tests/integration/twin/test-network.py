@@ -207,6 +207,22 @@ def a_host_keeps_its_address_and_its_namespace_through_changes_of_others():
 
 
 @test
+def who_gets_a_used_address_is_reached_at_once():
+    with Twin() as twin:
+        build(twin)
+        address = twin.hosts()["l-1"]["address"]
+        twin.rule("to-left", ("right",), ("left",), 80)
+        for asking in "l-0", "r-0":  # the neighbour, and the router for those behind it, know it now
+            assert twin.probe(asking, [[address, 80]])[f"{address}:80"] == "open"
+        twin.instances("l", "left", 1)
+        twin.instances("l", "left", 2)
+        assert twin.hosts()["l-1"]["address"] == address
+        twin.listen("l-1", [80])
+        for asking in "l-0", "r-0":
+            assert twin.probe(asking, [[address, 80]], wait=2)[f"{address}:80"] == "open", asking
+
+
+@test
 def a_list_of_20000_addresses_is_taken_and_changed():
     with Twin() as twin:
         build(twin)
