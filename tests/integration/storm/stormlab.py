@@ -138,9 +138,10 @@ class Storm:
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def left(self):
-        """All that a platform which is gone has left: outside of its state folder anything, inside
-        of it what belonged to its resources."""
+        """All that a platform which is gone has left: outside of its state folder and of the cache
+        (docs/twin.md) anything, inside of it what belonged to its resources."""
         home = self.platform.home
+        cache = self.platform.folder / ".cache" / "parley"
         found = [f"process {pid}: {' '.join(words(pid))}" for pid in processes()
                  if any(str(self.platform.folder) in word for word in words(pid))]
         for pid in processes():
@@ -153,7 +154,8 @@ class Storm:
         with open("/proc/self/mountinfo") as mounts:
             found += [line.strip() for line in mounts if str(self.platform.folder) in line]
         found += [str(path) for path in self.platform.folder.rglob("*") if not path.is_dir() and
-                  home not in path.parents and path != self.platform.document]
+                  home not in path.parents and cache not in path.parents and
+                  path != self.platform.document]
         found += [str(path) for name in DATA for path in (home / "twin" / name).rglob("*")]
         return found + [f"listener {inode}" for inode in listeners() & self.sockets]
 
