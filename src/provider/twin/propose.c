@@ -110,16 +110,6 @@ static void check_database(const struct target *target, const struct value *spec
                      target->address, asked, (long long)installed);
 }
 
-static void check_dashboards(const struct target *target, struct diagnostics *diagnostics)
-{
-    if (is_installed("grafana-server"))
-        return;
-    diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere, NULL,
-                     "%s: Grafana is not installed on this machine, and Debian has no package of "
-                     "it; Prometheus serves its own pages instead.",
-                     target->address);
-}
-
 /* --- Namespaces --- */
 
 /* A setting that keeps an ordinary user from making namespaces. */
@@ -220,7 +210,5 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
             check_program(&requirements[i], target, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
-    if (text_equal(type, "k8s:deployment:grafana"))
-        check_dashboards(target, diagnostics);
     return 0;
 }
