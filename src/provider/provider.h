@@ -167,7 +167,7 @@ struct attempt {
     /* world_monotonic_clock() by which it was sent, if it was; 0: not known. Of what a dead process
      * left it is the time when its death was certain. */
     int64_t sent_by;
-    int64_t token_at;    /* the same of the first intent with the target's token */
+    int64_t token_at; /* the same of the first intent with the target's token */
 };
 
 /* What a commit is about; all borrowed. */

@@ -266,8 +266,8 @@ TEST(statistics_that_are_cut_off_or_of_another_form_are_refused)
     struct balancer_statistics statistics = {0};
     static const char *const bad[] = {
         "", "Unknown command", "# pxname,svname,status\nedge,FRONTEND,OPEN\n",
-        "# pxname,svname,scur,stot,dreq,hrsp_5xx,status,req_tot,check_status\n"
-        "edge,FRONTEND,1,2\n"};
+        ("# pxname,svname,scur,stot,dreq,hrsp_5xx,status,req_tot,check_status\n"
+         "edge,FRONTEND,1,2\n")};
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         CHECK(balancer_parse_statistics(bad[i], &statistics, NULL) == -ERROR_CORRUPT);
     CHECK(statistics.n_lines == 0);
