@@ -81,7 +81,7 @@ def a_run_killed_at_any_event_is_resumed(place):
         is_complete(place, 10)
         place.parley("destroy", "demo", "--yes")
         assert place.files() == {}
-    assert n_killed >= 5, n_killed
+    assert n_killed >= 3, n_killed  # a loaded machine sees many events at once
 
 
 @test
@@ -96,7 +96,7 @@ def after_a_kill_the_same_command_goes_on(place):
         is_complete(place, 10)
         place.parley("destroy", "demo", "--yes")
         assert place.files() == {}
-    assert n_killed >= 4, n_killed
+    assert n_killed >= 3, n_killed
 
 
 @test
@@ -238,10 +238,11 @@ def a_run_outlives_its_door(place):
         wait_until(place.files, "the run made something")
         pause(place)  # so that it is not done before its door is gone
         door.send_signal(number)
-        door.communicate(timeout=60)
+        door.wait(60)
         assert place.run_processes(), f"the run died with its door of {number}"
         go_on(place)
         wait_until(lambda: not place.run_processes(), "the run ended by itself", 30)
+        door.communicate(timeout=60)
         assert place.parley("run", "list", "--json").json()[0]["status"] == "done"
         is_complete(place, 10)
         place.parley("destroy", "demo", "--yes")
