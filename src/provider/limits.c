@@ -310,7 +310,7 @@ static int64_t back_off(const struct calling *calling)
     return delay < LONGEST_BACK_OFF_US ? delay : LONGEST_BACK_OFF_US;
 }
 
-bool calling_is_put_off(struct calling *calling)
+bool calling_is_put_off(struct calling *calling, struct error *err)
 {
     struct provider *provider = calling->provider;
     const struct call *asked = calling->asked;
@@ -329,6 +329,8 @@ bool calling_is_put_off(struct calling *calling)
                                   (long long)(delay / 1000));
     if (asked->progress)
         asked->progress(asked->argument, message);
+    if (err)
+        error_done(err);
     return true;
 }
 

@@ -30,8 +30,9 @@ struct calling {
  */
 CO_FN int calling_begin(struct calling *calling, struct error *err);
 void calling_end(struct calling *calling);
-/* After a failure, once ended: whether the system put the call off and it is to be made again. */
-bool calling_is_put_off(struct calling *calling);
+/* After a failure, once ended: whether the system put the call off and it is to be made again; then
+ * err is emptied. */
+bool calling_is_put_off(struct calling *calling, struct error *err);
 /* Waits until something may have changed on the other side; false when there is no time for that.
  */
 CO_FN bool calling_wait(struct calling *calling, int64_t delay_us);

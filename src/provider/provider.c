@@ -202,7 +202,7 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
         r = provider->ops->identify(provider, &calling.given, &identity, err);
         calling_end(&calling);
         assert((r == 0) == (identity != NULL));
-    } while (r < 0 && calling_is_put_off(&calling));
+    } while (r < 0 && calling_is_put_off(&calling, err));
     if (r == 0)
         *ret_identity = identity;
     return say_who(provider, r, err);
@@ -232,7 +232,7 @@ static CO_FN int read_once(struct calling *calling, const struct target *target,
         assert(r == 0 || (!live->spec && !live->outputs && !live->status));
         assert(r < 0 || live->is_present == is_map(live->spec));
         assert(r < 0 || live->is_present == is_map(live->outputs));
-    } while (r < 0 && calling_is_put_off(calling));
+    } while (r < 0 && calling_is_put_off(calling, err));
     return say_who(provider, r, err);
 }
 
@@ -320,7 +320,7 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
         r = provider->ops->apply(provider, &calling.given, target, step, after, &outcome, err);
         calling_end(&calling);
         assert(r < 0 || assert_outcome(provider, step, &outcome));
-        is_again = (r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling);
+        is_again = (r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling, err);
         if (first_answer == 0)
             first_answer = world_monotonic_clock();
         if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome, first_answer))
@@ -379,7 +379,7 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
             return r;
         r = provider->ops->probe(provider, &calling.given, target, attempt, &kind, &outcome, err);
         calling_end(&calling);
-    } while (r < 0 && calling_is_put_off(&calling));
+    } while (r < 0 && calling_is_put_off(&calling, err));
     if (r < 0)
         return say_who(provider, r, err);
     assert((unsigned int)kind < PROBE_KIND_COUNT);
@@ -419,7 +419,7 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
             return r;
         r = provider->ops->propose(provider, &calling.given, target, step, diagnostics, err);
         calling_end(&calling);
-    } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling));
+    } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling, err));
     return say_who(provider, r, err);
 }
 
@@ -437,7 +437,7 @@ CO_FN int provider_pending(struct provider *provider, const struct call *call,
         r = provider->ops->pending(provider, &calling.given, own, &foreign, err);
         calling_end(&calling);
         assert((r == 0) == (foreign != NULL));
-    } while (r < 0 && calling_is_put_off(&calling));
+    } while (r < 0 && calling_is_put_off(&calling, err));
     if (r == 0)
         *ret_foreign = foreign;
     return say_who(provider, r, err);
@@ -459,7 +459,7 @@ CO_FN int provider_commit(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert(outcome.kind != OUTCOME_STAGED && outcome.kind != OUTCOME_PARTLY);
         assert((outcome.kind == OUTCOME_DONE) == (outcome.code == ERROR_NONE));
-    } while ((r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling));
+    } while ((r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling, err));
     if (r == 0)
         *ret_outcome = outcome;
     return say_who(provider, r, err);
@@ -482,7 +482,7 @@ CO_FN int provider_describe(struct provider *provider, const struct call *call,
         r = provider->ops->describe(provider, &calling.given, uids, &sections, err);
         calling_end(&calling);
         assert((r == 0) == (sections != NULL));
-    } while (r < 0 && calling_is_put_off(&calling));
+    } while (r < 0 && calling_is_put_off(&calling, err));
     if (r == 0)
         *ret_sections = sections;
     return say_who(provider, r, err);

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "service/service.h"
 
+#include <assert.h>
+
 /* What a rollback goes back to. */
 struct target_revision {
     int64_t number;    /* 0: to nothing at all */
@@ -76,9 +78,10 @@ static int find_target(struct service *service, const char *word, struct plan **
     if (r == 0 && !run.id)
         r = error_set(err, ERROR_NOT_FOUND, "no run of %s has begun: there is no way back",
                       deployment.name);
-    if (r == 0)
-        r = service_get_plan(service, run.plan_hash, ret_forward, err);
-    return r < 0 ? r : find_before(service, &run, *ret_forward, target, err);
+    if (r < 0 || (r = service_get_plan(service, run.plan_hash, ret_forward, err)) < 0)
+        return r;
+    assert(*ret_forward);
+    return find_before(service, &run, *ret_forward, target, err);
 }
 
 int service_plan_rollback(struct service *service, const char *deployment, struct plan **ret_plan,

@@ -233,6 +233,7 @@ def two_deployments_do_not_wait_for_each_other(place):
 @test
 def a_run_outlives_its_door(place):
     given(place, latency="200ms")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the door would not be asked to go
     for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM):
         door = place.start("up", "demo.yaml", "--yes", start_new_session=True)
         wait_until(place.files, "the run made something")

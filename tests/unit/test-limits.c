@@ -195,6 +195,7 @@ static void ask_main(void *argument)
 static struct request *ask(size_t index, const struct resource_type *of, enum step_kind kind)
 {
     struct request *request = &requests[index];
+    request_done(request);
     *request = request_of(&rig, of, "box");
     request->verb = kind == STEP_KEEP ? READ : APPLY;
     request->step.kind = kind;

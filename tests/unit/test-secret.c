@@ -278,7 +278,7 @@ TEST(a_secret_of_the_environment_is_gone_from_it_once_it_is_read)
     pid_t child = fork();
     if (child == 0) {
         setenv("PARLEY_TEST_CANARY", CANARY, 1);
-        execl("/proc/self/exe", "test-secret", "gone_from_it", NULL);
+        execl(program_invocation_name, "test-secret", "gone_from_it", NULL);
         _exit(99);
     }
     int status = 0;
