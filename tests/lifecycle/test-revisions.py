@@ -370,8 +370,9 @@ def a_plan_says_in_json_what_it_takes_back(place):
 
 def as_another(place, *words):
     """The same command by another user of the machine, as its own namespace makes it believe."""
-    line = ["unshare", "--user", "--map-user=65534", *place.line(*words)]
-    probe = subprocess.run(["unshare", "--user", "--map-user=65534", "true"], capture_output=True, check=False)
+    other = ["unshare", "--user", f"--map-user={os.getuid() + 1 if os.getuid() else 65534}"]
+    line = [*other, *place.line(*words)]
+    probe = subprocess.run([*other, "true"], capture_output=True, check=False)
     if probe.returncode != 0:
         raise Skip("no user namespaces here: " + probe.stderr.decode().strip())
     return subprocess.run(line, cwd=place.folder, env=place.env, text=True, stdin=subprocess.DEVNULL,

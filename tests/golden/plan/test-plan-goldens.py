@@ -110,7 +110,9 @@ def main():
         print(f"{'ok' if good else 'not ok'} {number} - {case.name}", flush=True)
     said = "".join((case / "expected.txt").read_text() for case in cases if (case / "expected.txt").exists())
     missing = [words for words in KINDS + REASONS if words not in said]
-    print(f"{'not ok' if missing else 'ok'} {len(cases) + 1} - every_kind_and_reason_occurs {missing or ''}")
+    if missing:
+        print(f"# no case shows {missing}")
+    print(f"{'not ok' if missing else 'ok'} {len(cases) + 1} - every_kind_and_reason_occurs")
     print(f"1..{len(cases) + 1}")
     return 1 if failed or missing else 0
 
