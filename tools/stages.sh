@@ -326,7 +326,9 @@ stage_tsan() {
 }
 
 stage_simulator() {
-    need_build gcc && run_tests simulator gcc --suite=simulator
+    need_build gcc || return
+    [ "$mode" != full ] || export PARLEY_SIM_FRESH=10000
+    run_tests simulator gcc --suite=simulator
 }
 
 # The tests that root runs once more as an ordinary user are left to the stage user where it follows,

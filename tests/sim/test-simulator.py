@@ -4,6 +4,7 @@
 Usage: test-simulator.py SIMULATOR KEPT
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -41,13 +42,17 @@ def what_once_broke_it_holds():
 
 
 def the_engine_keeps_its_promises_for_seeds_nobody_has_seen():
-    code, text = run("--fresh", "--runs", "150", "--tap")
+    code, text = run("--fresh", "--runs", FRESH, "--tap")
     print("# " + re.search(r"\d+ runs from seed \d+", text).group(0))
     assert code == 0, text
 
 
 TESTS = [a_seed_always_gives_the_same_trace, the_engine_keeps_its_promises_from_a_fixed_seed_on,
-         what_once_broke_it_holds, the_engine_keeps_its_promises_for_seeds_nobody_has_seen]
+         what_once_broke_it_holds]
+# A check must not depend on luck while a seed is known that breaks (docs/reliability.md).
+FRESH = os.environ.get("PARLEY_SIM_FRESH")
+if FRESH:
+    TESTS.append(the_engine_keeps_its_promises_for_seeds_nobody_has_seen)
 print(f"1..{len(TESTS)}", flush=True)
 for number, test in enumerate(TESTS, 1):
     try:
