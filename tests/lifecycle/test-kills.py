@@ -73,7 +73,7 @@ def go_on(place):
 def a_run_killed_at_any_event_is_resumed(place):
     n_killed = 0
     for n in range(1, 60, 3):
-        given(place)
+        given(place, latency="90ms")  # so that the run is still there to be killed
         if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
             break
         n_killed += 1
@@ -81,14 +81,14 @@ def a_run_killed_at_any_event_is_resumed(place):
         is_complete(place, 10)
         place.parley("destroy", "demo", "--yes")
         assert place.files() == {}
-    assert n_killed >= 3, n_killed  # a loaded machine sees many events at once
+    assert n_killed >= 5, n_killed
 
 
 @test
 def after_a_kill_the_same_command_goes_on(place):
     n_killed = 0
     for n in range(2, 60, 4):
-        given(place)
+        given(place, latency="90ms")  # so that the run is still there to be killed
         if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
             break
         n_killed += 1
@@ -96,7 +96,7 @@ def after_a_kill_the_same_command_goes_on(place):
         is_complete(place, 10)
         place.parley("destroy", "demo", "--yes")
         assert place.files() == {}
-    assert n_killed >= 3, n_killed
+    assert n_killed >= 4, n_killed
 
 
 @test
