@@ -195,8 +195,8 @@ static void lose_record(void)
 static void check_done(enum step_kind kind, struct value *after)
 {
     box.began_at = world_wall_clock();
-    box.sent_by = world_monotonic_clock();
     request_apply(&box, kind, after);
+    box.sent_by = world_monotonic_clock();
     if (box.r < 0)
         printf("# %s\n", error_message(&box.err));
     CHECK(box.r == 0);
