@@ -240,6 +240,18 @@ static struct value *list_bindings(struct run *run, const struct string_list *de
     return value_builder_map(&bound);
 }
 
+/* What is there of what was asked for, where the system keeps it in its own way; else NULL. */
+static struct value *find_live(const struct node *node)
+{
+    const struct step *step = run_step(node);
+    struct value *live = step->record_only ? step->live : node->outcome.live;
+    const struct resource_type *type = catalog_find(node->run->context->catalog, step->type);
+    if (!live || !type || node->outcome.kind != OUTCOME_DONE ||
+        schema_equal(&type->schema, node->after, live))
+        return NULL;
+    return type_managed_part(type, node->after, live);
+}
+
 /* A create or update as it stands now: the outcome's part of it when it was not carried out in
  * full. */
 static void record_put(struct node *node)
@@ -255,6 +267,7 @@ static void record_put(struct node *node)
     struct record *record = base_record(node);
     struct value *spec = !is_whole && node->outcome.live ? node->outcome.live : node->after;
     set_value(&record->spec, value_ref(spec));
+    set_value(&record->live, find_live(node));
     if (node->outcome.outputs)
         set_value(&record->outputs, value_ref(node->outcome.outputs));
     if (node->outcome.provider_id) {
@@ -330,8 +343,10 @@ static void record_remains(struct node *node)
     if (!known)
         return;
     struct record *record = record_copy(known);
-    if (node->outcome.live)
+    if (node->outcome.live) {
         set_value(&record->spec, value_ref(node->outcome.live));
+        set_value(&record->live, NULL);
+    }
     if (record->status != RECORD_DEPOSED)
         record->status = RECORD_PARTLY;
     record->updated_at = world_wall_clock();

@@ -170,6 +170,13 @@ bool schema_equal(const struct schema *schema, const struct value *wanted,
                   const struct value *other);
 
 /*
+ * Of what was seen the part that a spec manages: the fields that it sets and that are there, as
+ * they are there; what may be secret is left out. Gives a new reference.
+ */
+struct value *type_managed_part(const struct resource_type *type, const struct value *spec,
+                                struct value *seen);
+
+/*
  * Calls found() for each reference in a canonical spec, in the order of the properties' names: its
  * path, the name or address it holds and its schema. Literals and keywords are left out. Items of a
  * list of references share its path ("servers"), in its order; anything else has its own

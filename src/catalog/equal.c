@@ -92,3 +92,30 @@ bool schema_equal(const struct schema *schema, const struct value *wanted,
     struct value *b = schema_canonical_lenient(schema, (struct value *)other);
     return equal_canonical(schema, a ? a : wanted, b ? b : other);
 }
+
+static bool is_map(const struct value *value)
+{
+    return value && value_kind(value) == VALUE_MAP;
+}
+
+static struct value *managed_part(const struct schema *schema, const struct value *spec,
+                                  struct value *seen)
+{
+    if (!schema || schema->kind != SCHEMA_OBJECT || !is_map(spec) || !is_map(seen))
+        return value_ref(seen);
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(spec); i++) {
+        const char *name = value_key_at(spec, i);
+        const struct schema *field = schema_field(schema, name);
+        struct value *there = value_get(seen, name);
+        if (there && !(field && field->is_secret))
+            value_builder_set(&fields, name, managed_part(field, value_at(spec, i), there));
+    }
+    return value_builder_map(&fields);
+}
+
+struct value *type_managed_part(const struct resource_type *type, const struct value *spec,
+                                struct value *seen)
+{
+    return managed_part(&type->schema, spec, seen);
+}

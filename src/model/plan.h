@@ -82,16 +82,18 @@ struct step {
     char *origin;      /* owned */
     int64_t generation;
     enum stage stage;
-    bool replaces;                /* half of a replacement */
-    bool protect;                 /* what the record will say */
-    bool irreversible;            /* what it removes cannot be brought back by an undo */
-    bool record_only;             /* of an update: nothing happens outside, the record follows */
-    struct value *before;         /* owned spec; NULL when there is nothing yet */
-    struct value *after;          /* owned spec with unknowns; NULL when deleting */
-    struct value *changed;        /* owned list of paths that differ, of an update and of the create
-                                     of a replacement; NULL otherwise */
-    struct string_list defaulted; /* those of them that go back to their default */
-    struct string_list resources; /* addresses the resource depends on: goes into its record */
+    bool replaces;         /* half of a replacement */
+    bool protect;          /* what the record will say */
+    bool irreversible;     /* what it removes cannot be brought back by an undo */
+    bool record_only;      /* of an update: nothing happens outside, the record follows */
+    struct value *before;  /* owned spec; NULL when there is nothing yet */
+    struct value *after;   /* owned spec with unknowns; NULL when deleting */
+    struct value *live;    /* owned spec: of a record-only update what is there, where that is not
+                              as after says; NULL otherwise */
+    struct value *changed; /* owned list of paths that differ, of an update and of the create
+                              of a replacement; NULL otherwise */
+    struct string_list defaulted;  /* those of them that go back to their default */
+    struct string_list resources;  /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps that must be done before */
     struct value *reverts; /* owned list of {revision, who, when, words}: revisions of others, or
                               after the base, that it undoes; NULL: none */

@@ -36,6 +36,7 @@ void record_done(struct record *record)
     mem_free(record->provider_id);
     mem_free(record->origin);
     value_unref(record->spec);
+    value_unref(record->live);
     value_unref(record->outputs);
     value_unref(record->bound);
     string_list_done(&record->depends_on);
@@ -74,6 +75,7 @@ struct record *record_copy(const struct record *record)
         .generation = record->generation,
         .status = record->status,
         .spec = record->spec ? value_ref(record->spec) : NULL,
+        .live = record->live ? value_ref(record->live) : NULL,
         .outputs = value_ref(record->outputs),
         .bound = record->bound ? value_ref(record->bound) : NULL,
         .protect = record->protect,
@@ -108,6 +110,8 @@ struct value *record_to_value(const struct record *record)
     value_builder_set(&builder, "generation", value_integer(record->generation));
     value_builder_set(&builder, "status", value_string(status_names[record->status]));
     value_builder_set(&builder, "spec", record->spec ? value_ref(record->spec) : value_null());
+    if (record->live)
+        value_builder_set(&builder, "live", value_ref(record->live));
     value_builder_set(&builder, "outputs", value_ref(record->outputs));
     value_builder_set(&builder, "depends_on", string_list_to_value(&record->depends_on));
     if (record->bound)
@@ -159,6 +163,10 @@ static int read_rest(const struct value *value, struct record *record, struct er
     struct value *spec = value_get(value, "spec");
     if (!value_is_null(spec))
         record->spec = value_ref(spec);
+    struct value *live = value_get(value, "live");
+    if (!value_is_null(live) && value_kind(live) != VALUE_MAP)
+        return fault(err, "live", "a map");
+    record->live = value_is_null(live) ? NULL : value_ref(live);
     const struct value *depends_on = value_get(value, "depends_on");
     if (!depends_on || value_kind(depends_on) != VALUE_LIST)
         return fault(err, "depends_on", "a list");

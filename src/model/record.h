@@ -27,7 +27,10 @@ struct record {
     char *provider_id; /* the provider's own name for it; NULL while it has none */
     int64_t generation;
     enum record_status status;
-    struct value *spec;            /* as applied */
+    struct value *spec; /* as applied */
+    /* What was there after it was applied, of the properties that spec sets, where the system keeps
+     * them in its own way; NULL: as spec says. What is still so is no drift. */
+    struct value *live;
     struct value *outputs;         /* a map, never NULL */
     struct string_list depends_on; /* addresses */
     /* Map of what it depends on -> set of the uids that this stood for when it was last written;

@@ -91,6 +91,26 @@ static enum step_reason judge_changes(const struct pair *pair, const struct reco
     return n_moved > 0 && n_by_document == 0 ? STEP_REASON_MOVED : STEP_REASON_CHANGED;
 }
 
+/* What the system keeps in its own way, and still has as it was after it was applied, is no drift.
+ */
+static void drop_settled(const struct pair *pair, const struct record *record, struct value *live,
+                         struct string_list *drifted)
+{
+    struct string_list since = {0};
+    struct string_list kept = {0};
+    if (!record->live || drifted->n_items == 0)
+        return;
+    compare_specs(pair->type, record->live, live, &since);
+    for (size_t i = 0; i < drifted->n_items; i++) {
+        const struct string_list one = {.items = &drifted->items[i], .n_items = 1};
+        if (paths_touch(&one, &since))
+            string_list_add(&kept, drifted->items[i]);
+    }
+    string_list_done(&since);
+    string_list_done(drifted);
+    *drifted = kept;
+}
+
 /*
  * Fills in what differs, and returns why it is to change. Three states are compared: the record
  * says what the document changes, what was seen says what somebody else changed, and where what is
@@ -108,6 +128,8 @@ static enum step_reason find_changes(const struct draft *draft, struct pair *pai
     pair->updated = spec_with_defaults(pair->type, pair->spec, record->spec, &pair->defaulted);
     if (live)
         compare_live(pair->type, pair->spec, live, &drifted);
+    if (live)
+        drop_settled(pair, record, live, &drifted);
     paths_drop(&drifted, &lifecycle->ignore_changes);
     draft_find_moved(draft, pair, record, &moved);
     size_t n_by_document = pair->changed.n_items;

@@ -52,6 +52,18 @@ static void add_create(struct draft *draft, struct pair *pair)
     pair->put = last_step(draft);
 }
 
+/* What the record keeps of what is there, when nothing is done to it. */
+static struct value *keep_live(const struct draft *draft, const struct pair *pair)
+{
+    const struct record *record = draft_record(draft, pair->record);
+    const struct observation *seen = draft_observation(draft, pair->record);
+    if (!seen || !seen->is_known || !seen->spec)
+        return record->live ? value_ref(record->live) : NULL;
+    if (schema_equal(&pair->type->schema, pair->spec, seen->spec))
+        return NULL;
+    return type_managed_part(pair->type, pair->spec, seen->spec);
+}
+
 static void add_update(struct draft *draft, struct pair *pair)
 {
     const struct record *record = draft_record(draft, pair->record);
@@ -65,6 +77,7 @@ static void add_update(struct draft *draft, struct pair *pair)
     step->changed = string_list_to_value(&pair->changed);
     string_list_copy(&step->defaulted, &pair->defaulted);
     step->record_only = pair->is_record_only;
+    step->live = step->record_only ? keep_live(draft, pair) : NULL;
     step->seconds = pair->type->seconds[1];
     pair->put = last_step(draft);
 }

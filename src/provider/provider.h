@@ -121,8 +121,10 @@ struct outcome {
     enum outcome_kind kind;
     char *provider_id;     /* owned; NULL: unchanged */
     struct value *outputs; /* owned map; NULL unless done or staged */
-    struct value *live; /* owned spec as it is there; NULL: not known or equal to what was asked */
-    char *message;      /* owned: why it failed, for people; NULL when done or staged */
+    /* Owned: the spec as it is there, where the system keeps what was asked for in its own way, or
+     * did only a part of it; NULL: as it was asked for, or not known. */
+    struct value *live;
+    char *message;        /* owned: why it failed, for people; NULL when done or staged */
     enum error_code code; /* of the failure, else ERROR_NONE */
 };
 void outcome_done(struct outcome *outcome);

@@ -96,6 +96,12 @@ static int open_present(struct restoring *restoring, struct error *err)
     return r;
 }
 
+static bool is_as_recorded(const struct resource_type *type, const struct record *record,
+                           const struct value *live)
+{
+    return schema_equal(&type->schema, record->live ? record->live : record->spec, live);
+}
+
 /* What a record says against what is there now: "same", "differs", "gone", or "untold" with why. */
 static int compare(struct restoring *restoring, const char *deployment, const struct record *record,
                    struct value_builder *row)
@@ -122,7 +128,7 @@ static int compare(struct restoring *restoring, const char *deployment, const st
         r = provider_read(provider, &call, &target, &live, &err);
     }
     bool is_same = is_internal || (r == 0 && live.is_present && live.spec && record->spec &&
-                                   value_equal(live.spec, record->spec));
+                                   is_as_recorded(type, record, live.spec));
     const char *verdict = r < 0             ? "untold"
                           : is_same         ? "same"
                           : live.is_present ? "differs"

@@ -154,13 +154,15 @@ void store_batch_put_record(struct store_batch *batch, const char *deployment_ui
     struct value *spec = record->spec ? value_ref(record->spec) : value_null();
     CLEANUP(value_unrefp)
     struct value *bound = record->bound ? value_ref(record->bound) : value_null();
+    CLEANUP(value_unrefp)
+    struct value *live = record->live ? value_ref(record->live) : value_null();
     grow_version(batch, deployment_uid);
     ADD_CHANGE(batch, CHANGE_PUT_RECORD, text(deployment_uid), text(record->address),
                number(record->generation), text(record->type), text(record->instance),
                text(record->uid), text_or_null(record->provider_id),
                text(record_status_to_string(record->status)), json(spec), json(record->outputs),
                json(depends_on), number(record->protect), text_or_null(record->origin),
-               number(record->created_at), number(record->updated_at), json(bound));
+               number(record->created_at), number(record->updated_at), json(bound), json(live));
 }
 
 void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,

@@ -154,10 +154,15 @@ int store_read_record(const struct store_row *row, const char *place, struct rec
     if (r == 0)
         r = store_read_json(row, RECORD_COLUMN_BOUND, "a record's bindings", place,
                             &ret_record->bound, err);
+    if (r == 0)
+        r = store_read_json(row, RECORD_COLUMN_LIVE, "what was there of a record", place,
+                            &ret_record->live, err);
     if (r == 0 && value_is_null(ret_record->spec))
         value_unref(take_ptr(ret_record->spec));
     if (r == 0 && value_is_null(ret_record->bound))
         value_unref(take_ptr(ret_record->bound));
+    if (r == 0 && value_is_null(ret_record->live))
+        value_unref(take_ptr(ret_record->live));
     return r;
 }
 

@@ -259,6 +259,17 @@ TEST_OUTSIDE(what_was_done_is_read_back)
     check_live(NULL);
 }
 
+/* What apply says of it is what is read: else the record would take its own way for a drift. */
+TEST_OUTSIDE(what_the_system_keeps_in_its_own_way_is_told_by_apply)
+{
+    set_up();
+    check_done(STEP_CREATE, spec);
+    CLEANUP(mem_freep) char *told = json_text(box.outcome.live ? box.outcome.live : spec);
+    check_live(spec);
+    CLEANUP(mem_freep) char *read = json_text(box.live.spec);
+    CHECK_TEXT(told, read);
+}
+
 TEST_OUTSIDE(outputs_that_are_read_are_those_that_apply_gave)
 {
     set_up();

@@ -142,7 +142,7 @@ STORE_TEST(a_record_comes_back_as_it_was_put)
     CLEANUP(value_unrefp)
     struct value *whole = from_json(
         "{\"address\":\"web[\\\"a\\\"]\",\"bound\":{\"base\":[\"u-1\"]},\"created_at\":1768897800000000,"
-        "\"depends_on\":[\"base\",\"net[0]\"],\"generation\":3,\"instance\":\"aws.west\","
+        "\"depends_on\":[\"base\",\"net[0]\"],\"generation\":3,\"instance\":\"aws.west\",\"live\":{\"a\":[1]},"
         "\"origin\":\"pattern x\",\"outputs\":{\"id\":\"i-1\"},\"protect\":true,"
         "\"provider_id\":\"sg-1\",\"spec\":{\"a\":[1,2.5,null,true]},\"status\":\"partly\","
         "\"type\":\"aws:ec2:instances\",\"uid\":\"u\",\"updated_at\":1768897800000001}");

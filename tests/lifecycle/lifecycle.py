@@ -182,7 +182,7 @@ def wait_until(condition, what, patience=20):
 
 def agree(place, name):
     """Each record's resource is there once, as recorded, and nothing else is."""
-    recorded = {record["uid"]: record["spec"] for record in place.records(name)
+    recorded = {record["uid"]: record.get("live", record["spec"]) for record in place.records(name)
                 if record["type"] == "acme:thing:box"}
     there = {uid: resource["spec"] for uid, resource in place.files().items()}
     assert recorded == there, f"recorded {recorded}\nthere {there}"

@@ -215,6 +215,56 @@ def what_changes_or_vanishes_underneath_is_put_back(place):
 
 
 @test
+def what_the_system_keeps_in_its_own_way_is_no_drift(place):
+    wanted = {"web": box(note=" As ASKED "), "app": box(lid="web", note="plain")}
+    given(place, wanted, normalises=True)
+    place.parley("up", "demo.yaml", "--yes")
+    assert specs(place) == {"web": {"note": "as asked"}, "app": {"lid": "web", "note": "plain"}}
+    records = {record["address"]: record for record in place.records("demo")}
+    assert records["web"]["spec"] == {"note": " As ASKED "} and records["web"]["live"] == {"note": "as asked"}
+    assert "live" not in records["app"]
+    is_complete(place, specs(place))
+    assert "No changes" in place.parley("plan", "demo.yaml", "--refresh", "none").out
+    assert place.parley("drift", "--json").json()[0]["resources"] == []
+
+
+@test
+def what_somebody_changes_where_a_system_has_its_own_way_is_drift(place):
+    given(place, {"web": box(note=" As ASKED ", colour="red")}, normalises=True)
+    place.parley("up", "demo.yaml", "--yes")
+    rule = {"verb": "read", "name": "web", "how": "change", "set": {"note": "theirs"}}
+    given(place, {"web": box(note=" As ASKED ", colour="red")}, normalises=True, fail=[rule])
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert [(step["reason"], step["changed"]) for step in plan["steps"]] == [("drifted", ["note"])], plan["steps"]
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"note": "as asked", "colour": "red"}})
+
+
+@test
+def what_only_the_record_follows_stays_no_drift(place):
+    given(place, {"web": box(note=" As ASKED ", colour="red")}, normalises=True)
+    place.parley("up", "demo.yaml", "--yes")
+    for properties in ({"note": "as asked"}, {"note": "AS asked", "colour": "red"}):
+        given(place, {"web": box({"lifecycle": {"protect": True}}, **properties)}, normalises=True)
+        place.parley("up", "demo.yaml", "--yes")
+        is_complete(place, specs(place))
+    given(place, {"web": box({"lifecycle": {"protect": False}}, note="AS asked", colour="red")}, normalises=True)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert [(step["record_only"], step["live"]) for step in plan["steps"]] == [
+        (True, {"note": "as asked", "colour": "red"})], plan["steps"]
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"note": "as asked", "colour": "red"}})
+
+
+@test
+def a_lost_answer_tells_later_what_the_system_made_of_it(place):
+    wanted = {"web": box(note=" As ASKED ")}
+    given(place, wanted, normalises=True, fail=lose("create"))
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"web": {"note": "as asked"}})
+
+
+@test
 def what_vanishes_between_plan_and_apply_fails_its_step_only(place):
     given(place, resources={"web": box(colour="red"), "app": box()})
     place.parley("up", "demo.yaml", "--yes")

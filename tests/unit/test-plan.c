@@ -424,11 +424,14 @@ TEST(what_was_changed_outside_is_put_back)
 }
 
 /* Plans one pool: as wanted, as recorded, as seen (NULL: nobody looked); the paths that differ. */
-static char *differences(const char *wanted, const char *recorded, const char *seen)
+/* was: what was there after the record was applied; NULL: as recorded. */
+static char *differences_since(const char *wanted, const char *recorded, const char *was,
+                               const char *seen)
 {
     struct scene scene = scene_new();
     want(&scene, "acme:net:pool", "web", wanted);
-    record(&scene, "acme:net:pool", "web", recorded, "{}");
+    struct record *web = record(&scene, "acme:net:pool", "web", recorded, "{}");
+    web->live = was ? read_json(was) : NULL;
     struct value *live = seen ? read_json(seen) : NULL;
     scene.observations = NEW_ARRAY(struct observation, 1);
     if (seen)
@@ -448,6 +451,50 @@ static char *differences(const char *wanted, const char *recorded, const char *s
     value_unref(live);
     scene_done(&scene);
     return strbuf_take(&text);
+}
+
+static char *differences(const char *wanted, const char *recorded, const char *seen)
+{
+    return differences_since(wanted, recorded, NULL, seen);
+}
+
+TEST(what_a_system_keeps_in_its_own_way_is_drift_only_once_it_is_another)
+{
+    static const struct {
+        const char *wanted, *recorded, *was, *seen, *want;
+    } cases[] = {
+        /* As it was after it was applied: written otherwise, not given back, or only in part. */
+        {"{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"a\"}}",
+         "{\"labels\":{\"a\":\"a\"}}", ""},
+        {"{\"range\":\"10.0.0.0/8\"}", "{\"range\":\"10.0.0.0/8\"}", "{}", "{}", ""},
+        {"{\"health\":{\"path\":\"/X\",\"every\":\"1m\"}}",
+         "{\"health\":{\"path\":\"/X\",\"every\":\"1m\"}}",
+         "{\"health\":{\"path\":\"/x\",\"every\":\"60s\"}}",
+         "{\"health\":{\"path\":\"/x\",\"every\":\"1m0s\"},\"range\":\"10.0.0.0/8\"}", ""},
+        /* Another one since then, in one property of two, or given back to what was asked for. */
+        {"{\"labels\":{\"a\":\"A\",\"b\":\"B\"}}", "{\"labels\":{\"a\":\"A\",\"b\":\"B\"}}",
+         "{\"labels\":{\"a\":\"a\",\"b\":\"b\"}}", "{\"labels\":{\"a\":\"a\",\"b\":\"x\"}}",
+         "update (drifted) [\"labels.b\"]"},
+        {"{\"range\":\"10.0.0.0/8\"}", "{\"range\":\"10.0.0.0/8\"}", "{}",
+         "{\"range\":\"10.9.0.0/16\"}", "update (drifted) [\"range\"]"},
+        {"{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"a\"}}",
+         "{\"labels\":{\"a\":\"A\"}}", ""},
+        {"{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"a\"}}",
+         "{}", "update (drifted) [\"labels\"]"},
+        /* The document changes it, or follows the system's way: then only the record does. */
+        {"{\"labels\":{\"a\":\"B\"}}", "{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"a\"}}",
+         "{\"labels\":{\"a\":\"a\"}}", "update (changed) [\"labels.a\"]"},
+        {"{\"labels\":{\"a\":\"a\"}}", "{\"labels\":{\"a\":\"A\"}}", "{\"labels\":{\"a\":\"a\"}}",
+         "{\"labels\":{\"a\":\"a\"}}", "update record (changed) [\"labels.a\"]"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *got =
+            differences_since(cases[i].wanted, cases[i].recorded, cases[i].was, cases[i].seen);
+        if (strcmp(got, cases[i].want) != 0)
+            printf("# wanted %s, was %s, seen %s\n", cases[i].wanted, cases[i].was, cases[i].seen);
+        CHECK_TEXT(got, cases[i].want);
+        mem_free(got);
+    }
 }
 
 TEST(three_states_are_compared_property_by_property)

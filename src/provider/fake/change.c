@@ -62,8 +62,11 @@ static struct value *half_of(const struct value *after, const struct value *befo
     return value_builder_map(&half);
 }
 
-void fake_set_made(const struct value *resource, struct outcome *outcome)
+void fake_set_made(const struct value *resource, const struct value *after, struct outcome *outcome)
 {
+    struct value *spec = value_get(resource, "spec");
+    if (!is_written_alike(spec, after))
+        outcome->live = value_ref(spec);
     outcome->provider_id = string_copy(value_get_text(resource, "provider_id"));
     outcome->outputs = value_ref(value_get(resource, "outputs"));
 }
@@ -128,9 +131,7 @@ static int make(const struct fake_change *change, struct outcome *ret_outcome, s
         return outcome_set(ret_outcome, OUTCOME_PARTLY, ERROR_UNAVAILABLE,
                            "the fake was told to stop in the middle");
     }
-    fake_set_made(resource, ret_outcome);
-    if (!is_written_alike(spec, change->after))
-        ret_outcome->live = value_ref(spec);
+    fake_set_made(resource, change->after, ret_outcome);
     if (change->character->is_staged)
         ret_outcome->kind = OUTCOME_STAGED;
     return 0;

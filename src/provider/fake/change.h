@@ -20,8 +20,9 @@ struct fake_change {
 void fake_carry_out(const struct fake_change *change, struct call *call,
                     struct outcome *ret_outcome);
 
-/* Fills in what a found resource is known by. */
-void fake_set_made(const struct value *resource, struct outcome *outcome);
+/* Fills in what a found resource is known by, and what it is like where that is not after. */
+void fake_set_made(const struct value *resource, const struct value *after,
+                   struct outcome *outcome);
 /* Whether a resource is written like a spec, as the account writes it. */
 bool fake_is_like(const struct fake_character *character, const struct value *spec,
                   const struct value *after);

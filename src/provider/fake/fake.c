@@ -336,7 +336,7 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
     *ret_kind = judge(character_of(fake, target), attempt, resource);
     bool is_waiting = fake_account_waits(&fake->account, &found, resource);
     if (*ret_kind == PROBE_DONE && resource)
-        fake_set_made(resource, ret_outcome);
+        fake_set_made(resource, attempt->after, ret_outcome);
     if (*ret_kind == PROBE_DONE && is_waiting)
         *ret_kind = PROBE_STAGED;
     if (*ret_kind == PROBE_PARTLY)

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CELLS_MAX = 16 };
+enum { CELLS_MAX = 20 };
 
 #define DEPLOYMENT_LIST                                                                    \
     "uid, name, environment, incarnation, is_destroyed, outputs, created_at, updated_at, " \
@@ -32,7 +32,7 @@ static const char *const query_texts[] = {
         "AND newer.incarnation > listed.incarnation) ORDER BY name, environment",
     [QUERY_LOAD_RECORDS] =
         "SELECT ?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, "
-        "depends_on, protect, origin, created_at, updated_at, bound FROM records "
+        "depends_on, protect, origin, created_at, updated_at, bound, live FROM records "
         "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
     [QUERY_GET_REVISION] = "SELECT number, revisions.created_at, body FROM revisions "
                            "JOIN deployments ON deployments.id = deployment "
@@ -84,12 +84,12 @@ static const char *const change_texts[] = {
         "message = ?10",
     [CHANGE_PUT_RECORD] =
         "INSERT INTO records (deployment, address, generation, type, instance, uid, provider_id, "
-        "status, spec, outputs, depends_on, protect, origin, created_at, updated_at, bound) "
-        "SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 "
+        "status, spec, outputs, depends_on, protect, origin, created_at, updated_at, bound, live) "
+        "SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17 "
         "FROM deployments WHERE uid = ?1 ON CONFLICT (deployment, address, generation) "
         "DO UPDATE SET type = ?4, instance = ?5, uid = ?6, provider_id = ?7, status = ?8, "
         "spec = ?9, outputs = ?10, depends_on = ?11, protect = ?12, origin = ?13, "
-        "created_at = ?14, updated_at = ?15, bound = ?16",
+        "created_at = ?14, updated_at = ?15, bound = ?16, live = ?17",
     [CHANGE_REMOVE_RECORD] = "DELETE FROM records WHERE deployment = " DEPLOYMENT_ID
                              " AND address = ?2 AND generation = ?3",
     [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) "

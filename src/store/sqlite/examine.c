@@ -31,7 +31,8 @@ static const struct {
 } json_columns[] = {
     {"deployments", "outputs"}, {"revisions", "body"}, {"plans", "body"},
     {"approvals", "body"},      {"records", "spec"},   {"records", "outputs"},
-    {"records", "depends_on"},  {"records", "bound"},  {"journal", "body"},
+    {"records", "depends_on"},  {"records", "bound"},  {"records", "live"},
+    {"journal", "body"},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */

@@ -92,6 +92,8 @@ static const char *const migrations[] = {
     "CREATE INDEX journal_of_run ON journal (run);",
     /* What the references of a record are bound to; nothing is known of older ones. */
     "ALTER TABLE records ADD COLUMN bound TEXT NOT NULL DEFAULT 'null';",
+    /* What was there after it was applied, where that is not as spec says. */
+    "ALTER TABLE records ADD COLUMN live TEXT NOT NULL DEFAULT 'null';",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
