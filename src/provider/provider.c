@@ -14,9 +14,11 @@
 #define SETTLING_PAUSE_US 100000 /* between two reads of what may not be there yet */
 
 static const char *const verbs[PROVIDER_VERB_COUNT] = {
-    [PROVIDER_IDENTIFY] = "identify", [PROVIDER_READ] = "read",     [PROVIDER_PROPOSE] = "propose",
-    [PROVIDER_DESCRIBE] = "describe", [PROVIDER_APPLY] = "apply",   [PROVIDER_PROBE] = "probe",
-    [PROVIDER_PENDING] = "pending",   [PROVIDER_COMMIT] = "commit",
+    [PROVIDER_IDENTIFY] = "identify", [PROVIDER_LIST] = "list",
+    [PROVIDER_READ] = "read",         [PROVIDER_PROPOSE] = "propose",
+    [PROVIDER_DESCRIBE] = "describe", [PROVIDER_APPLY] = "apply",
+    [PROVIDER_PROBE] = "probe",       [PROVIDER_PENDING] = "pending",
+    [PROVIDER_COMMIT] = "commit",
 };
 
 static const char *const outcome_kinds[OUTCOME_KIND_COUNT] = {
@@ -100,7 +102,15 @@ void live_done(struct live *live)
     value_unref(live->spec);
     value_unref(live->outputs);
     value_unref(live->status);
+    mem_free(live->marker);
     *live = (struct live){0};
+}
+
+void page_done(struct page *page)
+{
+    value_unref(page->items);
+    mem_free(page->next);
+    *page = (struct page){0};
 }
 
 static bool is_map(const struct value *value)
@@ -208,6 +218,42 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
     return say_who(provider, r, err);
 }
 
+bool provider_has_list(const struct provider *provider)
+{
+    return provider->ops->list != NULL;
+}
+
+/* Always true; asserts the parts one by one. */
+static bool assert_page(const struct listing *listing, const struct page *page)
+{
+    assert(page->items && value_kind(page->items) == VALUE_LIST);
+    assert(value_count(page->items) <= listing->limit);
+    assert(!page->next || !text_equal_or_null(listing->after, page->next));
+    for (size_t i = 0; i < value_count(page->items); i++)
+        assert(value_get_text(value_at(page->items, i), "id"));
+    return true;
+}
+
+CO_FN int provider_list(struct provider *provider, const struct call *call,
+                        const struct listing *listing, struct page *ret_page, struct error *err)
+{
+    assert(provider->ops->list && listing->type && listing->limit > 0);
+    struct calling calling = {
+        .provider = provider, .asked = call, .verb = PROVIDER_LIST, .type = listing->type};
+    struct page page = {0};
+    int r;
+    do {
+        if ((r = calling_begin(&calling, err)) < 0)
+            return r;
+        r = provider->ops->list(provider, &calling.given, listing, &page, err);
+        calling_end(&calling);
+        assert(r == 0 ? assert_page(listing, &page) : !page.items && !page.next);
+    } while (r < 0 && calling_is_put_off(&calling, err));
+    if (r == 0)
+        *ret_page = page;
+    return say_who(provider, r, err);
+}
+
 /*
  * Whether an answer may still be as it was before the last change. A wall clock may jump: what was
  * answered over the whole time of settling by the other clock is believed, whatever it says.
@@ -229,7 +275,7 @@ static CO_FN int read_once(struct calling *calling, const struct target *target,
             return r;
         r = provider->ops->read(provider, &calling->given, target, live, err);
         calling_end(calling);
-        assert(r == 0 || (!live->spec && !live->outputs && !live->status));
+        assert(r == 0 || (!live->spec && !live->outputs && !live->status && !live->marker));
         assert(r < 0 || live->is_present == is_map(live->spec));
         assert(r < 0 || live->is_present == is_map(live->outputs));
     } while (r < 0 && calling_is_put_off(calling, err));

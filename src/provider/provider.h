@@ -25,6 +25,7 @@ struct provider;
 /* What a call is for. */
 enum provider_verb {
     PROVIDER_IDENTIFY,
+    PROVIDER_LIST,
     PROVIDER_READ,
     PROVIDER_PROPOSE,
     PROVIDER_DESCRIBE,
@@ -155,9 +156,27 @@ struct live {
     struct value *spec;    /* owned; NULL when absent */
     struct value *outputs; /* owned map, of a stopped target what is known; NULL when absent */
     struct value
-        *status; /* owned map for people: health, fidelity, engine_version ...; may be NULL */
+        *status;  /* owned map for people: health, fidelity, engine_version ...; may be NULL */
+    char *marker; /* owned: the uid that it carries for who made it with Parley; NULL: none, or its
+                     type keeps none */
 };
 void live_done(struct live *live);
+
+/* What a list is asked for; all borrowed. */
+struct listing {
+    const struct resource_type *type;
+    const char *after; /* the cursor that the page before gave; NULL: the first page */
+    size_t limit;      /* at most so many items, at least 1 */
+};
+
+/* One page of a list. Zero-initialise it. */
+struct page {
+    /* Owned list of {id, name, marker, spec}: by what it is read, what people call it there, and as
+     * in struct live; the last three are null where the list does not tell them. */
+    struct value *items;
+    char *next; /* owned: the cursor of the next page; NULL: this was the last one */
+};
+void page_done(struct page *page);
 
 /* What is known of a call of apply() whose outcome is not; all borrowed. */
 struct attempt {
@@ -234,6 +253,14 @@ struct provider_ops {
 
     /* --- Optional --- */
 
+    /*
+     * One page of all resources of a type, whoever made them. Following the cursors gives each of
+     * those that were there all the time once, whatever comes and goes meanwhile; a page may have
+     * fewer items than the limit, or none. Fails as read does when it cannot be told. Changes
+     * nothing.
+     */
+    CO_FN int (*list)(struct provider *provider, struct call *call, const struct listing *listing,
+                      struct page *ret_page, struct error *err);
     /*
      * What this machine or server cannot do or only stands in for, found before approval: notes and
      * errors about a step.
@@ -337,6 +364,11 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
                             struct error *err);
 CO_FN int provider_read(struct provider *provider, const struct call *call,
                         const struct target *target, struct live *ret_live, struct error *err);
+/* Whether it can list at all. */
+bool provider_has_list(const struct provider *provider);
+/* Only of a provider with a list. */
+CO_FN int provider_list(struct provider *provider, const struct call *call,
+                        const struct listing *listing, struct page *ret_page, struct error *err);
 /* Of an internal provider it never waits, and may be called outside of coroutines. */
 CO_FN int provider_apply(struct provider *provider, const struct call *call,
                          const struct target *target, const struct step *step, struct value *after,

@@ -91,6 +91,8 @@ static const struct subject *the_subject(void)
     TEST_IF(!the_subject()->is_internal && !the_subject()->is_keyless, test_name)
 #define TEST_KEYLESS(test_name) TEST_IF(the_subject()->is_keyless, test_name)
 #define TEST_STAGED(test_name) TEST_IF(the_subject()->is_staged, test_name)
+#define TEST_LISTED(test_name) \
+    TEST_IF(provider_find_driver(the_subject()->driver)->list != NULL, test_name)
 #define TEST_INTERNAL(test_name) TEST_IF(the_subject()->is_internal, test_name)
 
 static const struct subject *subject;
@@ -544,4 +546,144 @@ TEST_OUTSIDE(many_resources_are_made_and_read_at_the_same_time)
         value_unref(specs[i]);
     }
     CHECK(n_as_asked == N);
+}
+
+/* --- Lists --- */
+
+enum { N_LISTED = 7 };
+
+/* Makes resources, and activates them where that is needed; their ids are owned by the caller. */
+static bool make_listed(char *ids[N_LISTED])
+{
+    static char names[N_LISTED][16];
+    bool is_made = true;
+    for (size_t i = 0; i < N_LISTED; i++) {
+        snprintf(names[i], sizeof(names[i]), "listed-%zu", i);
+        struct request request = request_of(&rig, type, names[i]);
+        CLEANUP(value_unrefp) struct value *one = make_spec(subject->spec, i + 1);
+        request.target.token = box.target.token ? names[i] : NULL;
+        request_apply(&request, STEP_CREATE, one);
+        is_made = is_made && request.r == 0 && request.outcome.provider_id;
+        ids[i] = string_copy(is_made ? request.outcome.provider_id : "");
+        /* What can be read can be listed: it is waited for. */
+        request.target.provider_id = ids[i];
+        request.target.changed_at = world_wall_clock();
+        request_read(&request);
+        is_made = is_made && request.r == 0 && request.live.is_present;
+        request_done(&request);
+    }
+    return is_made;
+}
+
+static void free_ids(char *ids[N_LISTED])
+{
+    for (size_t i = 0; i < N_LISTED; i++)
+        mem_free(ids[i]);
+}
+
+/* Follows the cursors; between two pages, once, between() is called, which may be NULL. Counts in
+ * how many items each id is found; false when a page fails or is too long. */
+static bool list_all(size_t limit, void (*between)(char *ids[N_LISTED]), char *ids[N_LISTED],
+                     size_t found[N_LISTED])
+{
+    struct request list = {.verb = LIST, .rig = &rig, .target.type = type, .limit = limit};
+    char *cursor = NULL;
+    bool is_good;
+    memset(found, 0, N_LISTED * sizeof(found[0]));
+    do {
+        list.cursor = cursor;
+        request_make(&list);
+        is_good = list.r == 0 && value_count(list.page.items) <= limit;
+        for (size_t i = 0; is_good && i < value_count(list.page.items); i++)
+            for (size_t k = 0; k < N_LISTED; k++)
+                found[k] += text_equal(value_get_text(value_at(list.page.items, i), "id"), ids[k]);
+        mem_free(cursor);
+        cursor = is_good ? take_ptr(list.page.next) : NULL;
+        if (cursor && between)
+            between(ids);
+        between = NULL;
+    } while (cursor);
+    list.cursor = NULL;
+    request_done(&list);
+    return is_good;
+}
+
+TEST_LISTED(every_page_size_lists_each_resource_once)
+{
+    set_up();
+    char *ids[N_LISTED];
+    size_t found[N_LISTED];
+    bool is_good = make_listed(ids);
+    for (size_t limit = 1; is_good && limit <= N_LISTED + 1; limit++) {
+        is_good = list_all(limit, NULL, ids, found);
+        for (size_t i = 0; i < N_LISTED; i++)
+            is_good = is_good && found[i] == 1;
+    }
+    free_ids(ids);
+    CHECK(is_good);
+}
+
+/* Removes the first and the last of them, and makes another one. */
+static void come_and_go(char *ids[N_LISTED])
+{
+    static const char *const names[] = {"listed-0", "listed-6"};
+    for (size_t i = 0; i < 2; i++) {
+        struct request gone = request_of(&rig, type, names[i]);
+        gone.target.provider_id = ids[i * (N_LISTED - 1)];
+        request_apply(&gone, STEP_DELETE, NULL);
+        request_done(&gone);
+    }
+    struct request more = request_of(&rig, type, "listed-more");
+    more.target.token = box.target.token ? "listed-more" : NULL;
+    request_apply(&more, STEP_CREATE, spec);
+    request_done(&more);
+}
+
+TEST_LISTED(what_was_there_all_the_time_is_listed_once_whatever_comes_and_goes)
+{
+    set_up();
+    char *ids[N_LISTED];
+    size_t found[N_LISTED];
+    bool is_good = make_listed(ids) && list_all(2, come_and_go, ids, found);
+    for (size_t i = 1; i < N_LISTED - 1; i++)
+        is_good = is_good && found[i] == 1;
+    is_good = is_good && found[0] <= 1 && found[N_LISTED - 1] <= 1;
+    free_ids(ids);
+    CHECK(is_good);
+}
+
+TEST_LISTED(an_item_of_a_list_says_what_a_read_says)
+{
+    set_up();
+    check_done(STEP_CREATE, spec);
+    check_live(spec);
+    struct request list = {.verb = LIST, .rig = &rig, .target.type = type, .limit = 10};
+    request_make(&list);
+    CLEANUP(value_unrefp) struct value *items = list.r == 0 ? value_ref(list.page.items) : NULL;
+    request_done(&list);
+    CHECK(items && value_count(items) == 1);
+    const struct value *item = value_at(items, 0);
+    const char *marker = value_get_text(item, "marker");
+    CHECK_TEXT(value_get_text(item, "id"), box.target.provider_id);
+    CHECK(marker ? text_equal_or_null(box.live.marker, marker) : !box.live.marker);
+    CHECK(!marker || text_equal(marker, box.target.uid));
+    const struct value *seen = value_get(item, "spec");
+    CHECK(value_is_null(seen) || value_equal(seen, box.live.spec));
+}
+
+TEST_LISTED(what_is_gone_or_of_another_type_is_not_listed)
+{
+    set_up();
+    struct resource_type other_type = *type;
+    other_type.name = (char[]){"acme:thing:other"};
+    check_done(STEP_CREATE, spec);
+    struct request other = {.verb = LIST, .rig = &rig, .target.type = &other_type, .limit = 10};
+    request_make(&other);
+    bool is_empty = other.r == 0 && value_count(other.page.items) == 0 && !other.page.next;
+    check_done(STEP_DELETE, NULL);
+    other.target.type = type;
+    request_make(&other);
+    is_empty = is_empty && other.r == 0 && value_count(other.page.items) == 0;
+    request_done(&other);
+    CHECK(is_empty);
 }

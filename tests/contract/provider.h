@@ -27,7 +27,7 @@ struct rig {
     struct strbuf handles; /* what was journalled, a line each */
 };
 
-enum request_verb { IDENTIFY, READ, APPLY, PROBE, PROPOSE, DESCRIBE, PENDING, COMMIT };
+enum request_verb { IDENTIFY, READ, APPLY, PROBE, PROPOSE, DESCRIBE, PENDING, COMMIT, LIST };
 
 /* A request and what came of it. request_done() frees the latter. */
 struct request {
@@ -40,6 +40,8 @@ struct request {
     int64_t sent_by;              /* the same by the monotonic clock */
     const char *handle;           /* the same; borrowed */
     const struct value *approved; /* of a commit: foreign edits; NULL: none. Borrowed */
+    const char *cursor;           /* of a list; borrowed */
+    size_t limit;                 /* of a list */
     const char *not_own; /* of a commit and of pending: an own uid that is left out; NULL: none */
     int r;
     bool has_ended;
@@ -51,6 +53,7 @@ struct request {
     struct diagnostics diagnostics;
     struct value *sections;
     struct value *foreign;
+    struct page page;
 };
 
 static inline struct value *from_json(const char *text)
@@ -138,6 +141,7 @@ static inline void request_run(void *argument)
     bool is_own = !request->not_own || strcmp(request->not_own, uid ? uid : "") != 0;
     struct string_list uids = {.items = &uid, .n_items = uid && is_own ? 1 : 0};
     CLEANUP(value_unrefp) struct value *nothing = value_list(NULL, 0);
+    struct listing listing = {request->target.type, request->cursor, request->limit};
     struct activation activation = {&uids, request->approved ? request->approved : nothing};
     if (request->rig->patience_us >= 0)
         call.deadline = world_monotonic_clock() + request->rig->patience_us;
@@ -167,6 +171,9 @@ static inline void request_run(void *argument)
     case PENDING:
         request->r = provider_pending(provider, &call, &uids, &request->foreign, &request->err);
         break;
+    case LIST:
+        request->r = provider_list(provider, &call, &listing, &request->page, &request->err);
+        break;
     case COMMIT:
         request->r =
             provider_commit(provider, &call, &activation, &request->outcome, &request->err);
@@ -184,6 +191,7 @@ static inline void request_done(struct request *request)
     diagnostics_done(&request->diagnostics);
     value_unref(request->sections);
     value_unref(request->foreign);
+    page_done(&request->page);
     *request = (struct request){0};
 }
 
@@ -206,6 +214,8 @@ static inline void request_renew(struct request *request)
         .handle = request->handle,
         .approved = request->approved,
         .not_own = request->not_own,
+        .cursor = request->cursor,
+        .limit = request->limit,
     };
     request_done(request);
     *request = fresh;

@@ -21,28 +21,6 @@ enum fake_repeat fake_repeat_of(const struct resource_type *type)
 
 /* --- Finding --- */
 
-/* The file as it would be after an activation. */
-static int load(const struct fake_account *account, const char *name, struct value **ret_resource,
-                struct error *err)
-{
-    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
-    CLEANUP(value_unrefp) struct value *resource = NULL;
-    int r = fake_file_read(staged, name, &resource, err);
-    if (r == 0 && !resource)
-        r = fake_file_read(account->folder, name, &resource, err);
-    else if (r == 0 && value_get_bool(resource, "deleted", false))
-        value_unref(take_ptr(resource));
-    if (r < 0)
-        return r;
-    if (resource && !fake_is_resource(resource))
-        return error_set(err, ERROR_CORRUPT,
-                         "%s/%s: a resource has provider_id, spec and outputs, the last two of "
-                         "them maps",
-                         account->folder, name);
-    *ret_resource = take_ptr(resource);
-    return 0;
-}
-
 /* A look for the one file whose field has that text. */
 struct search {
     const struct fake_account *account;
@@ -60,7 +38,7 @@ static int compare(void *argument, const char *name, struct value *value, struct
     if (search->found || !text || !text_equal(text, search->text) ||
         (type && !text_equal(type, search->type)))
         return 0;
-    return load(search->account, name, &search->found, err);
+    return fake_file_load(search->account, name, &search->found, err);
 }
 
 static int search_for(const struct fake_account *account, const struct target *target,
@@ -91,7 +69,7 @@ static int find_by_token(const struct fake_account *account, const char *token,
     if (r < 0 || !entry || age > account->token_us)
         return r;
     r = fake_file_name(value_get_text(entry, "id"), &name, err);
-    return r < 0 ? r : load(account, name, ret_resource, err);
+    return r < 0 ? r : fake_file_load(account, name, ret_resource, err);
 }
 
 static int find_by_id(const struct fake_account *account, const char *id,
@@ -99,7 +77,7 @@ static int find_by_id(const struct fake_account *account, const char *id,
 {
     CLEANUP(mem_freep) char *name = NULL;
     int r = fake_file_name(id, &name, err);
-    return r < 0 ? r : load(account, name, ret_resource, err);
+    return r < 0 ? r : fake_file_load(account, name, ret_resource, err);
 }
 
 static int find_any(const struct fake_account *account, const struct target *target,

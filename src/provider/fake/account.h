@@ -39,6 +39,10 @@ bool fake_account_is_name(const char *text);
 int fake_account_find(const struct fake_account *account, const struct target *target,
                       struct value **ret_resource, struct error *err);
 
+/* One page of what there is of a type, in the order of the files' names. */
+int fake_account_list(const struct fake_account *account, const struct listing *listing,
+                      struct page *ret_page, struct error *err);
+
 /* How a resource is written; all borrowed. */
 struct fake_put {
     const struct target *target;

@@ -23,9 +23,10 @@ struct fake_rule {
 };
 
 static const char *const verbs[FAKE_VERB_COUNT] = {
-    [FAKE_IDENTIFY] = "identify", [FAKE_READ] = "read",       [FAKE_CREATE] = "create",
-    [FAKE_UPDATE] = "update",     [FAKE_DELETE] = "delete",   [FAKE_START] = "start",
-    [FAKE_PROBE] = "probe",       [FAKE_PENDING] = "pending", [FAKE_COMMIT] = "commit",
+    [FAKE_IDENTIFY] = "identify", [FAKE_LIST] = "list",     [FAKE_READ] = "read",
+    [FAKE_CREATE] = "create",     [FAKE_UPDATE] = "update", [FAKE_DELETE] = "delete",
+    [FAKE_START] = "start",       [FAKE_PROBE] = "probe",   [FAKE_PENDING] = "pending",
+    [FAKE_COMMIT] = "commit",
 };
 
 static const char *const failures[FAKE_NO_FAILURE] = {
@@ -109,8 +110,8 @@ static int read_field(struct fake_rule *rule, const char *key, const struct valu
 /* Which calls a failure can happen to. */
 static bool knows(enum fake_verb verb, enum fake_failure failure)
 {
-    bool changes_nothing =
-        verb == FAKE_IDENTIFY || verb == FAKE_READ || verb == FAKE_PROBE || verb == FAKE_PENDING;
+    bool changes_nothing = verb == FAKE_IDENTIFY || verb == FAKE_LIST || verb == FAKE_READ ||
+                           verb == FAKE_PROBE || verb == FAKE_PENDING;
     switch (failure) {
     case FAKE_LOSE_REQUEST:
     case FAKE_LOSE_ANSWER:
@@ -118,7 +119,7 @@ static bool knows(enum fake_verb verb, enum fake_failure failure)
     case FAKE_HANG_AFTER:
         return !changes_nothing;
     case FAKE_CANNOT_TELL:
-        return verb == FAKE_READ || verb == FAKE_PROBE;
+        return verb == FAKE_LIST || verb == FAKE_READ || verb == FAKE_PROBE;
     case FAKE_WRONG_ACCOUNT:
         return verb == FAKE_IDENTIFY;
     case FAKE_LOSE:

@@ -147,6 +147,17 @@ static CO_FN int fake_identify(struct provider *provider, struct call *call, cha
     return r;
 }
 
+static CO_FN int fake_list(struct provider *provider, struct call *call,
+                           const struct listing *listing, struct page *ret_page, struct error *err)
+{
+    struct fake_provider *fake = fake_of(provider);
+    struct fake_event event;
+    int r = ask(fake, call, FAKE_LIST, NULL, &event, err);
+    if (r == 0 && event.failure == FAKE_CANNOT_TELL)
+        r = error_set(err, ERROR_UNAVAILABLE, "nobody can tell what is there");
+    return r < 0 ? r : fake_account_list(&fake->account, listing, ret_page, err);
+}
+
 /* Whether there is any way to find the resource: its id, or what its type is found by. */
 static bool can_be_found(const struct target *target)
 {
@@ -181,6 +192,8 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
     ret_live->spec = value_ref(value_get(resource, "spec"));
     ret_live->outputs = value_ref(value_get(resource, "outputs"));
     ret_live->status = value_builder_map(&status);
+    const char *marker = value_get_text(resource, "uid");
+    ret_live->marker = marker ? string_copy(marker) : NULL;
     return 0;
 }
 
@@ -419,6 +432,7 @@ const struct provider_ops fake_provider_ops = {
     .configure = fake_configure,
     .close = fake_close,
     .identify = fake_identify,
+    .list = fake_list,
     .read = fake_read,
     .apply = fake_apply,
     .probe = fake_probe,

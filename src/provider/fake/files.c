@@ -60,6 +60,27 @@ int fake_file_read(const char *folder, const char *name, struct value **ret_valu
     return r < 0 ? error_wrap(err, r, "%s", path) : 0;
 }
 
+int fake_file_load(const struct fake_account *account, const char *name,
+                   struct value **ret_resource, struct error *err)
+{
+    CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
+    CLEANUP(value_unrefp) struct value *resource = NULL;
+    int r = fake_file_read(staged, name, &resource, err);
+    if (r == 0 && !resource)
+        r = fake_file_read(account->folder, name, &resource, err);
+    else if (r == 0 && value_get_bool(resource, "deleted", false))
+        value_unref(take_ptr(resource));
+    if (r < 0)
+        return r;
+    if (resource && !fake_is_resource(resource))
+        return error_set(err, ERROR_CORRUPT,
+                         "%s/%s: a resource has provider_id, spec and outputs, the last two of "
+                         "them maps",
+                         account->folder, name);
+    *ret_resource = take_ptr(resource);
+    return 0;
+}
+
 int fake_file_write(const char *folder, const char *name, const struct value *value,
                     struct error *err)
 {

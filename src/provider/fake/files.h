@@ -19,6 +19,9 @@ int fake_file_walk(const char *folder, fake_found *found, void *argument, struct
 bool fake_is_resource(const struct value *value);
 /* The file that a provider's id means. The caller frees it. ERROR_INVALID when it can be none. */
 int fake_file_name(const char *provider_id, char **ret_name, struct error *err);
+/* The file as it would be after an activation; *ret_resource is NULL when there would be none. */
+int fake_file_load(const struct fake_account *account, const char *name,
+                   struct value **ret_resource, struct error *err);
 /* FOLDER/staged; the caller frees it. */
 char *fake_staged_folder(const struct fake_account *account);
 /* Finishes an activation whose process died of it. */

@@ -70,17 +70,17 @@ bool fake_account_waits(const struct fake_account *account, const struct target 
 
 /* --- What others do there --- */
 
-struct listing {
+struct foreign_list {
     const struct string_list *own;
     struct value_builder texts;
 };
 
 static int add_foreign(void *argument, const char *name, struct value *value, struct error *err)
 {
-    struct listing *listing = argument;
+    struct foreign_list *foreign = argument;
     (void)err;
     const char *uid = value_get_text(value, "uid");
-    if (uid && string_list_has(listing->own, uid))
+    if (uid && string_list_has(foreign->own, uid))
         return 0;
     const char *address = value_get_text(value, "address");
     const char *who = value_get_text(value, "by");
@@ -88,22 +88,22 @@ static int add_foreign(void *argument, const char *name, struct value *value, st
     CLEANUP(mem_freep)
     char *text = string_format("%s %s, staged by %s", is_removal ? "remove" : "put",
                                address ? address : name, who ? who : "another run of Parley");
-    value_builder_append(&listing->texts, value_string(text));
+    value_builder_append(&foreign->texts, value_string(text));
     return 0;
 }
 
 int fake_account_list_foreign(const struct fake_account *account, const struct string_list *own,
                               struct value **ret_texts, struct error *err)
 {
-    struct listing listing = {.own = own};
+    struct foreign_list foreign = {.own = own};
     CLEANUP(mem_freep) char *staged = fake_staged_folder(account);
     int r = fake_account_recover(account, err);
     if (r == 0)
-        r = fake_file_walk(staged, add_foreign, &listing, err);
+        r = fake_file_walk(staged, add_foreign, &foreign, err);
     if (r < 0)
-        value_builder_done(&listing.texts);
+        value_builder_done(&foreign.texts);
     else
-        *ret_texts = value_builder_list(&listing.texts);
+        *ret_texts = value_builder_list(&foreign.texts);
     return r;
 }
 
