@@ -146,10 +146,8 @@ static bool differ_in_one(const unsigned char *a, const unsigned char *b, size_t
     return n == 1;
 }
 
-/*
- * In how many ways a single byte may be what keeps a frame from fitting. A frame that is torn, or
- * of the log before this one, differs in more; one that differs in a single byte was whole once.
- */
+/* In how many ways a single byte may be what keeps a frame from fitting. One of the log before this
+ * one differs in more. */
 static size_t find_flip(const struct log *log, const unsigned char frame[FRAME_SIZE],
                         struct flip *ret_flip)
 {
@@ -194,7 +192,28 @@ static bool take_frame(struct log *log, const unsigned char frame[FRAME_SIZE])
     return true;
 }
 
-/* Over all frames that fit. True when the one behind them once did, too. */
+/*
+ * Whether a frame that one byte keeps from fitting was durable: with that byte put right, more than
+ * one transaction ends from here on. The newest may have been under way when the power went, and a
+ * sector that was not written may lack a single byte of what it should hold, too.
+ */
+static bool was_durable(const struct log *log, unsigned char frame[FRAME_SIZE], struct flip flip,
+                        size_t n_flips)
+{
+    struct log ahead = *log;
+    /* Where several bytes may be the one, that which was tried says nothing of the end. */
+    bool is_end = number_at(frame + 4) != 0;
+    frame[flip.place] = flip.byte;
+    int n_ends = n_flips > 1 ? is_end : number_at(frame + 4) != 0;
+    bool is_taken = take_frame(&ahead, frame);
+    while (is_taken && read_at(&ahead, offset_of(ahead.n_frames), frame, FRAME_SIZE)) {
+        is_taken = take_frame(&ahead, frame);
+        n_ends += is_taken && number_at(frame + 4) != 0;
+    }
+    return n_ends > 1;
+}
+
+/* Over all frames that fit. True when the one behind them was durable, too. */
 static bool read_frames(struct log *log)
 {
     unsigned char frame[FRAME_SIZE];
@@ -206,7 +225,9 @@ static bool read_frames(struct log *log)
         if (n == 0)
             return false;
         off_t offset = offset_of(log->n_frames) + (off_t)flip.place;
-        if (n > 1 || !log->may_mend || !write_byte(log, offset, flip.byte))
+        if (!log->may_mend)
+            return was_durable(log, frame, flip, n);
+        if (n > 1 || !write_byte(log, offset, flip.byte))
             return true;
         log->n_mended++;
     }

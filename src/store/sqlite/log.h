@@ -10,8 +10,8 @@
 /*
  * Whether transactions that were durable are missing or lie behind a frame that does not fit. Known
  * by what lies behind, by a frame that one byte keeps from fitting, and by SQLite's index of the
- * log, where the crash left it. Without that index, more than a byte of damage in the newest two
- * transactions cannot be told from one that was never finished.
+ * log, where the crash left it. Without that index, damage in the newest transaction, and more than
+ * a byte of it in the one before, cannot be told from one that was never finished.
  *
  * False when there is no log or it cannot be read, which SQLite then says itself. Others may be
  * writing.
