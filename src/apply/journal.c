@@ -270,9 +270,10 @@ static void record_put(struct node *node)
     set_value(&record->live, find_live(node));
     if (node->outcome.outputs)
         set_value(&record->outputs, value_ref(node->outcome.outputs));
-    if (node->outcome.provider_id) {
+    const char *id = node->outcome.provider_id ? node->outcome.provider_id : step->provider_id;
+    if (id) {
         mem_free(record->provider_id);
-        record->provider_id = string_copy(node->outcome.provider_id);
+        record->provider_id = string_copy(id);
     }
     string_list_done(&record->depends_on);
     string_list_copy(&record->depends_on, &step->resources);

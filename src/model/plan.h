@@ -34,6 +34,7 @@ enum step_kind step_kind_from_string(const char *text);
     X(CHANGED, "changed", "the document changed")                                        \
     X(DRIFTED, "drifted", "it was changed outside of Parley")                            \
     X(GONE, "gone", "it was removed outside of Parley")                                  \
+    X(FOUND, "found", "it is gone, and another thing carries its marker")                \
     X(PARTLY, "partly", "an earlier run finished it only in part")                       \
     X(REMOVED, "removed", "the document no longer has it")                               \
     X(DESTROY, "destroy", "the deployment is destroyed")                                 \

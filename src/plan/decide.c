@@ -80,12 +80,21 @@ static bool is_there_already(const struct pair *pair, struct value *asked, struc
     return is_there;
 }
 
+/* Whether another thing than the recorded one carries the marker now. */
+static bool is_another(const struct observation *seen)
+{
+    return seen && seen->provider_id;
+}
+
 /* What the kinds of differences come to. */
-static enum step_reason judge_changes(const struct pair *pair, const struct record *record,
-                                      size_t n_by_document, size_t n_moved)
+static enum step_reason judge_changes(const struct draft *draft, const struct pair *pair,
+                                      const struct record *record, size_t n_by_document,
+                                      size_t n_moved)
 {
     if (record->status == RECORD_PARTLY)
         return STEP_REASON_PARTLY;
+    if (is_another(draft_observation(draft, pair->record)) && n_by_document == 0)
+        return STEP_REASON_FOUND;
     if (pair->is_drifted && n_by_document == 0)
         return STEP_REASON_DRIFTED;
     return n_moved > 0 && n_by_document == 0 ? STEP_REASON_MOVED : STEP_REASON_CHANGED;
@@ -136,9 +145,9 @@ static enum step_reason find_changes(const struct draft *draft, struct pair *pai
     pair->is_drifted = drifted.n_items > 0;
     bool is_there = n_by_document == 0 ||
                     (live && !seen->is_stopped && is_there_already(pair, pair->updated, live));
-    pair->is_record_only =
-        is_there && !pair->is_drifted && moved.n_items == 0 && record->status == RECORD_CREATED;
-    enum step_reason reason = judge_changes(pair, record, n_by_document, moved.n_items);
+    pair->is_record_only = is_there && !pair->is_drifted && !is_another(seen) &&
+                           moved.n_items == 0 && record->status == RECORD_CREATED;
+    enum step_reason reason = judge_changes(draft, pair, record, n_by_document, moved.n_items);
     paths_add_missing(&pair->changed, &drifted);
     paths_add_missing(&pair->changed, &moved);
     string_list_done(&drifted);
@@ -148,6 +157,13 @@ static enum step_reason find_changes(const struct draft *draft, struct pair *pai
     if (has_other_dependencies(draft, pair, record))
         string_list_add(&pair->changed, "dependsOn");
     return reason;
+}
+
+/* Whether it is not the document that wants the change. */
+static bool is_from_outside(enum step_reason reason)
+{
+    return reason == STEP_REASON_PARTLY || reason == STEP_REASON_DRIFTED ||
+           reason == STEP_REASON_FOUND;
 }
 
 static void decide_recorded(const struct draft *draft, struct pair *pair)
@@ -166,11 +182,9 @@ static void decide_recorded(const struct draft *draft, struct pair *pair)
     keep_ignored(pair, record, live_spec(seen));
     enum step_reason reason = find_changes(draft, pair, record, seen);
     if (forces_replacement(pair))
-        decide(pair, DECISION_REPLACE,
-               reason == STEP_REASON_PARTLY || reason == STEP_REASON_DRIFTED
-                   ? reason
-                   : STEP_REASON_REPLACED);
-    else if (pair->changed.n_items > 0 || reason == STEP_REASON_PARTLY)
+        decide(pair, DECISION_REPLACE, is_from_outside(reason) ? reason : STEP_REASON_REPLACED);
+    else if (pair->changed.n_items > 0 || reason == STEP_REASON_PARTLY ||
+             reason == STEP_REASON_FOUND)
         decide(pair, DECISION_UPDATE, reason);
     else
         decide(pair, DECISION_KEEP, STEP_REASON_SAME);

@@ -63,6 +63,8 @@ const struct index_list *draft_find(const struct map *by_address, const struct m
 
 const struct record *draft_record(const struct draft *draft, size_t index);
 const struct observation *draft_observation(const struct draft *draft, size_t index);
+/* The system's name for what a record stands for; NULL while there is none. Borrowed. */
+const char *draft_provider_id(const struct draft *draft, size_t index);
 
 /* --- identity.c: who a resource is, and what references to it are bound to --- */
 

@@ -25,6 +25,12 @@ const struct observation *draft_observation(const struct draft *draft, size_t in
     return draft->input->observations ? &draft->input->observations[index] : NULL;
 }
 
+const char *draft_provider_id(const struct draft *draft, size_t index)
+{
+    const struct observation *seen = draft_observation(draft, index);
+    return seen && seen->provider_id ? seen->provider_id : draft_record(draft, index)->provider_id;
+}
+
 static void free_index_lists(struct map *by_name)
 {
     size_t cursor = 0;

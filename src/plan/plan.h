@@ -20,6 +20,7 @@ struct observation {
     bool is_stopped;
     struct value *spec;    /* NULL: as recorded; a property that it lacks is not set there */
     struct value *outputs; /* map; NULL, and those that it lacks: as recorded */
+    char *provider_id;     /* where our marker was found on another thing; NULL: as recorded */
 };
 
 /* All borrowed for the call; the plan takes its own references. */

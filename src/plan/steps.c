@@ -71,7 +71,7 @@ static void add_update(struct draft *draft, struct pair *pair)
         add_step(draft, STEP_UPDATE, pair->reason, pair->wanted->address, record->generation);
     set_wanted_fields(step, pair);
     step->uid = string_copy(record->uid);
-    step->provider_id = text_or_null(record->provider_id);
+    step->provider_id = text_or_null(draft_provider_id(draft, pair->record));
     const struct observation *seen = draft_observation(draft, pair->record);
     step->before = value_ref(pair->is_drifted ? seen->spec : record->spec);
     step->changed = string_list_to_value(&pair->changed);
@@ -118,7 +118,7 @@ static void add_delete(struct draft *draft, size_t index, enum step_reason reaso
     step->type = string_copy(record->type);
     step->instance = string_copy(record->instance);
     step->uid = string_copy(record->uid);
-    step->provider_id = text_or_null(record->provider_id);
+    step->provider_id = text_or_null(draft_provider_id(draft, index));
     step->origin = string_copy(record->origin);
     step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
     step->irreversible = type && type->is_irreversible;

@@ -103,6 +103,7 @@ void live_done(struct live *live)
     value_unref(live->outputs);
     value_unref(live->status);
     mem_free(live->marker);
+    mem_free(live->provider_id);
     *live = (struct live){0};
 }
 
@@ -276,6 +277,7 @@ static CO_FN int read_once(struct calling *calling, const struct target *target,
         r = provider->ops->read(provider, &calling->given, target, live, err);
         calling_end(calling);
         assert(r == 0 || (!live->spec && !live->outputs && !live->status && !live->marker));
+        assert(!live->provider_id || (live->is_present && target->provider_id));
         assert(r < 0 || live->is_present == is_map(live->spec));
         assert(r < 0 || live->is_present == is_map(live->outputs));
     } while (r < 0 && calling_is_put_off(calling, err));
@@ -348,6 +350,23 @@ static bool is_not_there_yet(const struct provider *provider, const struct targe
            is_settling_since(provider, target->changed_at, first_answer);
 }
 
+/*
+ * What was sent for a thing before may arrive once more: it would make again what was deleted, or
+ * take back a change. Whatever comes next is sent after that time.
+ */
+static CO_FN int await_settled(struct calling *calling, const struct target *target,
+                               const struct step *step, struct error *err)
+{
+    int64_t since = world_monotonic_clock();
+    bool is_next = step->kind == STEP_UPDATE || step->kind == STEP_DELETE;
+    while (is_next && is_settling_since(calling->provider, target->changed_at, since))
+        if (!calling_wait(calling, SETTLING_PAUSE_US))
+            return error_set(err, ERROR_TIMEOUT,
+                             "%s was changed so shortly ago that it must not be touched yet",
+                             target->address);
+    return 0;
+}
+
 CO_FN int provider_apply(struct provider *provider, const struct call *call,
                          const struct target *target, const struct step *step, struct value *after,
                          struct outcome *ret_outcome, struct error *err)
@@ -358,7 +377,9 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
     struct outcome outcome = {0};
     int64_t first_answer = 0;
     bool is_again;
-    int r;
+    int r = await_settled(&calling, target, step, err);
+    if (r < 0)
+        return say_who(provider, r, err);
     do {
         outcome_done(&outcome);
         if ((r = calling_begin(&calling, err)) < 0)

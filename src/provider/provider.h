@@ -45,8 +45,10 @@ struct provider_limits {
     size_t changes;        /* of these, changes; 0: any number */
     double calls_a_second; /* begun; 0: any number */
     int64_t attempts;      /* of a call that the system puts off; 0: 8 */
-    int64_t settling_us; /* how long after a change reads may be as before it; 0: they never are */
-    int64_t call_us;     /* the longest one call may take; 0: 10 minutes */
+    /* How long after a change was sent reads may be as before it, and the request may still arrive,
+     * be it a second time; 0: neither happens. */
+    int64_t settling_us;
+    int64_t call_us;                      /* the longest one call may take; 0: 10 minutes */
     int64_t time_us[PROVIDER_VERB_COUNT]; /* the same of one verb; 0: call_us */
 };
 
@@ -159,6 +161,8 @@ struct live {
         *status;  /* owned map for people: health, fidelity, engine_version ...; may be NULL */
     char *marker; /* owned: the uid that it carries for who made it with Parley; NULL: none, or its
                      type keeps none */
+    char *provider_id; /* owned: where our marker was found on another thing than the one that the
+                          target names, which is gone; else NULL */
 };
 void live_done(struct live *live);
 
@@ -231,13 +235,18 @@ struct provider_ops {
      * fails with ERROR_UNAVAILABLE, ERROR_TIMEOUT or ERROR_CANCELLED. Changes nothing; reads may
      * run at the same time. What is absent shortly after it was changed is read again by the
      * wrapper until limits.settling_us have passed.
+     *
+     * Where the provider's id is the system's own, absent means that our marker is on nothing else
+     * either: a request that was carried out twice, or somebody who restored a backup, makes
+     * another thing that carries it.
      */
     CO_FN int (*read)(struct provider *provider, struct call *call, const struct target *target,
                       struct live *ret_live, struct error *err);
     /*
      * Carries one create, update, delete or start out. after is the step's spec with everything
      * known, NULL for a delete and a start. Fails only when nothing was sent; from the first byte
-     * on it returns 0 and an outcome.
+     * on it returns 0 and an outcome. A delete whose thing is not there, while another one carries
+     * our marker, fails with ERROR_CONFLICT: the next plan names that one.
      */
     CO_FN int (*apply)(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value *after, struct outcome *ret_outcome,

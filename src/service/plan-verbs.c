@@ -36,6 +36,7 @@ static void observation_done(struct observation *observation)
 {
     value_unref(observation->spec);
     value_unref(observation->outputs);
+    mem_free(observation->provider_id);
 }
 
 static void planning_done(struct planning *planning)
@@ -233,6 +234,7 @@ static int observe_record(struct planning *planning, const struct record *record
         .is_stopped = live.is_stopped,
         .spec = live.spec ? value_ref(live.spec) : NULL,
         .outputs = live.outputs ? value_ref(live.outputs) : NULL,
+        .provider_id = take_ptr(live.provider_id),
     };
     live_done(&live);
     return 0;

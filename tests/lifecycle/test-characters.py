@@ -164,6 +164,43 @@ def what_was_made_a_moment_ago_is_destroyed_although_nobody_sees_it(place):
     assert place.files() == {}
 
 
+def replace_outside(place, name):
+    """Somebody makes another thing of it, with our label on it, as from a backup."""
+    former, state = next((file, state) for file, state in place.files().items() if state["name"] == name)
+    os.unlink(place.path(f"home/fake/acme.lab/{former}.json"))
+    state["provider_id"] += "-restored"
+    place.write(f"home/fake/acme.lab/{state['provider_id']}.json", json.dumps(state))
+    return state["provider_id"]
+
+
+@test
+def another_thing_with_our_label_takes_the_place_of_one_that_is_gone(place):
+    given(place, repeat=TAG)
+    place.parley("up", "demo.yaml", "--yes")
+    restored = replace_outside(place, "web")
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert steps(plan) == ["update web"] and plan["steps"][0]["reason"] == "found", plan["steps"]
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+    assert restored in place.files()
+    replace_outside(place, "web")
+    place.parley("destroy", "demo", "--yes")
+    assert place.files() == {}
+
+
+@test
+def a_delete_of_what_another_thing_has_replaced_since_is_planned_again(place):
+    given(place, repeat=TAG, resources={"web": box(size=1), "app": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    place.write("demo.yaml", document("demo", {"app": box(colour="red")}))
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    replace_outside(place, "web")
+    refused = place.parley("apply", plan["hash"], "--yes", want=4)
+    assert "carries its marker" in refused.out + refused.err, refused
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place, {"app": {"colour": "red"}})
+
+
 @test
 def a_system_that_asks_to_come_again_later_is_called_again(place):
     given(place, fail=[{"verb": "create", "how": "throttle", "retryAfter": "50ms", "count": 3}])

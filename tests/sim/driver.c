@@ -80,10 +80,13 @@ static bool is_visible(const struct object *object)
     return object && object->visible_at <= sim->now;
 }
 
-/* By its id, else by our marker on it. */
+/* By its id, else by our marker on it: a request that arrived twice makes another thing in place of
+ * one that somebody has removed in between. */
 static struct object *look(struct remote *remote, const char *id, const char *uid)
 {
-    struct object *object = id ? remote_find_id(remote, id) : remote_find_uid(remote, uid);
+    struct object *object = remote_find_id(remote, id);
+    if (!object)
+        object = remote_find_uid(remote, uid);
     return is_visible(object) ? object : NULL;
 }
 
@@ -113,6 +116,8 @@ static CO_FN int read_object(struct provider *provider, struct call *call,
     ret_live->is_present = true;
     ret_live->spec = value_ref(object->spec);
     ret_live->outputs = outputs_of(object);
+    if (target->provider_id && !text_equal(target->provider_id, object->id))
+        ret_live->provider_id = string_copy(object->id);
     return 0;
 }
 
@@ -156,13 +161,23 @@ static int64_t choose_way(struct request *request)
     return draw_latency();
 }
 
+/* A delete that found nothing to delete looks whether another thing has come in its place. */
+static int look_behind(const struct request *request, struct outcome *ret_outcome)
+{
+    const struct object *other = remote_find_uid(request->remote, request->uid);
+    if (!request->is_absent || !is_visible(other))
+        return 0;
+    return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_CONFLICT,
+                       "it is gone, and %s carries its marker", other->id);
+}
+
 static int give_outcome(const struct request *request, struct outcome *ret_outcome)
 {
     if (request->message)
         return outcome_set(ret_outcome, OUTCOME_FAILED, request->code, "%s", request->message);
     const struct object *object = remote_find_id(request->remote, request->id);
     if (request->kind == STEP_DELETE)
-        return 0;
+        return look_behind(request, ret_outcome);
     ret_outcome->provider_id = string_copy(request->id);
     if (request->is_half) {
         ret_outcome->live = object ? value_ref(object->spec) : value_ref(request->spec);
@@ -219,6 +234,7 @@ static CO_FN int apply_step(struct provider *provider, struct call *call,
     }
     CLEANUP(request_freep) struct request *request = new_request(own, target, step, after);
     int64_t way = choose_way(request);
+    int64_t again = own->remote->again_seconds * SECOND;
     bool is_lost = way < 0 || fault_takes(FAULT_LOSE_ANSWER);
     oracle_sent(own->process, own->remote, target, step);
     sim_trace("process %d sends %s to %s%s", own->process->id, step->id, own->remote->name,
@@ -228,7 +244,7 @@ static CO_FN int apply_step(struct provider *provider, struct call *call,
     if (way >= 0)
         request_send(request, sim->now + way);
     if (request->is_twice)
-        request_send(request, sim->now + way + draw_latency());
+        request_send(request, sim->now + way + random_between(&sim->latency, 0, again));
     sim_point(BOUNDARY_CALL_SENT);
     struct error lost = {0};
     if (!own->process->is_dead && keep_handle(own, call, target, &lost) < 0)
@@ -276,8 +292,8 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
         *ret_kind = PROBE_PENDING;
         return 0;
     }
-    /* What was sent may be under way for so long. How long what arrived is not seen yet is the
-     * engine's affair, which knows the settling time. */
+    /* A change that was sent may be under way for so long; of a create the engine knows, which
+     * waits for the settling time. */
     loop_sleep(call->loop, own->remote->late_seconds * SECOND);
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
@@ -296,13 +312,21 @@ const struct provider_ops simulated_provider_ops = {
     .probe = probe,
 };
 
+/* Until then what is read may be as before a change, and what was sent for it may arrive. */
+static int64_t settling_of(const struct remote *remote)
+{
+    int64_t late =
+        remote->late_seconds > remote->again_seconds ? remote->late_seconds : remote->again_seconds;
+    return remote->settling > late * SECOND ? remote->settling : late * SECOND;
+}
+
 struct provider *simulated_provider_new(struct process *process, struct remote *remote)
 {
     struct provider *provider = mem_zeroed(1, sizeof(struct simulated_provider));
     provider->ops = &simulated_provider_ops;
     provider->name = string_copy(remote->instance);
     provider->loop = process->loop;
-    provider->limits.settling_us = remote->settling;
+    provider->limits.settling_us = settling_of(remote);
     simulated(provider)->process = process;
     simulated(provider)->remote = remote;
     return provider;

@@ -9,14 +9,23 @@
 enum { HOUR = 3600 };
 
 static const struct remote characters[REMOTES] = {
-    {.name = "keyed", .instance = "keyed.default", .repeats = true, .late_seconds = 8},
-    {.name = "tagged", .instance = "tagged.default", .settling = 5 * SECOND},
+    {.name = "keyed",
+     .instance = "keyed.default",
+     .repeats = true,
+     .late_seconds = 8,
+     .again_seconds = 8},
+    {.name = "tagged", .instance = "tagged.default", .settling = 5 * SECOND, .again_seconds = 5},
     {.name = "token",
      .instance = "token.default",
      .repeats = true,
      .repeats_for = HOUR * SECOND,
-     .late_seconds = 8},
-    {.name = "slow", .instance = "slow.default", .repeats = true, .is_slow = true},
+     .late_seconds = 8,
+     .again_seconds = 8},
+    {.name = "slow",
+     .instance = "slow.default",
+     .repeats = true,
+     .is_slow = true,
+     .again_seconds = 8},
 };
 
 struct remote remotes[REMOTES];
@@ -191,6 +200,7 @@ static void drop(struct remote *remote, struct object *gone)
 static void end(struct remote *remote, struct request *request)
 {
     struct object *object = remote_find_id(remote, request->id);
+    request->is_absent = !object && !request->is_done;
     if (!object)
         return;
     oracle_ended(remote, object, request->uid);

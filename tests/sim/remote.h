@@ -30,6 +30,7 @@ struct remote {
     bool is_slow;
     int64_t settling;       /* until a thing that was made is found */
     int64_t late_seconds;   /* the longest that a request may be under way */
+    int64_t again_seconds;  /* the longest until one that arrived arrives again */
     struct object *objects; /* owned */
     unsigned int n_made;
 };
@@ -69,6 +70,7 @@ struct request {
     bool is_refused;
     bool is_twice;
     bool is_done;
+    bool is_absent;       /* of a delete: nothing was there */
     enum error_code code; /* of a refusal */
     char *message;        /* owned; of a refusal */
 };

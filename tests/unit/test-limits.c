@@ -109,7 +109,8 @@ static CO_FN int quiet_apply(struct provider *provider, struct call *call,
         return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_UNAVAILABLE, "too many calls");
     if (step->kind == STEP_UPDATE && clock_us < seen.appears_at)
         return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_NOT_FOUND, "there is none");
-    ret_outcome->outputs = from_json("{}");
+    if (step->kind != STEP_DELETE)
+        ret_outcome->outputs = from_json("{}");
     return 0;
 }
 
@@ -199,7 +200,7 @@ static struct request *ask(size_t index, const struct resource_type *of, enum st
     *request = request_of(&rig, of, "box");
     request->verb = kind == STEP_KEEP ? READ : APPLY;
     request->step.kind = kind;
-    request->after = kind == STEP_KEEP ? NULL : nothing;
+    request->after = kind == STEP_KEEP || kind == STEP_DELETE ? NULL : nothing;
     n_left++;
     loop_spawn(rig.loop, "request", ask_main, request);
     return request;
@@ -451,6 +452,26 @@ TEST(what_was_made_a_moment_ago_can_be_changed_although_it_is_not_found_yet)
     ask(1, &type, STEP_UPDATE)->target.changed_at = clock_us;
     run();
     CHECK(requests[1].r == 0 && requests[1].outcome.kind == OUTCOME_FAILED);
+}
+
+TEST(what_was_sent_before_may_arrive_once_more_before_a_thing_is_touched_again)
+{
+    static const enum step_kind kinds[] = {STEP_UPDATE, STEP_DELETE};
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        set_up("{\"settling\":\"5s\"}");
+        int64_t start = clock_us;
+        ask(0, &type, kinds[i])->target.changed_at = start;
+        run();
+        CHECK(count_done(1) == 1 && seen.n_begun == 1);
+        CHECK(clock_us - start >= 5 * SECOND && clock_us - start < 6 * SECOND);
+    }
+    set_up("{\"settling\":\"5s\"}");
+    int64_t start = clock_us;
+    rig.patience_us = SECOND;
+    ask(0, &type, STEP_DELETE)->target.changed_at = start;
+    ask(1, &type, STEP_CREATE);
+    run();
+    CHECK(requests[0].r == -ERROR_TIMEOUT && requests[1].r == 0 && seen.n_begun == 1);
 }
 
 static enum probe_kind probed;

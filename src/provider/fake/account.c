@@ -100,19 +100,39 @@ static int find_any(const struct fake_account *account, const struct target *tar
     return 0;
 }
 
-int fake_account_find(const struct fake_account *account, const struct target *target,
-                      struct value **ret_resource, struct error *err)
+/* What was found, once it can be seen. */
+static int give_visible(const struct target *target, int r, struct value *take_resource,
+                        struct value **ret_resource, struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *resource = NULL;
-    int r = fake_account_recover(account, err);
-    if (r == 0)
-        r = find_any(account, target, &resource, err);
+    CLEANUP(value_unrefp) struct value *resource = take_resource;
     if (r < 0)
         return error_wrap(err, r, "%s", target->address);
     bool is_visible =
         resource && value_get_integer(resource, "visible_at", 0) <= world_wall_clock();
     *ret_resource = is_visible ? take_ptr(resource) : NULL;
     return 0;
+}
+
+int fake_account_find(const struct fake_account *account, const struct target *target,
+                      struct value **ret_resource, struct error *err)
+{
+    struct value *resource = NULL;
+    int r = fake_account_recover(account, err);
+    if (r == 0)
+        r = find_any(account, target, &resource, err);
+    return give_visible(target, r, resource, ret_resource, err);
+}
+
+int fake_account_find_other(const struct fake_account *account, const struct target *target,
+                            struct value **ret_resource, struct error *err)
+{
+    struct value *resource = NULL;
+    enum fake_repeat repeat = fake_repeat_of(target->type);
+    bool has_marker = repeat == FAKE_TAG || repeat == FAKE_NATURAL;
+    int r = target->provider_id && has_marker
+                ? search_for(account, target, "uid", target->uid, &resource, err)
+                : 0;
+    return give_visible(target, r, resource, ret_resource, err);
 }
 
 /* --- Outputs --- */

@@ -39,6 +39,11 @@ bool fake_account_is_name(const char *text);
 int fake_account_find(const struct fake_account *account, const struct target *target,
                       struct value **ret_resource, struct error *err);
 
+/* The same of what carries our marker in place of the thing that the target names by its id, which
+ * is gone; NULL where an id is ours, or the account keeps no marker. */
+int fake_account_find_other(const struct fake_account *account, const struct target *target,
+                            struct value **ret_resource, struct error *err);
+
 /* One page of what there is of a type, in the order of the files' names. */
 int fake_account_list(const struct fake_account *account, const struct listing *listing,
                       struct page *ret_page, struct error *err);

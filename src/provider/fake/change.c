@@ -137,6 +137,18 @@ static int make(const struct fake_change *change, struct outcome *ret_outcome, s
     return 0;
 }
 
+/* Whether another thing has come in the place of what is to be deleted. */
+static bool has_other(const struct fake_change *change, struct outcome *ret_outcome)
+{
+    CLEANUP(value_unrefp) struct value *other = NULL;
+    if (fake_account_find_other(change->account, change->target, &other, NULL) < 0 || !other)
+        return false;
+    outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_CONFLICT,
+                "%s is gone, and %s carries its marker; plan again", change->target->provider_id,
+                value_get_text(other, "provider_id"));
+    return true;
+}
+
 /* What is not found may only not be seen yet: then nobody may call it gone. */
 static int unmake(const struct fake_change *change, struct call *call, struct outcome *ret_outcome,
                   struct error *err)
@@ -153,6 +165,8 @@ static int unmake(const struct fake_change *change, struct call *call, struct ou
                            "%s is not found, and was made so shortly ago that it may be there",
                            target->address);
     }
+    if (r == 0 && !resource && has_other(change, ret_outcome))
+        return 0;
     if (r == 0 && is_staged && fake_account_waits(change->account, target, resource))
         ret_outcome->kind = OUTCOME_STAGED;
     return r;

@@ -178,8 +178,13 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
                          target->address);
     if (r == 0)
         r = fake_account_find(&fake->account, target, &resource, err);
+    bool is_other = r == 0 && !resource;
+    if (is_other)
+        r = fake_account_find_other(&fake->account, target, &resource, err);
     if (r < 0 || !resource)
         return r;
+    if (is_other)
+        ret_live->provider_id = string_copy(value_get_text(resource, "provider_id"));
     bool is_ready = value_get_integer(resource, "ready_at", 0) <= world_wall_clock();
     bool is_waiting = fake_account_waits(&fake->account, target, resource);
     struct value_builder status = {0};
@@ -346,6 +351,10 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
     const char *marker = resource ? value_get_text(resource, "uid") : NULL;
     if (!found.provider_id && marker && !text_equal(marker, target->uid))
         value_unref(take_ptr(resource)); /* somebody else's has the name */
+    if (!resource && attempt->step->kind == STEP_DELETE)
+        r = fake_account_find_other(&fake->account, &found, &resource, err);
+    if (r < 0)
+        return r;
     *ret_kind = judge(character_of(fake, target), attempt, resource);
     bool is_waiting = fake_account_waits(&fake->account, &found, resource);
     if (*ret_kind == PROBE_DONE && resource)

@@ -27,6 +27,7 @@ TYPES = (HERE / "types.yaml").read_text()
 # What the texts of plans say for each kind and reason (src/model/plan.h).
 KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "unchanged"]
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
+           "it is gone, and another thing carries its marker",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
            "a property changed that cannot change in place", "what it refers to is another one now",
            "its replacement is in place", "its time (lifecycle.expires) is over", "the document names it anew",
