@@ -3,12 +3,12 @@
 #include "base/digest.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "net/program.h"
 #include "twin/network.h"
 
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,19 +19,8 @@ enum { FILE_LIMIT = 4 * 1024 * 1024, FILE_NAME_LENGTH = 36, CROWD_LIMIT = 32 };
 int service_find_program(const char *program, const char *package, char **ret_path,
                          struct error *err)
 {
-    const char *path = getenv("PATH");
-    CLEANUP(mem_freep)
-    char *folders = string_format("%s:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                  path ? path : "");
-    char *rest = NULL;
-    for (char *folder = strtok_r(folders, ":", &rest); folder;
-         folder = strtok_r(NULL, ":", &rest)) {
-        CLEANUP(mem_freep) char *candidate = string_format("%s/%s", folder, program);
-        if (access(candidate, X_OK) == 0) {
-            *ret_path = take_ptr(candidate);
-            return 0;
-        }
-    }
+    if (program_find(program, ret_path))
+        return 0;
     return error_set(err, ERROR_MISSING,
                      "the program %s is not installed; install the package %s (apt-get install %s)",
                      program, package, package);
