@@ -4,6 +4,7 @@
  */
 #include "twin/converge-private.h"
 
+#include "net/program.h"
 #include "twin/desired.h"
 #include "twin/network.h"
 
@@ -73,8 +74,9 @@ static struct problem *find_new_fault(const struct converge *converge, struct at
 
 static void compute(struct converge *converge, struct attempt *ret_attempt)
 {
+    struct desired_means means = {.has_grafana = program_find_kit(&program_grafana, NULL, NULL)};
     *ret_attempt = (struct attempt){0};
-    desired_compute(converge->manifest, &ret_attempt->machine, &ret_attempt->assigned,
+    desired_compute(converge->manifest, &means, &ret_attempt->machine, &ret_attempt->assigned,
                     &ret_attempt->faults);
 }
 

@@ -55,7 +55,7 @@ static struct value *describe_status(struct converge *converge, const struct val
 {
     const char *uid = resource_uid(resource), *worst = "ready";
     const char *stand_in = desired_has_type(resource_type(resource))
-                               ? desired_stand_in(resource_type(resource))
+                               ? desired_stand_in(converge->machine, resource)
                                : NULL;
     struct value *parts[MODULE_COUNT];
     struct value_builder status = {0};

@@ -381,7 +381,7 @@ static bool is_duration(const char *text)
 
 /* Its pages are for who runs the twin: from this machine they are reached without the firewall. */
 static void add_entrance(struct desiring *desiring, const struct machine_monitor *monitor,
-                         uint16_t preferred)
+                         uint16_t port, uint16_t preferred)
 {
     struct machine *machine = desiring->machine;
     struct machine_entrance *entrance = machine_memory(machine, 1, sizeof(*entrance));
@@ -390,7 +390,7 @@ static void add_entrance(struct desiring *desiring, const struct machine_monitor
         .name = desiring_label(desiring),
         .from = monitor->host->name,
         .address = monitor->host->address,
-        .port = MONITOR_PORT,
+        .port = port,
         .preferred = preferred};
     MACHINE_ADD(machine, machine->entrances, machine->n_entrances, entrance);
 }
@@ -424,18 +424,37 @@ int desire_prometheus(struct desiring *desiring)
     monitor->scrape_interval = desiring_text(desiring, monitor->scrape_interval);
     monitor->retention = desiring_text(desiring, monitor->retention);
     MACHINE_ADD(machine, machine->monitors, machine->n_monitors, monitor);
-    add_entrance(desiring, monitor, MONITOR_PORT);
+    add_entrance(desiring, monitor, MONITOR_PORT, MONITOR_PORT);
     desiring_built(desiring, monitor);
     return 0;
 }
 
+/* Those of one monitor share its host, so each has a port of its own. */
+static uint16_t add_dashboards(struct desiring *desiring, const struct machine_monitor *monitor)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_dashboards *dashboards = machine_memory(machine, 1, sizeof(*dashboards));
+    *dashboards = (struct machine_dashboards){
+        .name = desiring_label(desiring),
+        .resource = desiring_text(desiring, resource_uid(desiring->resource)),
+        .monitor = monitor,
+        .port = DASHBOARDS_PORT};
+    for (size_t i = 0; i < machine->n_dashboards; i++)
+        dashboards->port += machine->dashboards[i]->monitor == monitor;
+    MACHINE_ADD(machine, machine->dashboards, machine->n_dashboards, dashboards);
+    return dashboards->port;
+}
+
+/* Without a Grafana on this machine Prometheus' own pages are what there is to see. */
 int desire_grafana(struct desiring *desiring)
 {
     void *prometheus;
     int r = spec_reference(desiring, "prometheus", PROMETHEUS, true, &prometheus);
     if (r < 0)
         return r;
-    add_entrance(desiring, prometheus, DASHBOARDS_PORT);
+    uint16_t port = desiring->means->has_grafana ? add_dashboards(desiring, prometheus)
+                                                 : (uint16_t)MONITOR_PORT;
+    add_entrance(desiring, prometheus, port, DASHBOARDS_PORT);
     desiring_built(desiring, &is_there);
     return 0;
 }

@@ -37,8 +37,8 @@ static const struct type_reader readers[] = {
      "a built-in workload runs in place of its images"},
     {"k8s:configmap:alerts", desire_alerts, ON(MONITOR), NULL},
     {"k8s:deployment:prometheus", desire_prometheus, ON(MONITOR) | ON(ENTRANCE), NULL},
-    {"k8s:deployment:grafana", desire_grafana, ON(MONITOR) | ON(ENTRANCE),
-     "Prometheus serves its own pages"},
+    {"k8s:deployment:grafana", desire_grafana, ON(MONITOR) | ON(DASHBOARDS) | ON(ENTRANCE),
+     "Prometheus serves its own pages, since this machine has no Grafana"},
 };
 
 static const struct type_reader *find_reader(const char *type)
@@ -62,11 +62,11 @@ unsigned int desired_modules(const char *type)
     return reader->modules;
 }
 
-const char *desired_stand_in(const char *type)
+const char *desired_stand_in(const struct machine *machine, const struct value *resource)
 {
-    const struct type_reader *reader = find_reader(type);
+    const struct type_reader *reader = find_reader(resource_type(resource));
     assert(reader);
-    return reader->stand_in;
+    return machine_find_dashboards(machine, resource_uid(resource)) ? NULL : reader->stand_in;
 }
 
 int desiring_fault(struct desiring *desiring, enum error_code code, const char *format, ...)
@@ -268,10 +268,12 @@ static void refuse_unknown_types(struct desiring *desiring, struct value *const 
     }
 }
 
-void desired_compute(const struct manifest *manifest, struct machine **ret_machine,
-                     struct value **ret_assigned, struct problems *faults)
+void desired_compute(const struct manifest *manifest, const struct desired_means *means,
+                     struct machine **ret_machine, struct value **ret_assigned,
+                     struct problems *faults)
 {
-    struct desiring desiring = {.manifest = manifest, .machine = machine_new(), .faults = faults};
+    struct desiring desiring = {
+        .manifest = manifest, .means = means, .machine = machine_new(), .faults = faults};
     struct value **sorted = sort_resources(manifest);
     assignments_init(&desiring.assignments, manifest->assigned);
     desire_outside(&desiring);

@@ -8,20 +8,26 @@
 #include "twin/manifest.h"
 #include "twin/problems.h"
 
+/* What is installed here that the machine depends on. */
+struct desired_means {
+    bool has_grafana;
+};
+
 /*
  * Computes the machine. What is wrong with a resource goes to faults, and the machine is made as if
  * that one were not there. *ret_assigned is what the manifest must keep if this machine is
  * accepted; the caller unrefs both.
  */
-void desired_compute(const struct manifest *manifest, struct machine **ret_machine,
-                     struct value **ret_assigned, struct problems *faults);
+void desired_compute(const struct manifest *manifest, const struct desired_means *means,
+                     struct machine **ret_machine, struct value **ret_assigned,
+                     struct problems *faults);
 
 /* Whether the twin serves a type. */
 bool desired_has_type(const char *type);
 /* The modules (1 << enum module_id) that must have dealt with a resource before it is there. */
 unsigned int desired_modules(const char *type);
-/* What stands in for the real thing, for people; NULL when it is real. type is served. */
-const char *desired_stand_in(const char *type);
+/* What stands in for the real thing, for people; NULL when it is real. Its type is served. */
+const char *desired_stand_in(const struct machine *machine, const struct value *resource);
 
 /*
  * Takes over what the twin itself decides about a resource (how many hosts a group wants) from the

@@ -3,12 +3,14 @@
 
 #include "base/map.h"
 #include "twin/assign.h"
+#include "twin/desired.h"
 #include "twin/machine.h"
 #include "twin/manifest.h"
 #include "twin/problems.h"
 
 struct desiring {
     const struct manifest *manifest;
+    const struct desired_means *means;
     struct machine *machine;
     struct assignments assignments;
     struct map built; /* uid -> what the resource became in the machine, or a mark */

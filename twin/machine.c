@@ -100,6 +100,16 @@ const struct machine_database *machine_find_database(const struct machine *machi
     return NULL;
 }
 
+const struct machine_dashboards *machine_find_dashboards(const struct machine *machine,
+                                                         const char *resource)
+{
+    for (size_t i = 0; i < machine->n_dashboards; i++) {
+        if (text_equal(machine->dashboards[i]->resource, resource))
+            return machine->dashboards[i];
+    }
+    return NULL;
+}
+
 void machine_address_to_text(uint32_t ip, char ret_text[MACHINE_ADDRESS_SIZE])
 {
     struct in_addr address = {.s_addr = htonl(ip)};

@@ -197,6 +197,14 @@ struct machine_monitor {
     size_t n_recordings;
 };
 
+/* Grafana on the host of its monitor; none where this machine has no Grafana. */
+struct machine_dashboards {
+    const char *name;
+    const char *resource; /* uid */
+    const struct machine_monitor *monitor;
+    uint16_t port; /* where it listens on that host */
+};
+
 /*
  * A port of the machine the twin runs on: one leads to a public frontend, through the firewall; one
  * to what only the twin's own user is to see, from the very host that serves it, so that no rule is
@@ -226,9 +234,10 @@ struct machine {
     struct machine_database **databases;
     struct machine_workload **workloads;
     struct machine_monitor **monitors;
+    struct machine_dashboards **dashboards;
     struct machine_entrance **entrances;
     size_t n_networks, n_hosts, n_sets, n_rules, n_certificates, n_backends, n_frontends,
-        n_balancers, n_databases, n_workloads, n_monitors, n_entrances;
+        n_balancers, n_databases, n_workloads, n_monitors, n_dashboards, n_entrances;
     void **blocks; /* owned: every piece of memory of the lists above */
     size_t n_blocks, blocks_capacity;
 };
@@ -261,6 +270,8 @@ const struct machine_host *machine_find_host(const struct machine *machine, cons
 const struct machine_network *machine_find_network(const struct machine *machine, const char *name);
 const struct machine_database *machine_find_database(const struct machine *machine,
                                                      const char *resource);
+const struct machine_dashboards *machine_find_dashboards(const struct machine *machine,
+                                                         const char *resource);
 
 void machine_address_to_text(uint32_t ip, char ret_text[MACHINE_ADDRESS_SIZE]);
 /* Whether text is a dotted address, and whether it is an address or a CIDR without host bits. */

@@ -19,6 +19,7 @@ enum module_id {
     MODULE_WORKLOAD,
     MODULE_BALANCER,
     MODULE_MONITOR,
+    MODULE_DASHBOARDS,
     MODULE_ENTRANCE,
     MODULE_COUNT
 };
@@ -91,4 +92,5 @@ extern const struct module_ops database_module;
 extern const struct module_ops workload_module;
 extern const struct module_ops balancer_module;
 extern const struct module_ops monitor_module;
+extern const struct module_ops dashboards_module;
 extern const struct module_ops entrance_module;

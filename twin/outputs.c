@@ -112,6 +112,15 @@ static void add_monitor(const struct subject *subject)
 
 static void add_dashboards(const struct subject *subject)
 {
+    const struct machine_dashboards *dashboards =
+        machine_find_dashboards(subject->machine, subject->uid);
+    if (dashboards) {
+        char *url =
+            string_format("http://%s:%u", dashboards->monitor->host->address, dashboards->port);
+        value_builder_set_string(subject->outputs, "url", url);
+        mem_free(url);
+        return;
+    }
     add_monitor_of(subject, resource_reference(subject->resource, "prometheus"));
 }
 

@@ -125,8 +125,14 @@ static struct value *read_resource(struct service *service,
         value_builder_set_string(&fields, "problem", error_message(&err));
     const struct type_driver *driver =
         type && provider ? type_find_driver(type, provider->ops->driver) : NULL;
-    value_builder_set_string(&fields, "fidelity", driver ? driver->fidelity : NULL);
-    value_builder_set_string(&fields, "fidelity_note", driver ? driver->note : NULL);
+    /* What runs now knows better than what the catalog says of every machine. */
+    const char *told = live.status ? value_get_text(live.status, "fidelity") : NULL;
+    bool is_as_always = driver && (!told || text_equal(told, driver->fidelity));
+    if (driver) {
+        value_builder_set_string(&fields, "fidelity", is_as_always ? driver->fidelity : told);
+        value_builder_set_string(&fields, "fidelity_note",
+                                 is_as_always ? driver->note : value_get_text(live.status, "note"));
+    }
     if (live.status)
         value_builder_set(&fields, "status", value_ref(live.status));
     live_done(&live);

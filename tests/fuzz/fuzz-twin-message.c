@@ -47,8 +47,9 @@ static void compute(struct manifest *manifest, struct ruleset **ruleset)
     struct value *assigned;
     struct problems faults = {0};
     struct strbuf commands = {0};
+    struct desired_means means = {.has_grafana = manifest->resources.n_live % 2 == 0};
     size_t cursor = 0;
-    desired_compute(manifest, &machine, &assigned, &faults);
+    desired_compute(manifest, &means, &machine, &assigned, &faults);
     value_unref(manifest->assigned);
     manifest->assigned = assigned;
     check_hosts(machine);

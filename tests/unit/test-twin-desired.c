@@ -277,3 +277,39 @@ TEST(subnets_are_read_without_host_bits_only)
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         CHECK(!machine_subnet_from_text(bad[i], &subnet));
 }
+
+#define WATCHED                                                                                                \
+    VLAN("watch", "10.4.0.0/24")                                                                               \
+    ",{\"uid\":\"eyes\",\"name\":\"eyes\",\"type\":\"k8s:deployment:prometheus\",\"spec\":{},\"references\":{" \
+    "\"network\":[\"watch\"]}},"                                                                               \
+    "{\"uid\":\"a\",\"name\":\"a\",\"type\":\"k8s:deployment:grafana\",\"spec\":{},\"references\":{"           \
+    "\"prometheus\":[\"eyes\"]}},"                                                                             \
+    "{\"uid\":\"b\",\"name\":\"b\",\"type\":\"k8s:deployment:grafana\",\"spec\":{},\"references\":{"           \
+    "\"prometheus\":[\"eyes\"]}}"
+
+/* What stands in for a's dashboards; the ports that the entrances of eyes, a and b lead to. */
+static const char *dashboards_of(bool is_installed, uint16_t *ports)
+{
+    CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
+    struct problems faults = {0};
+    add_resources(manifest, "[" WATCHED "]");
+    has_grafana = is_installed;
+    struct machine *machine = compute(manifest, &faults);
+    has_grafana = false;
+    for (size_t i = 0; i < machine->n_entrances && i < 3; i++)
+        ports[i] = machine->entrances[i]->port;
+    CHECK(faults.n_items == 0 && machine->n_entrances == 3);
+    CHECK(machine->n_dashboards == (is_installed ? 2 : 0));
+    const char *stand_in = desired_stand_in(machine, manifest_find(manifest, "a"));
+    machine_unref(machine);
+    return stand_in;
+}
+
+TEST(dashboards_lead_to_grafana_where_there_is_one)
+{
+    uint16_t ports[3];
+    CHECK(!dashboards_of(true, ports));
+    CHECK(ports[0] == 9090 && ports[1] == 3000 && ports[2] == 3001);
+    CHECK(strstr(dashboards_of(false, ports), "Prometheus"));
+    CHECK(ports[0] == 9090 && ports[1] == 9090 && ports[2] == 9090);
+}

@@ -578,14 +578,20 @@ TEST(what_a_monitor_serves_is_told_with_its_host_port)
            "\"outputs\":{\"url\":\"http://10.3.0.11:9090\","
            "\"alertmanager\":\"http://10.3.0.11:9093\"}},"
            "{\"uid\":\"web\",\"name\":\"pages\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
-           "\"state\":\"ready\"},\"outputs\":{\"url\":\"http://10.3.0.11:9090\"}}]}");
+           "\"state\":\"ready\"},\"outputs\":{\"url\":\"http://10.3.0.11:9090\"}},"
+           "{\"uid\":\"web\",\"name\":\"boards\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
+           "\"state\":\"ready\",\"fidelity\":\"real\",\"host_url\":\"http://127.0.0.1:3000/\"},"
+           "\"outputs\":{\"url\":\"http://10.3.0.11:3000\"}}]}");
     CLEANUP(mem_freep) char *text = web.r == 0 ? json_text(web.sections) : string_copy("");
     CHECK_TEXT(text, "[{\"lines\":[\"watch: http://127.0.0.1:9090/\","
                      "\"  curl http://127.0.0.1:9090/-/ready\","
                      "\"watch: Alertmanager at http://10.3.0.11:9093 (inside the twin)\","
-                     "\"pages: http://10.3.0.11:9090 (inside the twin) (Prometheus' own pages)\"],"
+                     "\"pages: http://10.3.0.11:9090 (inside the twin) (Prometheus' own pages)\","
+                     "\"boards: http://127.0.0.1:3000/ (Grafana)\","
+                     "\"  curl http://127.0.0.1:3000/api/health\"],"
                      "\"settled\":true,\"title\":\"Access points\"},"
-                     "{\"lines\":[\"watch: \u25cf healthy\",\"pages: \u25cf healthy\"],"
+                     "{\"lines\":[\"watch: \u25cf healthy\",\"pages: \u25cf healthy\","
+                     "\"boards: \u25cf healthy\"],"
                      "\"settled\":true,\"title\":\"Health\"}]");
 }
 
@@ -622,6 +628,49 @@ TEST(an_other_version_of_the_database_is_a_note)
     for (size_t i = 0; i < web.diagnostics.n_items; i++)
         is_missing = is_missing || strstr(web.diagnostics.items[i].detail, "postgresql-15");
     CHECK(web.r == 0 && (is_note || is_missing));
+}
+
+/* How many notes a plan that makes dashboards has, with that folder first in PATH. */
+static size_t count_dashboard_notes(const char *bin)
+{
+    struct resource_type pages = {.name = (char[]){"k8s:deployment:grafana"},
+                                  .drivers = drivers,
+                                  .n_drivers = ARRAY_LENGTH(drivers)};
+    CLEANUP(mem_freep) char *before = string_copy(getenv("PATH"));
+    CLEANUP(mem_freep) char *path = string_format("%s:%s", bin, before);
+    set_up(true);
+    setenv("PATH", path, 1);
+    web.verb = PROPOSE;
+    web.target.type = &pages;
+    web.step.kind = STEP_CREATE;
+    request_make(&web);
+    setenv("PATH", before, 1);
+    size_t n_notes = 0;
+    for (size_t i = 0; i < web.diagnostics.n_items; i++)
+        n_notes += strstr(web.diagnostics.items[i].detail, "Grafana is not installed") != NULL;
+    return n_notes;
+}
+
+TEST(dashboards_are_called_a_stand_in_only_where_there_is_no_grafana)
+{
+    char folder[] = "/tmp/twin-driver-XXXXXX";
+    CHECK(mkdtemp(folder));
+    CLEANUP(mem_freep) char *bin = string_format("%s/bin", folder);
+    CLEANUP(mem_freep) char *conf = string_format("%s/conf", folder);
+    CLEANUP(mem_freep) char *program = string_format("%s/grafana", bin);
+    CLEANUP(mem_freep) char *mark = string_format("%s/defaults.ini", conf);
+    size_t n_without = count_dashboard_notes(bin);
+    bool is_made = mkdir(bin, 0755) == 0 && mkdir(conf, 0755) == 0 &&
+                   world_write_file(program, "", 0, 0755, false, NULL) == 0 &&
+                   world_write_file(mark, "", 0, 0644, false, NULL) == 0;
+    size_t n_with = count_dashboard_notes(bin);
+    unlink(program);
+    unlink(mark);
+    rmdir(bin);
+    rmdir(conf);
+    rmdir(folder);
+    CHECK(is_made && n_with == 0);
+    CHECK(n_without == (access("/usr/share/grafana/conf/defaults.ini", F_OK) < 0));
 }
 
 TEST(a_setting_is_refused)

@@ -132,14 +132,15 @@ static void tell_database(struct story *story, const struct subject *subject)
                  subject->mark, primary, n_streaming, n_replicas);
 }
 
-/* What Prometheus serves, from this machine when there is a host port. */
-static void tell_pages(struct story *story, const struct subject *subject, const char *remark)
+/* What is served for who runs it, from this machine when there is a host port. */
+static void tell_pages(struct story *story, const struct subject *subject, const char *health,
+                       const char *remark)
 {
     const char *inside = value_get_text(subject->outputs, "url");
     const char *outside = value_get_text(subject->status, "host_url");
     if (outside) {
         add_line(&story->pages, "%s: %s%s", subject->name, outside, remark);
-        add_line(&story->pages, "  curl %s-/ready", outside);
+        add_line(&story->pages, "  curl %s%s", outside, health);
     } else if (inside) {
         add_line(&story->pages, "%s: %s (inside the twin)%s", subject->name, inside, remark);
     }
@@ -148,7 +149,7 @@ static void tell_pages(struct story *story, const struct subject *subject, const
 static void tell_monitor(struct story *story, const struct subject *subject)
 {
     const char *alertmanager = value_get_text(subject->outputs, "alertmanager");
-    tell_pages(story, subject, "");
+    tell_pages(story, subject, "-/ready", "");
     if (alertmanager)
         add_line(&story->pages, "%s: Alertmanager at %s (inside the twin)", subject->name,
                  alertmanager);
@@ -157,7 +158,11 @@ static void tell_monitor(struct story *story, const struct subject *subject)
 
 static void tell_dashboards(struct story *story, const struct subject *subject)
 {
-    tell_pages(story, subject, " (Prometheus' own pages)");
+    const char *fidelity = value_get_text(subject->status, "fidelity");
+    if (text_equal_or_null(fidelity, "real"))
+        tell_pages(story, subject, "api/health", " (Grafana)");
+    else
+        tell_pages(story, subject, "-/ready", " (Prometheus' own pages)");
     tell_state(story, subject);
 }
 

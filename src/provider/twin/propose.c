@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "net/program.h"
 #include "provider/twin/client.h"
 
 #include <assert.h>
@@ -33,34 +34,29 @@ static const struct requirement requirements[] = {
     {"k8s:deployment:prometheus", "prometheus-alertmanager", "prometheus-alertmanager"},
 };
 
-/* In PATH, or where programs of the system are that are not in everybody's. */
-static bool is_installed(const char *program)
-{
-    const char *path = getenv("PATH");
-    CLEANUP(mem_freep)
-    char *folders = string_format("%s:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                  path ? path : "");
-    for (const char *folder = folders; *folder;) {
-        size_t length = strcspn(folder, ":");
-        CLEANUP(mem_freep)
-        char *candidate = string_format("%.*s/%s", (int)length, folder, program);
-        if (length > 0 && world_file_exists(candidate))
-            return true;
-        folder += length + (folder[length] == ':');
-    }
-    return false;
-}
-
 static void check_program(const struct requirement *needed, const struct target *target,
                           struct diagnostics *diagnostics)
 {
-    if (is_installed(needed->program))
+    if (program_find(needed->program, NULL))
         return;
     CLEANUP(mem_freep) char *help = string_format("apt-get install %s", needed->package);
     diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help,
                     "%s needs the program %s of the Debian package %s, which is not installed "
                     "on this machine.",
                     target->address, needed->program, needed->package);
+}
+
+/* Grafana is in no package of Debian: without it there is something to see nevertheless. */
+static void check_grafana(const struct target *target, struct diagnostics *diagnostics)
+{
+    if (program_find_kit(&program_grafana, NULL, NULL))
+        return;
+    diagnostics_note(
+        diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere,
+        "To have Grafana itself, install it so that grafana or grafana-server is in PATH.",
+        "%s: Grafana is not installed on this machine (Debian has no package of it); "
+        "Prometheus' own pages stand in for it.",
+        target->address);
 }
 
 /* --- PostgreSQL --- */
@@ -84,7 +80,7 @@ static int64_t find_postgres(void)
     (void)world_list_folder(POSTGRES_FOLDER, find_newest, &newest, NULL);
     if (newest > 0)
         return newest;
-    return is_installed("postgres") && is_installed("initdb") ? 0 : -1;
+    return program_find("postgres", NULL) && program_find("initdb", NULL) ? 0 : -1;
 }
 
 static void check_database(const struct target *target, const struct value *spec,
@@ -178,7 +174,7 @@ static void check_root(struct diagnostics *diagnostics)
 static void check_supervisor(struct diagnostics *diagnostics)
 {
     CLEANUP(mem_freep) char *program = twin_program();
-    if (strchr(program, '/') || is_installed(program))
+    if (strchr(program, '/') || program_find(program, NULL))
         return;
     add_once(diagnostics, "Install parley as a whole, or put parley-twin into a folder of PATH.",
              "The twin's supervisor, the program parley-twin, is neither beside parley nor in "
@@ -210,5 +206,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
             check_program(&requirements[i], target, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
+    if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)
+        check_grafana(target, diagnostics);
     return 0;
 }
