@@ -32,7 +32,7 @@ size_t expression_string_length(const char *text);
 unsigned int expression_bracket_depth(const char *text);
 
 /*
- * Appends the literal that evaluates to a value, its unknown parts as the expressions that make
- * them. False when a secret is in it, which has no text.
+ * Appends the literal that evaluates to a value, its unknown and secret parts as the expressions
+ * that make them. False when a secret without an origin is in it.
  */
 bool expression_write_literal(struct strbuf *text, const struct value *value);

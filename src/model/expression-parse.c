@@ -179,10 +179,10 @@ void expression_fail(struct expression_parser *parser, const char *start)
     parser->fault.offset = (size_t)(start - parser->text);
 }
 
-/* The call as an unknown: known arguments become literals. */
+/* The call as an unknown or a secret: known arguments become literals. */
 static int defer_call(const struct expression_parser *parser, const struct function *function,
-                      const struct value_builder *arguments, struct value **ret_value,
-                      struct error *err)
+                      const struct value_builder *arguments, enum value_kind kind,
+                      struct value **ret_value, struct error *err)
 {
     struct strbuf text = {0};
     strbuf_addf(&text, "${%s(", function->name);
@@ -196,7 +196,8 @@ static int defer_call(const struct expression_parser *parser, const struct funct
     int r = 0;
     if (!is_written)
         r = error_set(err, ERROR_INVALID,
-                      "%s(): a secret cannot stand beside what is not known yet", function->name);
+                      "%s(): a secret that only its provider knows cannot be worked with",
+                      function->name);
     else if (parser->depth + expression_bracket_depth(text.text + 2) > EXPRESSION_MAX_DEPTH)
         r = error_set(err, ERROR_LIMIT,
                       "%s(): something is not known yet, and its arguments nest too deep to wait",
@@ -205,19 +206,27 @@ static int defer_call(const struct expression_parser *parser, const struct funct
         r = error_set(err, ERROR_LIMIT, "%s(): the expression grows beyond %zu bytes",
                       function->name, FUNCTION_MAX_TEXT);
     else
-        *ret_value = value_unknown("any", text.text);
+        *ret_value =
+            kind == VALUE_SECRET ? value_secret("", text.text) : value_unknown("any", text.text);
     strbuf_done(&text);
     return r;
 }
 
-static bool must_wait(const struct function *function, const struct value_builder *arguments)
+/* What a call gives whose arguments are not all there: an unknown, a secret; VALUE_NULL when they
+ * are. */
+static enum value_kind must_wait(const struct function *function,
+                                 const struct value_builder *arguments)
 {
+    enum value_kind waits = VALUE_NULL;
     for (size_t i = 0; i < arguments->n_items; i++) {
-        bool is_unknown = value_kind(arguments->items[i]) == VALUE_UNKNOWN;
-        if (is_unknown || (!function->is_structural && value_has_unknown(arguments->items[i])))
-            return true;
+        const struct value *argument = arguments->items[i];
+        bool looks_in = !function->is_structural;
+        if (value_kind(argument) == VALUE_UNKNOWN || (looks_in && value_has_unknown(argument)))
+            return VALUE_UNKNOWN;
+        if (value_kind(argument) == VALUE_SECRET || (looks_in && value_has_secret(argument)))
+            waits = VALUE_SECRET;
     }
-    return false;
+    return waits;
 }
 
 static int run_call(struct expression_parser *parser, const char *start,
@@ -228,8 +237,9 @@ static int run_call(struct expression_parser *parser, const char *start,
         *ret_value = value_null();
         return 0;
     }
-    int r = must_wait(function, arguments)
-                ? defer_call(parser, function, arguments, ret_value, err)
+    enum value_kind kind = must_wait(function, arguments);
+    int r = kind != VALUE_NULL
+                ? defer_call(parser, function, arguments, kind, ret_value, err)
                 : function_call(function, arguments->items, arguments->n_items, ret_value, err);
     if (r < 0)
         expression_fail(parser, start);

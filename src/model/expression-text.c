@@ -145,7 +145,10 @@ bool expression_write_literal(struct strbuf *text, const struct value *value)
         write_origin(text, value_text(value));
         return true;
     case VALUE_SECRET:
-        return false;
+        if (!*value_secret_origin(value))
+            return false;
+        write_origin(text, value_secret_origin(value));
+        return true;
     case VALUE_INTEGER:
         strbuf_addf(text, "%" PRId64, value_to_integer(value));
         return true;

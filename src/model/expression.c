@@ -27,8 +27,9 @@ struct template
 {
     struct strbuf plain;  /* what is known of it */
     size_t n_written;     /* bytes of plain that are in origin already */
-    struct strbuf origin; /* once something is unknown: all before it, as a text with ${...} */
+    struct strbuf origin; /* once something has no text yet: all before it, as a text with ${...} */
     bool has_unknown;
+    bool has_secret;
 };
 
 /*
@@ -62,10 +63,12 @@ static void write_known(struct template *template)
 static int add_value(struct expression_parser *parser, struct template *template,
                      const struct value *value, const char *start, struct error *err)
 {
-    if (value_kind(value) == VALUE_UNKNOWN) {
-        template->has_unknown = true;
+    bool is_secret = value_kind(value) == VALUE_SECRET && *value_secret_origin(value);
+    if (is_secret || value_kind(value) == VALUE_UNKNOWN) {
+        template->has_secret = template->has_secret || is_secret;
+        template->has_unknown = template->has_unknown || !is_secret;
         write_known(template);
-        add_part(&template->origin, value_text(value));
+        add_part(&template->origin, is_secret ? value_secret_origin(value) : value_text(value));
         return 0;
     }
     if (function_scalar_text(&template->plain, value))
@@ -122,11 +125,14 @@ static int evaluate_template(struct expression_parser *parser, struct template *
         if (r < 0)
             return r;
     }
-    if (template->has_unknown)
+    if (template->has_unknown || template->has_secret)
         write_known(template);
-    *ret_value = template->has_unknown
-                     ? value_unknown("string", strbuf_text(&template->origin))
-                     : value_string_n(strbuf_text(&template->plain), template->plain.length);
+    if (template->has_unknown)
+        *ret_value = value_unknown("string", strbuf_text(&template->origin));
+    else if (template->has_secret)
+        *ret_value = value_secret("", strbuf_text(&template->origin));
+    else
+        *ret_value = value_string_n(strbuf_text(&template->plain), template->plain.length);
     return 0;
 }
 

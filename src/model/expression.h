@@ -50,10 +50,11 @@ struct expression_fault {
 
 /*
  * Evaluates a text with ${...} in it. When the whole text is one ${...} the result has the kind of
- * what it names, else it is a string: null is left out of it, lists and maps cannot be in it, nor
- * can secrets. When something cannot be known yet the result is an unknown whose origin is the text
- * in canonical form with all known parts filled in. Fails with what is wrong; *ret_fault (may be
- * NULL) is set only then.
+ * what it names, else it is a string: null is left out of it, lists and maps cannot be in it. When
+ * something cannot be known yet the result is an unknown whose origin is the text in canonical form
+ * with all known parts filled in. What a secret is part of, in a text or as an argument that a
+ * function looks at, is a secret without a digest whose origin is such a text; only one that has an
+ * origin can be. Fails with what is wrong; *ret_fault (may be NULL) is set only then.
  */
 int expression_evaluate(const char *text, reference_lookup lookup, void *argument,
                         struct value **ret_value, struct expression_fault *ret_fault,

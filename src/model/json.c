@@ -116,6 +116,20 @@ static void write_items(struct strbuf *buffer, const struct value *value, int in
     strbuf_add_char(buffer, is_map ? '}' : ']');
 }
 
+static void write_secret(struct strbuf *buffer, const struct value *secret)
+{
+    const char *origin = value_secret_origin(secret);
+    strbuf_add_char(buffer, '{');
+    if (*origin) {
+        strbuf_add(buffer, "\"$origin\":");
+        json_write_string(buffer, origin, strlen(origin));
+        strbuf_add_char(buffer, ',');
+    }
+    strbuf_add(buffer, "\"$secret\":");
+    json_write_string(buffer, value_text(secret), value_text_length(secret));
+    strbuf_add_char(buffer, '}');
+}
+
 static void write_value(struct strbuf *buffer, const struct value *value, int indent)
 {
     switch (value_kind(value)) {
@@ -144,9 +158,7 @@ static void write_value(struct strbuf *buffer, const struct value *value, int in
         strbuf_add(buffer, "}}");
         break;
     case VALUE_SECRET:
-        strbuf_add(buffer, "{\"$secret\":");
-        json_write_string(buffer, value_text(value), value_text_length(value));
-        strbuf_add_char(buffer, '}');
+        write_secret(buffer, value);
         break;
     case VALUE_NULL:
     case VALUE_KIND_COUNT:
@@ -192,14 +204,19 @@ static int from_array(json_t *json, int depth, struct value **ret_value, struct 
     return 0;
 }
 
-/* The one field of {"$unknown": ...} or {"$secret": ...}. */
+/* {"$secret": ...}, alone or with "$origin". */
+static struct value *from_secret(json_t *json)
+{
+    const char *digest = json_string_value(json_object_get(json, "$secret"));
+    const char *origin = json_string_value(json_object_get(json, "$origin"));
+    bool fits = digest && json_object_size(json) == (origin ? 2 : 1);
+    return fits ? value_secret(digest, origin ? origin : "") : NULL;
+}
+
+/* The one field of {"$unknown": ...}. */
 static int from_marker(const char *key, json_t *content, struct value **ret_value,
                        struct error *err)
 {
-    if (strcmp(key, "$secret") == 0 && json_is_string(content)) {
-        *ret_value = value_secret(json_string_value(content));
-        return 0;
-    }
     const char *type = json_string_value(json_object_get(content, "type"));
     const char *origin = json_string_value(json_object_get(content, "origin"));
     if (strcmp(key, "$unknown") != 0 || !type || !origin)
@@ -220,12 +237,16 @@ static int from_object(json_t *json, int depth, struct value **ret_value, struct
         int r;
         struct value *item = NULL;
         if (key[0] == '$' && key[1] != '$') {
-            r = json_object_size(json) == 1
-                    ? from_marker(key, field, ret_value, err)
-                    : error_set(err, ERROR_INVALID, "the key \"%s\" must stand alone in its object",
-                                key);
             value_builder_done(&builder);
-            return r;
+            struct value *secret = from_secret(json);
+            if (secret) {
+                *ret_value = secret;
+                return 0;
+            }
+            return json_object_size(json) == 1
+                       ? from_marker(key, field, ret_value, err)
+                       : error_set(err, ERROR_INVALID,
+                                   "the key \"%s\" must stand alone in its object", key);
         }
         r = from_json(field, depth + 1, &item, err);
         if (r < 0) {

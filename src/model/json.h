@@ -2,11 +2,11 @@
  * Values as JSON text (RFC 8259), and back. Writing is canonical (RFC 8785), so that equal values
  * have equal bytes and a hash of them means something.
  *
- * An unknown is {"$unknown": {"origin": ..., "type": ...}}, a secret {"$secret": DIGEST}; a user's
- * key that begins with
- * "$" has it doubled. A set is an array in its order; reading gives a list, since only a schema
- * knows better. Integers beyond 2^53 in either direction are strings; so a number beyond them is a
- * decimal, and one without a fraction below them an integer.
+ * An unknown is {"$unknown": {"origin": ..., "type": ...}}, a secret {"$secret": DIGEST}, with
+ * "$origin" beside it where that is known; a user's key that begins with "$" has it doubled. A set
+ * is an array in its order; reading gives a list, since only a schema knows better. Integers beyond
+ * 2^53 in either direction are strings; so a number beyond them is a decimal, and one without a
+ * fraction below them an integer.
  */
 #pragma once
 

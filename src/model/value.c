@@ -7,12 +7,13 @@
 
 /*
  * The count of references, then what the kind needs. Containers hold their items inline; a map's
- * keys follow its items. has_unknown is worked out once, at birth.
+ * keys follow its items. has_unknown and has_secret are worked out once, at birth.
  */
 struct value {
     unsigned int references;
     unsigned char kind;
     bool has_unknown;
+    bool has_secret;
     union {
         bool boolean;
         int64_t integer;
@@ -44,6 +45,7 @@ static struct value *value_new(enum value_kind kind, size_t extra)
     value->references = 1;
     value->kind = (unsigned char)kind;
     value->has_unknown = kind == VALUE_UNKNOWN;
+    value->has_secret = kind == VALUE_SECRET;
     return value;
 }
 
@@ -92,18 +94,28 @@ struct value *value_string_n(const char *text, size_t length)
     return text_new(VALUE_STRING, text, length, 0);
 }
 
-/* The type's name lies behind the origin and its NUL. */
-struct value *value_unknown(const char *type, const char *origin)
+/* The second text lies behind the first and its NUL. */
+static struct value *text_pair_new(enum value_kind kind, const char *text, const char *second)
 {
-    size_t type_length = strlen(type);
-    struct value *value = text_new(VALUE_UNKNOWN, origin, strlen(origin), type_length + 1);
-    memcpy(value->text + value->count + 1, type, type_length);
+    size_t length = strlen(second);
+    struct value *value = text_new(kind, text, strlen(text), length + 1);
+    memcpy(value->text + value->count + 1, second, length);
     return value;
 }
 
-struct value *value_secret(const char *digest)
+static const char *second_text(const struct value *value)
 {
-    return text_new(VALUE_SECRET, digest, strlen(digest), 0);
+    return value->text + value->count + 1;
+}
+
+struct value *value_unknown(const char *type, const char *origin)
+{
+    return text_pair_new(VALUE_UNKNOWN, origin, type);
+}
+
+struct value *value_secret(const char *digest, const char *origin)
+{
+    return text_pair_new(VALUE_SECRET, digest, origin);
 }
 
 struct value *value_ref(struct value *value)
@@ -145,6 +157,7 @@ static struct value *container_new(enum value_kind kind, struct value *const *it
     for (size_t i = 0; i < n_items; i++) {
         value->items[i] = items[i];
         value->has_unknown = value->has_unknown || items[i]->has_unknown;
+        value->has_secret = value->has_secret || items[i]->has_secret;
     }
     return value;
 }
@@ -371,7 +384,13 @@ size_t value_text_length(const struct value *value)
 const char *value_unknown_type(const struct value *value)
 {
     assert(value->kind == VALUE_UNKNOWN);
-    return value->text + value->count + 1;
+    return second_text(value);
+}
+
+const char *value_secret_origin(const struct value *value)
+{
+    assert(value->kind == VALUE_SECRET);
+    return second_text(value);
 }
 
 size_t value_count(const struct value *value)
@@ -493,8 +512,9 @@ static int compare_texts(const struct value *a, const struct value *b)
     int order = memcmp(a->text, b->text, shorter);
     if (order == 0)
         order = compare_sizes(a->count, b->count);
-    if (order == 0 && a->kind == VALUE_UNKNOWN)
-        order = strcmp(value_unknown_type(a), value_unknown_type(b));
+    bool counts_second = a->kind == VALUE_UNKNOWN || (a->kind == VALUE_SECRET && a->count == 0);
+    if (order == 0 && counts_second)
+        order = strcmp(second_text(a), second_text(b));
     return order;
 }
 
@@ -539,4 +559,9 @@ int value_compare(const struct value *a, const struct value *b)
 bool value_has_unknown(const struct value *value)
 {
     return value->has_unknown;
+}
+
+bool value_has_secret(const struct value *value)
+{
+    return value->has_secret;
 }

@@ -43,8 +43,12 @@ struct value *value_set(struct value *const *take_items, size_t n_items);
  * to be evaluated then.
  */
 struct value *value_unknown(const char *type, const char *origin);
-/* A secret's handle: digest stands for it everywhere; its text is not in here. */
-struct value *value_secret(const char *digest);
+/*
+ * A secret's handle: digest stands for its text everywhere, and the text is not in here. origin is
+ * the expression that makes it of secrets ("${secret.db}", or a text with such in it); "" when only
+ * its owner knows where it came from. A digest of "" says that nobody has made it yet.
+ */
+struct value *value_secret(const char *digest, const char *origin);
 
 struct value *value_ref(struct value *value);
 /* Accepts NULL. */
@@ -78,6 +82,7 @@ const char *
 value_text(const struct value *value); /* of a string, an unknown's origin, a secret's digest */
 size_t value_text_length(const struct value *value);
 const char *value_unknown_type(const struct value *value);
+const char *value_secret_origin(const struct value *value);
 
 /* Items of a list, set or map. */
 size_t value_count(const struct value *value);
@@ -102,9 +107,13 @@ struct value *value_at_path(struct value *value, const char *path);
  */
 struct value *value_with(const struct value *map, const char *key, struct value *take_item);
 
-/* Strict equality and one total order over all values; unknowns are equal when type and origin are.
+/*
+ * Strict equality and one total order over all values; unknowns are equal when type and origin are,
+ * secrets when their digests are, or without any their origins.
  */
 bool value_equal(const struct value *a, const struct value *b);
 int value_compare(const struct value *a, const struct value *b);
 /* Whether an unknown is in it, at any depth. */
 bool value_has_unknown(const struct value *value);
+/* Whether a secret is in it, at any depth. */
+bool value_has_secret(const struct value *value);

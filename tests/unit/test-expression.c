@@ -36,6 +36,7 @@ static const char *const world =
     " \"var.map\": {\"x\": 1, \"y\": [2, 3]}, \"var.null\": null, \"var.half\": 0.5,"
     " \"var.three\": 3.0, \"var.yes\": true, \"var.dollar\": \"5$\", \"var.brace\": \"{x}\","
     " \"var.raw\": \"${x}\", \"var.net\": \"10.1.0.0/16\", \"var.secret\": {\"$secret\": \"d1\"},"
+    " \"secret.db\": {\"$secret\": \"d2\", \"$origin\": \"${secret.db}\"},"
     " \"db.outputs.endpoint\": \"10.0.0.5\", \"opnsense:network:vlan:db.cidr[0]\": \"q\","
     " \"web/0.outputs.ip\": \"10.0.0.1\", \"web/\\\"a\\\".outputs.ip\": \"10.0.0.2\","
     " \"later.outputs.x\": \"X\", \"later.outputs.y\": \"$\", \"later.typed\": 7,"
@@ -233,9 +234,37 @@ TEST(what_is_wrong_is_told_with_its_code_and_place)
         {"${sort([1])}",
          "function-failed@2: sort(): item 0 is of kind integer; only texts are sorted"},
         {"${concat([], later.outputs.x, [var.secret])}",
-         "function-failed@2: concat(): a secret cannot stand beside what is not known yet"},
+         "function-failed@2: concat(): a secret that only its provider knows cannot be worked "
+         "with"},
+        {"${upper(var.secret)}",
+         "function-failed@2: upper(): a secret that only its provider knows cannot be worked with"},
     };
     check_rows(rows, ARRAY_LENGTH(rows));
+}
+
+TEST(what_a_secret_is_part_of_is_a_secret_that_its_expression_makes)
+{
+    static const struct row rows[] = {
+        {"${secret.db}", "{\"$origin\":\"${secret.db}\",\"$secret\":\"d2\"}"},
+        {"app:${secret.db}@${var.name} $${x}",
+         "{\"$origin\":\"app:${secret.db}@shop $${x}\",\"$secret\":\"\"}"},
+        {"${base64encode(secret.db)}",
+         "{\"$origin\":\"${base64encode(secret.db)}\",\"$secret\":\"\"}"},
+        {"${join(\"-\", [var.name, secret.db])}",
+         "{\"$origin\":\"${join(\\\"-\\\", [\\\"shop\\\", secret.db])}\",\"$secret\":\"\"}"},
+        {"${jsonencode({\"p\": upper(secret.db)})}",
+         "{\"$origin\":\"${jsonencode({\\\"p\\\": upper(secret.db)})}\",\"$secret\":\"\"}"},
+        {"${length(secret.db)}", "{\"$origin\":\"${length(secret.db)}\",\"$secret\":\"\"}"},
+        /* What does not look into its items gives them as they are. */
+        {"${element([\"a\", secret.db], 1)}", "{\"$origin\":\"${secret.db}\",\"$secret\":\"d2\"}"},
+        {"${length([secret.db])}", "1"},
+        /* Not known is more than secret: both are made then. */
+        {"${secret.db}@${later.outputs.x}",
+         "{\"$unknown\":{\"origin\":\"${secret.db}@${later.outputs.x}\",\"type\":\"string\"}}"},
+    };
+    check_rows(rows, ARRAY_LENGTH(rows));
+    CLEANUP(mem_freep) char *later = outcome_of("${secret.db}@${later.outputs.x}", true);
+    CHECK_TEXT(later, "{\"$origin\":\"${secret.db}@X\",\"$secret\":\"\"}");
 }
 
 TEST(what_is_not_known_yet_keeps_its_expression_with_the_known_filled_in)

@@ -31,6 +31,7 @@ static const char *const samples[] = {
     "{\"a\":1}",
     "{\"a\":1,\"b\":[]}",
     "{\"$secret\":\"abc\"}",
+    "{\"$origin\":\"${secret.db}\",\"$secret\":\"abd\"}",
     "{\"$unknown\":{\"origin\":\"${a.id}\",\"type\":\"string\"}}",
     "{\"$$secret\":\"abc\"}",
 };
@@ -174,6 +175,8 @@ TEST(malformed_json_is_refused_with_a_place)
                                       "{\"$x\":1}",
                                       "{\"$secret\":1}",
                                       "{\"$secret\":\"a\",\"b\":1}",
+                                      "{\"$origin\":\"${a}\"}",
+                                      "{\"$secret\":\"a\",\"$origin\":1}",
                                       "nul",
                                       "1 2"};
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
