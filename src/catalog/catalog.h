@@ -44,7 +44,8 @@ struct schema {
     enum schema_kind kind;
     char *description; /* owned; NULL without */
     bool is_required;
-    bool is_secret;
+    bool is_secret;          /* always: shown nowhere, and all that is below it */
+    bool may_be_secret;      /* a secret may stand in it, and in all that is below it */
     bool forces_replacement; /* a change of it replaces the resource */
     bool is_one_or_list;     /* a single item stands for a list of one */
     bool has_name_keys;      /* of a map: each key is a name as text_is_name() has it */
@@ -95,6 +96,7 @@ struct resource_type {
     int64_t version;
     enum stage stage;
     struct schema schema;        /* an object */
+    bool has_secrets;            /* some property is always secret */
     struct type_output *outputs; /* owned */
     size_t n_outputs;
     struct type_driver *drivers; /* owned, in order of preference */
@@ -159,6 +161,14 @@ int type_canonical(const struct resource_type *type, struct value *spec, struct 
                    struct error *err);
 /* The canonical form of one property's value; NULL when it is not allowed. */
 struct value *schema_canonical(const struct schema *schema, struct value *value);
+
+/*
+ * Tells each secret, and each unknown that will be made of one, in a canonical spec where it would
+ * be shown (MISPLACED_SECRET), and each plain value in a property that is always secret
+ * (PLAIN_SECRET), as type_check() tells.
+ */
+void type_check_secrets(const struct resource_type *type, const struct value *spec,
+                        spec_fault fault, void *argument);
 
 /*
  * Whether a recorded or live property equals the wanted one by this schema; neither must be

@@ -110,6 +110,17 @@ static const char *const schema_keys[] = {
     [KEY_FIELDS] = "fields",
 };
 
+/* "secret: true", or "secret: allowed" where a plain value may stand, too. */
+static void read_secrecy(struct catalog_reader *reader, const struct yaml_pair *pair,
+                         struct schema *schema)
+{
+    schema->may_be_secret =
+        pair->value->kind == VALUE_STRING && strcmp(pair->value->text, "allowed") == 0;
+    if (!schema->may_be_secret)
+        reader_bool(reader, pair, &schema->is_secret);
+    schema->may_be_secret = schema->may_be_secret || schema->is_secret;
+}
+
 static void read_schema_key(struct catalog_reader *reader, const struct yaml_pair *pair,
                             struct schema *schema)
 {
@@ -124,7 +135,7 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         reader_bool(reader, pair, &schema->is_required);
         break;
     case KEY_SECRET:
-        reader_bool(reader, pair, &schema->is_secret);
+        read_secrecy(reader, pair, schema);
         break;
     case KEY_FORCES_REPLACEMENT:
         reader_bool(reader, pair, &schema->forces_replacement);

@@ -325,6 +325,7 @@ static struct resource_type *read_type(struct catalog_reader *reader, const stru
     const struct yaml_pair *properties = yaml_find(pair->value, type_keys[TYPE_PROPERTIES]);
     if (properties)
         reader_fields(reader, properties, &type->schema);
+    type->has_secrets = schema_has_secrets(&type->schema);
     for (size_t i = 0; i < pair->value->n_items; i++)
         read_type_key(reader, &pair->value->pairs[i], type);
     check_required_keys(reader, pair);

@@ -46,6 +46,7 @@ struct document {
     int64_t revision;
     struct value *policies;              /* owned; NULL without */
     struct value *variables;             /* owned map: as used */
+    struct value *secrets;               /* owned map; NULL before document_read_secrets() */
     struct pattern_request *patterns;    /* owned; with: of each is owned, too */
     const struct yaml_node **with_nodes; /* owned; NULL where a pattern has none */
     size_t n_patterns;
@@ -99,10 +100,16 @@ void declaration_texts(const struct yaml_node *map, const char *key, struct stri
 void variables_read(struct document *document, struct diagnostics *diagnostics);
 void patterns_evaluate(struct document *document);
 
+/* --- Secrets (secrets.c) --- */
+
+/* Tells what is wrong with the secrets: of the document as far as no variable is needed for it. */
+void secrets_check(const struct document *document, struct diagnostics *diagnostics);
+
 /* --- Evaluation (scope.c) --- */
 
 enum scope_phase {
     SCOPE_VARIABLES, /* nothing can be referred to */
+    SCOPE_SECRETS,   /* only variables and the deployment can be */
     SCOPE_PATTERNS,  /* only variables are known; all else stays unknown */
     SCOPE_EXPAND,    /* all is known that can be known before apply */
 };
@@ -137,6 +144,11 @@ struct scope {
  * else is said about it. The caller unrefs the result.
  */
 struct value *scope_evaluate(struct scope *scope, const struct yaml_node *node);
+
+/* Whether a value is known not to hold a secret; told when it does or will. what is where it
+ * stands: "count". */
+bool scope_refuse_secret(struct scope *scope, const struct yaml_node *node,
+                         const struct value *value, const char *what);
 
 /* Tells that there is no resource of this name, with the nearest one. */
 void scope_unknown_name(struct scope *scope, struct position position, const char *what,

@@ -21,9 +21,9 @@ static const struct key_rule top_rules[] = {
 static const struct key_rule deployment_rules[] = {
     {"name", KIND(STRING), true},       {"version", KIND(STRING), false},
     {"revision", KIND(INTEGER), false}, {"environment", KIND(STRING), false},
-    {"variables", KIND(MAP), false},    {"patterns", KIND(LIST), false},
-    {"resources", KIND(LIST), false},   {"policies", KIND_ANY, false},
-    {"outputs", KIND(MAP), false},
+    {"variables", KIND(MAP), false},    {"secrets", KIND(MAP), false},
+    {"patterns", KIND(LIST), false},    {"resources", KIND(LIST), false},
+    {"policies", KIND_ANY, false},      {"outputs", KIND(MAP), false},
 };
 
 static const struct key_rule pattern_rules[] = {
@@ -126,6 +126,7 @@ static void read_deployment(struct document *document, struct diagnostics *diagn
     const struct yaml_node *policies = yaml_get(deployment, "policies");
     document->policies = policies ? yaml_to_value(policies) : NULL;
     variables_read(document, diagnostics);
+    secrets_check(document, diagnostics);
     const struct yaml_node *patterns = shape_get(deployment, "patterns", KIND(LIST));
     for (size_t i = 0; patterns && i < patterns->n_items; i++)
         read_pattern(document, patterns->items[i], diagnostics);
@@ -210,6 +211,7 @@ void document_free(struct document *document)
     map_done(&document->by_name);
     value_unref(document->policies);
     value_unref(document->variables);
+    value_unref(document->secrets);
     arena_done(&document->arena);
     yaml_tree_free(document->tree);
     mem_free(document);

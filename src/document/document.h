@@ -2,8 +2,8 @@
  * A deployment document: YAML read into declarations, checked against the catalog, expanded into
  * what it wants. Nothing here knows the store or a provider.
  *
- * The order of use: document_read(), document_set_variables(), pattern_apply() (which uses
- * declaration.h), document_expand().
+ * The order of use: document_read(), document_set_variables(), document_read_secrets(),
+ * pattern_apply() (which uses declaration.h), document_expand().
  */
 #pragma once
 
@@ -69,6 +69,16 @@ bool document_has_variable(const struct document *document, const char *name);
 /* The variables as used, a map; for the plan. Borrowed. */
 struct value *document_variables(const struct document *document);
 
+/*
+ * Where the secrets come from: a map of name -> {environment: NAME}, {file: PATH}, {command: [WORD,
+ * ...]} or {generated: {length, alphabet}}, with the variables as set. One with a fault is told and
+ * left out. Borrowed.
+ */
+const struct value *document_read_secrets(struct document *document,
+                                          struct diagnostics *diagnostics);
+/* Where a secret of the document stands. */
+struct position document_secret_position(const struct document *document, const char *name);
+
 /* What expansion needs beside the document. All borrowed. */
 struct document_context {
     const struct catalog *catalog;
@@ -86,6 +96,12 @@ struct document_context {
     int (*read_deployment)(void *argument, const char *name, const char *environment,
                            const char *address, const char *path, struct value **ret_value,
                            struct error *err);
+    /*
+     * The digest of what an expression of secrets gives: "${secret.db}", "app:${secret.db}". The
+     * caller frees *ret_digest. NULL: nobody knows their texts, and handles have no digest.
+     */
+    int (*digest_secret)(void *argument, const char *expression, char **ret_digest,
+                         struct error *err);
     void *argument;
 };
 

@@ -37,7 +37,9 @@ static void use_by_name(struct scope *scope, const struct yaml_node *node)
     CLEANUP(mem_freep) char *what = string_format("%s: dependsOn", scope->self->name);
     struct position position = yaml_position(scope->document->tree, node);
     scope->node = node;
-    if (value_kind(name) == VALUE_STRING)
+    if (!scope_refuse_secret(scope, node, name, "dependsOn"))
+        ;
+    else if (value_kind(name) == VALUE_STRING)
         scope_use(scope, value_text(name), what, position);
     else if (scope->diagnostics && !scope->is_rehearsal && scope->diagnostics->n_errors == n_errors)
         tell_no_name(scope, position, what, name);
@@ -107,8 +109,8 @@ static char *choose_instance(const struct expansion *expansion, struct scope *sc
     size_t n_errors = expansion->diagnostics->n_errors;
     CLEANUP(value_unrefp) struct value *on = node ? scope_evaluate(scope, node) : NULL;
     if (on && value_kind(on) != VALUE_STRING) {
-        if (scope->diagnostics && !scope->is_rehearsal &&
-            n_errors == expansion->diagnostics->n_errors)
+        if (scope_refuse_secret(scope, node, on, "on") && scope->diagnostics &&
+            !scope->is_rehearsal && n_errors == expansion->diagnostics->n_errors)
             diagnostics_add(scope->diagnostics, DIAGNOSTIC_UNKNOWN_COUNT,
                             declaration_key_position(expansion->document, declaration, "on"), NULL,
                             "%s: which instance serves it is not known before apply.",
@@ -152,6 +154,8 @@ void expand_one(struct scope *scope, const struct declaration *declaration, stru
     CLEANUP(value_unrefp) struct value *spec = spec_make(scope, declaration);
     const struct yaml_node *match = shape_get(declaration->node, "match", KIND(MAP));
     resource->match = match ? scope_evaluate(scope, match) : NULL;
+    if (match)
+        (void)scope_refuse_secret(scope, match, resource->match, "match");
     read_depends_on(scope, declaration);
     resource->instance = take_ptr(instance);
     resource->spec = take_ptr(spec);

@@ -32,7 +32,7 @@ static const char name_help[] =
 
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = {"var", "each", "count", "deployment"};
+    static const char *const reserved[] = {"var", "secret", "each", "count", "deployment"};
     for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)
         if (text_equal(name, reserved[i]))
             return true;
@@ -53,10 +53,11 @@ static const char *read_name(struct document *document, const struct yaml_node *
         return "";
     }
     if (is_reserved(node->text))
-        diagnostics_add(diagnostics, DIAGNOSTIC_RESERVED_NAME, position,
-                        "Choose another name: var, each, count and deployment mean something in "
-                        "${}.",
-                        "\"%s\" cannot be the name of a resource.", node->text);
+        diagnostics_add(
+            diagnostics, DIAGNOSTIC_RESERVED_NAME, position,
+            "Choose another name: var, secret, each, count and deployment mean something "
+            "in ${}.",
+            "\"%s\" cannot be the name of a resource.", node->text);
     const struct declaration *other = map_get(&document->by_name, node->text);
     if (other) {
         diagnostics_add(diagnostics, DIAGNOSTIC_DUPLICATE_NAME, position,

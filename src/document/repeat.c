@@ -102,6 +102,8 @@ static bool expand_count(struct repeater *repeater, const struct yaml_node *node
         "Use a value that is known before apply, such as a variable.";
     CLEANUP(value_unrefp) struct value *value = evaluate_repetition(repeater, node);
     int64_t count = -1;
+    if (!scope_refuse_secret(&repeater->scope, node, value, "count"))
+        return false;
     if (value_kind(value) == VALUE_UNKNOWN)
         fail_repetition(repeater, node, DIAGNOSTIC_UNKNOWN_COUNT, unknown_help,
                         "its count is not known before apply");
@@ -139,6 +141,8 @@ static struct value *to_keys(struct repeater *repeater, const struct yaml_node *
     enum value_kind kind = value_kind(value);
     if (kind == VALUE_MAP)
         return value_ref(value);
+    if (!scope_refuse_secret(&repeater->scope, node, value, "a key of forEach"))
+        return NULL;
     if (kind == VALUE_UNKNOWN || value_has_unknown(value)) {
         fail_repetition(repeater, node, DIAGNOSTIC_UNKNOWN_COUNT, unknown_help,
                         "its keys are not known before apply");

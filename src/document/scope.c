@@ -35,6 +35,16 @@ static char *nearest_key(const struct value *map, const char *key)
     return help;
 }
 
+static char *nearest_secret(const struct yaml_node *secrets, const char *name)
+{
+    const char **names = NEW_ARRAY(const char *, secrets->n_items);
+    for (size_t i = 0; i < secrets->n_items; i++)
+        names[i] = secrets->pairs[i].key;
+    char *help = did_you_mean(text_nearest(name, names, secrets->n_items));
+    mem_free(names);
+    return help;
+}
+
 static const char *nearest_name(const struct scope *scope, const char *name)
 {
     const struct document *document = scope->document;
@@ -394,6 +404,29 @@ static int look_up_resource(struct scope *scope, const struct reference *referen
     return look_up_output(scope, target, key, reference, ret_value, err);
 }
 
+static int look_up_secret(struct scope *scope, const struct reference *reference,
+                          struct value **ret_value, struct error *err)
+{
+    const struct yaml_node *secrets = shape_get(scope->document->deployment, "secrets", KIND(MAP));
+    if (scope->phase == SCOPE_VARIABLES || scope->phase == SCOPE_SECRETS) {
+        error_set(err, ERROR_INVALID, "a secret cannot be used here");
+        return fail(scope, DIAGNOSTIC_MISPLACED_SECRET,
+                    string_copy("Use it in a property that may hold one."), err);
+    }
+    if (reference->key || !shape_is_identifier(reference->path) ||
+        !yaml_find(secrets, reference->path)) {
+        error_set(err, ERROR_NOT_FOUND, "there is no secret \"%.80s\"",
+                  reference->key ? reference->key : reference->path);
+        return fail(scope, DIAGNOSTIC_UNKNOWN_SECRET,
+                    secrets && secrets->n_items > 0 ? nearest_secret(secrets, reference->path)
+                                                    : string_copy("Declare it under \"secrets:\"."),
+                    err);
+    }
+    CLEANUP(mem_freep) char *origin = string_format("${secret.%s}", reference->path);
+    *ret_value = value_secret("", origin);
+    return 0;
+}
+
 static int look_up(void *argument, const struct reference *reference, struct value **ret_value,
                    struct error *err)
 {
@@ -402,7 +435,9 @@ static int look_up(void *argument, const struct reference *reference, struct val
     int r;
     *ret_value = NULL;
     bool is_plain = !reference->type;
-    if (scope->phase == SCOPE_VARIABLES) {
+    if (is_plain && text_equal(reference->root, "secret")) {
+        r = look_up_secret(scope, reference, ret_value, &fault);
+    } else if (scope->phase == SCOPE_VARIABLES) {
         error_set(&fault, ERROR_INVALID, "a variable's value cannot refer to anything");
         r = fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
                  string_copy("Functions of plain values are possible."), &fault);
@@ -412,6 +447,10 @@ static int look_up(void *argument, const struct reference *reference, struct val
         r = look_up_deployment(scope, reference, ret_value, &fault);
     } else if (scope->phase == SCOPE_PATTERNS) {
         r = 0;
+    } else if (scope->phase == SCOPE_SECRETS) {
+        error_set(&fault, ERROR_INVALID, "where a secret comes from must be known before the plan");
+        r = fail(scope, DIAGNOSTIC_UNKNOWN_REFERENCE,
+                 string_copy("Only ${var.x} and ${deployment.x} are possible."), &fault);
     } else if (is_plain && text_equal(reference->root, "each")) {
         r = look_up_each(scope, reference, ret_value, &fault);
     } else if (is_plain && text_equal(reference->root, "count")) {
@@ -436,15 +475,59 @@ static void tell_fault(struct scope *scope, const struct yaml_node *node,
                     "In \"%.80s\": %s.", node->text, error_message(err));
 }
 
+/* The value with a digest for each secret that has none yet. */
+static int add_digests(struct scope *scope, struct value *value, struct value **ret_value,
+                       struct error *err)
+{
+    const struct document_context *context = scope->expansion ? scope->expansion->context : NULL;
+    enum value_kind kind = value_kind(value);
+    if (!value_has_secret(value) || !context || !context->digest_secret) {
+        *ret_value = value_ref(value);
+        return 0;
+    }
+    if (kind == VALUE_SECRET) {
+        CLEANUP(mem_freep) char *digest = NULL;
+        const char *origin = value_secret_origin(value);
+        int r = value_text_length(value) > 0
+                    ? 0
+                    : context->digest_secret(context->argument, origin, &digest, err);
+        if (r == 0)
+            *ret_value = digest ? value_secret(digest, origin) : value_ref(value);
+        return r;
+    }
+    struct value_builder builder = {0};
+    for (size_t i = 0; i < value_count(value); i++) {
+        struct value *item = NULL;
+        int r = add_digests(scope, value_at(value, i), &item, err);
+        if (r < 0) {
+            value_builder_done(&builder);
+            return r;
+        }
+        if (kind == VALUE_MAP)
+            value_builder_set(&builder, value_key_at(value, i), item);
+        else
+            value_builder_append(&builder, item);
+    }
+    *ret_value = kind == VALUE_MAP   ? value_builder_map(&builder)
+                 : kind == VALUE_SET ? value_builder_set_of(&builder)
+                                     : value_builder_list(&builder);
+    return 0;
+}
+
 static struct value *evaluate_text(struct scope *scope, const struct yaml_node *node)
 {
+    CLEANUP(value_unrefp) struct value *open = NULL;
     struct value *value = NULL;
     struct error err = {0};
     struct expression_fault fault = {0};
     const struct yaml_node *outer = scope->node;
     scope->node = node;
-    int r = expression_evaluate(node->text, look_up, scope, &value, &fault, &err);
+    int r = expression_evaluate(node->text, look_up, scope, &open, &fault, &err);
     scope->node = outer;
+    if (r == 0) {
+        fault.code = DIAGNOSTIC_FUNCTION_FAILED;
+        r = add_digests(scope, open, &value, &err);
+    }
     if (r < 0) {
         tell_fault(scope, node, &fault, &err);
         value = value_unknown("any", node->text);
@@ -472,6 +555,19 @@ struct value *scope_evaluate(struct scope *scope, const struct yaml_node *node)
     default:
         return yaml_to_value(node);
     }
+}
+
+bool scope_refuse_secret(struct scope *scope, const struct yaml_node *node,
+                         const struct value *value, const char *what)
+{
+    if (!expression_needs_secret(value))
+        return true;
+    if (scope->diagnostics)
+        diagnostics_add(scope->diagnostics, DIAGNOSTIC_MISPLACED_SECRET,
+                        yaml_position(scope->document->tree, node),
+                        "Use a variable, or write it down.", "%s: %s would hold a secret.",
+                        scope->self->name, what);
+    return false;
 }
 
 void scope_unknown_name(struct scope *scope, struct position position, const char *what,

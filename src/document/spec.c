@@ -191,6 +191,7 @@ struct value *spec_make(struct scope *scope, const struct declaration *declarati
     struct value *spec =
         type_check(declaration->resource_type, properties, tell_spec_fault, &faults);
     type_references(declaration->resource_type, spec, check_reference, &faults, NULL);
+    type_check_secrets(declaration->resource_type, spec, tell_spec_fault, &faults);
     bool is_told = scope->diagnostics && !scope->is_rehearsal;
     if (is_told && scope->diagnostics->n_errors == n_errors)
         check_unknown_names(&faults, &declaration->resource_type->schema, spec, "");

@@ -249,6 +249,7 @@ char *document_write_expanded(const struct document *document)
     write_field(&text, document, "revision");
     write_field(&text, document, "environment");
     write_variables(&text, document->variables);
+    write_field(&text, document, "secrets");
     if (document->n_declarations > 0)
         strbuf_add(&text, "  resources:\n");
     for (size_t i = 0; i < document->n_declarations; i++)

@@ -175,7 +175,9 @@ static void write_one(const struct diagnostic *diagnostic, struct source *source
         strbuf_addf(buffer, "%s: ", diagnostic->file);
     strbuf_addf(buffer, "%s[%s]: %s\n", severity_names[diagnostic->severity],
                 codes[diagnostic->code].wire, codes[diagnostic->code].summary);
-    bool is_about = source->file && text_equal_or_null(diagnostic->file, source->file);
+    /* A line that should not have been written is not written again. */
+    bool is_about = source->file && text_equal_or_null(diagnostic->file, source->file) &&
+                    diagnostic->code != DIAGNOSTIC_PLAIN_SECRET;
     const char *line = is_about && diagnostic->line ? find_line(source, diagnostic->line) : NULL;
     if (line)
         write_excerpt(diagnostic, line, buffer);

@@ -27,6 +27,10 @@
     X(WRONG_REFERENCE, "wrong-reference", "A reference leads to the wrong type")               \
     X(UNKNOWN_OUTPUT, "unknown-output", "The resource has no such attribute")                  \
     X(UNKNOWN_VARIABLE, "unknown-variable", "There is no such variable")                       \
+    X(UNKNOWN_SECRET, "unknown-secret", "There is no such secret")                             \
+    X(MISPLACED_SECRET, "misplaced-secret", "A secret would be shown here")                    \
+    X(PLAIN_SECRET, "plain-secret", "A secret stands in the document as it is")                \
+    X(SECRET_SOURCE, "secret-source", "A secret cannot be had")                                \
     X(UNKNOWN_FUNCTION, "unknown-function", "There is no such function")                       \
     X(FUNCTION_FAILED, "function-failed", "A function cannot work with its arguments")         \
     X(EXPRESSION_SYNTAX, "expression-syntax", "An expression in ${} is malformed")             \
@@ -103,7 +107,7 @@ bool diagnostics_has_errors(const struct diagnostics *diagnostics);
 /*
  * Writes all of them for people, sorted by position: "FILE:LINE:COLUMN: error[CODE]: summary", the
  * line with a caret below its column when source (the text of source_file; both may be NULL) has
- * it, the detail, the help.
+ * it and no secret is in it, the detail, the help.
  */
 void diagnostics_write(const struct diagnostics *diagnostics, const char *source_file,
                        const char *source, struct strbuf *buffer);

@@ -165,6 +165,27 @@ int expression_references(const char *text, reference_found found, void *argumen
     return run(&parser, &value, ret_fault, err);
 }
 
+static int note_secret(void *argument, const struct reference *reference, struct error *err)
+{
+    bool *is_there = argument;
+    (void)err;
+    *is_there = *is_there || (!reference->type && strcmp(reference->root, "secret") == 0);
+    return 0;
+}
+
+bool expression_needs_secret(const struct value *value)
+{
+    enum value_kind kind = value_kind(value);
+    bool needs_secret = value_has_secret(value);
+    if (needs_secret || !value_has_unknown(value))
+        return needs_secret;
+    if (kind == VALUE_UNKNOWN && strstr(value_text(value), "secret"))
+        (void)expression_references(value_text(value), note_secret, &needs_secret, NULL, NULL);
+    for (size_t i = 0; kind != VALUE_UNKNOWN && !needs_secret && i < value_count(value); i++)
+        needs_secret = expression_needs_secret(value_at(value, i));
+    return needs_secret;
+}
+
 static int resolve_items(struct value *value, reference_lookup lookup, void *argument,
                          struct value **ret_value, struct error *err)
 {

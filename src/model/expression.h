@@ -7,8 +7,9 @@
  *              | "[" [ expression { "," expression } ] "]"
  *              | "{" [ STRING ":" expression { "," STRING ":" expression } ] "}"
  *
- * A root is a resource's name or var, each, count, deployment, and the path that follows is keys
- * and indices: "outputs.hosts[0].name". TYPE has colons of its own; the last one before the first
+ * A root is a resource's name or var, secret, each, count, deployment, and the path that follows is
+ * keys and indices: "outputs.hosts[0].name". TYPE has colons of its own; the last one before the
+ * first
  * "." ends it. Strings and numbers are those of JSON; a string holds no further ${}. There are no
  * operators. "$${" stands for "${". Functions are those of functions.h.
  */
@@ -70,6 +71,9 @@ int expression_resolve(struct value *value, reference_lookup lookup, void *argum
 
 /* Whether there is a ${ or $${ in it: it is more than its own text. */
 bool expression_is_in(const char *text);
+
+/* Whether a secret is in a value, or will be once what is unknown in it is known. */
+bool expression_needs_secret(const struct value *value);
 
 /* The text that evaluates to this text: "${" becomes "$${". The caller frees it. */
 char *expression_escape(const char *text);

@@ -99,9 +99,12 @@ int service_load_document(struct service *service, const struct document_source 
         return r;
     if (loaded->document) {
         struct reader reader = {.service = service};
-        struct document_context context = {service->catalog, choose_instance, read_deployment,
-                                           &reader};
+        struct document_context context = {.catalog = service->catalog,
+                                           .choose_instance = choose_instance,
+                                           .read_deployment = read_deployment,
+                                           .argument = &reader};
         set_variables(service, loaded->document, source, diagnostics);
+        (void)document_read_secrets(loaded->document, diagnostics);
         pattern_apply(loaded->document, service->catalog, diagnostics);
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
         loaded->reads = reader_list(&reader);

@@ -29,6 +29,8 @@ static struct value *describe_field(const char *name, const struct schema *schem
         value_builder_set(&fields, "default", value_ref(schema->fallback));
     if (schema->allowed)
         value_builder_set(&fields, "allowed", value_ref(schema->allowed));
+    if (schema->may_be_secret)
+        value_builder_set_string(&fields, "secret", schema->is_secret ? "always" : "allowed");
     if (schema->references)
         value_builder_set(&fields, "refers_to", value_ref(schema->references));
     const struct schema *inner = schema->items ? schema->items : schema;

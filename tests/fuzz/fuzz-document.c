@@ -58,6 +58,7 @@ static void expand(const char *text, size_t size, const struct document_limits *
         CLEANUP(value_unrefp) struct value *variables = value_builder_map(&given);
         document_set_variables(pass->document, variables, &pass->diagnostics);
     }
+    (void)document_read_secrets(pass->document, &pass->diagnostics);
     pattern_apply(pass->document, context.catalog, &pass->diagnostics);
     document_expand(pass->document, &context, &pass->wanted, &pass->diagnostics);
 }
