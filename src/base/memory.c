@@ -3,10 +3,14 @@
 #include "base/files.h"
 
 #include <assert.h>
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool wipes_freed;
 
 static _Noreturn void out_of_memory(size_t size)
 {
@@ -28,9 +32,16 @@ void *mem_resize(void *block, size_t count, size_t size)
     assert(size > 0);
     if (count > SIZE_MAX / size)
         out_of_memory(SIZE_MAX);
-    void *resized = realloc(block, count ? count * size : 1);
+    size_t n = count ? count * size : 1;
+    /* Where it moves, realloc() leaves the old bytes behind. */
+    void *resized = wipes_freed ? malloc(n) : realloc(block, n);
     if (!resized)
-        out_of_memory(count * size);
+        out_of_memory(n);
+    if (wipes_freed && block) {
+        size_t old = malloc_usable_size(block);
+        memcpy(resized, block, old < n ? old : n);
+        mem_free(block);
+    }
     return resized;
 }
 
@@ -56,7 +67,14 @@ char *string_copy_n(const char *text, size_t length)
 
 void mem_free(void *block)
 {
+    if (wipes_freed && block)
+        explicit_bzero(block, malloc_usable_size(block));
     free(block);
+}
+
+void mem_wipe_freed(void)
+{
+    wipes_freed = true;
 }
 
 void mem_wipe(void *block, size_t size)

@@ -14,6 +14,10 @@ char *string_copy(const char *text);
 char *string_copy_n(const char *text, size_t length);
 void mem_free(void *block);
 
+/* From now on this process overwrites whatever it frees: texts of secrets were, or will be, in it.
+ */
+void mem_wipe_freed(void);
+
 /* Overwrites size bytes in a way the compiler does not remove. For secrets. */
 void mem_wipe(void *block, size_t size);
 

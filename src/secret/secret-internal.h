@@ -1,6 +1,7 @@
 /* What the files of this room share. */
 #pragma once
 
+#include "base/map.h"
 #include "secret/secret.h"
 
 struct secret_key {
@@ -12,6 +13,13 @@ struct secrets {
     struct secret_entry *entries; /* owned */
     size_t n_entries;
     size_t capacity;
+    struct map names; /* name -> owned digest */
+};
+
+struct secret_entry {
+    char digest[80]; /* with its prefix and NUL */
+    char *text;      /* owned; of sodium_malloc(), not readable but in secret_use() */
+    size_t size;
 };
 
 /* Keys for one purpose each, made of the one that a user has. */

@@ -12,13 +12,12 @@
 #include <sys/stat.h>
 
 #define DIGEST_PREFIX "s1:"
+/* Each has pages of its own. */
+enum { MAX_ENTRIES = 4096 };
 enum { DIGEST_SIZE = 32, DIGEST_TEXT_SIZE = sizeof(DIGEST_PREFIX) + 2 * (size_t)DIGEST_SIZE };
 
-struct secret_entry {
-    char digest[DIGEST_TEXT_SIZE];
-    char *text; /* owned; of sodium_malloc(), not readable but in secret_use() */
-    size_t size;
-};
+_Static_assert(DIGEST_TEXT_SIZE <= sizeof(((struct secret_entry *)NULL)->digest),
+               "an entry has room for its digest");
 
 /* Memory that is locked, guarded, left out of core files and wiped when it is freed. */
 static void *allocate(size_t size)
@@ -116,6 +115,7 @@ struct secrets *secrets_new(const struct secret_key *key)
 {
     struct secrets *secrets = NEW(struct secrets);
     secrets->key = key;
+    mem_wipe_freed();
     return secrets;
 }
 
@@ -126,6 +126,7 @@ void secrets_free(struct secrets *secrets)
     for (size_t i = 0; i < secrets->n_entries; i++)
         sodium_free(secrets->entries[i].text);
     mem_free(secrets->entries);
+    secrets_forget_names(secrets);
     mem_free(secrets);
 }
 
@@ -167,6 +168,10 @@ int secrets_add(struct secrets *secrets, char *take_text, size_t size, const cha
                 struct error *err)
 {
     char digest[DIGEST_TEXT_SIZE];
+    if (secrets->n_entries >= MAX_ENTRIES) {
+        mem_wipe(take_text, size);
+        return error_set(err, ERROR_LIMIT, "more than %d secrets", MAX_ENTRIES);
+    }
     if (size > SECRET_MAX_SIZE) {
         mem_wipe(take_text, size);
         return error_set(err, ERROR_LIMIT, "a secret of %zu bytes is too long; %d are the most",
@@ -182,6 +187,36 @@ int secrets_add(struct secrets *secrets, char *take_text, size_t size, const cha
     *ret_digest = entry->digest;
     return 0;
 }
+
+char *secrets_digest(const struct secrets *secrets, const char *text, size_t size)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    write_digest(secrets, text, size, digest);
+    return string_copy(digest);
+}
+
+/* --- Names --- */
+
+void secrets_name(struct secrets *secrets, const char *name, const char *digest)
+{
+    mem_free(map_put(&secrets->names, name, string_copy(digest)));
+}
+
+const char *secrets_find(const struct secrets *secrets, const char *name)
+{
+    return map_get(&secrets->names, name);
+}
+
+void secrets_forget_names(struct secrets *secrets)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&secrets->names, &cursor)))
+        mem_free(entry->value);
+    map_done(&secrets->names);
+}
+
+/* --- Use --- */
 
 int secret_use(struct secrets *secrets, const char *digest,
                int (*use)(void *argument, const char *text, size_t size, struct error *err),

@@ -26,7 +26,7 @@ int secret_key_open(const char *path, struct secret_key **ret_key, struct error 
 
 /* The secrets that a process knows the texts of. */
 struct secrets;
-/* key is borrowed. */
+/* key is borrowed. From then on the process overwrites all memory that it frees. */
 struct secrets *secrets_new(const struct secret_key *key);
 /* Wipes all of them; accepts NULL. */
 void secrets_free(struct secrets *secrets);
@@ -34,10 +34,20 @@ void secrets_free(struct secrets *secrets);
 /*
  * Takes a text over: size bytes at take_text are copied into locked memory and then wiped; the
  * caller still frees them. Returns its digest, "s1:" and 64 hexadecimal digits, which is the same
- * for the same text and key; borrowed. ERROR_LIMIT beyond SECRET_MAX_SIZE.
+ * for the same text and key; borrowed, until another is added. ERROR_LIMIT beyond SECRET_MAX_SIZE,
+ * or 4,096 secrets.
  */
 int secrets_add(struct secrets *secrets, char *take_text, size_t size, const char **ret_digest,
                 struct error *err);
+
+/* The digest alone, of a text that is not kept. The caller frees it. */
+char *secrets_digest(const struct secrets *secrets, const char *text, size_t size);
+
+/* Gives a text the name by which expressions use it; the last one with a name has it. */
+void secrets_name(struct secrets *secrets, const char *name, const char *digest);
+/* NULL when no text has that name. Borrowed. */
+const char *secrets_find(const struct secrets *secrets, const char *name);
+void secrets_forget_names(struct secrets *secrets);
 
 /*
  * Calls use() with the text of a secret, which is only readable until it returns; a NUL follows it.
