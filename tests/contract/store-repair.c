@@ -230,6 +230,22 @@ FOLDER_TEST(random_flips_are_each_reported_or_harmless_and_mended)
     CHECK(n_faults == 0 && n_reported > 0);
 }
 
+/*
+ * The topmost bits of a word of the log move so little of its sums that a sum itself may look like
+ * the one wrong byte. Content must not be made to fit that.
+ */
+FOLDER_TEST(a_wrong_topmost_bit_of_the_log_is_not_taken_for_a_wrong_sum)
+{
+    CLEANUP(image_done) struct image image = {0};
+    make_killed(&image);
+    size_t step = 4 * 331 * (size_t)thinning();
+    for (size_t place = 32 + 24 + 3; place < image.sizes[1]; place += step) {
+        struct damage damage = {.file = 1, .place = place, .mask = 0x40};
+        CHECK(put_damaged(&image, damage));
+        CHECK(is_mended(&image, damage));
+    }
+}
+
 /* Each byte, its line end included, which random flips seldom meet. */
 FOLDER_TEST(a_flipped_byte_of_the_marker_is_reported_and_mended)
 {
