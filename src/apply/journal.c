@@ -515,11 +515,12 @@ void run_add_finish(struct run *run)
     /* A plan without a document that destroys nothing leaves the outputs as they are. */
     if (run->row->status == RUN_DONE && (run->plan->document || run->plan->is_destroy))
         add_outputs(run);
-    store_batch_put_run(run->batch, run->row);
     struct value_builder body = {0};
     value_builder_set_string(&body, "status", run_status_to_string(run->row->status));
     value_builder_set(&body, "done", value_integer((int64_t)count_state(run, NODE_DONE)));
     value_builder_set(&body, "failed", value_integer((int64_t)count_state(run, NODE_FAILED)));
     value_builder_set(&body, "skipped", value_integer((int64_t)count_state(run, NODE_SKIPPED)));
     run_journal(run, "finished", value_builder_map(&body));
+    /* Behind the last row: the audit chain takes the journal's head. */
+    store_batch_put_run(run->batch, run->row);
 }

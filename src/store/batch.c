@@ -105,6 +105,35 @@ void store_batch_put_deployment(struct store_batch *batch,
                number(deployment->created_at), number(deployment->updated_at));
 }
 
+static void add_audit(struct store_batch *batch, const char *kind, const struct value *fields,
+                      const char *run_id)
+{
+    assert(value_kind(fields) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_AUDIT, number(world_wall_clock()), text(kind), json(fields),
+               text_or_null(run_id));
+}
+
+void store_batch_audit(struct store_batch *batch, const char *kind, const struct value *fields)
+{
+    add_audit(batch, kind, fields, NULL);
+}
+
+/* What was decided is in the chain; the document itself is not, but what it must hash to is. */
+static void audit_revision(struct store_batch *batch, const char *deployment_uid,
+                           const struct value *revision)
+{
+    static const char *const kept[] = {"principal", "words", "source", "parents", "plan", "run"};
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "deployment", deployment_uid);
+    value_builder_set_string(&fields, "document", value_get_text(revision, "digest"));
+    value_builder_set_string(&fields, "given", value_get_text(revision, "given_digest"));
+    for (size_t i = 0; i < ARRAY_LENGTH(kept); i++)
+        if (value_get(revision, kept[i]))
+            value_builder_set(&fields, kept[i], value_ref(value_get(revision, kept[i])));
+    CLEANUP(value_unrefp) struct value *entry = value_builder_map(&fields);
+    add_audit(batch, "revision", entry, NULL);
+}
+
 void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
                               const struct value *fields)
 {
@@ -112,6 +141,7 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
     ADD_CHANGE(batch, CHANGE_GROW_HEAD, text(deployment_uid));
     ADD_CHANGE(batch, CHANGE_ADD_REVISION, text(deployment_uid), number(world_wall_clock()),
                json(fields));
+    audit_revision(batch, deployment_uid, fields);
 }
 
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
@@ -126,6 +156,24 @@ void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
 {
     assert(value_kind(approval) == VALUE_MAP);
     ADD_CHANGE(batch, CHANGE_ADD_APPROVAL, text(plan_hash), json(approval));
+    CLEANUP(value_unrefp)
+    struct value *entry = value_with(approval, "plan", value_string(plan_hash));
+    add_audit(batch, "approval", entry, NULL);
+}
+
+static void audit_run(struct store_batch *batch, const struct store_run *run)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "run", run->id);
+    value_builder_set_string(&fields, "deployment", run->deployment_uid);
+    value_builder_set_string(&fields, "plan", run->plan_hash);
+    value_builder_set_string(&fields, "principal", run->principal);
+    value_builder_set_string(&fields, "words", run->words);
+    value_builder_set_string(&fields, "status", run_status_to_string(run->status));
+    value_builder_set(&fields, "epoch", value_integer(run->epoch));
+    value_builder_set_string(&fields, "message", run->message);
+    CLEANUP(value_unrefp) struct value *entry = value_builder_map(&fields);
+    add_audit(batch, "run", entry, run->id);
 }
 
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
@@ -134,6 +182,7 @@ void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
                text(run->plan_hash), text_or_null(run->principal), text_or_null(run->words),
                text(run_status_to_string(run->status)), number(run->epoch), number(run->started_at),
                number(run->ended_at), text_or_null(run->message));
+    audit_run(batch, run);
 }
 
 /* The records of a deployment change: once per batch that is counted. */
@@ -224,6 +273,7 @@ int store_refuse_change(const struct store_change *change, struct error *err)
     case CHANGE_ADD_REVISION:
     case CHANGE_PUT_PLAN:
     case CHANGE_PUT_RECORD:
+    case CHANGE_AUDIT:
     case CHANGE_KIND_COUNT:
         break;
     }

@@ -69,6 +69,10 @@ enum {
     RUN_COLUMN_STARTED_AT,
     RUN_COLUMN_ENDED_AT,
     RUN_COLUMN_MESSAGE,
+    /* What follows is counted by the store and not part of CHANGE_PUT_RUN. */
+    RUN_COLUMN_CHAIN,
+    RUN_COLUMN_CHAINED,
+    RUN_COLUMN_UNCHAINED,
     RUN_COLUMN_COUNT
 };
 
@@ -79,6 +83,17 @@ enum {
     JOURNAL_COLUMN_KIND,
     JOURNAL_COLUMN_BODY, /* JSON */
     JOURNAL_COLUMN_COUNT
+};
+
+enum {
+    AUDIT_COLUMN_NUMBER,
+    AUDIT_COLUMN_TIME,
+    AUDIT_COLUMN_KIND,
+    AUDIT_COLUMN_BODY, /* JSON */
+    AUDIT_COLUMN_ROWS, /* of the run's journal; 0 when it is not about a run */
+    AUDIT_COLUMN_HEAD, /* of the run's chain then; NULL when it is not about a run */
+    AUDIT_COLUMN_DIGEST,
+    AUDIT_COLUMN_COUNT
 };
 
 /* What can be asked: (parameters) -> columns of each row; order of the rows. */
@@ -106,6 +121,10 @@ enum store_query {
     QUERY_LIST_ALL_RUNS,
     /* (run id, after seq, limit) -> JOURNAL_*; oldest first */
     QUERY_READ_JOURNAL,
+    /* (after number, limit) -> AUDIT_*; oldest first */
+    QUERY_READ_AUDIT,
+    /* () -> number of the newest entry, 0 before the first */
+    QUERY_LAST_AUDIT,
     QUERY_COUNT
 };
 
@@ -139,8 +158,10 @@ enum store_change_kind {
     CHANGE_PUT_RECORD,
     /* (uid, address, generation): refused when it is not there */
     CHANGE_REMOVE_RECORD,
-    /* (run id, time, kind, JSON): refused without the run */
+    /* (run id, time, kind, JSON): goes into the run's chain, too; refused without the run */
     CHANGE_JOURNAL,
+    /* (time, kind, JSON, run id or NULL): becomes the newest entry of the audit chain */
+    CHANGE_AUDIT,
     CHANGE_KIND_COUNT
 };
 
@@ -198,6 +219,19 @@ struct store {
     uint64_t n_commits;
     uint64_t n_syncs; /* counted by the driver */
 };
+
+/*
+ * The next digest of a chain: the SHA-256, in hexadecimal digits, of the digest before it and the
+ * parts of what is added, each with a line feed behind it; a NULL text is left out. No part holds a
+ * line feed.
+ */
+void store_chain(const char *before, const struct store_row *parts,
+                 char ret_digest[DIGEST_HEX_SIZE]);
+
+/* Asks the driver; as store_ops.read. */
+CO_FN int store_query(struct store *store, enum store_query query,
+                      const struct store_row *parameters, store_visit *visit, void *argument,
+                      struct error *err);
 
 /* For close(): frees what struct store owns, and the store. */
 void store_free(struct store *store);

@@ -42,6 +42,7 @@ void store_run_done(struct store_run *run)
     mem_free(run->principal);
     mem_free(run->words);
     mem_free(run->message);
+    mem_free(run->chain);
     *run = (struct store_run){0};
 }
 
@@ -181,6 +182,9 @@ int store_read_run(const struct store_row *row, const char *place, struct store_
         .started_at = store_row_number(row, RUN_COLUMN_STARTED_AT),
         .ended_at = store_row_number(row, RUN_COLUMN_ENDED_AT),
         .message = copy_text(row, RUN_COLUMN_MESSAGE),
+        .chain = copy_text(row, RUN_COLUMN_CHAIN),
+        .n_chained = store_row_number(row, RUN_COLUMN_CHAINED),
+        .n_unchained = store_row_number(row, RUN_COLUMN_UNCHAINED),
     };
     if (ret_run->status == RUN_STATUS_COUNT)
         return error_set(err, ERROR_CORRUPT, "%s: run %s has the unknown status \"%s\"", place,

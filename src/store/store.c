@@ -56,9 +56,8 @@ static struct store_cell limit_of(size_t limit)
     (&(const struct store_row){(struct store_cell[]){__VA_ARGS__}, \
                                ARRAY_LENGTH(((struct store_cell[]){__VA_ARGS__}))})
 
-CO_FN static int query(struct store *store, enum store_query kind,
-                       const struct store_row *parameters, store_visit *visit, void *argument,
-                       struct error *err)
+int store_query(struct store *store, enum store_query kind, const struct store_row *parameters,
+                store_visit *visit, void *argument, struct error *err)
 {
     store->n_calls++;
     int r = store->ops->read(store, kind, parameters, visit, argument, err);
@@ -102,8 +101,8 @@ int store_find_deployment(struct store *store, const char *name, const char *env
 {
     assert(name && environment && ret_deployment);
     CLEANUP(deployments_done) struct deployments found = {.store = store};
-    int r = query(store, QUERY_FIND_DEPLOYMENT, PARAMETERS(text(name), text(environment)),
-                  add_deployment, &found, err);
+    int r = store_query(store, QUERY_FIND_DEPLOYMENT, PARAMETERS(text(name), text(environment)),
+                        add_deployment, &found, err);
     if (r < 0)
         return r;
     assert(found.n_items <= 1);
@@ -120,8 +119,8 @@ int store_list_deployments(struct store *store, struct store_deployment **ret_de
 {
     assert(ret_deployments && ret_n);
     CLEANUP(deployments_done) struct deployments found = {.store = store};
-    int r =
-        query(store, QUERY_LIST_DEPLOYMENTS, &(struct store_row){0}, add_deployment, &found, err);
+    int r = store_query(store, QUERY_LIST_DEPLOYMENTS, &(struct store_row){0}, add_deployment,
+                        &found, err);
     if (r < 0)
         return r;
     *ret_deployments = take_ptr(found.items);
@@ -155,8 +154,8 @@ int store_load_records(struct store *store, const char *deployment_uid, struct r
 {
     assert(deployment_uid && ret_records);
     struct loading loading = {.store = store};
-    int r = query(store, QUERY_LOAD_RECORDS, PARAMETERS(text(deployment_uid)), add_record, &loading,
-                  err);
+    int r = store_query(store, QUERY_LOAD_RECORDS, PARAMETERS(text(deployment_uid)), add_record,
+                        &loading, err);
     if (r < 0) {
         records_done(&loading.records);
         return r;
@@ -178,7 +177,7 @@ CO_FN static int query_values(struct store *store, enum store_query kind,
                               const char *what, struct value **ret_list, struct error *err)
 {
     struct reading reading = {.store = store, .what = what};
-    int r = query(store, kind, parameters, visit, &reading, err);
+    int r = store_query(store, kind, parameters, visit, &reading, err);
     if (r < 0)
         value_builder_done(&reading.rows);
     else
@@ -340,7 +339,7 @@ int store_get_run(struct store *store, const char *id, struct store_run *ret_run
 {
     assert(id && ret_run);
     CLEANUP(runs_done) struct runs found = {.store = store};
-    int r = query(store, QUERY_GET_RUN, PARAMETERS(text(id)), add_run, &found, err);
+    int r = store_query(store, QUERY_GET_RUN, PARAMETERS(text(id)), add_run, &found, err);
     if (r < 0)
         return r;
     assert(found.n_items <= 1);
@@ -356,11 +355,11 @@ int store_list_runs(struct store *store, const char *deployment_uid, size_t limi
 {
     assert(ret_runs && ret_n);
     CLEANUP(runs_done) struct runs found = {.store = store};
-    int r =
-        deployment_uid
-            ? query(store, QUERY_LIST_RUNS, PARAMETERS(text(deployment_uid), limit_of(limit)),
-                    add_run, &found, err)
-            : query(store, QUERY_LIST_ALL_RUNS, PARAMETERS(limit_of(limit)), add_run, &found, err);
+    int r = deployment_uid ? store_query(store, QUERY_LIST_RUNS,
+                                         PARAMETERS(text(deployment_uid), limit_of(limit)), add_run,
+                                         &found, err)
+                           : store_query(store, QUERY_LIST_ALL_RUNS, PARAMETERS(limit_of(limit)),
+                                         add_run, &found, err);
     if (r < 0)
         return r;
     assert(found.n_items <= limit);

@@ -131,6 +131,10 @@ struct store_run {
     int64_t started_at;
     int64_t ended_at; /* 0 while it is under way */
     char *message;    /* why it never began, or what is open after its end; NULL */
+    /* What follows is the store's and ignored by store_batch_put_run(). */
+    char *chain;         /* the digest of its journal's newest row (audit.h) */
+    int64_t n_chained;   /* how many rows of its journal that covers */
+    int64_t n_unchained; /* how many rows before them an older program wrote, which had no chain */
 };
 void store_run_done(struct store_run *run);
 
@@ -193,9 +197,10 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
 /* A plan that is stored already is left as it is. */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const struct value *plan);
+/* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);
-/* Inserts or replaces by id. Its deployment and plan must be there. */
+/* Inserts or replaces by id. Its deployment and plan must be there. Adds to the audit chain. */
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run);
 /*
  * Inserts or replaces by (address, generation), and removes; both make records_version grow by one
@@ -208,6 +213,12 @@ void store_batch_remove_record(struct store_batch *batch, const char *deployment
 /* body: a map. The row's time is now. */
 void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
                          const struct value *body);
+
+/*
+ * Adds an entry to the audit chain (audit.h): kind is a word, fields a map without secrets. What
+ * store_batch_add_approval(), _put_run() and _add_revision() do is in it without this.
+ */
+void store_batch_audit(struct store_batch *batch, const char *kind, const struct value *fields);
 
 /*
  * Carries a batch out and empties it, also on failure. On success *ret_last_seq (may be NULL) is

@@ -7,6 +7,7 @@
 #include "contract/store.h"
 
 #include "base/world.h"
+#include "store/audit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -88,6 +89,9 @@ static inline void read_content(void)
     value = NULL;
     r = store_read_journal(store, RUN, 0, 10000, &value, NULL);
     write_value(content, r, value);
+    value = NULL;
+    r = store_read_audit(store, 0, 10000, &value, NULL);
+    write_value(content, r, value);
 }
 
 /* The caller frees the text. */
@@ -144,12 +148,14 @@ static inline void run_with_store(void (*body)(void))
         longjmp(test_end, end);
 }
 
-#define FOLDER_TEST(name)            \
-    static void body_##name(void);   \
-    TEST(name)                       \
-    {                                \
-        run_with_store(body_##name); \
-    }                                \
+#define FOLDER_TEST(name) FOLDER_TEST_IF(true, name)
+
+#define FOLDER_TEST_IF(condition, name) \
+    static void body_##name(void);      \
+    TEST_IF(condition, name)            \
+    {                                   \
+        run_with_store(body_##name);    \
+    }                                   \
     static void body_##name(void)
 
 /* --- Children --- */

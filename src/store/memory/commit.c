@@ -31,6 +31,11 @@ static struct store_row *row_copy(const struct store_row *from, size_t n_more)
     return row;
 }
 
+static struct store_cell text_cell(const char *text)
+{
+    return (struct store_cell){.is_text = true, .text = text ? string_copy(text) : NULL};
+}
+
 static const struct store_row *find_row(struct memory_store *memory, enum table table,
                                         const char *key)
 {
@@ -195,7 +200,13 @@ static bool put_run(struct memory_store *memory, const struct store_row *row)
     if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RUN_COLUMN_DEPLOYMENT)) ||
         !find_row(memory, TABLE_PLANS, store_row_text(row, RUN_COLUMN_PLAN_HASH)))
         return false;
-    set_row(memory, TABLE_RUNS, store_row_text(row, RUN_COLUMN_ID), row_copy(row, 0));
+    const char *id = store_row_text(row, RUN_COLUMN_ID);
+    const struct store_row *old = find_row(memory, TABLE_RUNS, id);
+    struct store_row *put = row_copy(row, RUN_COLUMN_COUNT - row->n_cells);
+    put->cells[RUN_COLUMN_CHAIN] = text_cell(old ? store_row_text(old, RUN_COLUMN_CHAIN) : id);
+    if (old)
+        put->cells[RUN_COLUMN_CHAINED] = old->cells[RUN_COLUMN_CHAINED];
+    set_row(memory, TABLE_RUNS, id, put);
     return true;
 }
 
@@ -225,10 +236,47 @@ static bool remove_record(struct memory_store *memory, const struct store_row *r
     return true;
 }
 
+/* A journal row's run remembers it. */
+static void add_to_chain(struct memory_store *memory, const char *run_id,
+                         const struct store_row *journal_row)
+{
+    struct store_row *run = row_copy(find_row(memory, TABLE_RUNS, run_id), 0);
+    struct store_row parts = {journal_row->cells + 1, journal_row->n_cells - 1};
+    char digest[DIGEST_HEX_SIZE];
+    store_chain(store_row_text(run, RUN_COLUMN_CHAIN), &parts, digest);
+    mem_free(run->cells[RUN_COLUMN_CHAIN].text);
+    run->cells[RUN_COLUMN_CHAIN].text = string_copy(digest);
+    run->cells[RUN_COLUMN_CHAINED].number++;
+    set_row(memory, TABLE_RUNS, run_id, run);
+}
+
+static bool add_audit(struct memory_store *memory, const struct store_row *row)
+{
+    const char *run_id = store_row_text(row, 3);
+    const struct store_row *run = run_id ? find_row(memory, TABLE_RUNS, run_id) : NULL;
+    struct store_row *entry = NEW(struct store_row);
+    entry->n_cells = AUDIT_COLUMN_COUNT;
+    entry->cells = NEW_ARRAY(struct store_cell, AUDIT_COLUMN_COUNT);
+    struct store_cell *cells = entry->cells;
+    cells[AUDIT_COLUMN_NUMBER].number = ++memory->n_audits;
+    cells[AUDIT_COLUMN_TIME].number = store_row_number(row, 0);
+    cells[AUDIT_COLUMN_KIND] = text_cell(store_row_text(row, 1));
+    cells[AUDIT_COLUMN_BODY] = text_cell(store_row_text(row, 2));
+    cells[AUDIT_COLUMN_ROWS].number = run ? store_row_number(run, RUN_COLUMN_CHAINED) : 0;
+    cells[AUDIT_COLUMN_HEAD] = text_cell(run ? store_row_text(run, RUN_COLUMN_CHAIN) : NULL);
+    struct store_row parts = {cells + AUDIT_COLUMN_TIME, AUDIT_COLUMN_DIGEST - AUDIT_COLUMN_TIME};
+    store_chain(memory->audit_head, &parts, memory->audit_head);
+    cells[AUDIT_COLUMN_DIGEST] = text_cell(memory->audit_head);
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, memory->n_audits);
+    set_row(memory, TABLE_AUDIT, key, entry);
+    return true;
+}
+
 static bool add_journal_row(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_RUNS, store_row_text(row, 0)))
         return false;
+    add_to_chain(memory, store_row_text(row, 0), row);
     int64_t seq = ++memory->last_seq;
     struct store_row *numbered = NEW(struct store_row);
     numbered->n_cells = row->n_cells + 1;
@@ -258,6 +306,7 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_PUT_RECORD] = put_record,
     [CHANGE_REMOVE_RECORD] = remove_record,
     [CHANGE_JOURNAL] = add_journal_row,
+    [CHANGE_AUDIT] = add_audit,
 };
 
 int memory_commit(struct store *store, const struct store_batch *batch, int64_t *ret_last_seq,
@@ -265,11 +314,16 @@ int memory_commit(struct store *store, const struct store_batch *batch, int64_t 
 {
     struct memory_store *memory = (struct memory_store *)store;
     int64_t seq_before = memory->last_seq;
+    int64_t n_audits_before = memory->n_audits;
+    char audit_head_before[DIGEST_HEX_SIZE];
+    memcpy(audit_head_before, memory->audit_head, sizeof(audit_head_before));
     for (size_t i = 0; i < batch->n_changes; i++) {
         const struct store_change *change = &batch->changes[i];
         if (!changes[change->kind](memory, &change->row)) {
             end_batch(memory, false);
             memory->last_seq = seq_before;
+            memory->n_audits = n_audits_before;
+            memcpy(memory->audit_head, audit_head_before, sizeof(audit_head_before));
             return store_refuse_change(change, err);
         }
     }

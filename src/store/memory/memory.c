@@ -226,6 +226,25 @@ static void read_journal(struct memory_store *memory, const struct store_row *pa
     }
 }
 
+static void read_audit(struct memory_store *memory, const struct store_row *parameters,
+                       struct found *found)
+{
+    int64_t number = store_row_number(parameters, 0);
+    size_t limit = (size_t)store_row_number(parameters, 1);
+    while (found->n_rows < limit && number < memory->n_audits) {
+        CLEANUP(mem_freep) char *key = string_format("%" PRId64, ++number);
+        add_found(memory, TABLE_AUDIT, key, found);
+    }
+}
+
+static void find_last_audit(struct memory_store *memory, const struct store_row *parameters,
+                            struct found *found)
+{
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, memory->n_audits);
+    (void)parameters;
+    add_found(memory, TABLE_AUDIT, key, found);
+}
+
 /* What each query finds, and which columns of it are the answer. */
 static const struct {
     void (*find)(struct memory_store *memory, const struct store_row *parameters,
@@ -243,6 +262,8 @@ static const struct {
     [QUERY_LIST_RUNS] = {list_runs, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_ALL_RUNS] = {list_all_runs, {0, RUN_COLUMN_COUNT}},
     [QUERY_READ_JOURNAL] = {read_journal, {0, JOURNAL_COLUMN_COUNT}},
+    [QUERY_READ_AUDIT] = {read_audit, {0, AUDIT_COLUMN_COUNT}},
+    [QUERY_LAST_AUDIT] = {find_last_audit, {0, 1}},
 };
 
 static int memory_read(struct store *store, enum store_query query,
@@ -287,5 +308,6 @@ struct store *store_open_memory(struct loop *loop)
     memory->store = (struct store){
         .ops = &memory_ops, .loop = loop, .place = string_copy("the store in memory")};
     uuid_random(memory->store.id);
+    memcpy(memory->audit_head, memory->store.id, sizeof(memory->store.id));
     return &memory->store;
 }

@@ -13,6 +13,7 @@ enum table {
     TABLE_RUNS,        /* by id */
     TABLE_RECORDS,     /* by deployment uid, address and generation */
     TABLE_JOURNAL,     /* by seq */
+    TABLE_AUDIT,       /* by number */
     TABLE_COUNT
 };
 
@@ -31,6 +32,8 @@ struct memory_store {
     size_t capacity;
     int64_t last_seq;
     int64_t n_approvals;
+    int64_t n_audits;
+    char audit_head[DIGEST_HEX_SIZE]; /* the newest entry's digest, or the store's id */
 };
 
 /* Accepts NULL. */

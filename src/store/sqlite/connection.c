@@ -14,9 +14,9 @@ enum { CELLS_MAX = 20 };
     "uid, name, environment, incarnation, is_destroyed, outputs, created_at, updated_at, " \
     "records_version, head_revision, epoch FROM deployments "
 
-#define RUN_LIST                                                                                \
-    "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, " \
-    "ended_at, message FROM runs JOIN deployments ON deployments.id = deployment "              \
+#define RUN_LIST                                                                                              \
+    "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, "               \
+    "ended_at, message, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
     "JOIN plans ON plans.id = plan "
 
 #define DEPLOYMENT_ID "(SELECT id FROM deployments WHERE uid = ?1)"
@@ -51,6 +51,9 @@ static const char *const query_texts[] = {
     [QUERY_READ_JOURNAL] = "SELECT seq, ?1, time, kind, body FROM journal "
                            "WHERE run = (SELECT id FROM runs WHERE uid = ?1) AND seq > ?2 "
                            "ORDER BY seq LIMIT ?3",
+    [QUERY_READ_AUDIT] = "SELECT number, time, kind, body, rows, head, digest FROM audit "
+                         "WHERE number > ?1 ORDER BY number LIMIT ?2",
+    [QUERY_LAST_AUDIT] = "SELECT ifnull(max(number), 0) FROM audit",
 };
 
 /* A change that finds no row and changes none was refused, but for PUT_PLAN. */
@@ -77,7 +80,8 @@ static const char *const change_texts[] = {
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
     [CHANGE_PUT_RUN] =
         "INSERT INTO runs (uid, deployment, plan, principal, words, status, epoch, started_at, "
-        "ended_at, message) SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10 "
+        "ended_at, message, chain) "
+        "SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?1 "
         "FROM deployments, plans WHERE deployments.uid = ?2 AND plans.hash = ?3 "
         "ON CONFLICT (uid) DO UPDATE SET deployment = excluded.deployment, plan = excluded.plan, "
         "principal = ?4, words = ?5, status = ?6, epoch = ?7, started_at = ?8, ended_at = ?9, "
@@ -94,7 +98,17 @@ static const char *const change_texts[] = {
                              " AND address = ?2 AND generation = ?3",
     [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) "
                        "SELECT id, ?2, ?3, ?4 FROM runs WHERE uid = ?1",
+    [CHANGE_AUDIT] =
+        "INSERT INTO audit (number, time, kind, body, rows, head, digest) "
+        "SELECT ifnull(newest.number, 0) + 1, ?1, ?2, ?3, ifnull(chained, 0), chain, "
+        "chain(ifnull(newest.digest, store.id), ?1, ?2, ?3, ifnull(chained, 0), chain) "
+        "FROM store LEFT JOIN (SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1) "
+        "AS newest ON TRUE LEFT JOIN runs ON runs.uid = ?4",
 };
+
+/* A journal row, which has the same parameters, goes into its run's chain. */
+static const char chain_text[] = "UPDATE runs SET chain = chain(chain, ?2, ?3, ?4), "
+                                 "chained = chained + 1 WHERE uid = ?1";
 
 int connection_corrupt(const char *path, const char *what, struct error *err)
 {
@@ -170,6 +184,24 @@ static int set_up(struct connection *connection, struct error *err)
     return r;
 }
 
+/* store_chain() for SQL: chain(before, part, ...). */
+static void compute_chain(sqlite3_context *context, int n_arguments, sqlite3_value **arguments)
+{
+    struct store_cell cells[CELLS_MAX];
+    struct store_row parts = {.cells = cells, .n_cells = (size_t)n_arguments - 1};
+    char digest[DIGEST_HEX_SIZE];
+    assert(n_arguments > 0 && n_arguments <= CELLS_MAX);
+    for (size_t i = 0; i < parts.n_cells; i++) {
+        sqlite3_value *part = arguments[i + 1];
+        cells[i] =
+            sqlite3_value_type(part) == SQLITE_INTEGER
+                ? (struct store_cell){.number = sqlite3_value_int64(part)}
+                : (struct store_cell){.is_text = true, .text = (char *)sqlite3_value_text(part)};
+    }
+    store_chain((const char *)sqlite3_value_text(arguments[0]), &parts, digest);
+    sqlite3_result_text(context, digest, -1, SQLITE_TRANSIENT);
+}
+
 int connection_open(struct connection *connection, const char *path, int patience_ms,
                     struct error *err)
 {
@@ -180,6 +212,10 @@ int connection_open(struct connection *connection, const char *path, int patienc
         return connection_fault(connection, err);
     sqlite3_extended_result_codes(connection->database, 1);
     sqlite3_busy_timeout(connection->database, patience_ms);
+    if (sqlite3_create_function(connection->database, "chain", -1,
+                                SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
+                                compute_chain, NULL, NULL) != SQLITE_OK)
+        return connection_fault(connection, err);
     return set_up(connection, err);
 }
 
@@ -189,6 +225,7 @@ void connection_done(struct connection *connection)
         sqlite3_finalize(connection->queries[i]);
     for (size_t i = 0; i < CHANGE_KIND_COUNT; i++)
         sqlite3_finalize(connection->changes[i]);
+    sqlite3_finalize(connection->chain);
     int rc = sqlite3_close(connection->database);
     assert(rc == SQLITE_OK);
     (void)rc;
@@ -324,6 +361,21 @@ int connection_query(struct connection *connection, enum store_query query,
     return r;
 }
 
+static int add_to_chain(struct connection *connection, const struct store_row *journal_row,
+                        struct error *err)
+{
+    int r = prepare(connection, chain_text, &connection->chain, err);
+    if (r == 0)
+        r = bind_row(connection, connection->chain, journal_row, err);
+    if (r < 0)
+        return r;
+    errno = 0;
+    if (sqlite3_step(connection->chain) != SQLITE_DONE)
+        r = connection_fault(connection, err);
+    release(connection->chain);
+    return r;
+}
+
 int connection_change(struct connection *connection, const struct store_change *change,
                       int64_t *ret_seq, struct error *err)
 {
@@ -347,5 +399,6 @@ int connection_change(struct connection *connection, const struct store_change *
             *ret_seq = sqlite3_last_insert_rowid(connection->database);
     }
     release(*statement);
-    return r;
+    return r == 0 && change->kind == CHANGE_JOURNAL ? add_to_chain(connection, &change->row, err)
+                                                    : r;
 }

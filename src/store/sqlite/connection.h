@@ -15,6 +15,7 @@ struct connection {
     const char *path;                         /* borrowed: of the database file, for errors */
     sqlite3_stmt *queries[QUERY_COUNT];       /* owned; NULL until first asked */
     sqlite3_stmt *changes[CHANGE_KIND_COUNT]; /* owned; the same */
+    sqlite3_stmt *chain;                      /* owned; the same */
 };
 
 /*

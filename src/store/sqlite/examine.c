@@ -20,7 +20,8 @@
 enum { FAULTS_MAX = 100, READ_TRIES = 3, READ_PAUSE_MS = 5, PATIENCE_MS = 30000 };
 
 const char *const examined_tables[] = {
-    "store", "deployments", "revisions", "plans", "approvals", "runs", "records", "journal",
+    "store", "deployments", "revisions", "plans", "approvals",
+    "runs",  "records",     "journal",   "audit",
 };
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
 
@@ -32,7 +33,7 @@ static const struct {
     {"deployments", "outputs"}, {"revisions", "body"}, {"plans", "body"},
     {"approvals", "body"},      {"records", "spec"},   {"records", "outputs"},
     {"records", "depends_on"},  {"records", "bound"},  {"records", "live"},
-    {"journal", "body"},
+    {"journal", "body"},        {"audit", "body"},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */

@@ -94,6 +94,21 @@ static const char *const migrations[] = {
     "ALTER TABLE records ADD COLUMN bound TEXT NOT NULL DEFAULT 'null';",
     /* What was there after it was applied, where that is not as spec says. */
     "ALTER TABLE records ADD COLUMN live TEXT NOT NULL DEFAULT 'null';",
+    /* The chains (audit.h). What older programs wrote into a journal is counted and has none. */
+    "ALTER TABLE runs ADD COLUMN chain TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE runs ADD COLUMN chained INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN unchained INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE runs SET chain = uid, "
+    "  unchained = (SELECT count(*) FROM journal WHERE run = runs.id);"
+    "CREATE TABLE audit ("
+    "  number INTEGER PRIMARY KEY,"
+    "  time INTEGER NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  body TEXT NOT NULL,"
+    "  rows INTEGER NOT NULL,"
+    "  head TEXT,"
+    "  digest TEXT NOT NULL"
+    ") STRICT;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };

@@ -1,0 +1,320 @@
+/* The audit chain: what was done is in it, and nothing of that changes unnoticed (audit.h). */
+#include "contract/store-folder.h"
+
+#include "base/digest.h"
+#include "store/audit.h"
+
+#include <sqlite3.h>
+
+static void add_end(struct store_batch *batch, const char *id, enum run_status status)
+{
+    struct store_run run = {.id = (char *)id,
+                            .deployment_uid = (char[]){DEPLOYMENT},
+                            .plan_hash = (char[]){PLAN},
+                            .status = status,
+                            .epoch = 1,
+                            .started_at = 3000,
+                            .ended_at = 4000};
+    store_batch_put_run(batch, &run);
+}
+
+/* An approved plan, a run of it with three rows, a revision and the run's end: five entries. */
+static void do_something(void)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *approval = from_json("{\"principal\":\"user:1000\"}");
+    CLEANUP(value_unrefp)
+    struct value *revision =
+        from_json("{\"document\":\"a: 1\",\"digest\":\"d1\",\"run\":\"" RUN "\"}");
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    add_plan(batch, PLAN);
+    store_batch_add_approval(batch, PLAN, approval);
+    CHECK(commits(batch, NULL));
+    add_run(batch, RUN);
+    add_journal(batch, RUN, "{\"n\":1}");
+    CHECK(commits(batch, NULL));
+    add_journal(batch, RUN, "{\"n\":2}");
+    store_batch_add_revision(batch, DEPLOYMENT, revision);
+    add_journal(batch, RUN, "{\"n\":3}");
+    add_end(batch, RUN, RUN_DONE);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *fields = from_json("{\"what\":\"a look\"}");
+    store_batch_audit(batch, "note", fields);
+    CHECK(commits(batch, NULL));
+}
+
+static struct value *read_audit(int64_t after, size_t limit)
+{
+    struct error err = {0};
+    struct value *entries = NULL;
+    CHECK(is_done(store_read_audit(store, after, limit, &entries, &err), &err));
+    return entries;
+}
+
+static struct value *verify(const char *expected)
+{
+    struct error err = {0};
+    struct value *report = NULL;
+    CHECK(is_done(store_verify_audit(store, expected, &report, &err), &err));
+    return report;
+}
+
+static bool has_no_faults(void)
+{
+    CLEANUP(value_unrefp) struct value *report = verify(NULL);
+    return is_json(value_get(report, "faults"), "[]");
+}
+
+STORE_TEST(what_was_done_is_in_the_chain_in_its_order)
+{
+    static const char *const kinds[] = {"approval", "run", "revision", "run", "note"};
+    do_something();
+    CLEANUP(value_unrefp) struct value *entries = read_audit(0, 100);
+    CHECK(value_count(entries) == ARRAY_LENGTH(kinds));
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        const struct value *entry = value_at(entries, i);
+        CHECK(value_get_integer(entry, "number", 0) == (int64_t)i + 1);
+        CHECK_TEXT(value_get_text(entry, "kind"), kinds[i]);
+    }
+    CHECK_TEXT(value_get_text(value_at(entries, 0), "plan"), PLAN);
+    CHECK_TEXT(value_get_text(value_at(entries, 0), "principal"), "user:1000");
+    CHECK_TEXT(value_get_text(value_at(entries, 1), "status"), "running");
+    CHECK_TEXT(value_get_text(value_at(entries, 1), "words"), "up web.yaml");
+    CHECK_TEXT(value_get_text(value_at(entries, 2), "document"), "d1");
+    CHECK_TEXT(value_get_text(value_at(entries, 3), "status"), "done");
+    CHECK(value_get_integer(value_at(entries, 3), "rows", 0) == 3);
+    CHECK_TEXT(value_get_text(value_at(entries, 4), "what"), "a look");
+}
+
+STORE_TEST(entries_are_read_page_by_page)
+{
+    do_something();
+    CLEANUP(value_unrefp) struct value *page = read_audit(2, 2);
+    CHECK(value_count(page) == 2);
+    CHECK(value_get_integer(value_at(page, 0), "number", 0) == 3);
+    CLEANUP(value_unrefp) struct value *rest = read_audit(5, 10);
+    CHECK(value_count(rest) == 0);
+    int64_t last = 0;
+    struct error err = {0};
+    CHECK(is_done(store_last_audit(store, &last, &err), &err) && last == 5);
+}
+
+/* As audit.h has it, without the code that wrote it: anybody with a SHA-256 can do the same. */
+static void digest_lines(struct strbuf *take_lines, char ret_digest[DIGEST_HEX_SIZE])
+{
+    digest_hex(strbuf_text(take_lines), take_lines->length, ret_digest);
+    strbuf_done(take_lines);
+}
+
+static void add_line(struct strbuf *lines, const struct value *entry, const char *key)
+{
+    strbuf_addf(lines, "%" PRId64 "\n", value_get_integer(entry, key, 0));
+}
+
+static void add_body_line(struct strbuf *lines, const struct value *entry, const char *const *known,
+                          size_t n_known)
+{
+    struct value *body = value_ref((struct value *)entry);
+    for (size_t i = 0; i < n_known; i++) {
+        struct value *less = value_with(body, known[i], NULL);
+        value_unref(body);
+        body = less;
+    }
+    CLEANUP(mem_freep) char *text = json_text(body);
+    strbuf_addf(lines, "%s\n", text);
+    value_unref(body);
+}
+
+STORE_TEST(each_digest_is_the_one_that_the_header_describes)
+{
+    static const char *const of_entry[] = {"number", "time", "kind", "digest", "rows", "head"};
+    static const char *const of_row[] = {"seq", "time", "kind", "run"};
+    char run_head[DIGEST_HEX_SIZE];
+    char head[DIGEST_HEX_SIZE];
+    do_something();
+    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 10);
+    snprintf(run_head, sizeof(run_head), "%s", RUN);
+    for (size_t i = 0; i < value_count(rows); i++) {
+        struct strbuf lines = {0};
+        strbuf_addf(&lines, "%s\n", run_head);
+        add_line(&lines, value_at(rows, i), "time");
+        strbuf_addf(&lines, "%s\n", value_get_text(value_at(rows, i), "kind"));
+        add_body_line(&lines, value_at(rows, i), of_row, ARRAY_LENGTH(of_row));
+        digest_lines(&lines, run_head);
+    }
+    CLEANUP(value_unrefp) struct value *entries = read_audit(0, 100);
+    CHECK_TEXT(value_get_text(value_at(entries, 3), "head"), run_head);
+    snprintf(head, sizeof(head), "%s", store_id(store));
+    for (size_t i = 0; i < value_count(entries); i++) {
+        const struct value *entry = value_at(entries, i);
+        struct strbuf lines = {0};
+        strbuf_addf(&lines, "%s\n", head);
+        add_line(&lines, entry, "time");
+        strbuf_addf(&lines, "%s\n", value_get_text(entry, "kind"));
+        add_body_line(&lines, entry, of_entry, ARRAY_LENGTH(of_entry));
+        add_line(&lines, entry, "rows");
+        if (value_get_text(entry, "head"))
+            strbuf_addf(&lines, "%s\n", value_get_text(entry, "head"));
+        digest_lines(&lines, head);
+        CHECK_TEXT(value_get_text(entry, "digest"), head);
+    }
+}
+
+STORE_TEST(a_refused_batch_adds_nothing)
+{
+    do_something();
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *fields = from_json("{}");
+    store_batch_audit(batch, "note", fields);
+    add_journal(batch, RUN, "{}");
+    add_journal(batch, "nobody", "{}");
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+    CHECK(has_no_faults());
+    store_batch_audit(batch, "note", fields);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *entries = read_audit(5, 10);
+    CHECK(value_count(entries) == 1 && value_get_integer(value_at(entries, 0), "number", 0) == 6);
+    CHECK(has_no_faults());
+}
+
+STORE_TEST(a_store_without_anything_is_whole)
+{
+    CLEANUP(value_unrefp) struct value *report = verify(NULL);
+    CHECK(is_json(report, "{\"entries\":0,\"faults\":[],\"head\":null,\"rows\":0,\"runs\":0,"
+                          "\"unchained\":0}"));
+}
+
+STORE_TEST(what_nobody_touched_is_whole_also_while_a_run_goes_on)
+{
+    do_something();
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_run(batch, "r2");
+    add_journal(batch, "r2", "{}");
+    CHECK(commits(batch, NULL));
+    add_journal(batch, "r2", "{}");
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *report = verify(NULL);
+    CHECK(is_json(value_get(report, "faults"), "[]"));
+    CHECK(value_get_integer(report, "entries", 0) == 6);
+    CHECK(value_get_integer(report, "runs", 0) == 2);
+    CHECK(value_get_integer(report, "rows", 0) == 5);
+}
+
+STORE_TEST(a_digest_that_was_noted_is_looked_for)
+{
+    struct error err = {0};
+    struct value *none = NULL;
+    do_something();
+    CLEANUP(value_unrefp) struct value *entries = read_audit(0, 10);
+    CLEANUP(mem_freep)
+    char *prefix = string_copy_n(value_get_text(value_at(entries, 1), "digest"), 12);
+    CLEANUP(value_unrefp) struct value *found = verify(prefix);
+    CHECK(is_json(value_get(found, "faults"), "[]"));
+    CLEANUP(value_unrefp) struct value *missed = verify("0123456789abcdef");
+    CHECK(value_count(value_get(missed, "faults")) == 1);
+    CHECK(store_verify_audit(store, "12345", &none, &err) == -ERROR_INVALID && !none);
+    error_done(&err);
+}
+
+/* --- What somebody with the file in hand may do (SQLite) --- */
+
+/* Runs SQL as a program would that knows how the file is written, but not the chain. */
+static bool tamper(const char *sql)
+{
+    sqlite3 *database = NULL;
+    int rc =
+        sqlite3_open_v2(path_of("parley.db"), &database, SQLITE_OPEN_READWRITE, "parley-pages");
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(database, sql, NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        printf("# %s: %s\n", sql, sqlite3_errmsg(database));
+    sqlite3_close(database);
+    return rc == SQLITE_OK;
+}
+
+static char *first_fault; /* owned; NULL: none */
+
+static void note_first_fault(void)
+{
+    CLEANUP(value_unrefp) struct value *report = verify(NULL);
+    const struct value *faults = value_get(report, "faults");
+    mem_free(first_fault);
+    first_fault = value_count(faults) > 0 ? string_copy(value_text(value_at(faults, 0))) : NULL;
+}
+
+static const struct {
+    const char *sql;
+    const char *fault; /* how the first one begins; NULL: none */
+} alterations[] = {
+    {"UPDATE journal SET body = '{}' WHERE seq = 2", "the first 3 rows of the journal of run " RUN},
+    {"UPDATE journal SET time = time - 1 WHERE seq = 1",
+     "the first 3 rows of the journal of run " RUN},
+    {"DELETE FROM journal WHERE seq = 1", "the journal of run " RUN " has 2 rows"},
+    {"DELETE FROM journal WHERE seq = 3", "the journal of run " RUN " has 2 rows"},
+    {"INSERT INTO journal SELECT 9, run, time, kind, body FROM journal WHERE seq = 3",
+     "the journal of run " RUN " has 4 rows"},
+    {"UPDATE journal SET seq = 7 WHERE seq = 2", "the first 3 rows of the journal of run " RUN},
+    {"UPDATE audit SET body = replace(body, 'user:1000', 'user:0') WHERE number = 1",
+     "entry 1 is not"},
+    {"UPDATE audit SET time = 0 WHERE number = 5", "entry 5 is not"},
+    {"DELETE FROM audit WHERE number = 2", "entries 2 to 2 are not there"},
+    {"UPDATE audit SET head = 'x' WHERE number = 4", "entry 4 is not"},
+    {"UPDATE runs SET status = 'failed'", "run " RUN " is failed and was written as done"},
+    {"DELETE FROM journal; DELETE FROM runs", "run " RUN " was written and is not there"},
+    {"DELETE FROM audit WHERE number = 5", NULL}, /* its end: only who noted a digest sees that */
+};
+
+FOLDER_TEST_IF(is_sqlite(), what_is_altered_with_the_file_in_hand_is_noticed)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(alterations); i++) {
+        remove_folder();
+        CHECK(mkdir(folder, 0700) == 0);
+        CHECK(open_store());
+        int end = run_on_loop(do_something);
+        close_store();
+        CHECK(end == 0 && tamper(alterations[i].sql) && open_store());
+        end = run_on_loop(note_first_fault);
+        close_store();
+        bool is_right =
+            end == 0 && (!alterations[i].fault
+                             ? !first_fault
+                             : first_fault && text_starts_with(first_fault, alterations[i].fault));
+        if (!is_right)
+            printf("# %s: %s\n", alterations[i].sql, first_fault ? first_fault : "nothing");
+        CHECK(is_right);
+    }
+    mem_free(first_fault);
+    first_fault = NULL;
+}
+
+static void check_older(void)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *before = verify(NULL);
+    CHECK(is_json(before, "{\"entries\":0,\"faults\":[],\"head\":null,\"rows\":0,\"runs\":1,"
+                          "\"unchained\":3}"));
+    add_journal(batch, RUN, "{}");
+    add_end(batch, RUN, RUN_FAILED);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *after = verify(NULL);
+    CHECK(is_json(value_get(after, "faults"), "[]"));
+    CHECK(value_get_integer(after, "rows", 0) == 1 &&
+          value_get_integer(after, "unchained", 0) == 3);
+}
+
+/* As the program before the chains left it. */
+FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
+{
+    remove_folder();
+    CHECK(mkdir(folder, 0700) == 0);
+    CHECK(open_store());
+    int end = run_on_loop(do_something);
+    close_store();
+    CHECK(end == 0 && tamper("DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
+                             "ALTER TABLE runs DROP COLUMN chained; "
+                             "ALTER TABLE runs DROP COLUMN unchained; PRAGMA user_version = 3"));
+    CHECK(open_store());
+    end = run_on_loop(check_older);
+    close_store();
+    CHECK(end == 0);
+}
