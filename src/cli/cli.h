@@ -120,8 +120,11 @@ void render_duration(double seconds, struct strbuf *buffer);
 void render_graph(const struct plan *plan, struct strbuf *buffer);
 /* The lines that differ, with a few around them; nothing when none do. */
 void render_diff(const char *label, const char *before, const char *after, struct strbuf *buffer);
+/* A field that is a time; "-" when it is not there. */
+void render_time(const struct value *map, const char *key, struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
+void render_audit(const struct value *entries, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
 void render_runs(const struct value *runs, struct strbuf *buffer);
 /* Of one type, or the list of all. */
@@ -167,6 +170,7 @@ CO_FN int command_run_exec(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
 CO_FN int command_twin_exec(struct cli *cli);
+CO_FN int command_audit_verify(struct cli *cli);
 CO_FN int command_state_check(struct cli *cli);
 CO_FN int command_state_repair(struct cli *cli);
 CO_FN int command_state_restore(struct cli *cli);

@@ -37,6 +37,8 @@ static const struct command commands[] = {
     {"show", "resource_show", 0, NULL, render_value, NULL},
     {"output", "output_show", 0, NULL, render_value, NULL},
     {"history", "deployment_history", 0, NULL, render_history, NULL},
+    {"audit list", "audit_list", 0, NULL, render_audit, NULL},
+    {"audit verify", "audit_verify", 0, command_audit_verify, NULL, NULL},
     {"run list", "run_list", 0, NULL, render_runs, NULL},
     {"run show", "run_show", 0, NULL, render_value, NULL},
     {"run wait", "run_show", 0, command_run_wait, NULL, "follow a run to its end"},

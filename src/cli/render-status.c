@@ -13,7 +13,7 @@ static const char *text_of(const struct value *map, const char *key)
     return text ? text : "-";
 }
 
-static void write_time(const struct value *map, const char *key, struct strbuf *buffer)
+void render_time(const struct value *map, const char *key, struct strbuf *buffer)
 {
     char text[WORLD_TIME_SIZE];
     int64_t time = value_get_integer(map, key, 0);
@@ -32,7 +32,7 @@ static void write_deployments(const struct value *deployments, struct strbuf *bu
                     text_of(row, "name"), text_of(row, "environment"), text_of(row, "state"),
                     (long long)value_get_integer(row, "revision", 0),
                     (long long)value_get_integer(row, "resources", 0));
-        write_time(row, "updated_at", buffer);
+        render_time(row, "updated_at", buffer);
         strbuf_add(buffer, "\n");
     }
 }
@@ -87,7 +87,7 @@ void render_runs(const struct value *runs, struct strbuf *buffer)
     for (size_t i = 0; i < value_count(runs); i++) {
         const struct value *run = value_at(runs, i);
         strbuf_addf(buffer, "%.8s  %-9s  ", text_of(run, "id"), text_of(run, "status"));
-        write_time(run, "started_at", buffer);
+        render_time(run, "started_at", buffer);
         strbuf_addf(buffer, "  %s  %s\n", text_of(run, "principal"), text_of(run, "words"));
         if (value_get_text(run, "message"))
             strbuf_addf(buffer, "          %s\n", value_get_text(run, "message"));
@@ -112,7 +112,7 @@ void render_history(const struct value *history, struct strbuf *buffer)
     for (size_t i = 0; i < value_count(revisions); i++) {
         const struct value *row = value_at(revisions, i);
         strbuf_addf(buffer, "  %lld  ", (long long)value_get_integer(row, "number", 0));
-        write_time(row, "created_at", buffer);
+        render_time(row, "created_at", buffer);
         strbuf_addf(buffer, "  %s  plan %.12s  from %s", text_of(row, "principal"),
                     text_of(row, "plan"), text_of(row, "source"));
         write_parents(value_get(row, "parents"), buffer);

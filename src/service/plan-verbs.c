@@ -590,6 +590,8 @@ int service_approve(struct service *service, const struct plan *plan, const char
     int64_t now = world_wall_clock();
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "principal", service->principal);
+    value_builder_set_string(&fields, "deployment", plan->deployment_uid);
+    value_builder_set_string(&fields, "words", service->words);
     value_builder_set_string(&fields, "level", "none");
     value_builder_set(&fields, "created_at", value_integer(now));
     value_builder_set(&fields, "expires_at",

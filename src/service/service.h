@@ -270,6 +270,21 @@ CO_FN int service_show(struct service *service, const char *word, const char *ad
                        struct value **ret_records, struct error *err);
 CO_FN int service_outputs(struct service *service, const char *word, struct value **ret_outputs,
                           struct error *err);
+
+/* --- The audit chain (audit-verbs.c; store/audit.h) --- */
+
+/* Adds an entry of fields, which are emptied, with principal and words: to a batch, or at once. */
+void service_add_audit(const struct service *service, struct store_batch *batch, const char *kind,
+                       struct value_builder *fields);
+CO_FN int service_audit(struct service *service, const char *kind, struct value_builder *fields,
+                        struct error *err);
+/* The newest 200 entries, oldest first: of a deployment, or (word NULL) of all. */
+CO_FN int service_show_audit(struct service *service, const char *word, struct value **ret_entries,
+                             struct error *err);
+/* As store_verify_audit(). */
+CO_FN int service_verify_audit(struct service *service, const char *digest,
+                               struct value **ret_report, struct error *err);
+
 /* Runs and revisions of a deployment, newest first. */
 CO_FN int service_history(struct service *service, const char *word, struct value **ret_history,
                           struct error *err);
@@ -279,7 +294,8 @@ CO_FN int service_history(struct service *service, const char *word, struct valu
 /* As store_examine(), with home. */
 int service_state_check(struct service *service, struct value **ret_report, struct error *err);
 /* As store_repair(). */
-int service_state_repair(struct service *service, struct value **ret_report, struct error *err);
+CO_FN int service_state_repair(struct service *service, struct value **ret_report,
+                               struct error *err);
 /* Writes a copy of the store to path, NULL for HOME/snapshots/TIME.parley. The caller frees
  * *ret_path. */
 int service_state_snapshot(struct service *service, const char *path, char **ret_path,

@@ -18,9 +18,25 @@ int service_state_check(struct service *service, struct value **ret_report, stru
     return r;
 }
 
+CO_FN static int audit_repair(struct service *service, const struct value *report,
+                              struct error *err)
+{
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(report); i++)
+        value_builder_set(&fields, value_key_at(report, i), value_ref(value_at(report, i)));
+    return service_audit(service, "repair", &fields, err);
+}
+
 int service_state_repair(struct service *service, struct value **ret_report, struct error *err)
 {
-    return store_repair(service->home, ret_report, err);
+    CLEANUP(value_unrefp) struct value *report = NULL;
+    int r = store_repair(service->home, &report, err);
+    /* Whoever finds a gap in the chains learns here where it comes from. */
+    if (r == 0 && value_get_text(report, "kept"))
+        r = audit_repair(service, report, err);
+    if (r == 0)
+        *ret_report = take_ptr(report);
+    return r;
 }
 
 int service_state_snapshot(struct service *service, const char *path, char **ret_path,
@@ -315,14 +331,28 @@ int service_state_plan_restore(struct service *service, const char *path, struct
     return plan_restore(&restoring, path, ret_plan, err);
 }
 
-/* The records of a store that can be read change in one commit, or none does. */
-static int carry_out(struct restoring *restoring, const char *path, char **ret_kept,
-                     struct error *err)
+/*
+ * The records of a store that can be read change in one commit, or none does. The yes, and to what,
+ * becomes an entry of the audit chain: in that commit, or the first of the snapshot's own.
+ */
+static int carry_out(struct restoring *restoring, const char *path, const struct value *plan,
+                     char **ret_kept, struct error *err)
 {
     struct service *service = restoring->service;
-    if (restoring->has_store)
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "plan", value_get_text(plan, "hash"));
+    value_builder_set_string(&fields, "snapshot", path);
+    value_builder_set(&fields, "replaces_store", value_bool(!restoring->has_store));
+    value_builder_set(&fields, "records", value_integer((int64_t)restoring->n_back));
+    if (restoring->has_store) {
+        service_add_audit(service, restoring->batch, "restore", &fields);
         return store_commit(service->store, restoring->batch, NULL, err);
-    return store_put_back(path, service->home, ret_kept, err);
+    }
+    int r = store_put_back(path, service->home, ret_kept, err);
+    if (r == 0)
+        return service_audit(service, "restore", &fields, err);
+    value_builder_done(&fields);
+    return r;
 }
 
 int service_state_restore(struct service *service, const char *path, const char *hash,
@@ -337,5 +367,5 @@ int service_state_restore(struct service *service, const char *path, const char 
         return error_set(
             err, ERROR_STALE,
             "what is there has changed since this restore was shown; look at it again");
-    return carry_out(&restoring, path, ret_kept, err);
+    return carry_out(&restoring, path, plan, ret_kept, err);
 }

@@ -78,6 +78,16 @@ static int await_free(struct service *service, const char *deployment_uid, struc
     return 0;
 }
 
+static int audit_unlock(struct service *service, const struct store_deployment *deployment,
+                        const char *run_id, int64_t pid, struct error *err)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "deployment", deployment->uid);
+    value_builder_set_string(&fields, "run", run_id);
+    value_builder_set(&fields, "pid", value_integer(pid));
+    return service_audit(service, "unlock", &fields, err);
+}
+
 int service_unlock(struct service *service, const char *word, int64_t pid, struct value **ret_lock,
                    struct error *err)
 {
@@ -99,6 +109,8 @@ int service_unlock(struct service *service, const char *word, int64_t pid, struc
                         world_monotonic_clock() + (int64_t)END_SECONDS * SECOND, err);
     if (r == 0)
         r = await_free(service, deployment.uid, err);
+    if (r == 0)
+        r = audit_unlock(service, &deployment, run_id, pid, err);
     if (r == 0)
         r = service_settle(service, deployment.uid, err);
     if (r == 0)

@@ -149,6 +149,20 @@ static int show_history(struct service *service, const struct verb_call *call,
     return service_history(service, value_get_text(call->input, "deployment"), &answer->value, err);
 }
 
+static int list_audit(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    return service_show_audit(service, value_get_text(call->input, "deployment"), &answer->value,
+                              err);
+}
+
+static int verify_audit(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_verify_audit(service, value_get_text(call->input, "digest"), &answer->value,
+                                err);
+}
+
 static int show_types(struct service *service, const struct verb_call *call,
                       struct verb_answer *answer, struct error *err)
 {
@@ -359,6 +373,12 @@ static const struct verb verbs[] = {
      show_outputs},
     {"deployment_history", "revisions and runs, newest first", VERB_READ,
      {DEPLOYMENT}, show_history},
+    {"audit_list", "who approved, ran and changed what, the newest 200 entries", VERB_READ,
+     {ANY_DEPLOYMENT}, list_audit},
+    {"audit_verify", "whether anything of that was altered, taken out or put in", VERB_READ,
+     {{"digest", INPUT_TEXT, false, NULL, "DIGEST",
+       "one that was noted before: the chain must still have it"}},
+     verify_audit},
     {"type_show", "the resource types, or all about one", VERB_READ,
      {{"type", INPUT_TEXT, false, NULL, "TYPE", "only this type"}}, show_types},
     {"run_list", "the runs, newest first", VERB_READ, {ANY_DEPLOYMENT}, list_runs},

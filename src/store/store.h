@@ -101,7 +101,8 @@ CO_FN int store_list_revisions(struct store *store, const char *deployment_uid, 
  */
 CO_FN int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
                          struct error *err);
-/* All approvals of a plan, oldest first: a list of {principal, level, created_at, expires_at}. An
+/* All approvals of a plan, oldest first: a list of {principal, deployment (its uid), words, level,
+ * created_at, expires_at}. An
  * empty one also for a plan the store does not know. */
 CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
                                struct value **ret_approvals, struct error *err);

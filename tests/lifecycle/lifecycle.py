@@ -67,6 +67,7 @@ class Place:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="parley-life-")
         self.home = os.path.join(self.folder, "home")
+        self.is_store_damaged = False
         self.env = {key: value for key, value in os.environ.items()
                     if not key.startswith("PARLEY_") and not key.startswith("XDG_")}
         self.env["HOME"] = self.folder
@@ -193,12 +194,19 @@ def test(function):
     return function
 
 
+def check_audit(place):
+    """Whatever a test did, nothing of it is missing in the chains; but where it damaged the store itself."""
+    if os.path.exists(place.path("home/parley.db")) and not place.is_store_damaged:
+        place.parley("audit", "verify")
+
+
 def run_test(function):
     """Its lines of TAP but for the number, and whether it failed."""
     place = Place()
     try:
         function(place)
         wait_until(lambda: not place.processes(), "all processes had ended", 10)
+        check_audit(place)
     except Skip as reason:
         return "", f"# SKIP {reason}", False
     except Exception:  # pylint: disable=broad-except
