@@ -17,7 +17,7 @@
     X(TIMEOUT, "timeout", "it took too long; look at what became of it before repeating it") \
     X(CANCELLED, "cancelled", "it was asked to stop; resume continues it")                   \
     X(UNSUPPORTED, "unsupported", "this system cannot do that")                              \
-    X(LIMIT, "limit", "it is larger than the limit allows")                                  \
+    X(LIMIT, "limit", "make room for it, or make it smaller")                                \
     X(CORRUPT, "corrupt", "stored data is damaged; nothing was guessed from it")             \
     X(MISSING, "missing-package", "install the named package")                               \
     X(SYSTEM, "system", "the operating system refused; see the message")

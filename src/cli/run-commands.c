@@ -117,9 +117,10 @@ int command_run_exec(struct cli *cli)
         error_set(&err, ERROR_INVALID, "the run's id is missing");
         return cli_fail(cli, &err);
     }
-    if (service_execute_run(cli->service, cli->options.word, cli->options.resume, &err) < 0)
-        return cli_fail(cli, &err);
-    return EXIT_DONE;
+    int r = service_execute_run(cli->service, cli->options.word, cli->options.resume, &err);
+    if (r < 0)
+        (void)cli_fail(cli, &err);
+    return r < 0 ? RUN_EXIT - r : EXIT_DONE;
 }
 
 int command_twin_stop(struct cli *cli)

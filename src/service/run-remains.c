@@ -2,7 +2,14 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "base/world.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { LOG_LIMIT = 16 << 20 };
 
 static char *log_path(struct service *service, const char *run_id)
 {
@@ -27,6 +34,53 @@ bool run_is_held(struct service *service, const char *run_id)
 {
     CLEANUP(mem_freep) char *path = log_path(service, run_id);
     return world_file_is_locked(path);
+}
+
+/* What the run's process said of its end: the error that it printed last; NULL when it said none.
+ */
+static char *read_last_words(struct service *service, const char *run_id)
+{
+    static const char start[] = "parley: ";
+    CLEANUP(mem_freep) char *path = log_path(service, run_id);
+    CLEANUP(mem_freep) char *text = NULL;
+    const char *last = NULL;
+    if (world_read_file(path, LOG_LIMIT, &text, NULL, NULL) < 0)
+        return NULL;
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+        if (text_starts_with(line, start))
+            last = line + strlen(start);
+    return last ? string_copy_n(last, strcspn(last, "\n")) : NULL;
+}
+
+/* The code of the error with which the run's process ended, when this door saw that. */
+static enum error_code code_of_end(int end)
+{
+    int code = end >= 0 && WIFEXITED(end) ? WEXITSTATUS(end) - RUN_EXIT : 0;
+    return code > 0 && code < ERROR_CODE_COUNT ? (enum error_code)code : ERROR_UNAVAILABLE;
+}
+
+/* On a full disk nobody can leave words. */
+static char *explain_end(struct service *service, const char *run_id)
+{
+    char *words = read_last_words(service, run_id);
+    int end = service->run_end;
+    if (words)
+        return words;
+    if (end >= 0 && WIFSIGNALED(end))
+        return string_format("its process was ended by signal %d", WTERMSIG(end));
+    if (code_of_end(end) == ERROR_LIMIT)
+        return string_format("there is no more room in %s; make room there", service->home);
+    return string_copy("its process is gone");
+}
+
+int run_tell_death(struct service *service, const char *run_id, struct error *err)
+{
+    CLEANUP(mem_freep) char *why = explain_end(service, run_id);
+    CLEANUP(mem_freep) char *path = log_path(service, run_id);
+    return error_set(err, code_of_end(service->run_end),
+                     "the run %.8s ended early: %s; what it did is in its journal, and "
+                     "\"parley resume\" goes on with it (its log is %s)",
+                     run_id, why, path);
 }
 
 void unbegun_end(struct service *service, struct store_run *run, const struct error *err)

@@ -20,5 +20,11 @@ bool run_is_held(struct service *service, const char *run_id);
 void unbegun_settle(struct service *service, struct store_run *run);
 void unbegun_settle_newest(struct service *service, const char *deployment_uid);
 
+/*
+ * Why a run ended early, by what its process said last and how it ended, and what to do. Fails with
+ * the code that the run's process failed with, or ERROR_UNAVAILABLE.
+ */
+int run_tell_death(struct service *service, const char *run_id, struct error *err);
+
 /* A run that has not begun says in its row why, so that nobody waits for it. */
 void unbegun_end(struct service *service, struct store_run *run, const struct error *err);

@@ -86,6 +86,7 @@ static int start_process(struct service *service, const char *run_id, bool is_re
     }
     struct child_spec spec = {
         .arguments = arguments, .input = -1, .output = log, .errors = log, .own_session = true};
+    service->run_end = -1;
     return child_start(&spec, &service->run_process, err);
 }
 
@@ -486,16 +487,8 @@ static bool is_our_process_alive(struct service *service)
     if (child_wait(service->loop, service->run_process, world_monotonic_clock(), &status, NULL) < 0)
         return true;
     service->run_process = 0;
+    service->run_end = status;
     return false;
-}
-
-static int report_death(struct service *service, const char *run_id, struct error *err)
-{
-    return error_set(
-        err, ERROR_UNAVAILABLE,
-        "the run %.8s ended early: its process is gone; what it did is in its journal, and "
-        "\"parley resume\" goes on with it (its log is %s/logs/run-%.13s.log)",
-        run_id, service->home, run_id);
 }
 
 /* A run that was killed cannot remove its socket, nor say that it never began. */
@@ -538,7 +531,7 @@ int service_follow_run(struct service *service, struct follower *follower,
             last_seen = world_monotonic_clock();
         else if (is_ours || world_monotonic_clock() - last_seen > (int64_t)GONE_SECONDS * SECOND) {
             clean_up_after(service, follower->run_id);
-            return report_death(service, follower->run_id, err);
+            return run_tell_death(service, follower->run_id, err);
         }
         loop_sleep(service->loop, SECOND / 200);
     }

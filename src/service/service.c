@@ -66,6 +66,7 @@ int service_open(struct loop *loop, const struct service_options *options,
                  struct service **ret_service, struct diagnostics *diagnostics, struct error *err)
 {
     struct service *service = NEW(struct service);
+    service->run_end = -1;
     service->loop = loop;
     service->home = make_absolute(state_folder(options->home));
     service->principal = who_asks();

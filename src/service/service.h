@@ -45,6 +45,7 @@ struct service {
     char *principal;         /* owned: who asks, "user:NAME" */
     char *words;             /* owned: the command as it was given */
     pid_t run_process;       /* the run that this door started last; 0: none, or its end was seen */
+    int run_end;             /* how that one ended, as of waitpid(); -1: not known */
     const struct run_host *run_host; /* borrowed; NULL: a child of ours, with a socket */
 };
 
@@ -220,6 +221,8 @@ struct follower {
 };
 CO_FN int service_follow_run(struct service *service, struct follower *follower,
                              enum run_status *ret_status, struct error *err);
+/* With this and the code of its error added the process of a run ends that fails. */
+enum { RUN_EXIT = 64 };
 /* The body of `parley run exec ID [--resume]`: carries the run out in this process. */
 CO_FN int service_execute_run(struct service *service, const char *run_id, bool is_resume,
                               struct error *err);

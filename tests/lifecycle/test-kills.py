@@ -325,6 +325,19 @@ def there_is_nothing_to_resume_after_a_run_that_ended(place):
 
 
 @test
+def a_run_that_ends_at_once_says_why(place):
+    """Its own process finds it out: the command that started it tells the reason, not only where to look."""
+    given(place)
+    assert kill_at(place, ("up", "demo.yaml", "--yes"), 3)
+    place.with_boxes(latency="60ms", fail={"verb": "identify", "how": "wrong-account"})
+    result = place.parley("resume", "demo", want=1)
+    assert "ended early: acme.lab is " in result.err and "plan again" in result.err, result.err
+    place.with_boxes(latency="60ms")
+    place.parley("resume", "demo")
+    is_complete(place, 10)
+
+
+@test
 def a_run_killed_before_it_began_is_no_obstacle(place):
     """The door is killed between storing the run and its process taking the lease."""
     given(place)
