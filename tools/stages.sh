@@ -381,13 +381,9 @@ stage_user() {
 
 # Fuzzes one target from its corpus and what earlier runs found; a crash leaves its input in artifacts/.
 fuzz_target() {
-    local target=$1 seconds=$2 folder=$build/fuzz/found longest=65536
-    # Thirty resources in many orders find more than a hundred in few.
-    [ "$target" != fuzz-twin-message ] || longest=4096
+    local target=$1 seconds=$2 folder=$build/fuzz/found
     mkdir -p "$folder/$target" "$build/fuzz/artifacts"
-    # What is freed is kept for as long as any run lasts; more only costs pages that are new each time.
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=16:malloc_context_size=8 \
-        "$build/fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len="$longest" \
+    "$build/fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
         -print_final_stats=1 -artifact_prefix="$build/fuzz/artifacts/$target-" \
         "$folder/$target" "tests/fuzz/corpus/$target"
 }

@@ -5,6 +5,7 @@
 #include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "model/json.h"
 
 #include <assert.h>
 
@@ -41,7 +42,8 @@ bool node_prepare(struct node *node)
     struct error err = {0};
     const struct step *step = run_step(node);
     const struct resource_type *type = catalog_find(node->run->context->catalog, step->type);
-    if (step->kind == STEP_RENAME || step->kind == STEP_START || step->kind == STEP_FORGET)
+    if (step->kind == STEP_RENAME || step->kind == STEP_START || step->kind == STEP_FORGET ||
+        step->kind == STEP_ADOPT)
         return true;
     if (!type)
         error_set(&err, ERROR_NOT_FOUND,
@@ -212,6 +214,8 @@ bool node_probe(struct node *node)
 {
     struct error err = {0};
     const struct step step = step_to_call(node);
+    if (step.kind == STEP_ADOPT)
+        return false; /* it only looks: it may look again */
     if (!node_prepare(node)) {
         node->outcome.kind = OUTCOME_UNKNOWN;
         return true;
@@ -247,6 +251,46 @@ bool node_probe(struct node *node)
     return kind != PROBE_NOT_DONE;
 }
 
+/* What the record says of it is what is there, as far as the document manages it. */
+static int take_adopted(struct node *node, const struct resource_type *type, struct live *live,
+                        struct error *err)
+{
+    const struct step *step = run_step(node);
+    if (!live->is_present || live->provider_id)
+        return error_set(err, ERROR_NOT_FOUND, "%s is not there any more: plan again",
+                         step->provider_id);
+    CLEANUP(value_unrefp) struct value *seen = type_managed_part(type, live->spec, live->spec);
+    CLEANUP(value_unrefp) struct value *part = type_managed_part(type, step->after, seen);
+    CLEANUP(mem_freep) char *is = json_text(seen);
+    CLEANUP(mem_freep) char *was = json_text(step->before);
+    if (!text_equal(is, was))
+        return error_set(err, ERROR_STALE,
+                         "%s is not as the plan saw it any more: plan again, and look at what "
+                         "changed",
+                         step->provider_id);
+    value_unref(take_ptr(node->after));
+    if (type_canonical(type, part, &node->after, NULL) < 0)
+        node->after = value_ref(part);
+    node->outcome = (struct outcome){.kind = OUTCOME_DONE,
+                                     .provider_id = string_copy(step->provider_id),
+                                     .outputs = value_ref(live->outputs)};
+    return 0;
+}
+
+/* Looks again at what the plan saw: it is adopted as it was approved, or not at all. */
+static void adopt(struct node *node, struct provider *provider, const struct target *target,
+                  struct call *call)
+{
+    struct error err = {0};
+    struct live live = {0};
+    int r = provider_read(provider, call, target, &live, &err);
+    if (r == 0)
+        r = take_adopted(node, target->type, &live, &err);
+    live_done(&live);
+    if (r < 0)
+        fail(node, OUTCOME_FAILED, &err);
+}
+
 void node_call(struct node *node)
 {
     struct error err = {0};
@@ -268,6 +312,10 @@ void node_call(struct node *node)
     call.is_stopping = node->run->context->is_cancelled;
     call.may_begin = check_lease;
     outcome_done(&node->outcome);
+    if (step.kind == STEP_ADOPT) {
+        adopt(node, provider, &target, &call);
+        return;
+    }
     if (provider_apply(provider, &call, &target, &step, node->after, &node->outcome, &err) < 0)
         fail(node, OUTCOME_FAILED, &err);
     /* The process may have been stopped between the intent and the call: only now is it certain. */

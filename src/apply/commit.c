@@ -14,7 +14,7 @@ struct staging *run_find_staging(struct node *node)
 {
     struct run *run = node->run;
     const struct step *step = run_step(node);
-    if (step->kind == STEP_RENAME || step->kind == STEP_FORGET)
+    if (!step_has_effect(step))
         return NULL;
     struct staging *staging = map_get(&run->stagings, step->instance);
     if (staging)

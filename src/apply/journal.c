@@ -96,7 +96,7 @@ void run_add_intent(struct node *node)
         value_builder_set_string(&body, "token", node->token);
     /* Where the plan has unknowns the intent keeps what they became; else the plan's step says it.
      */
-    if (node->after && value_has_unknown(run_step(node)->after))
+    if (node->after && run_step(node)->after && value_has_unknown(run_step(node)->after))
         value_builder_set(&body, "after", value_ref(node->after));
     run_journal(node->run, "intent", value_builder_map(&body));
 }
@@ -393,7 +393,9 @@ static void record_effect(struct node *node)
     const struct step *step = run_step(node);
     bool is_done = node->outcome.kind == OUTCOME_DONE;
     bool is_partly = node->outcome.kind == OUTCOME_PARTLY;
-    if ((step->kind == STEP_CREATE || step->kind == STEP_UPDATE) && (is_done || is_partly))
+    bool is_put =
+        step->kind == STEP_CREATE || step->kind == STEP_UPDATE || step->kind == STEP_ADOPT;
+    if (is_put && (is_done || is_partly))
         record_put(node);
     else if (node->outcome.kind == OUTCOME_UNKNOWN)
         record_doubt(node);

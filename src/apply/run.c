@@ -191,7 +191,8 @@ static int load_records(struct run *run, struct error *err)
     records_done(&records);
     take_existing(run);
     for (size_t i = 0; i < run->plan->n_steps; i++)
-        if (run->plan->steps[i].kind == STEP_CREATE || run->plan->steps[i].kind == STEP_RENAME)
+        if (run->plan->steps[i].kind == STEP_CREATE || run->plan->steps[i].kind == STEP_RENAME ||
+            run->plan->steps[i].kind == STEP_ADOPT)
             expect_address(run, run->plan->steps[i].address);
     return 0;
 }

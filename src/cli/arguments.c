@@ -186,12 +186,27 @@ static bool complain_of_group(const char *word)
     return is_group;
 }
 
-/* By one word or by two; *ret_n_used says how many. */
+/* An option that makes another command of a word: "import --list". */
+static const struct command *find_by_option(const struct typed *typed)
+{
+    const struct command *command = NULL;
+    for (size_t i = 0; i < typed->n_given && !command; i++) {
+        CLEANUP(mem_freep)
+        char *name = string_format("%s %.*s", typed->words[0], (int)typed->given[i].length,
+                                   typed->given[i].word);
+        command = command_find(name);
+    }
+    return command;
+}
+
+/* By one word or by two, or a word and an option; *ret_n_used says how many words. */
 static int choose_command(const struct typed *typed, const struct command **ret_command,
                           size_t *ret_n_used)
 {
-    const struct command *command = command_find(typed->words[0]);
+    const struct command *command = find_by_option(typed);
     *ret_n_used = 1;
+    if (!command)
+        command = command_find(typed->words[0]);
     if (!command && typed->n_words > 1) {
         CLEANUP(mem_freep) char *name = string_format("%s %s", typed->words[0], typed->words[1]);
         command = command_find(name);
@@ -216,6 +231,9 @@ static void write_usage(const struct command *command, struct strbuf *buffer)
         if (!verb->inputs[i].option)
             strbuf_addf(buffer, verb->inputs[i].is_required ? " %s" : " [%s]",
                         verb->inputs[i].shown);
+    if (verb && verb->inputs[0].option && verb->inputs[0].is_required &&
+        text_ends_with(command->name, verb->inputs[0].option))
+        strbuf_addf(buffer, " %s", verb->inputs[0].shown);
     if (verb && verb->inputs[0].kind == INPUT_LIST)
         strbuf_add(buffer, " ...");
     if (text_equal(command->name, "twin exec"))

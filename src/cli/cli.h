@@ -34,7 +34,7 @@ enum option_group {
 
 /* A command: a verb with a name of its own, or several verbs in a row. */
 struct command {
-    const char *name;    /* one word, or two */
+    const char *name;    /* one word, or two, or a word and the option that makes it this one */
     const char *verb;    /* what it asks first: its words and options are that verb's; NULL: none */
     unsigned int groups; /* of the door's options */
     CO_FN int (*run)(struct cli *cli); /* NULL: asks the verb and prints its answer */
@@ -132,6 +132,8 @@ void render_types(const struct value *types, struct strbuf *buffer);
 /* A text as it is, anything else as JSON. */
 void render_value(const struct value *value, struct strbuf *buffer);
 void render_findings(const struct value *answer, struct strbuf *buffer);
+/* What there is of a type. */
+void render_list(const struct value *list, struct strbuf *buffer);
 void render_validated(const struct value *answer, struct strbuf *buffer);
 
 /* --- follow.c: a run's progress --- */

@@ -11,13 +11,13 @@ enum { MAX_VALUE_WIDTH = 160 };
 
 static const char step_marks[] = {
     [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-', [STEP_RENAME] = '>',
-    [STEP_START] = '*',  [STEP_FORGET] = '<', [STEP_KEEP] = '=',
+    [STEP_START] = '*',  [STEP_FORGET] = '<', [STEP_ADOPT] = '&',  [STEP_KEEP] = '=',
 };
 
 static const char *const summary_words[] = {
     [STEP_CREATE] = "to create", [STEP_UPDATE] = "to change", [STEP_DELETE] = "to destroy",
     [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_FORGET] = "to forget",
-    [STEP_KEEP] = "unchanged",
+    [STEP_ADOPT] = "to adopt",   [STEP_KEEP] = "unchanged",
 };
 
 void render_duration(double seconds, struct strbuf *buffer)
@@ -88,6 +88,12 @@ static void write_change(const struct step *step, struct value *before, const ch
     struct value *old = before ? value_at_path(before, path) : NULL;
     struct value *new = value_at_path(step->after, path);
     write_value(old, buffer);
+    if (step->kind == STEP_ADOPT) {
+        strbuf_add(buffer, " there, wanted is ");
+        write_value(new, buffer);
+        strbuf_add(buffer, "\n");
+        return;
+    }
     if (old && new &&value_equal(old, new)) {
         strbuf_add(buffer, ", another one than before\n");
         return;
@@ -136,6 +142,8 @@ static void write_step(const struct plan *plan, const struct step *step, struct 
                 *step->type ? " " : "", step->address);
     if (step->kind == STEP_RENAME)
         strbuf_addf(buffer, ", until now \"%s\"", step->former);
+    if (step->kind == STEP_ADOPT)
+        strbuf_addf(buffer, ", %s on %s", step->provider_id, step->instance);
     if (step->reason != STEP_REASON_NEW)
         strbuf_addf(buffer, "  (%s)", step_reason_sentence(step->reason));
     if (step->irreversible)

@@ -209,3 +209,18 @@ void render_findings(const struct value *answer, struct strbuf *buffer)
     if (value_get_integer(answer, "errors", 0) == 0)
         strbuf_add(buffer, "Everything that the twin needs is here.\n");
 }
+
+void render_list(const struct value *list, struct strbuf *buffer)
+{
+    for (size_t i = 0; i < value_count(list); i++) {
+        const struct value *item = value_at(list, i);
+        const char *name = value_get_text(item, "name");
+        const char *owner = value_get_text(item, "recorded");
+        strbuf_addf(buffer, "%-40s %-24s %s\n", value_get_text(item, "id"), name ? name : "-",
+                    owner                            ? owner
+                    : value_get_text(item, "marker") ? "made by Parley, and unknown here"
+                                                     : "not managed");
+    }
+    if (value_count(list) == 0)
+        strbuf_add(buffer, "There is none.\n");
+}

@@ -39,6 +39,7 @@
     X(UNKNOWN_PATTERN, "unknown-pattern", "There is no such pattern")                          \
     X(PATTERN_BINDING, "pattern-binding", "A pattern cannot tell which resource plays a part") \
     X(EXISTING_UNMATCHED, "existing-unmatched", "What should exist already was not found")     \
+    X(ADOPTION, "adoption", "What is there cannot become the resource")                        \
     X(DUPLICATE_UNIQUE, "duplicate-unique", "Two resources claim the same thing")              \
     X(UNKNOWN_REVISION, "unknown-revision", "There is no such revision")                       \
     X(MERGE_CONFLICT, "merge-conflict", "The file and a later revision contradict each other") \

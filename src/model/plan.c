@@ -12,7 +12,7 @@
 static const char *const kind_names[] = {
     [STEP_CREATE] = "create", [STEP_UPDATE] = "update", [STEP_DELETE] = "delete",
     [STEP_RENAME] = "rename", [STEP_START] = "start",   [STEP_FORGET] = "forget",
-    [STEP_KEEP] = "keep",
+    [STEP_ADOPT] = "adopt",   [STEP_KEEP] = "keep",
 };
 
 static const struct {
@@ -87,6 +87,19 @@ enum stage stage_from_string(const char *text)
     while (stage < STAGE_COUNT && !text_equal(stages[stage].name, text))
         stage++;
     return stage;
+}
+
+bool step_has_effect(const struct step *step)
+{
+    switch (step->kind) {
+    case STEP_CREATE:
+    case STEP_UPDATE:
+    case STEP_DELETE:
+    case STEP_START:
+        return !step->record_only;
+    default:
+        return false;
+    }
 }
 
 static void step_done(struct step *step)
@@ -255,8 +268,11 @@ static struct value *step_to_value(const struct step *step, bool is_hashed)
 static struct value *summary_to_value(const struct plan *plan)
 {
     struct value_builder fields = {0};
+    /* Adoptions are left out where there are none, as in plans from before them. */
     for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++)
-        value_builder_set(&fields, kind_names[kind], value_integer((int64_t)plan->counts[kind]));
+        if (kind != STEP_ADOPT || plan->counts[kind] > 0)
+            value_builder_set(&fields, kind_names[kind],
+                              value_integer((int64_t)plan->counts[kind]));
     return value_builder_map(&fields);
 }
 
@@ -419,12 +435,16 @@ static void read_strings(struct reader *reader, const char *key, struct string_l
 /* What the kind of a step promises about its states. */
 static void check_states(struct reader *reader, const struct step *step)
 {
-    bool needs_after = step->kind == STEP_CREATE || step->kind == STEP_UPDATE;
-    bool needs_before = step->kind == STEP_UPDATE || step->kind == STEP_DELETE;
+    bool is_adoption = step->kind == STEP_ADOPT;
+    bool needs_after = step->kind == STEP_CREATE || step->kind == STEP_UPDATE || is_adoption;
+    bool needs_before = step->kind == STEP_UPDATE || step->kind == STEP_DELETE || is_adoption;
     if (reader->result == 0 && ((needs_after && !step->after) || (needs_before && !step->before)))
         reader->result =
             error_set(reader->err, ERROR_INVALID, "%s: a step of kind %s lacks its state",
                       reader->what, kind_names[step->kind]);
+    if (reader->result == 0 && is_adoption && !step->provider_id)
+        reader->result = error_set(reader->err, ERROR_INVALID,
+                                   "%s: an adoption lacks \"provider_id\"", reader->what);
     if (reader->result == 0 && step->kind == STEP_RENAME && !step->former)
         reader->result =
             error_set(reader->err, ERROR_INVALID, "%s: a rename lacks \"former\"", reader->what);

@@ -22,6 +22,7 @@ enum step_kind {
     STEP_RENAME, /* the record moves to another address; nothing happens outside */
     STEP_START,  /* a stopped target (a twin whose supervisor is gone) is started again */
     STEP_FORGET, /* the record goes; nothing happens outside */
+    STEP_ADOPT,  /* what is there already gets a record; nothing happens outside */
     STEP_KEEP,   /* counted only: neither stored nor hashed */
     STEP_KIND_COUNT
 };
@@ -45,6 +46,9 @@ enum step_kind step_kind_from_string(const char *text);
     X(RENAMED, "renamed", "the document names it anew")                                  \
     X(STOPPED, "stopped", "the target is stopped")                                       \
     X(FORGOTTEN, "forgotten", "it was asked to be forgotten; what is there stays there") \
+    X(RELEASED, "released", "what adopted it is taken back; what is there stays there")  \
+    X(IMPORTED, "imported", "it is there already and was asked to be adopted")           \
+    X(OURS, "ours", "it is there already, made for this deployment")                     \
     X(SAME, "same", "it is as it should be")
 
 enum step_reason {
@@ -87,12 +91,14 @@ struct step {
     bool protect;          /* what the record will say */
     bool irreversible;     /* what it removes cannot be brought back by an undo */
     bool record_only;      /* of an update: nothing happens outside, the record follows */
-    struct value *before;  /* owned spec; NULL when there is nothing yet */
-    struct value *after;   /* owned spec with unknowns; NULL when deleting */
+    struct value *before;  /* owned spec; NULL when there is nothing yet; of an adoption what
+                              is there, and must be so still when it is carried out */
+    struct value *after;   /* owned spec with unknowns; NULL when deleting; of an adoption what
+                              is wanted of it, which an update after it sees to, or none */
     struct value *live;    /* owned spec: of a record-only update what is there, where that is not
                               as after says; NULL otherwise */
-    struct value *changed; /* owned list of paths that differ, of an update and of the create
-                              of a replacement; NULL otherwise */
+    struct value *changed; /* owned list of paths that differ, of an update, an adoption and
+                              of the create of a replacement; NULL otherwise */
     struct string_list defaulted;  /* those of them that go back to their default */
     struct string_list resources;  /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps that must be done before */
@@ -101,6 +107,9 @@ struct step {
     double seconds;        /* how long it will take; shown, not hashed */
     char *note;            /* owned: a stand-in, a limit of the target; may be NULL */
 };
+
+/* Whether it changes anything outside of Parley. */
+bool step_has_effect(const struct step *step);
 
 struct plan {
     char hash[65];        /* of the canonical form; "" before plan_seal() */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "model/expression.h"
+#include "model/json.h"
 #include "plan/compare.h"
 
 #include <string.h>
@@ -166,6 +167,36 @@ static bool is_from_outside(enum step_reason reason)
            reason == STEP_REASON_FOUND;
 }
 
+/* Never on the way to something else: what is found is adopted as it is, or changed in place. */
+static void report_unlike(const struct draft *draft, const struct pair *pair)
+{
+    for (size_t i = 0; i < pair->changed.n_items; i++) {
+        const char *path = pair->changed.items[i];
+        if (!path_forces_replacement(pair->type, path))
+            continue;
+        struct value *live = value_at_path(pair->found->spec, path);
+        CLEANUP(mem_freep) char *text = live ? json_text(live) : string_copy("not set");
+        CLEANUP(mem_freep)
+        char *help = string_format("let the document say what is there (%s: %s), or make another "
+                                   "one under this name",
+                                   path, text);
+        diagnostics_add(draft->diagnostics, DIAGNOSTIC_ADOPTION, pair->wanted->position, help,
+                        "%s is to be %s on %s, whose %s is another one and cannot change in place.",
+                        pair->wanted->address, pair->found->provider_id, pair->wanted->instance,
+                        path);
+    }
+}
+
+/* What is there is to become the resource: what differs is told, and changed by an update. */
+static void decide_found(const struct draft *draft, struct pair *pair)
+{
+    const struct string_list *ignored = &pair->wanted->lifecycle.ignore_changes;
+    compare_live(pair->type, pair->spec, pair->found->spec, &pair->changed);
+    paths_drop(&pair->changed, ignored);
+    decide(pair, DECISION_ADOPT, pair->found->uid ? STEP_REASON_OURS : STEP_REASON_IMPORTED);
+    report_unlike(draft, pair);
+}
+
 static void decide_recorded(const struct draft *draft, struct pair *pair)
 {
     const struct record *record = draft_record(draft, pair->record);
@@ -210,6 +241,8 @@ static bool changes_output(const struct pair *pair, const struct type_output *ou
 static struct value *present_output(const struct draft *draft, const struct pair *pair,
                                     const char *name)
 {
+    if (pair->found)
+        return value_get(pair->found->outputs, name);
     const struct observation *seen = draft_observation(draft, pair->record);
     bool is_fresh = seen && seen->is_known && !seen->is_stopped;
     struct value *live = is_fresh ? value_get(seen->outputs, name) : NULL;
@@ -221,6 +254,8 @@ static struct value *present_output(const struct draft *draft, const struct pair
 static struct value *planned_output(const struct draft *draft, const struct pair *pair,
                                     const struct type_output *output)
 {
+    if (pair->found && draft->input->only_adopts && value_get(pair->found->outputs, output->name))
+        return value_ref(value_get(pair->found->outputs, output->name));
     if (output->from) {
         struct value *from = value_at_path(pair->spec, output->from);
         const struct schema *schema = schema_field(&pair->type->schema, output->from);
@@ -228,9 +263,12 @@ static struct value *planned_output(const struct draft *draft, const struct pair
             from = schema->fallback;
         return from ? value_ref(from) : value_null();
     }
-    bool continues = pair->decision == DECISION_KEEP || pair->decision == DECISION_UPDATE;
-    bool changes =
-        pair->decision == DECISION_UPDATE && !pair->is_record_only && changes_output(pair, output);
+    bool is_adopted = pair->decision == DECISION_ADOPT;
+    bool continues =
+        pair->decision == DECISION_KEEP || pair->decision == DECISION_UPDATE || is_adopted;
+    bool is_updated = is_adopted ? !draft->input->only_adopts
+                                 : pair->decision == DECISION_UPDATE && !pair->is_record_only;
+    bool changes = is_updated && changes_output(pair, output);
     struct value *present =
         continues && !changes ? present_output(draft, pair, output->name) : NULL;
     if (present)
@@ -285,7 +323,9 @@ static int decide_pair(struct draft *draft, struct pair *pair, struct error *err
     r = type_canonical(pair->type, resolved, &pair->spec, err);
     if (r < 0)
         return error_wrap(err, r, "%s", pair->wanted->address);
-    if (pair->record == NONE)
+    if (pair->found)
+        decide_found(draft, pair);
+    else if (pair->record == NONE)
         decide(pair, DECISION_CREATE, STEP_REASON_NEW);
     else
         decide_recorded(draft, pair);

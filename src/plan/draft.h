@@ -11,15 +11,16 @@
 /* "No step" and "no record". */
 #define NONE SIZE_MAX
 
-enum decision { DECISION_KEEP, DECISION_CREATE, DECISION_UPDATE, DECISION_REPLACE };
+enum decision { DECISION_KEEP, DECISION_CREATE, DECISION_UPDATE, DECISION_REPLACE, DECISION_ADOPT };
 
 /* One wanted resource and what is known of it. */
 struct pair {
     const struct resource *wanted; /* borrowed */
     const struct resource_type *type;
-    size_t record;      /* index into the records, or NONE */
-    const char *former; /* borrowed: the address it had, when it was renamed */
-    struct value *spec; /* owned: resolved and canonical, unknowns left */
+    size_t record;                /* index into the records, or NONE */
+    const char *former;           /* borrowed: the address it had, when it was renamed */
+    const struct adoption *found; /* borrowed: what it is to be, while it has no record; NULL */
+    struct value *spec;           /* owned: resolved and canonical, unknowns left */
     enum decision decision;
     enum step_reason reason;
     bool create_before_destroy;
@@ -29,9 +30,10 @@ struct pair {
     struct value *updated; /* owned: spec with defaults in place of what is wanted no more */
     struct string_list changed;   /* paths */
     struct string_list defaulted; /* those of them that go back to a default */
-    size_t put;                   /* index of the create or update step, or NONE */
-    size_t remove;                /* of the delete of a replaced generation, or NONE */
-    size_t rename;                /* of the rename, or NONE */
+    size_t put;    /* index of the create or update step, or of an adoption without one; or NONE */
+    size_t adopt;  /* of the adoption, or NONE */
+    size_t remove; /* of the delete of a replaced generation, or NONE */
+    size_t rename; /* of the rename, or NONE */
 };
 
 struct draft {
@@ -70,6 +72,9 @@ const char *draft_provider_id(const struct draft *draft, size_t index);
 
 /* A generation that this address never had. */
 int64_t draft_next_generation(const struct draft *draft, const struct pair *pair);
+/* That of what is adopted, from its own mark or new. */
+int64_t draft_adopted_generation(const struct draft *draft, const struct pair *pair);
+char *draft_adopted_uid(const struct draft *draft, const struct pair *pair);
 /* The uid of a generation that is made now. The caller frees it. */
 char *draft_derive_uid(const struct draft *draft, const char *address, int64_t generation);
 /* The name under which the record knows a dependency: that before a rename in this plan, too. */

@@ -22,6 +22,18 @@ int64_t draft_next_generation(const struct draft *draft, const struct pair *pair
     return generation;
 }
 
+int64_t draft_adopted_generation(const struct draft *draft, const struct pair *pair)
+{
+    return pair->found->uid ? pair->found->generation : draft_next_generation(draft, pair);
+}
+
+char *draft_adopted_uid(const struct draft *draft, const struct pair *pair)
+{
+    if (pair->found->uid)
+        return string_copy(pair->found->uid);
+    return draft_derive_uid(draft, pair->wanted->address, draft_adopted_generation(draft, pair));
+}
+
 const char *draft_recorded_name(const struct draft *draft, const char *dependency)
 {
     size_t index = (size_t)map_get(&draft->pairs_by_address, dependency);
@@ -40,6 +52,10 @@ static struct value *uid_of(const struct draft *draft, const struct pair *pair)
     if (pair->wanted->existing) {
         const char *uid = value_get_text(pair->wanted->found, "uid");
         return value_string(uid ? uid : "");
+    }
+    if (pair->decision == DECISION_ADOPT) {
+        CLEANUP(mem_freep) char *adopted = draft_adopted_uid(draft, pair);
+        return value_string(adopted);
     }
     if (!is_made_anew(pair))
         return value_string(draft_record(draft, pair->record)->uid);

@@ -31,6 +31,7 @@ static void link_halves(struct graph *graph, const struct pair *pair)
         add_edge(graph, pair->remove, pair->put);
     add_edge(graph, pair->rename, pair->put);
     add_edge(graph, pair->rename, pair->remove);
+    add_edge(graph, pair->adopt, pair->put);
 }
 
 /* What a resource is made of must be there before it; what it leaves may go only after it has

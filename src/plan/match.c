@@ -106,6 +106,13 @@ static void match_former(struct draft *draft, size_t index)
     pair->former = record->address;
 }
 
+/* What was found counts where nothing is known. */
+static void match_found(const struct draft *draft, struct pair *pair)
+{
+    if (draft->input->adoptions && pair->record == NONE && !pair->wanted->existing)
+        pair->found = map_get(draft->input->adoptions, pair->wanted->address);
+}
+
 /* Pairs every wanted resource with its record, also under a former name. */
 int draft_match(struct draft *draft, struct error *err)
 {
@@ -116,8 +123,12 @@ int draft_match(struct draft *draft, struct error *err)
     for (size_t i = 0; i < wanted->n_items; i++) {
         const struct resource *resource = &wanted->items[i];
         struct pair *pair = &draft->pairs[i];
-        *pair = (struct pair){
-            .wanted = resource, .record = NONE, .put = NONE, .remove = NONE, .rename = NONE};
+        *pair = (struct pair){.wanted = resource,
+                              .record = NONE,
+                              .put = NONE,
+                              .remove = NONE,
+                              .rename = NONE,
+                              .adopt = NONE};
         pair->type = catalog_find(draft->input->catalog, resource->type);
         if (!pair->type)
             return error_set(err, ERROR_NOT_FOUND, "%s has the unknown type %s", resource->address,
@@ -128,8 +139,10 @@ int draft_match(struct draft *draft, struct error *err)
         outputs_expect(&draft->outputs, resource->name, resource->key);
         match_pair(draft, i);
     }
-    for (size_t i = 0; i < wanted->n_items; i++)
+    for (size_t i = 0; i < wanted->n_items; i++) {
         match_former(draft, i);
+        match_found(draft, &draft->pairs[i]);
+    }
     return 0;
 }
 

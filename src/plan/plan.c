@@ -114,7 +114,7 @@ static int run_passes(struct draft *draft, struct error *err)
  * compare. */
 static bool changes_outputs(const struct plan_input *input, const struct plan *plan)
 {
-    if (input->is_destroy || input->forget || !input->outputs)
+    if (input->is_destroy || input->forget || input->only_adopts || !input->outputs)
         return false;
     size_t n_planned = plan->outputs ? value_count(plan->outputs) : 0;
     return n_planned != value_count(input->outputs) ||
@@ -128,8 +128,7 @@ static void take_pending(const struct plan_input *input, struct plan *plan)
     for (size_t i = 0; input->pending && i < plan->n_steps; i++) {
         const char *instance = plan->steps[i].instance;
         struct value *foreign = value_get(input->pending, instance);
-        if (plan->steps[i].kind != STEP_RENAME && plan->steps[i].kind != STEP_FORGET && foreign &&
-            value_count(foreign) > 0)
+        if (step_has_effect(&plan->steps[i]) && foreign && value_count(foreign) > 0)
             value_builder_set(&pending, instance, value_ref(foreign));
     }
     value_unref(plan->pending);

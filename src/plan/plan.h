@@ -23,6 +23,17 @@ struct observation {
     char *provider_id;     /* where our marker was found on another thing; NULL: as recorded */
 };
 
+/* What is there already and is to become a resource that has no record. All borrowed. */
+struct adoption {
+    const char *provider_id;
+    /* That of ours that it carries, and its generation; NULL when it carries none: then it gets one
+     * that only the record knows. */
+    const char *uid;
+    int64_t generation;
+    struct value *spec;    /* as it is there */
+    struct value *outputs; /* map */
+};
+
 /* All borrowed for the call; the plan takes its own references. */
 struct plan_input {
     const struct catalog *catalog;
@@ -50,8 +61,12 @@ struct plan_input {
                                   */
     const char *forget; /* the plan only lets go of this address's records; NULL: of none */
     const struct map
-        *expired; /* addresses that are not wanted because their time is over; NULL:
-                     none. That it is, is decided by the caller: no clock is read here */
+        *expired;                /* addresses that are not wanted because their time is over; NULL:
+                                    none. That it is, is decided by the caller: no clock is read here */
+    const struct map *adoptions; /* address of a wanted resource -> struct adoption; NULL: none */
+    bool only_adopts;            /* nothing else is planned, nor is what is adopted changed */
+    const struct map *released;  /* uids of what is let go where it would be deleted, since this
+                                    plan takes back what adopted it; NULL: none */
     bool is_destroy;
     bool is_production;
 

@@ -82,6 +82,39 @@ static void add_update(struct draft *draft, struct pair *pair)
     pair->put = last_step(draft);
 }
 
+/* What differs is changed by a step of its own, after the record is there. */
+static void add_update_of_found(struct draft *draft, struct pair *pair, struct value *live)
+{
+    struct step *step = add_step(draft, STEP_UPDATE, pair->reason, pair->wanted->address,
+                                 draft_adopted_generation(draft, pair));
+    set_wanted_fields(step, pair);
+    step->uid = draft_adopted_uid(draft, pair);
+    step->provider_id = string_copy(pair->found->provider_id);
+    step->before = value_ref(live);
+    step->changed = string_list_to_value(&pair->changed);
+    step->seconds = pair->type->seconds[1];
+    pair->put = last_step(draft);
+}
+
+static void add_adopt(struct draft *draft, struct pair *pair)
+{
+    /* What may be secret is not copied into a plan. */
+    CLEANUP(value_unrefp)
+    struct value *live = type_managed_part(pair->type, pair->found->spec, pair->found->spec);
+    struct step *step = add_step(draft, STEP_ADOPT, pair->reason, pair->wanted->address,
+                                 draft_adopted_generation(draft, pair));
+    set_wanted_fields(step, pair);
+    step->uid = draft_adopted_uid(draft, pair);
+    step->provider_id = string_copy(pair->found->provider_id);
+    step->before = value_ref(live);
+    step->changed = string_list_to_value(&pair->changed);
+    step->seconds = 1;
+    pair->adopt = last_step(draft);
+    pair->put = pair->adopt;
+    if (pair->changed.n_items > 0 && !draft->input->only_adopts)
+        add_update_of_found(draft, pair, live);
+}
+
 static void add_rename(struct draft *draft, struct pair *pair)
 {
     const struct record *record = draft_record(draft, pair->record);
@@ -139,7 +172,7 @@ static void show_live(struct draft *draft, const struct pair *pair)
 
 static void add_pair_steps(struct draft *draft, struct pair *pair)
 {
-    if (pair->wanted->existing)
+    if (pair->wanted->existing || (draft->input->only_adopts && !pair->found))
         return;
     if (pair->former)
         add_rename(draft, pair);
@@ -154,6 +187,9 @@ static void add_pair_steps(struct draft *draft, struct pair *pair)
     case DECISION_UPDATE:
         add_update(draft, pair);
         return;
+    case DECISION_ADOPT:
+        add_adopt(draft, pair);
+        return;
     case DECISION_REPLACE:
         add_delete(draft, pair->record, STEP_REASON_REPLACED, pair->wanted->position);
         pair->remove = last_step(draft);
@@ -164,12 +200,32 @@ static void add_pair_steps(struct draft *draft, struct pair *pair)
     }
 }
 
+static void add_forget(struct draft *draft, size_t index, enum step_reason reason)
+{
+    const struct record *record = draft_record(draft, index);
+    const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
+    struct step *step = add_step(draft, STEP_FORGET, reason, record->address, record->generation);
+    step->type = string_copy(record->type);
+    step->instance = string_copy(record->instance);
+    step->uid = string_copy(record->uid);
+    step->provider_id = text_or_null(record->provider_id);
+    step->origin = string_copy(record->origin);
+    step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+    step->before = record->spec ? value_ref(record->spec) : NULL;
+    string_list_copy(&step->resources, &record->depends_on);
+    draft->removals[index] = last_step(draft);
+}
+
 static void add_removals(struct draft *draft)
 {
     const struct records *records = draft->input->records;
     for (size_t i = records->n_items; i-- > 0;) {
         if (draft->pair_of[i] != NONE)
             continue;
+        if (draft->input->released && map_has(draft->input->released, records->items[i]->uid)) {
+            add_forget(draft, i, STEP_REASON_RELEASED);
+            continue;
+        }
         bool is_expired =
             draft->input->expired && map_has(draft->input->expired, records->items[i]->address);
         enum step_reason reason = records->items[i]->status == RECORD_DEPOSED ? STEP_REASON_DEPOSED
@@ -213,20 +269,8 @@ static void add_forgets(struct draft *draft)
 {
     const struct records *records = draft->input->records;
     for (size_t i = 0; i < records->n_items; i++) {
-        const struct record *record = records->items[i];
-        if (!text_equal(record->address, draft->input->forget))
-            continue;
-        const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
-        struct step *step = add_step(draft, STEP_FORGET, STEP_REASON_FORGOTTEN, record->address,
-                                     record->generation);
-        step->type = string_copy(record->type);
-        step->instance = string_copy(record->instance);
-        step->uid = string_copy(record->uid);
-        step->provider_id = text_or_null(record->provider_id);
-        step->origin = string_copy(record->origin);
-        step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
-        step->before = record->spec ? value_ref(record->spec) : NULL;
-        string_list_copy(&step->resources, &record->depends_on);
+        if (text_equal(records->items[i]->address, draft->input->forget))
+            add_forget(draft, i, STEP_REASON_FORGOTTEN);
     }
 }
 
@@ -238,10 +282,11 @@ int draft_add_steps(struct draft *draft, struct error *err)
         add_forgets(draft);
         return 0;
     }
-    if (!draft->input->is_destroy)
+    if (!draft->input->is_destroy && !draft->input->only_adopts)
         add_starts(draft);
     for (size_t n = 0; n < draft->n_pairs; n++)
         add_pair_steps(draft, &draft->pairs[draft->order[n]]);
-    add_removals(draft);
+    if (!draft->input->only_adopts)
+        add_removals(draft);
     return 0;
 }

@@ -232,8 +232,9 @@ struct provider_ops {
                           struct error *err);
     /*
      * Reads one resource. Absent is is_present = false and no error; when that cannot be told,
-     * fails with ERROR_UNAVAILABLE, ERROR_TIMEOUT or ERROR_CANCELLED. Changes nothing; reads may
-     * run at the same time. What is absent shortly after it was changed is read again by the
+     * fails with ERROR_UNAVAILABLE, ERROR_TIMEOUT or ERROR_CANCELLED; with ERROR_CONFLICT when the
+     * id is that of something else, of another type. Changes nothing; reads may run at the same
+     * time. What is absent shortly after it was changed is read again by the
      * wrapper until limits.settling_us have passed.
      *
      * Where the provider's id is the system's own, absent means that our marker is on nothing else

@@ -6,7 +6,7 @@
 
 enum { MAX_DOCUMENT = 512 << 20 };
 
-static struct value *describe(const struct edited *edited)
+struct value *edits_describe(const struct edited *edited)
 {
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "document", edited->label);
@@ -29,9 +29,10 @@ static int plan_edited(struct service *service, const struct verb_call *call,
         .source = {edited->label, edited->after, edited->variables},
         .origin = edited->origin,
         .base = edited->base,
+        .back_to = edited->back_to > 0 ? &edited->back_to : NULL,
         .refresh = !refresh || text_equal(refresh, "full"),
     };
-    answer->edit = describe(edited);
+    answer->edit = edits_describe(edited);
     return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
 }
 
@@ -83,7 +84,7 @@ int edits_pull(struct service *service, const struct verb_call *call, struct ver
         r = service_pull(service, value_get_text(call->input, "deployment"), path, text, &edited,
                          &answer->diagnostics, err);
     if (r == 0)
-        answer->value = describe(&edited);
+        answer->value = edits_describe(&edited);
     answer->text = take_ptr(text);
     edited_done(&edited);
     return r;

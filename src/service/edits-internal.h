@@ -13,7 +13,14 @@ CO_FN int edits_load(struct service *service, const char *word, int64_t number,
 CO_FN int edits_keep_variables(struct service *service, const struct value *revision,
                                struct value **ret_variables, struct error *err);
 
-/* The rows of the verb table (edit-rows.c). */
+/* {document, before, after, revision, writes}, as struct verb_answer has it. */
+struct value *edits_describe(const struct edited *edited);
+
+/* The rows of the verb table (edit-rows.c, import-verbs.c). */
+CO_FN int edits_list(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err);
+CO_FN int edits_plan_import(struct service *service, const struct verb_call *call,
+                            struct verb_answer *answer, struct error *err);
 CO_FN int edits_plan_set(struct service *service, const struct verb_call *call,
                          struct verb_answer *answer, struct error *err);
 CO_FN int edits_plan_undo(struct service *service, const struct verb_call *call,

@@ -14,6 +14,7 @@ struct edited {
     struct value *variables; /* owned: as the text is to be read with; NULL: none but --var */
     const char *origin;      /* "words", "undo", or NULL for a file */
     int64_t base;            /* the revision that the text was made from; 0 with a file */
+    int64_t back_to;         /* of an undo the revision that it goes back to; else 0 */
 };
 void edited_done(struct edited *edited);
 

@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "document/document.h"
 #include "plan/plan.h"
+#include "service/adoptions.h"
 #include "service/edits.h"
 #include "service/reads.h"
 #include "service/revisions.h"
@@ -29,7 +30,9 @@ struct planning {
     struct value *pending;            /* owned map of instance -> what others have staged there */
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
-    struct diagnostics notes; /* what the merge with later revisions has to say */
+    struct adoptions adoptions; /* what is there without a record */
+    struct map released;        /* uids of what was adopted by what is taken back */
+    struct diagnostics notes;   /* what the merge with later revisions has to say */
 };
 
 static void observation_done(struct observation *observation)
@@ -51,6 +54,8 @@ static void planning_done(struct planning *planning)
     value_unref(planning->pending);
     lineage_done(&planning->lineage);
     map_done(&planning->expired);
+    adoptions_done(&planning->adoptions);
+    map_done(&planning->released);
     diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
@@ -297,6 +302,43 @@ static int observe(struct planning *planning, struct error *err)
     return check_not_all_gone(planning, err);
 }
 
+/* What is there already and is to be ours, and what was ours only by an adoption that goes back. */
+static int find_adoptions(struct planning *planning, const struct plan_request *request,
+                          struct diagnostics *diagnostics, struct error *err)
+{
+    struct adoptions *adoptions = &planning->adoptions;
+    const struct document *document = planning->loaded.document;
+    struct adoption_scene scene = {
+        .service = planning->service,
+        .deployment = document ? document_name(document) : request->deployment,
+        .uid = planning->uid,
+        .revision = planning->revision,
+        .wanted = &planning->loaded.wanted,
+        .records = &planning->records,
+    };
+    bool is_undo = request->origin && text_equal(request->origin, "undo");
+    int r = 0;
+    if (request->adopt)
+        r = adoptions_find_asked(&scene, request->adopt, adoptions, err);
+    if (r == 0 && planning->deployment.uid && request->refresh && !request->only_adopts)
+        r = adoptions_find_forgotten(&scene, is_undo, adoptions, err);
+    if (r == 0 && request->back_to)
+        r = adoptions_list_since(planning->service, planning->uid, *request->back_to,
+                                 &planning->released, err);
+    bool has_faults = diagnostics_has_errors(&adoptions->faults);
+    for (size_t i = 0; i < adoptions->faults.n_items; i++) {
+        const struct diagnostic *item = &adoptions->faults.items[i];
+        struct position position = {item->file, item->line, item->column};
+        if (item->severity == DIAGNOSTIC_ERROR)
+            diagnostics_add(diagnostics, item->code, position, item->help, "%s", item->detail);
+        else
+            diagnostics_note(&planning->notes, item->severity, item->code, position, item->help,
+                             "%s", item->detail);
+    }
+    return r == 0 && has_faults ? error_set(err, ERROR_INVALID, "not everything can be adopted")
+                                : r;
+}
+
 static int add_pending(struct planning *planning, const char *instance,
                        const struct string_list *own, struct value_builder *pending,
                        struct error *err)
@@ -338,7 +380,8 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
         const struct step *step = &plan->steps[i];
         struct provider *provider;
         const struct resource_type *type;
-        if (step->kind == STEP_START || step->kind == STEP_FORGET || step->record_only)
+        if (step->kind == STEP_START || step->kind == STEP_FORGET || step->kind == STEP_ADOPT ||
+            step->record_only)
             continue;
         int r = service_find_provider(service, step->instance, &provider, err);
         if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)
@@ -424,6 +467,9 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .pending = planning->pending,
         .forget = request->forget,
         .expired = &planning->expired,
+        .adoptions = &planning->adoptions.found,
+        .only_adopts = request->only_adopts,
+        .released = &planning->released,
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
@@ -543,6 +589,8 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = find_pending(&planning, err);
     if (r == 0 && request->refresh && !request->forget)
         r = observe(&planning, err);
+    if (r == 0 && !request->forget)
+        r = find_adoptions(&planning, request, diagnostics, err);
     if (r == 0)
         r = make_plan(&planning, request, ret_plan, diagnostics, err);
     if (ret_text)

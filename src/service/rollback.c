@@ -63,6 +63,7 @@ static struct plan_request request_of(const struct target_revision *target, cons
         /* What the run itself did is meant to be undone; what others did is not. */
         .origin = target->document ? "undo" : NULL,
         .base = target->number + 1,
+        .back_to = &target->number,
         .refresh = true,
     };
 }

@@ -8,6 +8,7 @@
 #include "model/json.h"
 #include "net/channel.h"
 #include "net/child.h"
+#include "service/adoptions.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/service.h"
@@ -62,7 +63,8 @@ static int check_plan(struct service *service, const struct plan *plan, int64_t 
         return error_set(err, ERROR_STALE,
                          "the catalog has changed since the plan %.12s was made; plan again",
                          plan->hash);
-    return check_approved(service, plan, ret_until, err);
+    int r = adoptions_check_free(service, plan, err);
+    return r < 0 ? r : check_approved(service, plan, ret_until, err);
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */

@@ -131,6 +131,12 @@ struct plan_request {
     const char *origin;     /* "words" or "undo": what source.text was made by; NULL: a file */
     int64_t base;           /* with origin: the revision that the text was made from */
     bool refresh;           /* read what is there; false: the records stand for it */
+    /* {address: id} of what is there already and is to become these resources; NULL: nothing. */
+    const struct value *adopt;
+    bool only_adopts; /* plans nothing else */
+    /* The revisions after this one are taken back, and what they adopted is let go, not deleted;
+     * NULL: none are. */
+    const int64_t *back_to;
     void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
     void *trace_argument;
 };

@@ -138,6 +138,7 @@ int service_undo(struct service *service, const char *word, int64_t revision,
         r = edits_keep_variables(service, old, &edited.variables, err);
     if (r == 0) {
         edited.base = deployment.is_destroyed ? 0 : revision;
+        edited.back_to = edited.base;
         edited.before = string_copy(value_get_text(head, "document"));
         edited.after = string_copy(value_get_text(old, "document"));
         edited.label = string_format("%s, revision %" PRId64, deployment.name, revision);

@@ -37,7 +37,7 @@ struct verb_input {
     const char *shown;   /* "FILE": how help calls the value */
     const char *summary; /* what it is, for people and for models */
 };
-enum { VERB_MAX_INPUTS = 6 };
+enum { VERB_MAX_INPUTS = 8 };
 
 /* Who asks for what. All borrowed. */
 struct verb_call {

@@ -33,7 +33,8 @@ TEST(every_verb_is_a_noun_and_a_verb_and_says_what_it_takes)
         CHECK(verb_find(verb->name) == verb); /* so no name stands twice */
         CHECK(verb->run && verb->summary && *verb->summary && verb->effect < VERB_EFFECT_COUNT);
         for (size_t k = 0; k < verb_count_inputs(verb); k++)
-            CHECK(verb->inputs[k].shown && verb->inputs[k].summary && *verb->inputs[k].summary);
+            CHECK(verb->inputs[k].summary && *verb->inputs[k].summary &&
+                  !verb->inputs[k].shown == (verb->inputs[k].kind == INPUT_FLAG));
     }
     CHECK(!verb_find("plan_nothing"));
 }

@@ -183,6 +183,10 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
         r = fake_account_find_other(&fake->account, target, &resource, err);
     if (r < 0 || !resource)
         return r;
+    const char *type = value_get_text(resource, "type");
+    if (type && !text_equal(type, target->type->name))
+        return error_set(err, ERROR_CONFLICT, "%s is a %s", value_get_text(resource, "provider_id"),
+                         type);
     if (is_other)
         ret_live->provider_id = string_copy(value_get_text(resource, "provider_id"));
     bool is_ready = value_get_integer(resource, "ready_at", 0) <= world_wall_clock();

@@ -25,13 +25,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 SITE = "site:\n  instances:\n    acme.lab: { driver: fake }\n"
 TYPES = (HERE / "types.yaml").read_text()
 # What the texts of plans say for each kind and reason (src/model/plan.h).
-KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "unchanged"]
+KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "to adopt", "unchanged"]
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
            "it is gone, and another thing carries its marker",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
            "a property changed that cannot change in place", "what it refers to is another one now",
            "its replacement is in place", "its time (lifecycle.expires) is over", "the document names it anew",
-           "the target is stopped", "it was asked to be forgotten; what is there stays there"]
+           "the target is stopped", "it was asked to be forgotten; what is there stays there",
+           "what adopted it is taken back; what is there stays there",
+           "it is there already and was asked to be adopted", "it is there already, made for this deployment"]
 
 
 class Case:
@@ -59,7 +61,8 @@ class Case:
     def boxes(self):
         """Where the fake keeps each resource, by name."""
         found = {}
-        for record in json.loads(self.parley("show", "boxes", "--json")[1]):
+        code, text = self.parley("show", "boxes", "--json")
+        for record in json.loads(text) if code == 0 else []:
             found[record["address"]] = self.folder / "home" / "fake" / "acme.lab" / (record["uid"] + ".json")
         return found
 
@@ -86,6 +89,7 @@ class Case:
         text = re.sub(r"of user:\S+, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "of WHO, WHEN", text)
         text = re.sub(r"what user:\S+ did", "what WHO did", text)
         text = re.sub(r"Plan hash: [0-9a-f]{64}\n", "Plan hash: HASH\n", text)
+        text = re.sub(r"fake-[0-9a-f-]{36}", "fake-UID", text)
         text = re.sub(r"address-[0-9a-f]{8}", "address-OF-UID", text)
         return f"{code}\n" + re.sub(r"--approve [0-9a-f]{12}", "--approve HASH", text)
 
