@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
@@ -154,30 +153,20 @@ static int show_state(int folder, int program, struct error *err)
     return show(program, SANDBOX_PROGRAM, err);
 }
 
-/* By its path: the link itself leads into the mount namespace that the program was started in. */
-static int open_program(void)
-{
-    char path[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (length < 0)
-        return -1;
-    path[length] = '\0';
-    return open(path, O_PATH | O_CLOEXEC);
-}
-
-int sandbox_furnish(const char *state_folder, uid_t user, gid_t group, int link, struct error *err)
+int sandbox_furnish(const struct sandbox_origin *origin, int link, struct error *err)
 {
     int r = tie_to_outer(link, err);
-    if (r < 0 || (r = map_user(user, group, err)) < 0)
+    if (r < 0 || (r = map_user(origin->user, origin->group, err)) < 0)
         return r;
     /* Both are opened before /run and /proc change, and in the new mount namespace, which is the
      * only one they can be mounted in. */
-    CLEANUP(close_descriptorp) int folder = open(state_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(close_descriptorp)
+    int folder = open(origin->state_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
-        return error_set_errno(err, errno, "open the state folder %s", state_folder);
-    CLEANUP(close_descriptorp) int program = open_program();
+        return error_set_errno(err, errno, "open the state folder %s", origin->state_folder);
+    CLEANUP(close_descriptorp) int program = open(origin->program, O_PATH | O_CLOEXEC);
     if (program < 0)
-        return error_set_errno(err, errno, "open the program itself");
+        return error_set_errno(err, errno, "open the program itself, %s", origin->program);
     umask(0);
     r = mount_system(err);
     if (r == 0)

@@ -15,6 +15,18 @@
 #define SANDBOX_PROGRAM SANDBOX_FOLDER "/parley-twin"
 
 /*
+ * What is known before sandbox_split() only; all borrowed. Paths are absolute. That of the program
+ * cannot be told any more in the new namespaces: in a chroot the kernel says there where it lies
+ * seen from outside.
+ */
+struct sandbox_origin {
+    const char *state_folder;
+    const char *program;
+    uid_t user;
+    gid_t group;
+};
+
+/*
  * Splits the process. Returns twice, like fork(): *ret_pid is that of the inner half in the outer
  * one and 0 in the inner one, where no namespace is furnished yet. ERROR_UNSUPPORTED, with what to
  * do about it, when this machine gives an ordinary user no namespaces.
@@ -24,9 +36,8 @@ int sandbox_split(pid_t *ret_pid, struct error *err);
 /*
  * The inner half only: ties its life to the outer half, whose end of link is at the other end of
  * it, maps its user, and mounts its own /proc, /run and /dev/shm with the state folder in them.
- * user and group are the ids before sandbox_split().
  */
-int sandbox_furnish(const char *state_folder, uid_t user, gid_t group, int link, struct error *err);
+int sandbox_furnish(const struct sandbox_origin *origin, int link, struct error *err);
 
 /* See twin_folder() and twin_give() in module.h. */
 int sandbox_folder(const char *name, enum process_user user, char **ret_path, struct error *err);

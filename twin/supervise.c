@@ -162,18 +162,18 @@ static int run_inner(const char *folder, pid_t pid, int link)
 }
 
 /* The inner half learns its own id from the outer one, which alone knows it. */
-static int enter_inner(const char *folder, int link, uid_t user, gid_t group)
+static int enter_inner(const struct sandbox_origin *origin, int link)
 {
     struct error err = {0};
     pid_t pid;
-    if (sandbox_furnish(folder, user, group, link, &err) < 0 || sandbox_find_users(&err) < 0) {
+    if (sandbox_furnish(origin, link, &err) < 0 || sandbox_find_users(&err) < 0) {
         int code = complain(&err);
         error_done(&err);
         return code;
     }
     if (recv(link, &pid, sizeof(pid), 0) != sizeof(pid))
         return 1;
-    return run_inner(folder, pid, link);
+    return run_inner(origin->state_folder, pid, link);
 }
 
 /* What the outer half owns besides the inner one. */
@@ -209,16 +209,19 @@ static void close_outside(struct outside *outside)
 
 static int split(struct outside *outside, struct error *err)
 {
-    uid_t user = geteuid();
-    gid_t group = getegid();
-    pid_t pid;
-    int r = sandbox_split(&pid, err);
+    CLEANUP(mem_freep) char *program = NULL;
+    pid_t pid = -1;
+    int r = world_program_path(&program, err);
+    struct sandbox_origin origin = {
+        .state_folder = outside->folder, .program = program, .user = geteuid(), .group = getegid()};
+    if (r == 0)
+        r = sandbox_split(&pid, err);
     if (r < 0)
         return complain(err);
     if (pid == 0) {
         close_descriptor(outside->listener);
         close_descriptor(outside->links[0]);
-        exit(enter_inner(outside->folder, outside->links[1], user, group));
+        exit(enter_inner(&origin, outside->links[1]));
     }
     close_descriptor(outside->links[1]);
     outside->links[1] = -1;

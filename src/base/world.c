@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -324,7 +325,11 @@ int world_real_path(const char *path, char **ret_path, struct error *err)
 
 int world_program_path(char **ret_path, struct error *err)
 {
-    return world_real_path("/proc/self/exe", ret_path, err);
+    if (world_file_exists("/proc/self/exe"))
+        return world_real_path("/proc/self/exe", ret_path, err);
+    /* Without a /proc: as it was started, which holds as long as nobody changes the folder. */
+    const char *started_as = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    return world_real_path(started_as ? started_as : "", ret_path, err);
 }
 
 int world_open_log(const char *path, int *ret_fd, struct error *err)

@@ -13,7 +13,7 @@ import time
 
 sys.dont_write_bytecode = True
 import twinlab
-from twinlab import Twin, leftovers, namespaces_of, ticks, wait_until
+from twinlab import Twin, for_root, leftovers, namespaces_of, ticks, wait_until
 
 TESTS = []
 
@@ -426,6 +426,28 @@ def a_command_in_a_host_has_its_streams_and_its_exit_code():
         assert nobody.returncode == 1 and "no host l-9" in nobody.stderr
         sideways = twin.run("../../etc/passwd", "true")
         assert sideways.returncode == 1
+
+
+def in_chroot(twin, *mounts):
+    """What runs a command in a chroot that shows this machine's files; its mounts end with it."""
+    root = twin.folder / "root"
+    root.mkdir()
+    steps = [f"mount --bind / {root}", *(f"mount --rbind /{m} {root}/{m}" for m in mounts)]
+    return ["unshare", "-m", "sh", "-c",
+            " && ".join([*steps, f'exec chroot {root} "$@"']), "sh"]
+
+
+@test
+@for_root  # the kernel gives nobody a user namespace in a chroot
+def it_starts_in_a_chroot_with_and_without_proc():
+    for mounts in ("dev", "tmp", "proc"), ("dev", "tmp"):
+        with Twin() as twin:
+            twin.start(wrapper=in_chroot(twin, *mounts))
+            twin.vlan("left", "10.210.0.0/24")
+            twin.instances("l", "left", 2)
+            address = twin.hosts()["l-1"]["address"]
+            assert twin.ask("status")["state"] == "settled"
+            assert address == "10.210.0.12", address
 
 
 @test

@@ -2,7 +2,7 @@
 
 A test file calls run(__file__'s tests) with the path of parley-twin as first argument. With
 --as-user, and when started as root, everything runs as an ordinary user. What is marked with
-for_users is about what root does not need, and left out for root.
+for_users is about what root does not need, and left out for root; for_root the other way round.
 """
 
 import json
@@ -77,10 +77,10 @@ class Twin:
         self.process = None
         self.helpers = []
 
-    def start(self, wait=True, prepare=None):
+    def start(self, wait=True, prepare=None, wrapper=()):
         log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(
-            [PROGRAM, "supervise", "--state", self.state, "--socket", self.socket],
+            [*wrapper, PROGRAM, "supervise", "--state", self.state, "--socket", self.socket],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, preexec_fn=prepare)
         log.close()
         if wait:
@@ -282,6 +282,11 @@ def for_users(test):
     return test
 
 
+def for_root(test):
+    test.is_for_root = True
+    return test
+
+
 def run(tests):
     """Runs the tests with a copy of the program that an ordinary user can reach."""
     global PROGRAM
@@ -297,8 +302,8 @@ def run(tests):
         become_ordinary(folder)
     wanted = [a for a in sys.argv[2:] if not a.startswith("--")]
     tests = [t for t in tests if not wanted or any(w in t.__name__ for w in wanted)]
-    if os.geteuid() == 0:
-        tests = [t for t in tests if not getattr(t, "is_for_users", False)]
+    other = "is_for_users" if os.geteuid() == 0 else "is_for_root"
+    tests = [t for t in tests if not getattr(t, other, False)]
     failed = 0
     for number, test in enumerate(tests, 1):
         verdict = "ok"
