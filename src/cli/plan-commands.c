@@ -109,13 +109,16 @@ int cli_approve(struct cli *cli, const struct plan *plan)
             plan->hash, cli->options.approve);
         return cli_fail(cli, &err);
     }
-    bool is_named = cli_is_approved(&cli->options, plan->hash);
-    int undoes =
-        cli->options.yes && !is_named ? service_check_reverts(plan, cli->options.revert, &err) : 0;
-    if (undoes < 0 && !cli->is_terminal)
+    struct consent consent = {
+        .is_seen = cli_is_approved(&cli->options, plan->hash),
+        .reverts = cli->options.revert,
+        .name = cli->options.confirm ? cli->options.confirm : name,
+    };
+    bool is_given =
+        consent.is_seen || (cli->options.yes && service_check_reverts(plan, &consent, &err) == 0);
+    if (err.code && !cli->is_terminal)
         return cli_fail(cli, &err);
     error_done(&err);
-    bool is_given = is_named || (cli->options.yes && undoes == 0);
     if (!is_given && !cli->is_terminal) {
         error_set(
             &err, ERROR_APPROVAL_NEEDED,
@@ -127,8 +130,8 @@ int cli_approve(struct cli *cli, const struct plan *plan)
         fprintf(stderr, "Not approved; nothing was changed.\n");
         return EXIT_APPROVAL_NEEDED;
     }
-    const char *confirmed = cli->options.confirm ? cli->options.confirm : name;
-    int r = service_approve(cli->service, plan, confirmed, &err);
+    consent.is_seen = consent.is_seen || !is_given;
+    int r = service_approve(cli->service, plan, &consent, &err);
     return r < 0 ? cli_fail(cli, &err) : 0;
 }
 

@@ -626,10 +626,13 @@ bool service_needs_name(const struct plan *plan)
     return false;
 }
 
-int service_approve(struct service *service, const struct plan *plan, const char *confirmed_name,
+int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
                     struct error *err)
 {
-    if (service_needs_name(plan) && !text_equal_or_null(confirmed_name, plan->deployment))
+    int r = service_check_reverts(plan, consent, err);
+    if (r < 0)
+        return r;
+    if (service_needs_name(plan) && !text_equal_or_null(consent->name, plan->deployment))
         return error_set(
             err, ERROR_APPROVAL_NEEDED,
             "this destroys what belongs to the production deployment %s: its name must be typed, or "
@@ -649,6 +652,6 @@ int service_approve(struct service *service, const struct plan *plan, const char
     CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
     store_batch_put_plan(batch, plan->hash, plan->deployment_uid, value);
     store_batch_add_approval(batch, plan->hash, approval);
-    int r = service_need_store(service, true, err);
+    r = service_need_store(service, true, err);
     return r < 0 ? r : store_commit(service->store, batch, NULL, err);
 }

@@ -205,14 +205,14 @@ static bool names_revision(const char *named, int64_t revision)
     return false;
 }
 
-int service_check_reverts(const struct plan *plan, const char *named, struct error *err)
+int service_check_reverts(const struct plan *plan, const struct consent *consent, struct error *err)
 {
-    for (size_t i = 0; i < plan->n_steps; i++) {
+    for (size_t i = 0; !consent->is_seen && i < plan->n_steps; i++) {
         const struct value *reverts = plan->steps[i].reverts;
         for (size_t k = 0; reverts && k < value_count(reverts); k++) {
             const struct value *revert = value_at(reverts, k);
             int64_t number = value_get_integer(revert, "revision", 0);
-            if (names_revision(named, number))
+            if (names_revision(consent->reverts, number))
                 continue;
             const char *who = value_get_text(revert, "who");
             return error_set(err, ERROR_APPROVAL_NEEDED,

@@ -170,18 +170,23 @@ CO_FN int service_get_plan(struct service *service, const char *hash, struct pla
 /* Whether it changes anything. */
 bool plan_has_effects(const struct plan *plan);
 
+/* A yes, and what it was said to. All borrowed. */
+struct consent {
+    bool is_seen; /* to this very plan, which was looked at or named by its hash */
+    const char
+        *reverts;     /* else: the numbers of revisions that may be undone, with commas; or NULL */
+    const char *name; /* the deployment's, where it was given; else NULL */
+};
 /*
- * Records the yes of this principal to a plan. confirmed_name must be the deployment's when the
- * plan destroys something of production or a protected deployment; NULL otherwise.
- * ERROR_APPROVAL_NEEDED says what is missing.
+ * Records the yes of this principal to a plan. ERROR_APPROVAL_NEEDED says what is missing: the
+ * deployment's name when the plan destroys something of production or a protected deployment; that
+ * it was seen, when a step undoes a later revision, or another principal's, that is not named.
  */
 CO_FN int service_approve(struct service *service, const struct plan *plan,
-                          const char *confirmed_name, struct error *err);
-/*
- * Whether a yes that looked at nothing is enough: ERROR_APPROVAL_NEEDED when a step undoes a later
- * revision, or another principal's, that named (numbers with commas, or NULL) does not name.
- */
-int service_check_reverts(const struct plan *plan, const char *named, struct error *err);
+                          const struct consent *consent, struct error *err);
+/* Whether a consent covers what the plan undoes, before it is given; as service_approve(). */
+int service_check_reverts(const struct plan *plan, const struct consent *consent,
+                          struct error *err);
 /* Whether approving needs the deployment's name. */
 bool service_needs_name(const struct plan *plan);
 

@@ -126,7 +126,7 @@ static int make_plan(struct process *process, struct plan **ret_plan, struct err
 
 static int approve(struct process *process, const struct plan *plan, struct error *err)
 {
-    int r = service_approve(process->service, plan, NULL, err);
+    int r = service_approve(process->service, plan, &(struct consent){.is_seen = true}, err);
     /* Also one that the process died over may be durable. */
     oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
     if (fault_takes(FAULT_EXPIRE))
