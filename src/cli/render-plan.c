@@ -121,6 +121,24 @@ static void write_changes(const struct plan *plan, const struct step *step, stru
     }
 }
 
+/* Where the system says beforehand that it will have something else. */
+static void write_proposed(const struct step *step, struct strbuf *buffer)
+{
+    for (size_t i = 0; step->proposed && i < value_count(step->proposed); i++) {
+        const char *path = value_key_at(step->proposed, i);
+        struct value *asked = value_at_path(step->after, path);
+        strbuf_addf(buffer, "        %s: ", path);
+        write_value(value_at(step->proposed, i), buffer);
+        if (asked) {
+            strbuf_addf(buffer, " is what %s will have of ", step->instance);
+            write_value(asked, buffer);
+            strbuf_add(buffer, "\n");
+        } else {
+            strbuf_addf(buffer, ", defaulted by %s\n", step->instance);
+        }
+    }
+}
+
 /* What others, or somebody later, did and this takes back. */
 static void write_reverts(const struct step *step, struct strbuf *buffer)
 {
@@ -157,6 +175,7 @@ static void write_step(const struct plan *plan, const struct step *step, struct 
     if (step->record_only)
         strbuf_add(buffer, "        only the record changes, nothing outside\n");
     write_changes(plan, step, buffer);
+    write_proposed(step, buffer);
 }
 
 static void write_stage(const struct plan *plan, enum stage stage, int number,

@@ -117,6 +117,7 @@ static void step_done(struct step *step)
     value_unref(step->after);
     value_unref(step->live);
     value_unref(step->changed);
+    value_unref(step->proposed);
     string_list_done(&step->defaulted);
     value_unref(step->reverts);
     string_list_done(&step->resources);
@@ -248,6 +249,8 @@ static void set_approved_fields(struct value_builder *fields, const struct step 
     /* Left out where they say nothing, so that plans from before them keep their hashes. */
     if (step->record_only)
         value_builder_set(fields, "record_only", value_bool(true));
+    if (step->proposed)
+        value_builder_set(fields, "proposed", value_ref(step->proposed));
     if (step->live)
         value_builder_set(fields, "live", value_ref(step->live));
     if (step->defaulted.n_items > 0)
@@ -473,6 +476,7 @@ static int step_from_value(const struct value *value, size_t number, struct step
     step->record_only = value_get_bool(value, "record_only", false);
     step->before = read_value(&reader, "before", VALUE_MAP, true);
     step->after = read_value(&reader, "after", VALUE_MAP, true);
+    step->proposed = read_value(&reader, "proposed", VALUE_MAP, true);
     step->live = read_value(&reader, "live", VALUE_MAP, true);
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
     if (value_get(value, "defaulted"))

@@ -99,6 +99,9 @@ struct step {
                               as after says; NULL otherwise */
     struct value *changed; /* owned list of paths that differ, of an update, an adoption and
                               of the create of a replacement; NULL otherwise */
+    /* Owned map of path -> value: where the system's own dry run says that it will have something
+     * else than after says, or something that after does not say; NULL: nowhere. */
+    struct value *proposed;
     struct string_list defaulted;  /* those of them that go back to their default */
     struct string_list resources;  /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps that must be done before */

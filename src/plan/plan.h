@@ -76,6 +76,12 @@ struct plan_input {
 };
 
 /*
+ * Notes on a step where what its system proposes, a spec, is not what the step asks for; what is
+ * unknown or may be secret is left out. The plan must be sealed anew.
+ */
+void plan_note_proposal(const struct catalog *catalog, struct step *step, struct value *proposed);
+
+/*
  * Makes a sealed plan. Faults found here (a protected resource that would go, a circle, a claim
  * made twice) are added to diagnostics: then the plan is still given, so that all of it can be
  * shown, but must not be approved. Fails only when an expression cannot be evaluated with the

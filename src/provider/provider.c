@@ -470,9 +470,11 @@ static void add_stand_in(const struct provider *provider, const struct target *t
 
 CO_FN int provider_propose(struct provider *provider, const struct call *call,
                            const struct target *target, const struct step *step,
-                           struct diagnostics *diagnostics, struct error *err)
+                           struct value **ret_after, struct diagnostics *diagnostics,
+                           struct error *err)
 {
     assert(diagnostics);
+    *ret_after = NULL;
     if (step->kind == STEP_CREATE)
         add_stand_in(provider, target, diagnostics);
     if (!provider->ops->propose)
@@ -480,13 +482,17 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
     struct calling calling = {
         .provider = provider, .asked = call, .verb = PROVIDER_PROPOSE, .type = target->type};
     size_t n_before = diagnostics->n_items;
+    struct value *after = NULL;
     int r;
     do {
         if ((r = calling_begin(&calling, err)) < 0)
             return r;
-        r = provider->ops->propose(provider, &calling.given, target, step, diagnostics, err);
+        r = provider->ops->propose(provider, &calling.given, target, step, &after, diagnostics,
+                                   err);
         calling_end(&calling);
+        assert(!after || (r == 0 && takes_a_spec(step->kind) && is_map(after)));
     } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling, err));
+    *ret_after = after;
     return say_who(provider, r, err);
 }
 

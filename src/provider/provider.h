@@ -272,12 +272,15 @@ struct provider_ops {
     CO_FN int (*list)(struct provider *provider, struct call *call, const struct listing *listing,
                       struct page *ret_page, struct error *err);
     /*
-     * What this machine or server cannot do or only stands in for, found before approval: notes and
-     * errors about a step.
+     * The server's own dry run of a step, before approval. *ret_after is what a create or update
+     * would lead to, with what the server fills in and in the way in which it keeps things; it
+     * stays NULL when there is nothing to say. step->after may have unknowns, of which nothing is
+     * said. What this machine or server cannot do, or only stands in for, goes to diagnostics as
+     * errors and notes. Changes nothing.
      */
     CO_FN int (*propose)(struct provider *provider, struct call *call, const struct target *target,
-                         const struct step *step, struct diagnostics *diagnostics,
-                         struct error *err);
+                         const struct step *step, struct value **ret_after,
+                         struct diagnostics *diagnostics, struct error *err);
     /*
      * What to tell people at the end and in status: a list of {title, lines: [text]} such as access
      * points and health, for the resources with these uids. A section has settled = false while
@@ -386,10 +389,12 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
 CO_FN int provider_probe(struct provider *provider, const struct call *call,
                          const struct target *target, const struct attempt *attempt,
                          enum probe_kind *ret_kind, struct outcome *ret_outcome, struct error *err);
-/* Adds what the catalog says of a stand-in to what the driver says, if it has a propose. */
+/* Adds what the catalog says of a stand-in to what the driver says, if it has a propose; else
+ * *ret_after is NULL. The caller unrefs it. */
 CO_FN int provider_propose(struct provider *provider, const struct call *call,
                            const struct target *target, const struct step *step,
-                           struct diagnostics *diagnostics, struct error *err);
+                           struct value **ret_after, struct diagnostics *diagnostics,
+                           struct error *err);
 /* Whether its changes wait for a commit. */
 bool provider_has_commit(const struct provider *provider);
 /* Both only of a provider with a commit. */

@@ -377,9 +377,10 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
     struct service *service = planning->service;
     CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
     for (size_t i = 0; i < plan->n_steps; i++) {
-        const struct step *step = &plan->steps[i];
+        struct step *step = &plan->steps[i];
         struct provider *provider;
         const struct resource_type *type;
+        CLEANUP(value_unrefp) struct value *after = NULL;
         if (step->kind == STEP_START || step->kind == STEP_FORGET || step->kind == STEP_ADOPT ||
             step->record_only)
             continue;
@@ -396,10 +397,13 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
             .references = references,
         };
         struct call call = service_read_call(service);
-        r = provider_propose(provider, &call, &target, step, diagnostics, err);
+        r = provider_propose(provider, &call, &target, step, &after, diagnostics, err);
         if (r < 0)
             return error_wrap(err, r, "check %s", step->address);
+        if (after)
+            plan_note_proposal(service->catalog, step, after);
     }
+    plan_seal(plan);
     return 0;
 }
 

@@ -69,7 +69,8 @@ static int examine(struct service *service, struct provider *provider,
     struct target target = {
         .type = type, .uid = "", .address = type->name, .deployment = "", .references = nothing};
     struct call call = service_read_call(service);
-    return provider_propose(provider, &call, &target, &step, diagnostics, err);
+    CLEANUP(value_unrefp) struct value *after = NULL;
+    return provider_propose(provider, &call, &target, &step, &after, diagnostics, err);
 }
 
 int service_twin_doctor(struct service *service, struct diagnostics *diagnostics, struct error *err)

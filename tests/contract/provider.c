@@ -548,6 +548,50 @@ TEST_OUTSIDE(many_resources_are_made_and_read_at_the_same_time)
     CHECK(n_as_asked == N);
 }
 
+/* --- Dry runs --- */
+
+#define TEST_PROPOSING(test_name) \
+    TEST_IF(provider_find_driver(the_subject()->driver)->propose != NULL, test_name)
+
+static void check_proposal(enum step_kind kind, struct value *before, struct value *after)
+{
+    box.verb = PROPOSE;
+    box.step = (struct step){.kind = kind, .before = before, .after = after};
+    request_make(&box);
+    CHECK(box.r == 0);
+}
+
+TEST_PROPOSING(what_is_proposed_is_what_is_there_afterwards)
+{
+    set_up();
+    check_proposal(STEP_CREATE, NULL, spec);
+    CHECK(!diagnostics_has_errors(&box.diagnostics));
+    CLEANUP(mem_freep) char *created = json_text(box.proposed ? box.proposed : spec);
+    check_done(STEP_CREATE, spec);
+    check_live(spec);
+    CLEANUP(mem_freep) char *there = json_text(box.live.spec);
+    CHECK_TEXT(there, created);
+    check_proposal(STEP_UPDATE, spec, other_spec);
+    CLEANUP(mem_freep) char *updated = json_text(box.proposed ? box.proposed : other_spec);
+    check_live(spec);
+    check_done(STEP_UPDATE, other_spec);
+    check_live(other_spec);
+    CLEANUP(mem_freep) char *changed = json_text(box.live.spec);
+    CHECK_TEXT(changed, updated);
+}
+
+TEST_PROPOSING(a_proposal_changes_nothing_and_says_nothing_of_what_is_unknown)
+{
+    set_up();
+    CLEANUP(value_unrefp)
+    struct value *after = value_with(spec, "later", value_unknown("string", "${a.outputs.id}"));
+    check_proposal(STEP_CREATE, NULL, after);
+    const struct value *later = box.proposed ? value_get(box.proposed, "later") : NULL;
+    CHECK(!later || value_kind(later) == VALUE_UNKNOWN);
+    if (!subject->is_keyless)
+        check_live(NULL);
+}
+
 /* --- Lists --- */
 
 enum { N_LISTED = 7 };

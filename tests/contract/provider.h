@@ -53,6 +53,7 @@ struct request {
     struct diagnostics diagnostics;
     struct value *sections;
     struct value *foreign;
+    struct value *proposed;
     struct page page;
 };
 
@@ -163,7 +164,7 @@ static inline void request_run(void *argument)
         break;
     case PROPOSE:
         request->r = provider_propose(provider, &call, &request->target, &request->step,
-                                      &request->diagnostics, &request->err);
+                                      &request->proposed, &request->diagnostics, &request->err);
         break;
     case DESCRIBE:
         request->r = provider_describe(provider, &call, &uids, &request->sections, &request->err);
@@ -191,6 +192,7 @@ static inline void request_done(struct request *request)
     diagnostics_done(&request->diagnostics);
     value_unref(request->sections);
     value_unref(request->foreign);
+    value_unref(request->proposed);
     page_done(&request->page);
     *request = (struct request){0};
 }

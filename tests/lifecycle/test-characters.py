@@ -302,6 +302,28 @@ def a_lost_answer_tells_later_what_the_system_made_of_it(place):
 
 
 @test
+def what_a_dry_run_says_is_in_the_plan_and_in_its_hash(place):
+    given(place, {"web": box(note=" LOUD "), "app": box(note="${web.outputs.id}")}, normalises=True, defaults={"size": 3})
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    assert {step["name"]: step.get("proposed") for step in plan["steps"]} == {
+        "web": {"note": "loud", "size": 3}, "app": {"size": 3}}, plan["steps"]
+    place.parley("apply", plan["hash"], "--yes")
+    assert specs(place)["web"] == {"note": "loud", "size": 3}
+    assert "No changes" in place.parley("up", "demo.yaml").out
+    given(place, {"new": box()}, defaults={"size": 4})
+    first = place.parley("plan", "demo.yaml", "--json").json()["hash"]
+    given(place, {"new": box()}, defaults={"size": 5})
+    assert place.parley("plan", "demo.yaml", "--json").json()["hash"] != first
+
+
+@test
+def what_the_system_would_refuse_is_told_before_anybody_approves(place):
+    given(place, fail=[{"verb": "propose", "name": "app", "how": "refuse"}])
+    told = place.parley("up", "demo.yaml", "--yes", want=1).err
+    assert "app: acme.lab would refuse this" in told and place.files() == {}, told
+
+
+@test
 def what_vanishes_between_plan_and_apply_fails_its_step_only(place):
     given(place, resources={"web": box(colour="red"), "app": box()})
     place.parley("up", "demo.yaml", "--yes")

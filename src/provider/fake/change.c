@@ -44,10 +44,25 @@ static struct value *kept_spec(const struct fake_character *character, const str
     return value_builder_map(&kept);
 }
 
-bool fake_is_like(const struct fake_character *character, const struct value *spec,
-                  const struct value *after)
+struct value *fake_dry_run(const struct fake_character *character, const struct value *defaults,
+                           const struct value *after)
 {
-    CLEANUP(value_unrefp) struct value *kept = kept_spec(character, after);
+    struct value *kept = kept_spec(character, after);
+    for (size_t i = 0; defaults && i < value_count(defaults); i++) {
+        const char *key = value_key_at(defaults, i);
+        if (value_get(kept, key))
+            continue;
+        struct value *more = value_with(kept, key, value_ref(value_at(defaults, i)));
+        value_unref(kept);
+        kept = more;
+    }
+    return kept;
+}
+
+bool fake_is_like(const struct fake_character *character, const struct value *defaults,
+                  const struct value *spec, const struct value *after)
+{
+    CLEANUP(value_unrefp) struct value *kept = fake_dry_run(character, defaults, after);
     return is_written_alike(spec, kept);
 }
 
@@ -119,7 +134,8 @@ static int make(const struct fake_change *change, struct outcome *ret_outcome, s
     int r = fake_account_find(change->account, change->target, &former, err);
     if (r < 0 || is_refused(change, former, ret_outcome))
         return r;
-    CLEANUP(value_unrefp) struct value *kept = kept_spec(change->character, change->after);
+    CLEANUP(value_unrefp)
+    struct value *kept = fake_dry_run(change->character, change->defaults, change->after);
     CLEANUP(value_unrefp)
     struct value *spec = is_half ? half_of(kept, value_get(former, "spec")) : value_ref(kept);
     r = put(change, spec, former, &resource, err);

@@ -24,9 +24,9 @@ struct fake_rule {
 
 static const char *const verbs[FAKE_VERB_COUNT] = {
     [FAKE_IDENTIFY] = "identify", [FAKE_LIST] = "list",     [FAKE_READ] = "read",
-    [FAKE_CREATE] = "create",     [FAKE_UPDATE] = "update", [FAKE_DELETE] = "delete",
-    [FAKE_START] = "start",       [FAKE_PROBE] = "probe",   [FAKE_PENDING] = "pending",
-    [FAKE_COMMIT] = "commit",
+    [FAKE_PROPOSE] = "propose",   [FAKE_CREATE] = "create", [FAKE_UPDATE] = "update",
+    [FAKE_DELETE] = "delete",     [FAKE_START] = "start",   [FAKE_PROBE] = "probe",
+    [FAKE_PENDING] = "pending",   [FAKE_COMMIT] = "commit",
 };
 
 static const char *const failures[FAKE_NO_FAILURE] = {
@@ -111,7 +111,7 @@ static int read_field(struct fake_rule *rule, const char *key, const struct valu
 static bool knows(enum fake_verb verb, enum fake_failure failure)
 {
     bool changes_nothing = verb == FAKE_IDENTIFY || verb == FAKE_LIST || verb == FAKE_READ ||
-                           verb == FAKE_PROBE || verb == FAKE_PENDING;
+                           verb == FAKE_PROPOSE || verb == FAKE_PROBE || verb == FAKE_PENDING;
     switch (failure) {
     case FAKE_LOSE_REQUEST:
     case FAKE_LOSE_ANSWER:

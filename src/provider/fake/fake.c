@@ -206,6 +206,58 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
     return 0;
 }
 
+/* --- What it would do --- */
+
+/* A name that nobody else can have, and that somebody has. */
+static void check_name(struct fake_provider *fake, const struct target *target,
+                       const struct step *step, const struct value *former,
+                       struct diagnostics *diagnostics)
+{
+    const char *marker = former ? value_get_text(former, "uid") : NULL;
+    const char *id = former ? value_get_text(former, "provider_id") : NULL;
+    bool is_ours = marker && text_equal(marker, target->uid);
+    if (step->kind != STEP_CREATE || step->replaces || !former || is_ours ||
+        fake_repeat_of(target->type) != FAKE_NATURAL)
+        return;
+    CLEANUP(mem_freep)
+    char *help = string_format("take it over with --adopt %s=%s, or choose another name",
+                               target->address, id);
+    diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, (struct position){0}, help,
+                    "%s: the name is taken on %s, by %s.", target->address, fake->provider.name,
+                    id);
+}
+
+static CO_FN int fake_propose(struct provider *provider, struct call *call,
+                              const struct target *target, const struct step *step,
+                              struct value **ret_after, struct diagnostics *diagnostics,
+                              struct error *err)
+{
+    struct fake_provider *fake = fake_of(provider);
+    CLEANUP(value_unrefp) struct value *former = NULL;
+    struct fake_event event;
+    if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
+        return 0;
+    int r = next_event(fake, FAKE_PROPOSE, target, &event, err);
+    if (r < 0)
+        return r;
+    if (event.failure == FAKE_UNREACHABLE)
+        return error_set(err, ERROR_UNAVAILABLE, "the fake was told to be unreachable");
+    if (event.failure == FAKE_THROTTLE) {
+        call_put_off(call, event.retry_after_us);
+        return error_set(err, ERROR_UNAVAILABLE, "too many calls");
+    }
+    if (event.failure == FAKE_REFUSE) {
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, (struct position){0}, NULL,
+                        "%s: %s would refuse this.", target->address, provider->name);
+        return 0;
+    }
+    if (can_be_found(target) && (r = fake_account_find(&fake->account, target, &former, err)) < 0)
+        return r;
+    check_name(fake, target, step, former, diagnostics);
+    *ret_after = fake_dry_run(character_of(fake, target), fake->settings.defaults, step->after);
+    return 0;
+}
+
 /* --- What it does --- */
 
 /* The request's way there; fails when it did not arrive. */
@@ -279,7 +331,8 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
         return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_UNAVAILABLE, "too many calls");
     }
     struct fake_change change = {
-        &fake->account, character_of(fake, target), provider, target, step, after, &event};
+        &fake->account, character_of(fake, target), provider, target, step, after,
+        &event,         fake->settings.defaults};
     struct error lost = {0};
     r = send_request(change.character, call, event.failure, &lost);
     if (r == 0) {
@@ -295,8 +348,8 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
 
 /* --- What became of it --- */
 
-static enum probe_kind judge(const struct fake_character *character, const struct attempt *attempt,
-                             const struct value *resource)
+static enum probe_kind judge(const struct fake_provider *fake, const struct target *target,
+                             const struct attempt *attempt, const struct value *resource)
 {
     if (resource && value_get_integer(resource, "ready_at", 0) > world_wall_clock())
         return PROBE_PENDING;
@@ -305,9 +358,12 @@ static enum probe_kind judge(const struct fake_character *character, const struc
     if (!resource)
         return PROBE_NOT_DONE;
     const struct value *spec = value_get(resource, "spec");
-    if (fake_is_like(character, spec, attempt->after))
+    const struct fake_character *character = character_of(fake, target);
+    const struct value *defaults = fake->settings.defaults;
+    if (fake_is_like(character, defaults, spec, attempt->after))
         return PROBE_DONE;
-    if (attempt->step->kind == STEP_UPDATE && fake_is_like(character, spec, attempt->step->before))
+    if (attempt->step->kind == STEP_UPDATE &&
+        fake_is_like(character, defaults, spec, attempt->step->before))
         return PROBE_NOT_DONE;
     return PROBE_PARTLY;
 }
@@ -359,7 +415,7 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
         r = fake_account_find_other(&fake->account, &found, &resource, err);
     if (r < 0)
         return r;
-    *ret_kind = judge(character_of(fake, target), attempt, resource);
+    *ret_kind = judge(fake, target, attempt, resource);
     bool is_waiting = fake_account_waits(&fake->account, &found, resource);
     if (*ret_kind == PROBE_DONE && resource)
         fake_set_made(resource, attempt->after, ret_outcome);
@@ -447,6 +503,7 @@ const struct provider_ops fake_provider_ops = {
     .identify = fake_identify,
     .list = fake_list,
     .read = fake_read,
+    .propose = fake_propose,
     .apply = fake_apply,
     .probe = fake_probe,
     .pending = fake_pending,

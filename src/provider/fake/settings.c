@@ -14,6 +14,7 @@ void fake_settings_done(struct fake_settings *settings)
         mem_free(settings->exceptions[i].name);
     mem_free(settings->exceptions);
     mem_free(settings->account);
+    value_unref(settings->defaults);
     *settings = (struct fake_settings){0};
 }
 
@@ -57,7 +58,7 @@ static int read_character(const char *key, const struct value *value,
         return error_set(err, ERROR_INVALID,
                          "the driver fake has no such setting \"%s\"; it has account, latency, "
                          "asynchronous, staged, normalises (true or false), settling, tokens, "
-                         "resources and fail",
+                         "defaults, resources and fail",
                          key);
     *flag = value_to_bool(value);
     return 0;
@@ -103,6 +104,10 @@ static int read_setting(const char *key, const struct value *value, struct fake_
         return 0;
     if (text_equal(key, "tokens"))
         return fake_read_duration(key, value, &settings->token_us, err);
+    if (text_equal(key, "defaults") && value_kind(value) == VALUE_MAP) {
+        settings->defaults = value_ref((struct value *)value);
+        return 0;
+    }
     if (!text_equal(key, "account") || value_kind(value) != VALUE_STRING)
         return read_character(key, value, &settings->character, err);
     mem_free(settings->account);

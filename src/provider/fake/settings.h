@@ -25,7 +25,8 @@ struct fake_exception {
 struct fake_settings {
     char *account; /* owned; NULL: the instance's name */
     struct fake_character character;
-    int64_t token_us;                  /* how long a token is known */
+    struct value *defaults; /* owned map: what each resource has besides; NULL: nothing */
+    int64_t token_us;       /* how long a token is known */
     struct fake_exception *exceptions; /* owned */
     size_t n_exceptions;
 };

@@ -182,11 +182,13 @@ static void check_supervisor(struct diagnostics *diagnostics)
 }
 
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
-                       const struct step *step, struct diagnostics *diagnostics, struct error *err)
+                       const struct step *step, struct value **ret_after,
+                       struct diagnostics *diagnostics, struct error *err)
 {
     (void)provider;
     (void)call;
     (void)err;
+    (void)ret_after; /* it keeps what it is asked for */
     if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
         return 0;
     const char *type = target->type->name;
