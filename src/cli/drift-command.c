@@ -26,18 +26,6 @@ static void write_resource(const struct value *resource, struct strbuf *buffer)
     }
 }
 
-/* A word as the shell takes it. */
-static void write_word(const char *word, struct strbuf *buffer)
-{
-    strbuf_add(buffer, " '");
-    for (; *word; word++) {
-        if (*word == '\'')
-            strbuf_add(buffer, "'\\'");
-        strbuf_add_char(buffer, *word);
-    }
-    strbuf_add(buffer, "'");
-}
-
 static void write_put_back(const struct value *put_back, struct strbuf *buffer)
 {
     int64_t n_others = value_get_integer(put_back, "other_steps", 0);
@@ -48,24 +36,21 @@ static void write_put_back(const struct value *put_back, struct strbuf *buffer)
                     (long long)n_others, n_others == 1 ? "" : "s", n_others == 1 ? "es" : "");
 }
 
-static void write_adoption(const struct value *adopt, struct strbuf *buffer)
+static void write_adoption(const char *word, const struct value *adopt, struct strbuf *buffer)
 {
     static const struct {
         const char *list;
-        const char *option;
-    } edits[] = {{"settings", ""}, {"unsets", " --unset"}};
-    strbuf_add(buffer, "\n  Or let the document follow:\n");
+        const char *what;
+    } edits[] = {{"settings", "sets"},
+                 {"unsets", "takes out"},
+                 {"removals", "takes out"},
+                 {"by_hand", "cannot follow:"}};
+    strbuf_addf(buffer, "\n  Or let the document follow:\n    parley drift %s --adopt\n", word);
     for (size_t k = 0; k < ARRAY_LENGTH(edits); k++) {
         const struct value *words = value_get(adopt, edits[k].list);
-        for (size_t i = 0; i < value_count(words); i++) {
-            strbuf_addf(buffer, "    parley set%s", edits[k].option);
-            write_word(value_text(value_at(words, i)), buffer);
-            strbuf_add(buffer, "\n");
-        }
+        for (size_t i = 0; i < value_count(words); i++)
+            strbuf_addf(buffer, "    (%s %s)\n", edits[k].what, value_text(value_at(words, i)));
     }
-    const struct value *by_hand = value_get(adopt, "by_hand");
-    for (size_t i = 0; i < value_count(by_hand); i++)
-        strbuf_addf(buffer, "    %s\n", value_text(value_at(by_hand, i)));
 }
 
 static void write_deployment(const struct value *deployment, struct strbuf *buffer)
@@ -89,7 +74,10 @@ static void write_deployment(const struct value *deployment, struct strbuf *buff
     for (size_t i = 0; i < n; i++)
         write_resource(value_at(resources, i), buffer);
     write_put_back(value_get(deployment, "put_back"), buffer);
-    write_adoption(value_get(deployment, "adopt"), buffer);
+    CLEANUP(mem_freep)
+    char *word = string_format("%s@%s", value_get_text(deployment, "deployment"),
+                               value_get_text(deployment, "environment"));
+    write_adoption(word, value_get(deployment, "adopt"), buffer);
 }
 
 static void render_drift(const struct value *drift, struct strbuf *buffer)

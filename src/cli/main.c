@@ -37,6 +37,8 @@ static const struct command commands[] = {
      "write the newest revision into a file, which keeps its comments"},
     {"status", "deployment_status", 0, NULL, render_status, NULL},
     {"drift", "deployment_drift", 0, command_drift, NULL, NULL},
+    {"drift --adopt", "plan_adopt_drift", OPTIONS_APPLY, command_edit, NULL,
+     "let a document follow what somebody changed outside"},
     {"show", "resource_show", 0, NULL, render_value, NULL},
     {"output", "output_show", 0, NULL, render_value, NULL},
     {"history", "deployment_history", 0, NULL, render_history, NULL},

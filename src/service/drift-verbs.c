@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "model/json.h"
 #include "service/drift.h"
+#include "service/edits-internal.h"
 
 #include <string.h>
 
@@ -99,6 +100,7 @@ static struct value *describe_step(const struct plan *plan, const struct step *s
 struct adoption {
     struct value_builder settings; /* "web.port=80" */
     struct value_builder unsets;   /* "web.port" */
+    struct value_builder removals; /* "web" */
     struct value_builder by_hand;  /* sentences */
 };
 
@@ -119,7 +121,8 @@ static void adopt_differences(struct adoption *adoption, const char *address,
             add_sentence(&adoption->unsets, string_format("%s.%s", address, property));
             continue;
         }
-        CLEANUP(mem_freep) char *text = json_text(live);
+        CLEANUP(value_unrefp) struct value *escaped = edits_escape((struct value *)live);
+        CLEANUP(mem_freep) char *text = json_text(escaped);
         add_sentence(&adoption->settings, string_format("%s.%s=%s", address, property, text));
     }
 }
@@ -133,15 +136,13 @@ static void adopt_resource(struct adoption *adoption, const struct value *resour
         add_sentence(&adoption->by_hand,
                      string_format("%s comes from %s: write it into the document to say otherwise",
                                    address, origin ? origin : "elsewhere"));
-    else if (text_equal_or_null(value_get_text(resource, "state"), "gone"))
-        add_sentence(
-            &adoption->by_hand,
-            string_format("take %s out of the document, with all that refers to it", address));
     else if (strchr(address, '['))
         add_sentence(&adoption->by_hand,
                      string_format("%s is one of several from one entry: it cannot differ from the "
                                    "others without an entry of its own",
                                    address));
+    else if (text_equal_or_null(value_get_text(resource, "state"), "gone"))
+        value_builder_append(&adoption->removals, value_string(address));
     else
         adopt_differences(adoption, address, value_get(resource, "differences"));
 }
@@ -154,6 +155,7 @@ static struct value *describe_adoption(const struct value *resources)
         adopt_resource(&adoption, value_at(resources, i));
     value_builder_set(&fields, "settings", value_builder_list(&adoption.settings));
     value_builder_set(&fields, "unsets", value_builder_list(&adoption.unsets));
+    value_builder_set(&fields, "removals", value_builder_list(&adoption.removals));
     value_builder_set(&fields, "by_hand", value_builder_list(&adoption.by_hand));
     return value_builder_map(&fields);
 }

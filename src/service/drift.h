@@ -10,7 +10,8 @@
  *
  *   {deployment, environment, revision, drifted, resources: [{address, type, instance, origin,
  * state: "changed" | "gone", differences: [{property, live, recorded}]}], put_back: {plan, steps,
- * other_steps}, adopt: {settings: ["web.port=80"], unsets: ["web.port"], by_hand: [sentence]}}
+ * other_steps}, adopt: {settings: ["web.port=80"], unsets: ["web.port"], removals: ["web"],
+ * by_hand: [sentence]}}
  *
  * without the ways out where nothing differs, and with only {..., problem} where it cannot be told.
  * What a document never set is not managed and does not count, nor does what it ignores.

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/drift.h"
 #include "service/edits-internal.h"
 
 enum { MAX_DOCUMENT = 512 << 20 };
@@ -17,11 +18,9 @@ struct value *edits_describe(const struct edited *edited)
     return value_builder_map(&fields);
 }
 
-/* Plans from an edited text. */
-static int plan_edited(struct service *service, const struct verb_call *call,
-                       const struct edited *edited, struct verb_answer *answer, struct error *err)
+int edits_plan(struct service *service, const struct edited *edited, const char *refresh,
+               struct verb_answer *answer, struct error *err)
 {
-    const char *refresh = value_get_text(call->input, "refresh");
     if (refresh && !text_equal(refresh, "full") && !text_equal(refresh, "none"))
         return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
                          refresh);
@@ -49,7 +48,45 @@ int edits_plan_set(struct service *service, const struct verb_call *call,
     };
     int r = service_edit(service, &request, &edited, err);
     if (r == 0)
-        r = plan_edited(service, call, &edited, answer, err);
+        r = edits_plan(service, &edited, value_get_text(call->input, "refresh"), answer, err);
+    edited_done(&edited);
+    return r;
+}
+
+/* The document follows what is there. */
+int edits_plan_drift(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    const char *file = value_get_text(call->input, "document");
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    struct edited edited = {0};
+    int r = service_drift(service, word, &found, err);
+    const struct value *drift = r == 0 ? value_at(found, 0) : NULL;
+    const char *problem = drift ? value_get_text(drift, "problem") : NULL;
+    const struct value *adopt = drift ? value_get(drift, "adopt") : NULL;
+    const struct value *by_hand = adopt ? value_get(adopt, "by_hand") : NULL;
+    if (r < 0)
+        return r;
+    if (problem)
+        return error_set(err, ERROR_UNAVAILABLE, "%s", problem);
+    if (!adopt)
+        return error_set(err, ERROR_NOT_FOUND, "%s is as it was applied: there is nothing to adopt",
+                         word);
+    for (size_t i = 0; i < value_count(by_hand); i++)
+        diagnostics_note(&answer->diagnostics, DIAGNOSTIC_WARNING, DIAGNOSTIC_ADOPTION,
+                         (struct position){0}, "without that, this plan puts it back", "%s.",
+                         value_text(value_at(by_hand, i)));
+    struct edit_request request = {
+        .settings = value_get(adopt, "settings"),
+        .unsets = value_get(adopt, "unsets"),
+        .removals = value_get(adopt, "removals"),
+        .file = file,
+        .deployment = word,
+    };
+    r = service_edit(service, &request, &edited, err);
+    if (r == 0)
+        r = edits_plan(service, &edited, NULL, answer, err);
     edited_done(&edited);
     return r;
 }
@@ -67,7 +104,7 @@ int edits_plan_undo(struct service *service, const struct verb_call *call,
                          word);
     int r = service_undo(service, word, revision, &edited, err);
     if (r == 0)
-        r = plan_edited(service, call, &edited, answer, err);
+        r = edits_plan(service, &edited, value_get_text(call->input, "refresh"), answer, err);
     edited_done(&edited);
     return r;
 }

@@ -259,7 +259,8 @@ static int parse_settings(const struct edit_request *request, struct settings *s
 {
     size_t n_settings = request->settings ? value_count(request->settings) : 0;
     size_t n = n_settings + (request->unsets ? value_count(request->unsets) : 0);
-    if (n == 0)
+    size_t n_removals = request->removals ? value_count(request->removals) : 0;
+    if (n + n_removals == 0)
         return error_set(err, ERROR_INVALID,
                          "say what to set: NAME.PROPERTY=VALUE, or --unset NAME.PROPERTY");
     settings->items = NEW_ARRAY(struct setting, n);
@@ -398,6 +399,23 @@ static int load_text(struct service *service, const struct edit_request *request
     return world_read_file(request->file, MAX_FILE, &edited->before, NULL, err);
 }
 
+/* Takes a resource out of the document. */
+static int remove_resource(char **text, const char *name, struct error *err)
+{
+    CLEANUP(yaml_tree_freep) struct yaml_tree *tree = merge_read(*text);
+    struct value_builder path = {0};
+    size_t index = 0;
+    if (!tree || !find_resource(tree, name, &index))
+        return error_set(err, ERROR_NOT_FOUND, "the document has no resource \"%s\" of its own",
+                         name);
+    value_builder_append(&path, value_string("deployment"));
+    value_builder_append(&path, value_string("resources"));
+    value_builder_append(&path, value_integer((int64_t)index));
+    CLEANUP(value_unrefp) struct value *place = value_builder_list(&path);
+    struct yaml_edit edit = {.kind = YAML_EDIT_REMOVE, .path = place};
+    return yaml_edit_text(text, &edit, err);
+}
+
 int service_edit(struct service *service, const struct edit_request *request,
                  struct edited *ret_edited, struct error *err)
 {
@@ -410,6 +428,8 @@ int service_edit(struct service *service, const struct edit_request *request,
         edited.after = string_copy(edited.before);
     for (size_t i = 0; r == 0 && i < settings.n_items; i++)
         r = edit_one(service, &edited.after, &settings.items[i], err);
+    for (size_t i = 0; r == 0 && request->removals && i < value_count(request->removals); i++)
+        r = remove_resource(&edited.after, value_text(value_at(request->removals, i)), err);
     settings_done(&settings);
     if (r < 0)
         edited_done(&edited);

@@ -23,6 +23,7 @@ struct edit_request {
     const struct value *settings;  /* list: "web.rate=5", "var.size=3",
                                       "web.lifecycle.protect=false"; NULL: none */
     const struct value *unsets;    /* list: "web.rate"; NULL: none */
+    const struct value *removals;  /* list of names of resources that go; NULL: none */
     const char *file;              /* NULL: the head of a deployment */
     const char *deployment;        /* NULL: the only one that has such a resource */
     const struct value *variables; /* --var; may be NULL */

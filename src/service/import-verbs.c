@@ -127,8 +127,7 @@ int edits_list(struct service *service, const struct verb_call *call, struct ver
 
 /* --- Into the document --- */
 
-/* A text that an expression could stand in says only itself. */
-static struct value *escape(struct value *value)
+struct value *edits_escape(struct value *value)
 {
     struct value_builder builder = {0};
     struct strbuf text = {0};
@@ -142,11 +141,11 @@ static struct value *escape(struct value *value)
     case VALUE_LIST:
     case VALUE_SET:
         for (size_t i = 0; i < value_count(value); i++)
-            value_builder_append(&builder, escape(value_at(value, i)));
+            value_builder_append(&builder, edits_escape(value_at(value, i)));
         return value_builder_list(&builder);
     case VALUE_MAP:
         for (size_t i = 0; i < value_count(value); i++)
-            value_builder_set(&builder, value_key_at(value, i), escape(value_at(value, i)));
+            value_builder_set(&builder, value_key_at(value, i), edits_escape(value_at(value, i)));
         return value_builder_map(&builder);
     default:
         return value_ref(value);
@@ -166,7 +165,7 @@ static struct value *properties_of(const struct resource_type *type, struct valu
         if (!schema || value_is_null(value) ||
             (schema->fallback && schema_equal(schema, schema->fallback, value)))
             continue;
-        value_builder_set(&fields, name, escape(value));
+        value_builder_set(&fields, name, edits_escape(value));
     }
     return value_builder_map(&fields);
 }

@@ -93,10 +93,10 @@ def with_update_it_is_adopted_and_then_changed(place):
 def a_plan_can_adopt_among_other_things(place):
     given(place, {"web": box(colour="red"), "app": box(lid="web")})
     put(place, colour="blue")
-    plan = plan_of(place, "--adopt", "web=old")
+    plan = plan_of(place, "--import", "web=old")
     assert steps(plan) == ["adopt web", "update web", "create app"], plan["steps"]
     assert plan["summary"]["adopt"] == 1 and plan["steps"][0]["before"] == {"colour": "blue"}
-    place.parley("up", "demo.yaml", "--adopt", "web=old", "--yes")
+    place.parley("up", "demo.yaml", "--import", "web=old", "--yes")
     assert there(place)["old"] == {"colour": "red"} and len(place.files()) == 2
     assert "No changes" in place.parley("up", "demo.yaml").out
 
@@ -107,7 +107,7 @@ def nothing_is_adopted_by_its_name_alone(place):
     put(place, "web", colour="red")
     place.write("home/fake/acme.lab/web.json", place.read("home/fake/acme.lab/web.json").replace("the web", "web"))
     told = place.parley("plan", "demo.yaml", want=1).err
-    assert "the name is taken on acme.lab, by web" in told and "--adopt web=web" in told, told
+    assert "the name is taken on acme.lab, by web" in told and "--import web=web" in told, told
     place.parley("up", "demo.yaml", "--yes", want=1)
     assert there(place) == {"web": {"colour": "red"}}
     place.parley("import", "demo", "web", "web", "--file", "demo.yaml", "--yes")
@@ -118,7 +118,7 @@ def nothing_is_adopted_by_its_name_alone(place):
 def what_changed_since_the_plan_saw_it_is_not_adopted(place):
     given(place)
     put(place, colour="red", note="one")
-    plan = plan_of(place, "--adopt", "web=old")
+    plan = plan_of(place, "--import", "web=old")
     put(place, colour="red", note="two")
     result = place.parley("apply", plan["hash"], "--yes", want=1)
     assert "not as the plan saw it" in result.out + result.err, result.out + result.err
@@ -135,10 +135,10 @@ def what_changed_since_the_plan_saw_it_is_not_adopted(place):
 def what_was_seen_is_part_of_the_hash(place):
     given(place)
     put(place, colour="red", note="one")
-    first = plan_of(place, "--adopt", "web=old")["hash"]
-    assert plan_of(place, "--adopt", "web=old")["hash"] == first
+    first = plan_of(place, "--import", "web=old")["hash"]
+    assert plan_of(place, "--import", "web=old")["hash"] == first
     put(place, colour="red", note="two")
-    assert plan_of(place, "--adopt", "web=old")["hash"] != first
+    assert plan_of(place, "--import", "web=old")["hash"] != first
 
 
 @test
@@ -151,13 +151,13 @@ def what_cannot_be_adopted_is_told_all_at_once(place):
     put(place, "mine")
     place.parley("import", "demo", "ours", "mine", "--file", "demo.yaml", "--yes")
     words = [word for pair in ("web=nowhere", "app=vault", "lid=taken", "ours=mine", "none=x")
-             for word in ("--adopt", pair)]
+             for word in ("--import", pair)]
     before = place.files(), place.records("demo")
     told = place.parley("plan", "demo.yaml", *words, want=1).err
     for sentence in ("acme.lab has no acme:thing:box of that id", "vault is a acme:thing:vault",
                      "it is theirs of other@default", "it is that already", "the document has no resource of that name"):
         assert sentence in told, told
-    again = place.parley("plan", "demo.yaml", "--adopt", "web=mine", want=1).err
+    again = place.parley("plan", "demo.yaml", "--import", "web=mine", want=1).err
     assert "it is ours of this deployment already" in again, again
     assert (place.files(), place.records("demo")) == before
 
@@ -166,7 +166,7 @@ def what_cannot_be_adopted_is_told_all_at_once(place):
 def what_another_deployment_adopted_meanwhile_is_refused(place):
     given(place)
     put(place, colour="red")
-    plan = plan_of(place, "--adopt", "web=old")
+    plan = plan_of(place, "--import", "web=old")
     place.write("other.yaml", document("other", {"theirs": box(colour="red")}))
     place.parley("import", "other", "theirs", "old", "--file", "other.yaml", "--yes")
     result = place.parley("apply", plan["hash"], "--yes", want=1)
@@ -177,7 +177,7 @@ def what_another_deployment_adopted_meanwhile_is_refused(place):
 def what_cannot_change_in_place_is_a_fault_and_no_replacement(place):
     given(place, {"web": box(size=5)})
     put(place, size=3)
-    told = place.parley("plan", "demo.yaml", "--adopt", "web=old", want=1).err
+    told = place.parley("plan", "demo.yaml", "--import", "web=old", want=1).err
     assert "size: 3" in told and "cannot change in place" in told, told
     assert there(place) == {"old": {"size": 3}}
 
@@ -290,7 +290,7 @@ def a_killed_adoption_is_resumed_and_looks_again(place):
 def when_nobody_can_tell_whether_it_is_there_nothing_is_planned(place):
     given(place, fail=[{"verb": "read", "how": "cannot-tell", "count": 9}, {"verb": "list", "how": "cannot-tell"}])
     put(place, colour="red")
-    assert "nobody can tell" in place.parley("plan", "demo.yaml", "--adopt", "web=old", want=1).err
+    assert "nobody can tell" in place.parley("plan", "demo.yaml", "--import", "web=old", want=1).err
     assert "nobody can tell" in place.parley("import", "--list", "acme:thing:box", want=1).err
 
 

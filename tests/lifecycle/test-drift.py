@@ -81,7 +81,7 @@ def the_document_can_follow_and_then_nothing_happens_outside(place):
     given(place, {"a": box(colour="red", note="one")})
     alter(place, "a", colour="blue", note=None)
     adopt = drift(place, want=2)[0]["adopt"]
-    assert adopt == {"settings": ['a.colour="blue"'], "unsets": ["a.note"], "by_hand": []}, adopt
+    assert adopt == {"settings": ['a.colour="blue"'], "unsets": ["a.note"], "removals": [], "by_hand": []}, adopt
     before = place.files()
     place.with_boxes(fail=[{"verb": "update", "how": "refuse", "count": 9}])
     given(place, {"a": box(colour="blue")})
@@ -98,7 +98,53 @@ def what_no_edit_of_a_value_says_is_told_in_words(place):
     os.unlink(place.path(file_of(place, "b")))
     adopt = drift(place, want=2)[0]["adopt"]
     assert adopt["settings"] == [] and adopt["unsets"] == []
-    assert "a[1]" in adopt["by_hand"][0] and "take b out" in adopt["by_hand"][1], adopt
+    assert "a[1]" in adopt["by_hand"][0] and adopt["removals"] == ["b"], adopt
+
+
+@test
+def one_command_lets_the_document_follow_and_keeps_its_comments(place):
+    place.with_boxes(fail=[{"verb": "update", "how": "refuse", "count": 9}])
+    place.write("demo.yaml", "deployment:\n  name: demo # ours\n  resources:\n"
+                             "    - { type: acme:thing:box, name: a, properties: { colour: red, note: one } } # the first\n"
+                             "    - { type: acme:thing:box, name: b }\n"
+                             "    - { type: acme:thing:box, name: c }\n")
+    place.parley("up", "demo.yaml", "--yes")
+    alter(place, "a", colour="blue", note="two ${x} 'q'")
+    os.unlink(place.path(file_of(place, "b")))
+    before = place.files()
+    shown = place.parley("drift", "demo", "--adopt", "--file", "demo.yaml", want=3)
+    assert "only the record changes" in shown.out and "red" in place.read("demo.yaml"), shown.out
+    place.parley("drift", "demo", "--adopt", "--file", "demo.yaml", "--yes")
+    text = place.read("demo.yaml")
+    assert "# ours" in text and "# the first" in text and "blue" in text and "name: b" not in text, text
+    assert place.files() == before
+    drift(place, want=0)
+    assert "No changes" in place.parley("up", "demo.yaml").out
+    assert "nothing to adopt" in place.parley("drift", "demo", "--adopt", want=1).err
+
+
+@test
+def without_a_file_the_newest_revision_follows(place):
+    place.with_boxes()
+    given(place, {"a": box({"count": 2}, colour="red"), "b": box(colour="red")})
+    alter(place, "b", colour="blue")
+    alter(place, "a[1]", colour="blue")
+    result = place.parley("drift", "demo", "--adopt", "--yes")
+    assert "a[1] is one of several" in result.err, result.err
+    assert "puts it back" in result.err
+    specs = {record["address"]: record["spec"]["colour"] for record in place.records("demo")}
+    assert specs == {"a[0]": "red", "a[1]": "red", "b": "blue"}, specs
+    assert drift(place, want=0)[0]["revision"] == 2
+    agree(place, "demo")
+
+
+@test
+def what_somebody_still_refers_to_is_no_way_out(place):
+    place.with_boxes()
+    given(place, {"a": box(), "b": box(lid="a")})
+    os.unlink(place.path(file_of(place, "a")))
+    told = place.parley("drift", "demo", "--adopt", want=1).err
+    assert '"a"' in told, told
 
 
 @test

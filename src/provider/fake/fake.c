@@ -220,7 +220,7 @@ static void check_name(struct fake_provider *fake, const struct target *target,
         fake_repeat_of(target->type) != FAKE_NATURAL)
         return;
     CLEANUP(mem_freep)
-    char *help = string_format("take it over with --adopt %s=%s, or choose another name",
+    char *help = string_format("take it over with --import %s=%s, or choose another name",
                                target->address, id);
     diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, (struct position){0}, help,
                     "%s: the name is taken on %s, by %s.", target->address, fake->provider.name,
