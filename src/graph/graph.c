@@ -3,12 +3,12 @@
 #include "base/memory.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <string.h>
 
 struct edge {
     size_t before;
     size_t after;
+    bool is_wish;
 };
 
 /* Edges are collected in a list, then frozen into one array of dependents with an offset for each
@@ -21,6 +21,9 @@ struct graph {
     size_t *offsets;    /* owned; n_nodes + 1 */
     size_t *dependents; /* owned; n_edges */
     size_t *counts;     /* owned; edges that lead to each node */
+    size_t n_wishes;
+    struct edge *left_out; /* owned */
+    size_t n_left_out;
 };
 
 struct graph *graph_new(size_t n_nodes)
@@ -38,20 +41,35 @@ void graph_free(struct graph *graph)
     mem_free(graph->offsets);
     mem_free(graph->dependents);
     mem_free(graph->counts);
+    mem_free(graph->left_out);
     mem_free(graph);
+}
+
+static void add_edge(struct graph *graph, struct edge edge)
+{
+    assert(!graph->offsets && edge.before < graph->n_nodes && edge.after < graph->n_nodes);
+    ARRAY_RESERVE(graph->edges, graph->n_edges, graph->capacity);
+    graph->edges[graph->n_edges++] = edge;
 }
 
 void graph_add_edge(struct graph *graph, size_t before, size_t after)
 {
-    assert(!graph->offsets && before < graph->n_nodes && after < graph->n_nodes);
-    ARRAY_RESERVE(graph->edges, graph->n_edges, graph->capacity);
-    graph->edges[graph->n_edges++] = (struct edge){before, after};
+    add_edge(graph, (struct edge){before, after, false});
 }
 
-void graph_freeze(struct graph *graph)
+void graph_add_wish(struct graph *graph, size_t before, size_t after)
 {
-    assert(!graph->offsets);
+    add_edge(graph, (struct edge){before, after, true});
+    graph->n_wishes++;
+}
+
+/* Makes the arrays of the list, in the place of those that were there. */
+static void make_arrays(struct graph *graph)
+{
     size_t n_nodes = graph->n_nodes;
+    mem_free(graph->offsets);
+    mem_free(graph->counts);
+    mem_free(graph->dependents);
     graph->offsets = NEW_ARRAY(size_t, n_nodes + 2);
     graph->counts = NEW_ARRAY(size_t, n_nodes);
     graph->dependents = NEW_ARRAY(size_t, graph->n_edges);
@@ -65,7 +83,6 @@ void graph_freeze(struct graph *graph)
         graph->offsets[i] += graph->offsets[i - 1];
     for (size_t i = 0; i < graph->n_edges; i++)
         graph->dependents[graph->offsets[graph->edges[i].before + 1]++] = graph->edges[i].after;
-    mem_free(take_ptr(graph->edges));
 }
 
 const size_t *graph_dependents(const struct graph *graph, size_t node, size_t *ret_n)
@@ -135,6 +152,129 @@ static size_t place_nodes(const struct graph *graph, size_t *ret_order, size_t *
     }
     mem_free(heap);
     return n_placed;
+}
+
+/* --- Circles and wishes --- */
+
+/*
+ * Tarjan's search for what leads to each other (SIAM J. Comput. 1, 1972), without recursion: nodes
+ * with the same component are on circles with each other.
+ */
+struct search {
+    const struct graph *graph;
+    size_t *component; /* of each node; n_nodes while it has none */
+    size_t *number;    /* in the order they were reached, from 1; 0: not yet */
+    size_t *lowest;    /* the lowest number that can be reached again */
+    size_t *next;      /* which dependent is looked at next */
+    size_t *path;      /* the nodes that are being looked at */
+    size_t *open;      /* those reached whose component is not known */
+    size_t n_path;
+    size_t n_open;
+    size_t n_reached;
+};
+
+static void reach(struct search *search, size_t node)
+{
+    search->number[node] = ++search->n_reached;
+    search->lowest[node] = search->n_reached;
+    search->path[search->n_path++] = node;
+    search->open[search->n_open++] = node;
+}
+
+/* All that is open since node was reached, is its component when nothing earlier can be reached. */
+static void close_node(struct search *search, size_t node)
+{
+    search->n_path--;
+    if (search->n_path > 0) {
+        size_t parent = search->path[search->n_path - 1];
+        if (search->lowest[node] < search->lowest[parent])
+            search->lowest[parent] = search->lowest[node];
+    }
+    size_t closed = search->lowest[node] == search->number[node] ? search->graph->n_nodes : node;
+    while (closed != node) {
+        closed = search->open[--search->n_open];
+        search->component[closed] = node;
+    }
+}
+
+static void search_from(struct search *search, size_t start)
+{
+    reach(search, start);
+    while (search->n_path > 0) {
+        size_t node = search->path[search->n_path - 1];
+        size_t n;
+        const size_t *dependents = graph_dependents(search->graph, node, &n);
+        if (search->next[node] == n) {
+            close_node(search, node);
+            continue;
+        }
+        size_t other = dependents[search->next[node]++];
+        if (search->number[other] == 0)
+            reach(search, other);
+        else if (search->component[other] == search->graph->n_nodes &&
+                 search->number[other] < search->lowest[node])
+            search->lowest[node] = search->number[other];
+    }
+}
+
+static void find_components(const struct graph *graph, size_t *ret_component)
+{
+    size_t *scratch = NEW_ARRAY(size_t, 5 * graph->n_nodes);
+    struct search search = {
+        .graph = graph,
+        .component = ret_component,
+        .number = scratch,
+        .lowest = scratch + graph->n_nodes,
+        .next = scratch + 2 * graph->n_nodes,
+        .path = scratch + 3 * graph->n_nodes,
+        .open = scratch + 4 * graph->n_nodes,
+    };
+    for (size_t node = 0; node < graph->n_nodes; node++)
+        ret_component[node] = graph->n_nodes;
+    for (size_t node = 0; node < graph->n_nodes; node++)
+        if (search.number[node] == 0)
+            search_from(&search, node);
+    mem_free(scratch);
+}
+
+/* Takes the wishes that are on a circle out of the list. */
+static void leave_out_wishes(struct graph *graph)
+{
+    size_t *component = NEW_ARRAY(size_t, graph->n_nodes);
+    size_t n_kept = 0;
+    find_components(graph, component);
+    graph->left_out = NEW_ARRAY(struct edge, graph->n_wishes);
+    for (size_t i = 0; i < graph->n_edges; i++) {
+        struct edge edge = graph->edges[i];
+        if (edge.is_wish && component[edge.before] == component[edge.after])
+            graph->left_out[graph->n_left_out++] = edge;
+        else
+            graph->edges[n_kept++] = edge;
+    }
+    graph->n_edges = n_kept;
+    mem_free(component);
+}
+
+void graph_freeze(struct graph *graph)
+{
+    assert(!graph->offsets);
+    size_t *order = NEW_ARRAY(size_t, graph->n_nodes);
+    make_arrays(graph);
+    if (graph->n_wishes > 0 && graph_order(graph, order) < graph->n_nodes) {
+        leave_out_wishes(graph);
+        make_arrays(graph);
+    }
+    mem_free(order);
+    mem_free(take_ptr(graph->edges));
+}
+
+bool graph_get_left_out(const struct graph *graph, size_t i, size_t *ret_before, size_t *ret_after)
+{
+    if (i >= graph->n_left_out)
+        return false;
+    *ret_before = graph->left_out[i].before;
+    *ret_after = graph->left_out[i].after;
+    return true;
 }
 
 size_t graph_order(const struct graph *graph, size_t *ret_order)

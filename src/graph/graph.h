@@ -1,6 +1,7 @@
 /* A directed graph over the nodes 0..n-1. Knows nothing of what they stand for. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct graph;
@@ -11,11 +12,17 @@ void graph_free(struct graph *graph); /* accepts NULL */
 /* after can only be done when before is done. The same edge twice counts once in effect. */
 void graph_add_edge(struct graph *graph, size_t before, size_t after);
 
+/* The same where it can be: such an edge is left out when it is part of a circle. */
+void graph_add_wish(struct graph *graph, size_t before, size_t after);
+
 /*
  * Ends the building: no edge is added after it. Linear in nodes and edges. The functions below need
  * it.
  */
 void graph_freeze(struct graph *graph);
+
+/* Wish number i of those left out, in the order they were added; false when there are no more. */
+bool graph_get_left_out(const struct graph *graph, size_t i, size_t *ret_before, size_t *ret_after);
 
 /* The nodes that wait for node, as an array of *ret_n, borrowed until graph_free(). */
 const size_t *graph_dependents(const struct graph *graph, size_t node, size_t *ret_n);

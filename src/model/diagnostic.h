@@ -49,6 +49,7 @@
     X(PROTECTED, "protected", "A protected resource would be destroyed")                       \
     X(UNKNOWABLE, "unknowable", "Nobody can tell whether this was made")                       \
     X(IN_USE, "in-use", "Another deployment reads what would be removed")                      \
+    X(LEFT_TOO_LATE, "left-too-late", "Something goes before its user can leave it")           \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \
     X(STAND_IN, "stand-in", "Something stands in for what was asked")
 

@@ -22,6 +22,12 @@ static void add_edge(struct graph *graph, size_t before, size_t after)
         graph_add_edge(graph, before, after);
 }
 
+static void add_wish(struct graph *graph, size_t before, size_t after)
+{
+    if (before != NONE && after != NONE && before != after)
+        graph_add_wish(graph, before, after);
+}
+
 /* Within a replacement: which half comes first. Its own rename comes before everything. */
 static void link_halves(struct graph *graph, const struct pair *pair)
 {
@@ -54,8 +60,9 @@ static void link_pair(const struct draft *draft, struct graph *graph, const stru
 
 /*
  * What a record depended on goes only after the record itself has gone, or, when it lives on, has
- * been updated away from it. A dependency that is replaced destroy-first is gone before the update:
- * that edge stands in link_pair().
+ * been updated away from it: but that must give way where the update itself waits for what can only
+ * be made once the dependency has gone. A dependency that is replaced destroy-first is gone before
+ * the update: that edge stands in link_pair().
  */
 static void link_record(const struct draft *draft, struct graph *graph, size_t index)
 {
@@ -75,7 +82,7 @@ static void link_record(const struct draft *draft, struct graph *graph, size_t i
                 add_edge(graph, own_removal, draft->removals[other]);
             else if (pair &&
                      (!is_replaced || draft->pairs[draft->pair_of[other]].create_before_destroy))
-                add_edge(graph, pair->put, draft->removals[other]);
+                add_wish(graph, pair->put, draft->removals[other]);
         }
     }
 }
@@ -156,6 +163,21 @@ static void report_circle(struct draft *draft, struct graph *graph)
     mem_free(circle);
 }
 
+/* What a user could not leave in time: a system that looks after its users may refuse that. */
+static void report_left_out(struct draft *draft, const struct graph *graph)
+{
+    size_t user;
+    size_t removal;
+    for (size_t i = 0; graph_get_left_out(graph, i, &user, &removal); i++)
+        diagnostics_note(draft->diagnostics, DIAGNOSTIC_WARNING, DIAGNOSTIC_LEFT_TOO_LATE,
+                         (struct position){0},
+                         "where that fails, apply the change in two parts: first what leaves it, "
+                         "then the rest",
+                         "No order of steps lets \"%s\" leave \"%s\" before that is deleted; a "
+                         "system that deletes nothing that is in use will refuse to.",
+                         draft->plan->steps[user].address, draft->plan->steps[removal].address);
+}
+
 static void name_dependencies(struct plan *plan, const struct graph *graph)
 {
     for (size_t i = 0; i < plan->n_steps; i++) {
@@ -200,6 +222,7 @@ int draft_link(struct draft *draft, struct error *err)
     if (graph_order(graph, order) < plan->n_steps) {
         report_circle(draft, graph);
     } else {
+        report_left_out(draft, graph);
         name_dependencies(plan, graph);
         sort_steps(plan, order);
     }

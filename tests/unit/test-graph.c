@@ -58,6 +58,88 @@ TEST(an_edge_given_twice_changes_nothing)
     graph_free(graph);
 }
 
+/* Nodes 0 to 2 are on a circle by two wishes, of which neither holds; that from 3 to 0 does. */
+TEST(a_wish_holds_unless_it_is_part_of_a_circle)
+{
+    static const size_t want[] = {2, 3, 0, 1};
+    struct graph *graph = graph_new(4);
+    graph_add_edge(graph, 0, 1);
+    graph_add_wish(graph, 1, 2);
+    graph_add_wish(graph, 2, 0);
+    graph_add_wish(graph, 3, 0);
+    graph_freeze(graph);
+    size_t order[4];
+    size_t before;
+    size_t after;
+    CHECK(graph_order(graph, order) == 4);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(order[i] == want[i]);
+    CHECK(graph_get_left_out(graph, 0, &before, &after) && before == 1 && after == 2);
+    CHECK(graph_get_left_out(graph, 1, &before, &after) && before == 2 && after == 0);
+    CHECK(!graph_get_left_out(graph, 2, &before, &after));
+    graph_free(graph);
+}
+
+TEST(a_circle_without_wishes_stays_one_and_wishes_elsewhere_hold)
+{
+    struct graph *graph = graph_new(4);
+    graph_add_edge(graph, 0, 1);
+    graph_add_edge(graph, 1, 0);
+    graph_add_wish(graph, 3, 2);
+    graph_freeze(graph);
+    size_t nodes[4];
+    size_t before;
+    size_t after;
+    CHECK(graph_order(graph, nodes) == 2 && nodes[0] == 3 && nodes[1] == 2);
+    CHECK(graph_find_circle(graph, nodes) == 2);
+    CHECK(!graph_get_left_out(graph, 0, &before, &after));
+    graph_free(graph);
+}
+
+/* Whatever the wishes, an order is found where there is one without them, and only what is on a
+ * circle is left out. */
+TEST(wishes_never_make_an_order_impossible)
+{
+    enum { N = 30, N_ROUNDS = 300 };
+    srand(7);
+    for (int round = 0; round < N_ROUNDS; round++) {
+        struct graph *graph = graph_new(N);
+        struct graph *without = graph_new(N);
+        for (int i = 0; i < 40; i++) {
+            size_t a = (size_t)rand() % N;
+            size_t b = (size_t)rand() % N;
+            if (a < b) {
+                graph_add_edge(graph, a, b);
+                graph_add_edge(without, a, b);
+            } else if (a != b && i % 2) {
+                graph_add_wish(graph, a, b);
+            }
+        }
+        graph_freeze(graph);
+        size_t order[N];
+        size_t place[N];
+        size_t before;
+        size_t after;
+        CHECK(graph_order(graph, order) == N);
+        for (size_t i = 0; i < N; i++)
+            place[order[i]] = i;
+        /* Each that was left out contradicts what holds, by itself or with others left out. */
+        for (size_t i = 0; graph_get_left_out(graph, i, &before, &after); i++)
+            graph_add_edge(without, before, after);
+        graph_freeze(without);
+        for (size_t i = 0; graph_get_left_out(graph, i, &before, &after); i++)
+            CHECK(graph_find_circle(without, order) > 0);
+        for (size_t node = 0; node < N; node++) {
+            size_t n;
+            const size_t *dependents = graph_dependents(graph, node, &n);
+            for (size_t i = 0; i < n; i++)
+                CHECK(place[node] < place[dependents[i]]);
+        }
+        graph_free(graph);
+        graph_free(without);
+    }
+}
+
 TEST(an_empty_graph_has_an_empty_order)
 {
     struct graph *graph = make_graph(0, NULL, 0);
