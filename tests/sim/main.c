@@ -48,7 +48,6 @@ struct tally {
     uint64_t n_faults;
     uint64_t n_processes;
     uint64_t n_changing;
-    uint64_t n_refused;
     uint64_t hash; /* of all traces */
     uint64_t items[ITEMS_COUNTED];
     uint64_t faults[FAULTS_MAX + 1]; /* runs by how many struck */
@@ -64,7 +63,6 @@ static void add_report(struct tally *tally, const struct sim_report *report)
     tally->n_faults += report->n_faults;
     tally->n_processes += report->n_processes;
     tally->n_changing += report->has_changes;
-    tally->n_refused += report->is_refused;
     tally->hash ^= report->trace_hash;
     tally->items[report->n_items < ITEMS_COUNTED ? report->n_items : ITEMS_COUNTED - 1]++;
     tally->faults[report->n_faults < FAULTS_MAX ? report->n_faults : FAULTS_MAX]++;
@@ -188,7 +186,6 @@ static void add_tally(struct tally *sum, const struct tally *tally)
     sum->n_faults += tally->n_faults;
     sum->n_processes += tally->n_processes;
     sum->n_changing += tally->n_changing;
-    sum->n_refused += tally->n_refused;
     sum->hash ^= tally->hash;
     for (size_t i = 0; i < ITEMS_COUNTED; i++)
         sum->items[i] += tally->items[i];
@@ -208,9 +205,9 @@ static void print_sum(const struct arguments *arguments, const struct tally *sum
            sum->n_runs, seconds, (double)sum->n_runs / (seconds > 0 ? seconds : 1),
            sum->n_processes, sum->n_effects, sum->n_faults);
     printf("# median %zu resources, %zu faults (%" PRIu64 " runs with fewer than 3); %" PRIu64
-           " runs with a replacement or delete, %" PRIu64 " refused; traces %016" PRIx64 "\n",
+           " runs with a replacement or delete; traces %016" PRIx64 "\n",
            median(sum->items, ITEMS_COUNTED), median(sum->faults, FAULTS_MAX + 1), few,
-           sum->n_changing, sum->n_refused, sum->hash);
+           sum->n_changing, sum->hash);
     if (arguments->is_tap)
         printf("1..1\n%sok 1 - %" PRIu64 " runs from seed %" PRIu64 " keep every promise\n",
                sum->is_broken ? "not " : "", arguments->n_runs, arguments->seed);

@@ -22,7 +22,6 @@ struct catalog *sim_catalog;
 /* What the last door found. */
 static struct {
     bool is_settled;
-    bool is_refused;
     char uid[64];
 } found;
 
@@ -98,16 +97,11 @@ void sim_violation(const char *format, ...)
 
 /* --- Doors --- */
 
-/* A change that no order of steps can make must be made in two parts: people turn to the next one.
- */
 static void note_faults(const struct diagnostics *diagnostics)
 {
     for (size_t i = 0; i < diagnostics->n_items; i++) {
         const struct diagnostic *item = &diagnostics->items[i];
-        if (item->severity != DIAGNOSTIC_ERROR)
-            continue;
-        found.is_refused = item->code == DIAGNOSTIC_CYCLE;
-        if (!found.is_refused)
+        if (item->severity == DIAGNOSTIC_ERROR)
             sim_violation("the plan has a fault: %s", item->detail);
     }
 }
@@ -213,7 +207,7 @@ static void idle(int64_t duration)
 
 static bool has_answer(void)
 {
-    return found.is_settled || found.is_refused || *sim->report->violation;
+    return found.is_settled || *sim->report->violation;
 }
 
 /* Opens doors until one finds that all is as the document wants; or, while more is to come, until
@@ -221,7 +215,7 @@ static bool has_answer(void)
 static void settle_revision(bool is_last)
 {
     int64_t patience = is_last ? DOORS_MAX : random_between(&sim->doors, 1, 4);
-    found.is_settled = found.is_refused = false;
+    found.is_settled = false;
     for (int64_t i = 0; i < patience && !has_answer(); i++) {
         if (i == DOORS_IN_TROUBLE)
             calm_down();
@@ -245,8 +239,7 @@ static void tell_story(void)
         settle_revision(i == story_revisions());
         sim->document = NULL;
     }
-    sim->report->is_refused = found.is_refused;
-    if (*sim->report->violation || found.is_refused)
+    if (*sim->report->violation)
         return;
     calm_down();
     run_processes("observer", observer_body);

@@ -116,7 +116,6 @@ struct sim_report {
     size_t n_effects; /* changes that reached a provider */
     size_t n_faults;  /* that struck */
     size_t n_processes;
-    bool is_refused;  /* the last plan: what was wanted cannot be had in one step */
     bool has_changes; /* a replacement, createBeforeDestroy or a delete */
     uint64_t struck[FAULT_KIND_COUNT][BOUNDARY_COUNT];
     char violation[1024]; /* "" when all held */
