@@ -247,32 +247,19 @@ struct value *value_builder_set_of(struct value_builder *builder)
     return builder_finish(builder, VALUE_SET);
 }
 
-/* The next code point of well-formed UTF-8; 0 at the end. */
-static unsigned int next_code_point(const unsigned char **cursor)
+/*
+ * The order of UTF-16 code units, by the first byte of UTF-8 that differs: characters above U+FFFF,
+ * which begin with 0xf0 or more, are surrogates there and come before U+E000, which begins with
+ * 0xee. All else is ordered as its bytes are.
+ */
+static unsigned int utf16_rank(unsigned char byte)
 {
-    const unsigned char *at = *cursor;
-    unsigned int first = *at;
-    unsigned int code = first;
-    int n_more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
-    if (n_more)
-        code = first & (0x3fu >> n_more);
-    if (first)
-        at++;
-    for (; n_more > 0 && *at; n_more--)
-        code = code << 6 | (*at++ & 0x3fu);
-    *cursor = at;
-    return code;
+    if (byte >= 0xf0)
+        return byte - 2u;
+    return byte >= 0xee ? byte + 0x100u : byte;
 }
 
-/* The order of UTF-16 code units: those above U+FFFF come as surrogates, before U+E000. */
-static unsigned int utf16_rank(unsigned int code)
-{
-    if (code > 0xffff)
-        return 0xd800u + code;
-    return code >= 0xe000 ? code + 0x200000u : code;
-}
-
-/* The order of keys in RFC 8785, section 3.2.3. */
+/* The order of keys in RFC 8785, section 3.2.3. Both are well-formed. */
 static int compare_keys(const char *a, const char *b)
 {
     const unsigned char *left = (const unsigned char *)a;
@@ -281,13 +268,7 @@ static int compare_keys(const char *a, const char *b)
         left++;
         right++;
     }
-    /* Step back to the start of the character that differs. */
-    while (left > (const unsigned char *)a && (*left & 0xc0) == 0x80) {
-        left--;
-        right--;
-    }
-    unsigned int left_rank = utf16_rank(next_code_point(&left));
-    unsigned int right_rank = utf16_rank(next_code_point(&right));
+    unsigned int left_rank = utf16_rank(*left), right_rank = utf16_rank(*right);
     return (left_rank > right_rank) - (left_rank < right_rank);
 }
 

@@ -2,7 +2,11 @@
  * Lines of the twin's socket, carried out as far as no kernel is needed: read, checked, put into a
  * manifest, and the machine and the firewall's rules computed from it. Whatever is accepted has
  * addresses of its own, unique names, and rules without a line that came from outside.
+ *
+ * As in the supervisor, what arrives together is one change: an empty line says that time passes,
+ * and what the lines before it changed is computed.
  */
+#include "base/map.h"
 #include "base/text.h"
 #include "fuzz/fuzz.h"
 #include "twin/desired.h"
@@ -11,22 +15,31 @@
 
 #include <string.h>
 
+static void must_be_first(struct map *seen, const char *text)
+{
+    MUST(!map_has(seen, text));
+    map_put(seen, text, seen);
+}
+
 static void check_hosts(const struct machine *machine)
 {
+    struct map names = {0}, addresses = {0}, bridges = {0};
     for (size_t i = 0; i < machine->n_hosts; i++) {
         const struct machine_host *host = machine->hosts[i];
         struct machine_subnet home = {host->network->base, host->network->prefix};
+        char address[MACHINE_ADDRESS_SIZE];
+        machine_address_to_text(host->ip, address);
+        MUST(strcmp(address, host->address) == 0);
         MUST(machine_subnet_contains(home, (struct machine_subnet){host->ip, 32}));
         MUST(host->ip != host->network->gateway);
-        for (size_t j = 0; j < i; j++) {
-            MUST(machine->hosts[j]->ip != host->ip);
-            MUST(strcmp(machine->hosts[j]->name, host->name) != 0);
-        }
+        must_be_first(&addresses, address);
+        must_be_first(&names, host->name);
     }
-    for (size_t i = 0; i < machine->n_networks; i++) {
-        for (size_t j = 0; j < i; j++)
-            MUST(strcmp(machine->networks[i]->bridge, machine->networks[j]->bridge) != 0);
-    }
+    for (size_t i = 0; i < machine->n_networks; i++)
+        must_be_first(&bridges, machine->networks[i]->bridge);
+    map_done(&names);
+    map_done(&addresses);
+    map_done(&bridges);
 }
 
 /* Every line of the commands is one that we write. */
@@ -68,15 +81,17 @@ static void compute(struct manifest *manifest, struct ruleset **ruleset)
     problems_done(&faults);
 }
 
-static void carry_out(struct manifest *manifest, const char *line, size_t length)
+/* Whether the manifest may be another one now. */
+static bool carry_out(struct manifest *manifest, const char *line, size_t length)
 {
     struct request request = {0};
     struct error err = {0};
     if (request_read(line, length, &request, &err) < 0) {
         MUST(err.code != ERROR_NONE && err.message);
         error_done(&err);
-        return;
+        return false;
     }
+    bool is_change = request.verb == VERB_PUT || request.verb == VERB_DELETE;
     if (request.verb == VERB_PUT) {
         CLEANUP(mem_freep) char *uid = string_copy(resource_uid(request.resource));
         struct value *resource =
@@ -86,6 +101,7 @@ static void carry_out(struct manifest *manifest, const char *line, size_t length
         value_unref(manifest_exchange(manifest, request.uid, NULL));
     }
     request_done(&request);
+    return is_change;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
@@ -93,11 +109,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
     CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
     struct ruleset *ruleset = NULL;
     const char *line = (const char *)text, *end = line + size;
+    bool is_changed = false;
     while (line < end) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         const char *line_end = newline ? newline : end;
-        carry_out(manifest, line, (size_t)(line_end - line));
-        compute(manifest, &ruleset);
+        is_changed = carry_out(manifest, line, (size_t)(line_end - line)) || is_changed;
+        if (is_changed && (line_end == line || line_end + 1 >= end)) {
+            compute(manifest, &ruleset);
+            is_changed = false;
+        }
         line = line_end + 1;
     }
     ruleset_free(ruleset);

@@ -108,6 +108,35 @@ TEST(keys_are_sorted_by_utf16_code_units)
         CHECK(value_get(value, value_key_at(value, i)) == value_at(value, i));
 }
 
+/* Each first and last character of the lengths that UTF-8 has, and of the surrogates' surroundings.
+ */
+TEST(keys_beyond_the_basic_plane_come_before_its_end)
+{
+    static const char *const ordered[] = {"",
+                                          "\x7f",
+                                          "\xc2\x80",
+                                          "\xdf\xbf",
+                                          "\xe0\xa0\x80",
+                                          "\xed\x9f\xbf",
+                                          "\xf0\x90\x80\x80",
+                                          "\xf0\x9f\x98\x80",
+                                          "\xf1\x80\x80\x80",
+                                          "\xf4\x8f\xbf\xbf",
+                                          "\xee\x80\x80",
+                                          "\xee\xbf\xbf",
+                                          "\xef\x80\x80",
+                                          "\xef\xbf\xbd"};
+    struct value_builder builder = {0};
+    for (size_t i = ARRAY_LENGTH(ordered); i > 0; i--) {
+        CLEANUP(mem_freep) char *key = string_format("k%s", ordered[i - 1]);
+        value_builder_set(&builder, key, value_integer((int64_t)i - 1));
+    }
+    CLEANUP(value_unrefp) struct value *map = value_builder_map(&builder);
+    CHECK(value_count(map) == ARRAY_LENGTH(ordered));
+    for (size_t i = 0; i < ARRAY_LENGTH(ordered); i++)
+        CHECK(value_to_integer(value_at(map, i)) == (int64_t)i);
+}
+
 TEST(large_integers_are_strings)
 {
     CLEANUP(value_unrefp) struct value *large = value_integer(INT64_MIN);
