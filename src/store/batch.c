@@ -214,6 +214,18 @@ void store_batch_put_record(struct store_batch *batch, const char *deployment_ui
                number(record->created_at), number(record->updated_at), json(bound), json(live));
 }
 
+void store_batch_put_secret(struct store_batch *batch, const char *deployment_uid, const char *name,
+                            const char *form, const char *sealed)
+{
+    ADD_CHANGE(batch, CHANGE_PUT_SECRET, text(deployment_uid), text(name), text(form),
+               number(world_wall_clock()), text(sealed));
+}
+
+void store_batch_remove_secrets(struct store_batch *batch, const char *deployment_uid)
+{
+    ADD_CHANGE(batch, CHANGE_REMOVE_SECRETS, text(deployment_uid));
+}
+
 void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
                                const char *address, int64_t generation)
 {
@@ -272,6 +284,8 @@ int store_refuse_change(const struct store_change *change, struct error *err)
     case CHANGE_GROW_HEAD:
     case CHANGE_ADD_REVISION:
     case CHANGE_PUT_PLAN:
+    case CHANGE_PUT_SECRET:
+    case CHANGE_REMOVE_SECRETS:
     case CHANGE_PUT_RECORD:
     case CHANGE_AUDIT:
     case CHANGE_KIND_COUNT:

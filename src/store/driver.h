@@ -113,6 +113,8 @@ enum store_query {
     QUERY_FIND_PLANS,
     /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_APPROVALS,
+    /* (deployment uid, name, form) -> sealed text */
+    QUERY_FIND_SECRET,
     /* (run id) -> RUN_* */
     QUERY_GET_RUN,
     /* (deployment uid, limit) -> RUN_*; newest first */
@@ -152,6 +154,10 @@ enum store_change_kind {
     CHANGE_PUT_PLAN,
     /* (plan hash, JSON): refused without the plan */
     CHANGE_ADD_APPROVAL,
+    /* (uid, name, form, created_at, sealed text): does nothing when one is there */
+    CHANGE_PUT_SECRET,
+    /* (uid): does nothing when none is there */
+    CHANGE_REMOVE_SECRETS,
     /* (RUN_*): refused without its deployment or its plan */
     CHANGE_PUT_RUN,
     /* (RECORD_*): refused without the deployment */

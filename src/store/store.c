@@ -305,6 +305,31 @@ int store_list_approvals(struct store *store, const char *plan_hash, struct valu
                         "an approval", ret_approvals, err);
 }
 
+static int take_sealed(void *argument, const struct store_row *row, struct error *err)
+{
+    char **ret_sealed = argument;
+    (void)err;
+    mem_free(*ret_sealed);
+    *ret_sealed = string_copy(store_row_text(row, 0));
+    return 0;
+}
+
+int store_find_secret(struct store *store, const char *deployment_uid, const char *name,
+                      const char *form, char **ret_sealed, struct error *err)
+{
+    assert(deployment_uid && name && form && ret_sealed);
+    CLEANUP(mem_freep) char *sealed = NULL;
+    int r = store_query(store, QUERY_FIND_SECRET,
+                        PARAMETERS(text(deployment_uid), text(name), text(form)), take_sealed,
+                        &sealed, err);
+    if (r < 0)
+        return r;
+    if (!sealed)
+        return error_set(err, ERROR_NOT_FOUND, "the store has no secret %s", name);
+    *ret_sealed = take_ptr(sealed);
+    return 0;
+}
+
 /* --- Runs and their journals --- */
 
 struct runs {

@@ -107,6 +107,15 @@ CO_FN int store_get_plan(struct store *store, const char *hash_prefix, struct va
 CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
                                struct value **ret_approvals, struct error *err);
 
+/* --- Secrets that we made --- */
+
+/*
+ * A secret of a deployment as it was put: encrypted. form says what was asked for, so that another
+ * form is another secret. ERROR_NOT_FOUND when there is none. The caller frees *ret_sealed.
+ */
+CO_FN int store_find_secret(struct store *store, const char *deployment_uid, const char *name,
+                            const char *form, char **ret_sealed, struct error *err);
+
 /* --- Runs and their journals --- */
 
 enum run_status {
@@ -211,6 +220,12 @@ void store_batch_put_record(struct store_batch *batch, const char *deployment_ui
                             const struct record *record);
 void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
                                const char *address, int64_t generation);
+/* One that is there already stays as it is: read it afterwards. The deployment need not be there.
+ */
+void store_batch_put_secret(struct store_batch *batch, const char *deployment_uid, const char *name,
+                            const char *form, const char *sealed);
+/* All of a deployment, if any. */
+void store_batch_remove_secrets(struct store_batch *batch, const char *deployment_uid);
 /* body: a map. The row's time is now. */
 void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
                          const struct value *body);

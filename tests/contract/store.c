@@ -601,6 +601,50 @@ STORE_TEST(a_journal_is_read_page_by_page_and_without_other_runs)
     CHECK(beyond && value_count(beyond) == 0);
 }
 
+/* --- Secrets --- */
+
+/* The sealed text, "none", or the error. */
+static char *find_secret(const char *uid, const char *name, const char *form)
+{
+    struct error err = {0};
+    char *sealed = NULL;
+    int r = store_find_secret(store, uid, name, form, &sealed, &err);
+    if (r == -ERROR_NOT_FOUND)
+        sealed = string_copy("none");
+    else if (r < 0)
+        sealed = string_copy(error_message(&err));
+    error_done(&err);
+    return sealed;
+}
+
+STORE_TEST(a_secret_that_is_there_stays_and_goes_with_its_deployment)
+{
+    static const struct {
+        const char *uid, *name, *form, *want;
+    } rows[] = {{"u1", "db", "a", "v1:first"},
+                {"u1", "db", "b", "v1:other"},
+                {"u1", "no", "a", "none"},
+                {"u2", "db", "a", "v1:two"}};
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_secret(batch, "u1", "db", "a", "v1:first");
+    CHECK(commits(batch, NULL));
+    store_batch_put_secret(batch, "u1", "db", "a", "v1:second");
+    store_batch_put_secret(batch, "u1", "db", "b", "v1:other");
+    store_batch_put_secret(batch, "u2", "db", "a", "v1:two");
+    CHECK(commits(batch, NULL));
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        CLEANUP(mem_freep) char *sealed = find_secret(rows[i].uid, rows[i].name, rows[i].form);
+        CHECK_TEXT(sealed, rows[i].want);
+    }
+    store_batch_remove_secrets(batch, "u1");
+    store_batch_remove_secrets(batch, "nobody");
+    CHECK(commits(batch, NULL));
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        CLEANUP(mem_freep) char *sealed = find_secret(rows[i].uid, rows[i].name, rows[i].form);
+        CHECK_TEXT(sealed, strcmp(rows[i].uid, "u2") == 0 ? "v1:two" : "none");
+    }
+}
+
 /* --- Values --- */
 
 STORE_TEST(values_of_every_kind_survive)

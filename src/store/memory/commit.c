@@ -195,6 +195,35 @@ static bool add_approval(struct memory_store *memory, const struct store_row *ro
     return true;
 }
 
+/* The first three columns of a secret, also of the question for it. */
+char *memory_secret_key(const struct store_row *row)
+{
+    return string_format("%s\n%s\n%s", store_row_text(row, 0), store_row_text(row, 1),
+                         store_row_text(row, 2));
+}
+
+static bool put_secret(struct memory_store *memory, const struct store_row *row)
+{
+    CLEANUP(mem_freep) char *key = memory_secret_key(row);
+    if (!find_row(memory, TABLE_SECRETS, key))
+        set_row(memory, TABLE_SECRETS, key, row_copy(row, 0));
+    return true;
+}
+
+static bool remove_secrets(struct memory_store *memory, const struct store_row *row)
+{
+    struct string_list keys = {0};
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&memory->tables[TABLE_SECRETS], &cursor)))
+        if (text_equal(store_row_text(entry->value, 0), store_row_text(row, 0)))
+            string_list_add(&keys, entry->key);
+    for (size_t i = 0; i < keys.n_items; i++)
+        set_row(memory, TABLE_SECRETS, keys.items[i], NULL);
+    string_list_done(&keys);
+    return true;
+}
+
 static bool put_run(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RUN_COLUMN_DEPLOYMENT)) ||
@@ -302,6 +331,8 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_ADD_REVISION] = add_revision,
     [CHANGE_PUT_PLAN] = put_plan,
     [CHANGE_ADD_APPROVAL] = add_approval,
+    [CHANGE_PUT_SECRET] = put_secret,
+    [CHANGE_REMOVE_SECRETS] = remove_secrets,
     [CHANGE_PUT_RUN] = put_run,
     [CHANGE_PUT_RECORD] = put_record,
     [CHANGE_REMOVE_RECORD] = remove_record,

@@ -179,6 +179,13 @@ static void list_approvals(struct memory_store *memory, const struct store_row *
     find_all(memory, TABLE_APPROVALS, 0, store_row_text(parameters, 0), found);
 }
 
+static void find_secret(struct memory_store *memory, const struct store_row *parameters,
+                        struct found *found)
+{
+    CLEANUP(mem_freep) char *key = memory_secret_key(parameters);
+    add_found(memory, TABLE_SECRETS, key, found);
+}
+
 static void get_run(struct memory_store *memory, const struct store_row *parameters,
                     struct found *found)
 {
@@ -258,6 +265,7 @@ static const struct {
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
+    [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_RUNS] = {list_runs, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_ALL_RUNS] = {list_all_runs, {0, RUN_COLUMN_COUNT}},

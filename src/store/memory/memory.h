@@ -14,6 +14,7 @@ enum table {
     TABLE_RECORDS,     /* by deployment uid, address and generation */
     TABLE_JOURNAL,     /* by seq */
     TABLE_AUDIT,       /* by number */
+    TABLE_SECRETS,     /* by deployment uid, name and form */
     TABLE_COUNT
 };
 
@@ -39,7 +40,8 @@ struct memory_store {
 /* Accepts NULL. */
 void memory_row_free(struct store_row *row);
 
-/* The caller frees it. */
+/* The caller frees these. */
+char *memory_secret_key(const struct store_row *row);
 char *memory_revision_key(const char *deployment_uid, int64_t number);
 
 /* store_ops.commit */

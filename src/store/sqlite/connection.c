@@ -44,6 +44,8 @@ static const char *const query_texts[] = {
     [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
+    [QUERY_FIND_SECRET] =
+        "SELECT sealed FROM secrets WHERE deployment_uid = ?1 AND name = ?2 AND form = ?3",
     [QUERY_GET_RUN] = "SELECT " RUN_LIST "WHERE runs.uid = ?1",
     [QUERY_LIST_RUNS] =
         "SELECT " RUN_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY runs.id DESC LIMIT ?2",
@@ -56,7 +58,7 @@ static const char *const query_texts[] = {
     [QUERY_LAST_AUDIT] = "SELECT ifnull(max(number), 0) FROM audit",
 };
 
-/* A change that finds no row and changes none was refused, but for PUT_PLAN. */
+/* A change that finds no row and changes none was refused, but for those that may do nothing. */
 static const char *const change_texts[] = {
     [CHANGE_CHECK_EPOCH] =
         "SELECT 1 WHERE ifnull((SELECT epoch FROM deployments WHERE uid = ?1), 0) = ?2",
@@ -78,6 +80,10 @@ static const char *const change_texts[] = {
                         "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO NOTHING",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
+    [CHANGE_PUT_SECRET] =
+        "INSERT INTO secrets (deployment_uid, name, form, created_at, sealed) "
+        "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (deployment_uid, name, form) DO NOTHING",
+    [CHANGE_REMOVE_SECRETS] = "DELETE FROM secrets WHERE deployment_uid = ?1",
     [CHANGE_PUT_RUN] =
         "INSERT INTO runs (uid, deployment, plan, principal, words, status, epoch, started_at, "
         "ended_at, message, chain) "
@@ -109,6 +115,11 @@ static const char *const change_texts[] = {
 /* A journal row, which has the same parameters, goes into its run's chain. */
 static const char chain_text[] = "UPDATE runs SET chain = chain(chain, ?2, ?3, ?4), "
                                  "chained = chained + 1 WHERE uid = ?1";
+
+static bool may_do_nothing(enum store_change_kind kind)
+{
+    return kind == CHANGE_PUT_PLAN || kind == CHANGE_PUT_SECRET || kind == CHANGE_REMOVE_SECRETS;
+}
 
 int connection_corrupt(const char *path, const char *what, struct error *err)
 {
@@ -393,7 +404,7 @@ int connection_change(struct connection *connection, const struct store_change *
             r = store_refuse_change(change, err);
         else if (rc != SQLITE_ROW && rc != SQLITE_DONE)
             r = connection_fault(connection, err);
-        else if (rc != SQLITE_ROW && !has_changed && change->kind != CHANGE_PUT_PLAN)
+        else if (rc != SQLITE_ROW && !has_changed && !may_do_nothing(change->kind))
             r = store_refuse_change(change, err);
         else if (change->kind == CHANGE_JOURNAL)
             *ret_seq = sqlite3_last_insert_rowid(connection->database);

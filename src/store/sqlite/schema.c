@@ -109,6 +109,16 @@ static const char *const migrations[] = {
     "  head TEXT,"
     "  digest TEXT NOT NULL"
     ") STRICT;",
+    /* Secrets that we made, encrypted. They come with the first plan, before their deployment. */
+    "CREATE TABLE secrets ("
+    "  id INTEGER PRIMARY KEY,"
+    "  deployment_uid TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  form TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  sealed TEXT NOT NULL,"
+    "  UNIQUE (deployment_uid, name, form)"
+    ") STRICT;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
