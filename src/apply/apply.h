@@ -31,6 +31,7 @@ struct apply_context {
      */
     void (*event)(void *argument, const struct value *event);
     void *argument;
+    struct secrets *secrets;  /* those that the plan needs, by name; NULL: none */
     const bool *is_cancelled; /* no new step begins once it is true */
     /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,
      * though one that has begun goes on; 0: never. */

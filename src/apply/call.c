@@ -21,11 +21,21 @@ static void fail(struct node *node, enum outcome_kind kind, struct error *take_e
     error_done(take_error);
 }
 
+static void refuse_secret(void *argument, const char *path, enum diagnostic_code code,
+                          const char *help, const char *detail)
+{
+    struct error *err = argument;
+    (void)path;
+    (void)help;
+    if (code == DIAGNOSTIC_MISPLACED_SECRET && err->code == ERROR_NONE)
+        error_set(err, ERROR_DENIED, "%s", detail);
+}
+
 static int resolve_spec(struct node *node, const struct resource_type *type, struct error *err)
 {
     const struct step *step = run_step(node);
     CLEANUP(value_unrefp) struct value *resolved = NULL;
-    int r = expression_resolve(step->after, outputs_lookup, &node->run->outputs, &resolved, err);
+    int r = run_resolve(node->run, step->after, &resolved, err);
     if (r < 0)
         return r;
     if (value_has_unknown(resolved))
@@ -34,7 +44,17 @@ static int resolve_spec(struct node *node, const struct resource_type *type, str
     r = step_check_refinement(step, resolved, err);
     if (r < 0)
         return r;
-    return type_canonical(type, resolved, &node->after, err);
+    CLEANUP(value_unrefp) struct value *canonical = NULL;
+    r = type_canonical(type, resolved, &canonical, err);
+    if (r < 0)
+        return r;
+    /* What was not known when the document was checked may turn out to be one. */
+    struct error shown = {0};
+    type_check_secrets(type, canonical, refuse_secret, &shown);
+    if (shown.code != ERROR_NONE)
+        return error_move(err, &shown);
+    node->after = take_ptr(canonical);
+    return 0;
 }
 
 bool node_prepare(struct node *node)
@@ -139,6 +159,7 @@ static struct call make_call(struct node *node)
         .loop = node->run->context->loop,
         .deadline = -1,
         .is_cancelled = node->run->context->is_cancelled,
+        .secrets = node->run->context->secrets,
         .journal_handle = journal_handle,
         .progress = tell_progress,
         .argument = node,

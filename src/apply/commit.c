@@ -79,6 +79,7 @@ static void call_commit(struct staging *staging)
     struct call call = {
         .loop = run->context->loop,
         .deadline = -1,
+        .secrets = run->context->secrets,
         .is_cancelled = &never,
         .is_stopping = run->context->is_cancelled,
     };

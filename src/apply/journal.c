@@ -6,6 +6,7 @@
 #include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "secret/redact.h"
 
 #include <assert.h>
 #include <string.h>
@@ -126,7 +127,8 @@ void run_tell_progress(struct node *node, const char *message)
     struct value_builder body = {0};
     set_step_fields(&body, run_step(node));
     value_builder_set_string(&body, "kind", "progress");
-    value_builder_set_string(&body, "message", message);
+    CLEANUP(mem_freep) char *redacted = secrets_redact(node->run->context->secrets, message);
+    value_builder_set_string(&body, "message", redacted ? redacted : message);
     CLEANUP(value_unrefp) struct value *row = value_builder_map(&body);
     tell(node->run, row, 0);
 }
@@ -463,8 +465,7 @@ static struct value *resolve_outputs(struct run *run)
     struct value_builder fields = {0};
     for (size_t i = 0; planned && i < value_count(planned); i++) {
         struct value *resolved = NULL;
-        if (expression_resolve(value_at(planned, i), outputs_lookup, &run->outputs, &resolved,
-                               NULL) == 0)
+        if (run_resolve(run, value_at(planned, i), &resolved, NULL) == 0)
             value_builder_set(&fields, value_key_at(planned, i), resolved);
     }
     return value_builder_map(&fields);
@@ -486,6 +487,9 @@ static void add_outputs(struct run *run)
     CLEANUP(value_unrefp) struct value *outputs = resolve_outputs(run);
     deployment.outputs = outputs;
     store_batch_put_deployment(run->batch, &deployment);
+    /* What was made for it has no use any more. */
+    if (plan->is_destroy)
+        store_batch_remove_secrets(run->batch, plan->deployment_uid);
 }
 
 /* Whoever plans next must ask about these again before anything else. */

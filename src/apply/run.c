@@ -5,6 +5,7 @@
 #include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "secret/derive.h"
 
 #include <assert.h>
 #include <string.h>
@@ -206,6 +207,18 @@ int run_init(struct run *run, const struct apply_context *context, const struct 
     run->batch = store_batch_new();
     make_nodes(run);
     return load_records(run, err);
+}
+
+int run_resolve(struct run *run, struct value *value, struct value **ret_value, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *resolved = NULL;
+    int r = expression_resolve(value, outputs_lookup, &run->outputs, &resolved, err);
+    if (r < 0)
+        return r;
+    if (value_has_secret(resolved) && run->context->secrets)
+        return secrets_complete(run->context->secrets, resolved, ret_value, err);
+    *ret_value = take_ptr(resolved);
+    return 0;
 }
 
 static void free_values(struct map *map, void (*free_value)(void *value))

@@ -102,6 +102,8 @@ CO_FN int run_init(struct run *run, const struct apply_context *context, const s
                    struct store_run *row, struct error *err);
 void run_done(struct run *run);
 const struct step *run_step(const struct node *node);
+/* A value with all that is known by now, and with digests for its secrets. */
+int run_resolve(struct run *run, struct value *value, struct value **ret_value, struct error *err);
 struct provider *run_provider(struct run *run, const char *instance, struct error *err);
 struct record *run_find_record(struct run *run, const char *address, int64_t generation);
 

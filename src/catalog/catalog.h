@@ -69,6 +69,8 @@ struct schema_field {
     char *name; /* owned */
     struct schema schema;
 };
+/* Whether it, or something in it, is always secret. */
+bool schema_has_secrets(const struct schema *schema);
 /* NULL when the object has no such field. */
 const struct schema *schema_field(const struct schema *object, const char *name);
 

@@ -22,8 +22,5 @@ struct value *schema_canonical_leaf(const struct schema *schema, struct value *v
 /* Whether a canonical value lies within minimum and maximum, and among those allowed. */
 bool schema_allows(const struct schema *schema, const struct value *value);
 
-/* Whether it, or something in it, is always secret. */
-bool schema_has_secrets(const struct schema *schema);
-
 /* As schema_canonical(), as lenient as schema_canonical_leaf(). */
 struct value *schema_canonical_lenient(const struct schema *schema, struct value *value);

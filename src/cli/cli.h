@@ -129,7 +129,9 @@ void render_history(const struct value *history, struct strbuf *buffer);
 void render_runs(const struct value *runs, struct strbuf *buffer);
 /* Of one type, or the list of all. */
 void render_types(const struct value *types, struct strbuf *buffer);
-/* A text as it is, anything else as JSON. */
+/* As JSON on one line, with words for secrets. The caller frees it. */
+char *render_text(const struct value *value);
+/* A text as it is, anything else as JSON; words for secrets. */
 void render_value(const struct value *value, struct strbuf *buffer);
 void render_findings(const struct value *answer, struct strbuf *buffer);
 /* What there is of a type. */

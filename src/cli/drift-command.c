@@ -2,11 +2,10 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/cli.h"
-#include "model/json.h"
 
 static void write_value(const struct value *value, struct strbuf *buffer)
 {
-    CLEANUP(mem_freep) char *text = value_is_null(value) ? NULL : json_text(value);
+    CLEANUP(mem_freep) char *text = value_is_null(value) ? NULL : render_text(value);
     strbuf_add(buffer, text ? text : "not set");
 }
 

@@ -62,7 +62,7 @@ static void write_value(const struct value *value, struct strbuf *buffer)
         strbuf_addf(buffer, "(known after apply: %s)", value_text(value));
         return;
     }
-    CLEANUP(mem_freep) char *text = json_text(value);
+    CLEANUP(mem_freep) char *text = render_text(value);
     size_t length = strlen(text);
     if (length > MAX_VALUE_WIDTH)
         for (length = MAX_VALUE_WIDTH; (text[length] & 0xc0) == 0x80;)
@@ -80,6 +80,16 @@ static struct value *find_before(const struct plan *plan, const struct step *ste
             text_equal(plan->steps[i].address, step->address))
             return plan->steps[i].before;
     return step->before;
+}
+
+/* Two values that differ in nothing that can be shown. */
+static bool is_shown_alike(const struct value *a, const struct value *b)
+{
+    if (!a || !b || !value_has_secret(b))
+        return false;
+    CLEANUP(mem_freep) char *left = render_text(a);
+    CLEANUP(mem_freep) char *right = render_text(b);
+    return text_equal(left, right);
 }
 
 static void write_change(const struct step *step, struct value *before, const char *path,
@@ -100,6 +110,8 @@ static void write_change(const struct step *step, struct value *before, const ch
     }
     strbuf_add(buffer, " -> ");
     write_value(new, buffer);
+    if (is_shown_alike(old, new))
+        strbuf_add(buffer, ", another text");
     strbuf_add(buffer, string_list_has(&step->defaulted, path) ? ", its default\n" : "\n");
 }
 

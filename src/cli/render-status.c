@@ -129,6 +129,9 @@ static void write_property(const struct value *property, int indent, struct strb
                 value_get_bool(property, "required", false) ? ", required" : "",
                 value_get_bool(property, "replaces", false) ? ", a change replaces the resource"
                                                             : "");
+    const char *secret = value_get_text(property, "secret");
+    if (secret)
+        strbuf_add(buffer, text_equal(secret, "always") ? ", secret" : ", may be secret");
     const char *const notes[][2] = {{"default", "default"}, {"allowed", "one of"}};
     for (size_t i = 0; i < ARRAY_LENGTH(notes); i++) {
         const struct value *note = value_get(property, notes[i][0]);
@@ -178,16 +181,6 @@ void render_types(const struct value *types, struct strbuf *buffer)
     write_rows(value_get(types, "outputs"), "name", "type", "  ", "description", buffer);
     strbuf_add(buffer, "Served by:\n");
     write_rows(value_get(types, "drivers"), "driver", "fidelity", ", ", "note", buffer);
-}
-
-void render_value(const struct value *value, struct strbuf *buffer)
-{
-    if (value_kind(value) == VALUE_STRING) {
-        strbuf_addf(buffer, "%s\n", value_text(value));
-        return;
-    }
-    CLEANUP(mem_freep) char *text = json_pretty(value);
-    strbuf_addf(buffer, "%s\n", text);
 }
 
 void render_validated(const struct value *answer, struct strbuf *buffer)

@@ -475,42 +475,30 @@ static void tell_fault(struct scope *scope, const struct yaml_node *node,
                     "In \"%.80s\": %s.", node->text, error_message(err));
 }
 
-/* The value with a digest for each secret that has none yet. */
-static int add_digests(struct scope *scope, struct value *value, struct value **ret_value,
+/* A secret without a digest gets one, where somebody can make it. */
+static int add_digest(void *argument, struct value *value, struct value **ret_value,
+                      struct error *err)
+{
+    const struct document_context *context = argument;
+    CLEANUP(mem_freep) char *digest = NULL;
+    if (!value_has_secret(value))
+        *ret_value = value_ref(value);
+    if (value_kind(value) != VALUE_SECRET || value_text_length(value) > 0)
+        return 0;
+    const char *origin = value_secret_origin(value);
+    int r = context->digest_secret(context->argument, origin, &digest, err);
+    if (r == 0)
+        *ret_value = value_secret(digest, origin);
+    return r;
+}
+
+static int add_digests(const struct scope *scope, struct value *value, struct value **ret_value,
                        struct error *err)
 {
     const struct document_context *context = scope->expansion ? scope->expansion->context : NULL;
-    enum value_kind kind = value_kind(value);
-    if (!value_has_secret(value) || !context || !context->digest_secret) {
-        *ret_value = value_ref(value);
-        return 0;
-    }
-    if (kind == VALUE_SECRET) {
-        CLEANUP(mem_freep) char *digest = NULL;
-        const char *origin = value_secret_origin(value);
-        int r = value_text_length(value) > 0
-                    ? 0
-                    : context->digest_secret(context->argument, origin, &digest, err);
-        if (r == 0)
-            *ret_value = digest ? value_secret(digest, origin) : value_ref(value);
-        return r;
-    }
-    struct value_builder builder = {0};
-    for (size_t i = 0; i < value_count(value); i++) {
-        struct value *item = NULL;
-        int r = add_digests(scope, value_at(value, i), &item, err);
-        if (r < 0) {
-            value_builder_done(&builder);
-            return r;
-        }
-        if (kind == VALUE_MAP)
-            value_builder_set(&builder, value_key_at(value, i), item);
-        else
-            value_builder_append(&builder, item);
-    }
-    *ret_value = kind == VALUE_MAP   ? value_builder_map(&builder)
-                 : kind == VALUE_SET ? value_builder_set_of(&builder)
-                                     : value_builder_list(&builder);
+    if (context && context->digest_secret)
+        return value_change(value, add_digest, (void *)context, ret_value, err);
+    *ret_value = value_ref(value);
     return 0;
 }
 

@@ -92,6 +92,11 @@ int outputs_lookup(void *argument, const struct reference *reference, struct val
                    struct error *err)
 {
     const struct outputs *outputs = argument;
+    if (!reference->type && !reference->key && text_equal(reference->root, "secret")) {
+        CLEANUP(mem_freep) char *origin = string_format("${secret.%s}", reference->path);
+        *ret_value = value_secret("", origin);
+        return 0;
+    }
     CLEANUP(mem_freep)
     char *address = reference->key ? string_format("%s[%s]", reference->root, reference->key)
                                    : string_copy(reference->root);

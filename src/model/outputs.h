@@ -26,7 +26,8 @@ struct value *outputs_get(const struct outputs *outputs, const char *address);
 
 /*
  * A reference_lookup whose argument is a struct outputs: NAME.attr, NAME[key].attr; a bare NAME of
- * a counted resource gives the list over all of it. ERROR_NOT_FOUND for a resource or an output
+ * a counted resource gives the list over all of it, secret.NAME a secret without a digest.
+ * ERROR_NOT_FOUND for a resource or an output
  * that is not there.
  */
 int outputs_lookup(void *argument, const struct reference *reference, struct value **ret_value,

@@ -156,6 +156,7 @@ void plan_free(struct plan *plan)
     value_unref(plan->variables);
     value_unref(plan->existing);
     value_unref(plan->reads);
+    value_unref(plan->secrets);
     value_unref(plan->pending);
     value_unref(plan->outputs);
     diagnostics_done(&plan->notes);
@@ -326,6 +327,8 @@ static struct value *to_value(const struct plan *plan, bool is_hashed)
         value_builder_set(&fields, "pending", value_ref(plan->pending));
     if (plan->reads && value_count(plan->reads) > 0)
         value_builder_set(&fields, "reads", value_ref(plan->reads));
+    if (plan->secrets && value_count(plan->secrets) > 0)
+        value_builder_set(&fields, "secrets", value_ref(plan->secrets));
     value_builder_set(&fields, "outputs", value_or_null(plan->outputs));
     value_builder_set(&fields, "changes_outputs", value_bool(plan->changes_outputs));
     value_builder_set(&fields, "summary", summary_to_value(plan));
@@ -533,6 +536,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
         plan->pending = pending;
     }
     plan->reads = read_value(reader, "reads", VALUE_MAP, true);
+    plan->secrets = read_value(reader, "secrets", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);

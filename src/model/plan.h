@@ -143,6 +143,8 @@ struct plan {
     /* Owned map of what was read of other deployments, "NAME@ENVIRONMENT" -> {uid, revision,
      * records_version, values}; NULL or empty: nothing. */
     struct value *reads;
+    /* Owned map of name -> {digest, source} of the document's secrets; NULL or empty: none. */
+    struct value *secrets;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */

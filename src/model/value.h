@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
 
@@ -117,3 +118,21 @@ int value_compare(const struct value *a, const struct value *b);
 bool value_has_unknown(const struct value *value);
 /* Whether a secret is in it, at any depth. */
 bool value_has_secret(const struct value *value);
+
+/* --- value-change.c: values made of others. The caller unrefs what each gives. --- */
+
+/*
+ * What becomes of a value: 0 and another one in *ret_value, 0 and nothing (it stays, and its items
+ * are asked about), 1 (it is left out of what holds it), or a failure.
+ */
+typedef int (*value_changer)(void *argument, struct value *value, struct value **ret_value,
+                             struct error *err);
+/* Asks about a value and all in it, outermost first. *ret_value is NULL when it was left out. */
+int value_change(struct value *value, value_changer change, void *argument,
+                 struct value **ret_value, struct error *err);
+
+/* The same with secrets that have only their digests. */
+struct value *value_without_origins(struct value *value);
+/* The same with the origins that equal secrets have at the same places of another value, which may
+ * be NULL. */
+struct value *value_with_origins(struct value *value, const struct value *like);

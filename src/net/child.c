@@ -419,3 +419,24 @@ int child_become(const char *const *arguments, struct error *err)
         return error_set(err, ERROR_NOT_FOUND, "there is no program %s", arguments[0]);
     return error_set_errno(err, errno, "start %s", arguments[0]);
 }
+
+int child_make_input(const void *content, size_t size, int *ret_descriptor, struct error *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return error_set_errno(err, errno, "make a pipe");
+    CLEANUP(close_descriptorp) int output = ends[0];
+    CLEANUP(close_descriptorp) int input = ends[1];
+    /* It is all written before anybody reads. */
+    int room = fcntl(input, F_GETPIPE_SZ);
+    if (room < 0 || (size > (size_t)room && fcntl(input, F_SETPIPE_SZ, (int)size) < 0))
+        return error_set(err, ERROR_LIMIT, "a pipe has no room for %zu bytes", size);
+    for (size_t n = 0; n < size;) {
+        ssize_t written = write(input, (const char *)content + n, size - n);
+        if (written < 0 && errno != EINTR)
+            return error_set_errno(err, errno, "write to a pipe");
+        n += written > 0 ? (size_t)written : 0;
+    }
+    *ret_descriptor = take_descriptor(&output);
+    return 0;
+}

@@ -34,6 +34,12 @@ struct child_spec {
 int child_start(const struct child_spec *spec, pid_t *ret_pid, struct error *err);
 
 /*
+ * A descriptor that a child reads size bytes from, as its stdin, and then its end; the caller
+ * closes it. ERROR_LIMIT when there is no room for so many. They lie in no file.
+ */
+int child_make_input(const void *content, size_t size, int *ret_descriptor, struct error *err);
+
+/*
  * Waits for the end of a child of ours and reaps it; *ret_status is as of waitpid(). Past the
  * deadline ERROR_TIMEOUT, and the child runs on. ERROR_NOT_FOUND when it is no child of ours. One
  * coroutine waits for a child.

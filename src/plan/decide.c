@@ -316,7 +316,7 @@ static int decide_pair(struct draft *draft, struct pair *pair, struct error *err
 
     CLEANUP(value_unrefp) struct value *resolved = NULL;
     struct value *base = pair->spec ? pair->spec : pair->wanted->spec;
-    int r = expression_resolve(base, outputs_lookup, &draft->outputs, &resolved, err);
+    int r = draft_resolve(draft, base, &resolved, err);
     if (r < 0)
         return error_wrap(err, r, "%s", pair->wanted->address);
     value_unref(take_ptr(pair->spec));

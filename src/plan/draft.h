@@ -89,6 +89,10 @@ void draft_find_moved(const struct draft *draft, const struct pair *pair,
 void draft_link_claims(struct draft *draft, struct graph *graph);
 
 /* The passes, in their order; each header comment is at its definition. */
+/* A value with all that is known now, and with digests for its secrets. */
+int draft_resolve(const struct draft *draft, struct value *value, struct value **ret_value,
+                  struct error *err);
+
 int draft_match(struct draft *draft, struct error *err);
 int draft_order(struct draft *draft, struct error *err);
 int draft_sequence(struct draft *draft, struct error *err);

@@ -75,6 +75,7 @@ static struct plan *start_plan(const struct plan_input *input)
     value_unref(plan->identities);
     plan->identities = value_ref(input->identities);
     plan->reads = input->reads ? value_ref(input->reads) : NULL;
+    plan->secrets = input->secrets ? value_ref(input->secrets) : NULL;
     if (input->variables) {
         value_unref(plan->variables);
         plan->variables = value_ref(input->variables);
@@ -135,6 +136,20 @@ static void take_pending(const struct plan_input *input, struct plan *plan)
     plan->pending = value_builder_map(&pending);
 }
 
+int draft_resolve(const struct draft *draft, struct value *value, struct value **ret_value,
+                  struct error *err)
+{
+    const struct plan_input *input = draft->input;
+    CLEANUP(value_unrefp) struct value *resolved = NULL;
+    int r = expression_resolve(value, outputs_lookup, (void *)&draft->outputs, &resolved, err);
+    if (r < 0)
+        return r;
+    if (value_has_secret(resolved) && input->complete_secrets)
+        return input->complete_secrets(input->secrets_argument, resolved, ret_value, err);
+    *ret_value = take_ptr(resolved);
+    return 0;
+}
+
 int plan_make(const struct plan_input *input, struct plan **ret_plan,
               struct diagnostics *diagnostics, struct error *err)
 {
@@ -142,8 +157,7 @@ int plan_make(const struct plan_input *input, struct plan **ret_plan,
     struct draft draft = {.input = input, .diagnostics = diagnostics, .plan = plan};
     int r = run_passes(&draft, err);
     if (r == 0 && input->wanted->outputs)
-        r = expression_resolve(input->wanted->outputs, outputs_lookup, &draft.outputs,
-                               &plan->outputs, err);
+        r = draft_resolve(&draft, input->wanted->outputs, &plan->outputs, err);
     draft_done(&draft);
     if (r < 0)
         return r;

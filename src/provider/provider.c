@@ -6,6 +6,7 @@
 #include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "provider/guard.h"
 #include "provider/limits.h"
 
 #include <assert.h>
@@ -216,7 +217,7 @@ CO_FN int provider_identify(struct provider *provider, const struct call *call, 
     } while (r < 0 && calling_is_put_off(&calling, err));
     if (r == 0)
         *ret_identity = identity;
-    return say_who(provider, r, err);
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 bool provider_has_list(const struct provider *provider)
@@ -250,9 +251,11 @@ CO_FN int provider_list(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert(r == 0 ? assert_page(listing, &page) : !page.items && !page.next);
     } while (r < 0 && calling_is_put_off(&calling, err));
-    if (r == 0)
+    if (r == 0) {
+        guard_texts(call, &page.items);
         *ret_page = page;
-    return say_who(provider, r, err);
+    }
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 /*
@@ -281,7 +284,7 @@ static CO_FN int read_once(struct calling *calling, const struct target *target,
         assert(r < 0 || live->is_present == is_map(live->spec));
         assert(r < 0 || live->is_present == is_map(live->outputs));
     } while (r < 0 && calling_is_put_off(calling, err));
-    return say_who(provider, r, err);
+    return say_who(provider, guard_error(calling->asked, r, err), err);
 }
 
 CO_FN int provider_read(struct provider *provider, const struct call *call,
@@ -300,6 +303,7 @@ CO_FN int provider_read(struct provider *provider, const struct call *call,
         if (first_answer == 0)
             first_answer = world_monotonic_clock();
         if (live.is_present || !is_settling_since(provider, target->changed_at, first_answer)) {
+            guard_live(call, target->type, &live);
             *ret_live = live;
             return 0;
         }
@@ -379,7 +383,7 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
     bool is_again;
     int r = await_settled(&calling, target, step, err);
     if (r < 0)
-        return say_who(provider, r, err);
+        return say_who(provider, guard_error(call, r, err), err);
     do {
         outcome_done(&outcome);
         if ((r = calling_begin(&calling, err)) < 0)
@@ -393,9 +397,10 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
         if (r == 0 && !is_again && is_not_there_yet(provider, target, step, &outcome, first_answer))
             is_again = calling_wait(&calling, SETTLING_PAUSE_US);
     } while (is_again);
+    guard_outcome(call, target->type, &outcome);
     if (r == 0)
         *ret_outcome = outcome;
-    return say_who(provider, r, err);
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 /* What was made is not found yet, perhaps. */
@@ -448,10 +453,11 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
         calling_end(&calling);
     } while (r < 0 && calling_is_put_off(&calling, err));
     if (r < 0)
-        return say_who(provider, r, err);
+        return say_who(provider, guard_error(call, r, err), err);
     assert((unsigned int)kind < PROBE_KIND_COUNT);
     bool is_done = kind == PROBE_DONE || kind == PROBE_STAGED;
     assert(is_map(outcome.outputs) == (is_done && takes_a_spec(attempt->step->kind)));
+    guard_outcome(call, target->type, &outcome);
     *ret_kind = believe(provider, target, attempt, kind);
     *ret_outcome = outcome;
     return 0;
@@ -492,8 +498,9 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert(!after || (r == 0 && takes_a_spec(step->kind) && is_map(after)));
     } while (r < 0 && diagnostics->n_items == n_before && calling_is_put_off(&calling, err));
+    guard_spec(call, target->type, &after);
     *ret_after = after;
-    return say_who(provider, r, err);
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 CO_FN int provider_pending(struct provider *provider, const struct call *call,
@@ -511,9 +518,11 @@ CO_FN int provider_pending(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert((r == 0) == (foreign != NULL));
     } while (r < 0 && calling_is_put_off(&calling, err));
-    if (r == 0)
+    if (r == 0) {
+        guard_texts(call, &foreign);
         *ret_foreign = foreign;
-    return say_who(provider, r, err);
+    }
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 CO_FN int provider_commit(struct provider *provider, const struct call *call,
@@ -533,9 +542,10 @@ CO_FN int provider_commit(struct provider *provider, const struct call *call,
         assert(outcome.kind != OUTCOME_STAGED && outcome.kind != OUTCOME_PARTLY);
         assert((outcome.kind == OUTCOME_DONE) == (outcome.code == ERROR_NONE));
     } while ((r < 0 || outcome.kind == OUTCOME_FAILED) && calling_is_put_off(&calling, err));
+    guard_outcome(call, NULL, &outcome);
     if (r == 0)
         *ret_outcome = outcome;
-    return say_who(provider, r, err);
+    return say_who(provider, guard_error(call, r, err), err);
 }
 
 CO_FN int provider_describe(struct provider *provider, const struct call *call,
@@ -556,7 +566,9 @@ CO_FN int provider_describe(struct provider *provider, const struct call *call,
         calling_end(&calling);
         assert((r == 0) == (sections != NULL));
     } while (r < 0 && calling_is_put_off(&calling, err));
-    if (r == 0)
+    if (r == 0) {
+        guard_texts(call, &sections);
         *ret_sections = sections;
-    return say_who(provider, r, err);
+    }
+    return say_who(provider, guard_error(call, r, err), err);
 }

@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 struct provider;
+struct secrets;
 
 /* What a call is for. */
 enum provider_verb {
@@ -73,6 +74,7 @@ struct call {
     /* Tells people what goes on inside the step; not durable. May be NULL. */
     void (*progress)(void *argument, const char *message);
     void *argument;
+    struct secrets *secrets; /* those that are known; NULL: none are */
     /* The driver's answer, see call_put_off(). */
     bool is_put_off;
     int64_t put_off_us;
@@ -85,6 +87,19 @@ struct call {
  * instance begin meanwhile, and calls again as often as the limits allow.
  */
 void call_put_off(struct call *call, int64_t delay_us);
+
+/*
+ * A value with the texts of its secrets, for the one moment in which they are sent: the caller
+ * unrefs it before it waits. ERROR_STALE when one is another than was approved, ERROR_NOT_FOUND
+ * when its text is not known: then nothing is sent.
+ */
+int call_reveal(const struct call *call, struct value *value, struct value **ret_value,
+                struct error *err);
+/*
+ * A text that was read back, as the handle of a secret; NULL when that cannot be told. What the
+ * catalog calls secret is veiled by the wrappers: this is for what may be one.
+ */
+struct value *call_veil(const struct call *call, struct value *text);
 
 /*
  * The resource a call is about; all borrowed. A STEP_START is about the whole system: its uid is
@@ -245,7 +260,8 @@ struct provider_ops {
                       struct live *ret_live, struct error *err);
     /*
      * Carries one create, update, delete or start out. after is the step's spec with everything
-     * known, NULL for a delete and a start. Fails only when nothing was sent; from the first byte
+     * known, but for secrets, which call_reveal() gives; NULL for a delete and a start. Fails only
+     * when nothing was sent; from the first byte
      * on it returns 0 and an outcome. A delete whose thing is not there, while another one carries
      * our marker, fails with ERROR_CONFLICT: the next plan names that one.
      */

@@ -74,70 +74,42 @@ static int check_digest(const struct secrets *secrets, const struct value *secre
                      value_secret_origin(secret));
 }
 
-static int reveal_one(struct secrets *secrets, struct value *secret, struct value **ret_value,
+static int reveal_one(void *argument, struct value *value, struct value **ret_value,
                       struct error *err)
 {
-    if (!*value_secret_origin(secret))
-        return secret_use(secrets, value_text(secret), give_text, ret_value, err);
+    struct secrets *secrets = argument;
+    if (!value_has_secret(value))
+        *ret_value = value_ref(value);
+    if (value_kind(value) != VALUE_SECRET)
+        return 0;
+    if (!*value_secret_origin(value))
+        return secret_use(secrets, value_text(value), give_text, ret_value, err);
     struct strbuf text = {0};
-    int r = evaluate(secrets, value_secret_origin(secret), &text, err);
+    int r = evaluate(secrets, value_secret_origin(value), &text, err);
     if (r == 0)
-        r = check_digest(secrets, secret, &text, err);
+        r = check_digest(secrets, value, &text, err);
     if (r == 0)
         *ret_value = value_string_n(strbuf_text(&text), text.length);
     strbuf_done(&text);
     return r;
 }
 
-/* A value with another in place of each secret. */
-typedef int (*secret_change)(struct secrets *secrets, struct value *secret,
-                             struct value **ret_value, struct error *err);
-
-static int change_each(struct secrets *secrets, struct value *value, secret_change change,
-                       struct value **ret_value, struct error *err)
-{
-    enum value_kind kind = value_kind(value);
-    struct value_builder builder = {0};
-    if (!value_has_secret(value)) {
-        *ret_value = value_ref(value);
-        return 0;
-    }
-    if (kind == VALUE_SECRET)
-        return change(secrets, value, ret_value, err);
-    for (size_t i = 0; i < value_count(value); i++) {
-        struct value *item = NULL;
-        int r = change_each(secrets, value_at(value, i), change, &item, err);
-        if (r < 0) {
-            value_builder_done(&builder);
-            return r;
-        }
-        if (kind == VALUE_MAP)
-            value_builder_set(&builder, value_key_at(value, i), item);
-        else
-            value_builder_append(&builder, item);
-    }
-    *ret_value = kind == VALUE_MAP   ? value_builder_map(&builder)
-                 : kind == VALUE_SET ? value_builder_set_of(&builder)
-                                     : value_builder_list(&builder);
-    return 0;
-}
-
 int secrets_reveal(struct secrets *secrets, struct value *value, struct value **ret_value,
                    struct error *err)
 {
-    return change_each(secrets, value, reveal_one, ret_value, err);
+    return value_change(value, reveal_one, secrets, ret_value, err);
 }
 
-static int complete_one(struct secrets *secrets, struct value *secret, struct value **ret_value,
+static int complete_one(void *argument, struct value *value, struct value **ret_value,
                         struct error *err)
 {
     CLEANUP(mem_freep) char *digest = NULL;
-    const char *origin = value_secret_origin(secret);
-    if (value_text_length(secret) > 0) {
-        *ret_value = value_ref(secret);
+    if (!value_has_secret(value))
+        *ret_value = value_ref(value);
+    if (value_kind(value) != VALUE_SECRET || value_text_length(value) > 0)
         return 0;
-    }
-    int r = secrets_digest_expression(secrets, origin, &digest, err);
+    const char *origin = value_secret_origin(value);
+    int r = secrets_digest_expression(argument, origin, &digest, err);
     if (r == 0)
         *ret_value = value_secret(digest, origin);
     return r;
@@ -146,32 +118,25 @@ static int complete_one(struct secrets *secrets, struct value *secret, struct va
 int secrets_complete(struct secrets *secrets, struct value *value, struct value **ret_value,
                      struct error *err)
 {
-    return change_each(secrets, value, complete_one, ret_value, err);
+    return value_change(value, complete_one, secrets, ret_value, err);
+}
+
+static int veil_one(void *argument, struct value *value, struct value **ret_value,
+                    struct error *err)
+{
+    struct strbuf text = {0};
+    (void)err;
+    if (value_kind(value) == VALUE_NULL || !function_scalar_text(&text, value))
+        return 0;
+    CLEANUP(mem_freep) char *digest = secrets_digest(argument, strbuf_text(&text), text.length);
+    strbuf_done(&text);
+    *ret_value = value_secret(digest, "");
+    return 0;
 }
 
 struct value *secrets_veil(const struct secrets *secrets, struct value *value)
 {
-    enum value_kind kind = value_kind(value);
-    struct value_builder builder = {0};
-    if (kind == VALUE_SECRET || kind == VALUE_UNKNOWN || kind == VALUE_NULL)
-        return value_ref(value);
-    if (kind != VALUE_LIST && kind != VALUE_SET && kind != VALUE_MAP) {
-        struct strbuf text = {0};
-        (void)function_scalar_text(&text, value);
-        CLEANUP(mem_freep)
-        char *digest =
-            secrets ? secrets_digest(secrets, strbuf_text(&text), text.length) : string_copy("");
-        strbuf_done(&text);
-        return value_secret(digest, "");
-    }
-    for (size_t i = 0; i < value_count(value); i++) {
-        struct value *item = secrets_veil(secrets, value_at(value, i));
-        if (kind == VALUE_MAP)
-            value_builder_set(&builder, value_key_at(value, i), item);
-        else
-            value_builder_append(&builder, item);
-    }
-    return kind == VALUE_MAP   ? value_builder_map(&builder)
-           : kind == VALUE_SET ? value_builder_set_of(&builder)
-                               : value_builder_list(&builder);
+    struct value *veiled = NULL;
+    (void)value_change(value, veil_one, (void *)secrets, &veiled, NULL);
+    return veiled;
 }

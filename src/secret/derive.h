@@ -25,6 +25,5 @@ int secrets_reveal(struct secrets *secrets, struct value *value, struct value **
 int secrets_complete(struct secrets *secrets, struct value *value, struct value **ret_value,
                      struct error *err);
 
-/* The value with each bool, number and text in it as the handle of a secret, without an origin;
- * its digest is "" when secrets is NULL. */
+/* The value with each bool, number and text in it as the handle of a secret, without an origin. */
 struct value *secrets_veil(const struct secrets *secrets, struct value *value);

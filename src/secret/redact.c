@@ -166,30 +166,49 @@ char *secrets_redact(const struct secrets *secrets, const char *text)
     return redacted;
 }
 
-struct value *secrets_redact_value(const struct secrets *secrets, struct value *value)
+static int redact_to_text(void *argument, struct value *value, struct value **ret_value,
+                          struct error *err)
 {
-    enum value_kind kind = value_kind(value);
+    (void)err;
+    CLEANUP(mem_freep)
+    char *redacted =
+        value_kind(value) == VALUE_STRING ? secrets_redact(argument, value_text(value)) : NULL;
+    if (redacted)
+        *ret_value = value_string(redacted);
+    return 0;
+}
+
+static int redact_to_handle(void *argument, struct value *value, struct value **ret_value,
+                            struct error *err)
+{
+    (void)err;
+    CLEANUP(mem_freep)
+    char *redacted =
+        value_kind(value) == VALUE_STRING ? secrets_redact(argument, value_text(value)) : NULL;
+    if (!redacted)
+        return 0;
+    CLEANUP(mem_freep)
+    char *digest = secrets_digest(argument, value_text(value), value_text_length(value));
+    *ret_value = value_secret(digest, "");
+    return 0;
+}
+
+static struct value *redact_with(const struct secrets *secrets, struct value *value,
+                                 value_changer redact)
+{
+    struct value *redacted = NULL;
     if (!secrets || secrets->n_entries == 0)
         return value_ref(value);
-    if (kind == VALUE_STRING) {
-        CLEANUP(mem_freep) char *redacted = secrets_redact(secrets, value_text(value));
-        if (!redacted)
-            return value_ref(value);
-        CLEANUP(mem_freep)
-        char *digest = secrets_digest(secrets, value_text(value), value_text_length(value));
-        return value_secret(digest, "");
-    }
-    if (kind != VALUE_LIST && kind != VALUE_SET && kind != VALUE_MAP)
-        return value_ref(value);
-    struct value_builder builder = {0};
-    for (size_t i = 0; i < value_count(value); i++) {
-        struct value *item = secrets_redact_value(secrets, value_at(value, i));
-        if (kind == VALUE_MAP)
-            value_builder_set(&builder, value_key_at(value, i), item);
-        else
-            value_builder_append(&builder, item);
-    }
-    return kind == VALUE_MAP   ? value_builder_map(&builder)
-           : kind == VALUE_SET ? value_builder_set_of(&builder)
-                               : value_builder_list(&builder);
+    (void)value_change(value, redact, (void *)secrets, &redacted, NULL);
+    return redacted;
+}
+
+struct value *secrets_redact_value(const struct secrets *secrets, struct value *value)
+{
+    return redact_with(secrets, value, redact_to_handle);
+}
+
+struct value *secrets_redact_texts(const struct secrets *secrets, struct value *value)
+{
+    return redact_with(secrets, value, redact_to_text);
 }

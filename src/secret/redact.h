@@ -14,6 +14,9 @@
  */
 char *secrets_redact(const struct secrets *secrets, const char *text);
 
+/* The value with each text in it as secrets_redact() gives it. The caller unrefs it. */
+struct value *secrets_redact_texts(const struct secrets *secrets, struct value *value);
+
 /* The value with each text that holds a secret as the handle of one, without an origin. secrets may
  * be NULL. The caller unrefs it. */
 struct value *secrets_redact_value(const struct secrets *secrets, struct value *value);

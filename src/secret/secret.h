@@ -83,6 +83,7 @@ int secret_from_file(struct secrets *secrets, const char *path, const char **ret
 CO_FN int secret_from_command(struct secrets *secrets, struct loop *loop,
                               const char *const *arguments, const char **ret_digest,
                               struct error *err);
-/* A new random one of length letters and digits, at least 16. */
-int secret_generate(struct secrets *secrets, size_t length, const char **ret_digest,
-                    struct error *err);
+/* A new random one of length characters, at least 16, of an alphabet: alphanumeric, lowercase,
+ * digits, hex, printable. */
+int secret_generate(struct secrets *secrets, size_t length, const char *alphabet,
+                    const char **ret_digest, struct error *err);

@@ -1,6 +1,7 @@
 /* Where secrets come from. No text of one is in an error. */
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "base/world.h"
 #include "net/child.h"
 #include "secret/secret.h"
@@ -71,21 +72,44 @@ CO_FN int secret_from_command(struct secrets *secrets, struct loop *loop,
     return r;
 }
 
-int secret_generate(struct secrets *secrets, size_t length, const char **ret_digest,
-                    struct error *err)
+/* The characters of an alphabet; NULL when there is none of that name. */
+static const char *find_alphabet(const char *name)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    enum { N_LETTERS = sizeof(letters) - 1, FAIR = 256 / N_LETTERS * N_LETTERS };
+#define LOWERCASE "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+#define ALPHANUMERIC LOWERCASE "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS
+    static const struct {
+        const char *name, *characters;
+    } alphabets[] = {
+        {"alphanumeric", ALPHANUMERIC},
+        {"lowercase", LOWERCASE},
+        {"digits", DIGITS},
+        {"hex", DIGITS "abcdef"},
+        {"printable", ALPHANUMERIC "!#$%&()*+,-./:;<=>?@[]^_{|}~"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(alphabets); i++)
+        if (text_equal(alphabets[i].name, name))
+            return alphabets[i].characters;
+    return NULL;
+}
+
+int secret_generate(struct secrets *secrets, size_t length, const char *alphabet,
+                    const char **ret_digest, struct error *err)
+{
     char text[GENERATED_MAX];
+    const char *characters = find_alphabet(alphabet);
+    if (!characters)
+        return error_set(err, ERROR_INVALID, "there is no alphabet %s", alphabet);
     if (length < GENERATED_MIN || length > GENERATED_MAX)
-        return error_set(err, ERROR_INVALID, "a generated secret has %d to %d letters, not %zu",
+        return error_set(err, ERROR_INVALID, "a generated secret has %d to %d characters, not %zu",
                          GENERATED_MIN, GENERATED_MAX, length);
+    size_t n = strlen(characters);
     for (size_t i = 0; i < length;) {
         unsigned char byte;
         world_random(&byte, 1);
-        /* What is left over would make some letters likelier than others. */
-        if (byte < FAIR)
-            text[i++] = letters[byte % N_LETTERS];
+        /* What is left over would make some characters likelier than others. */
+        if (byte < 256 / n * n)
+            text[i++] = characters[byte % n];
     }
     return secrets_add(secrets, text, length, ret_digest, err);
 }

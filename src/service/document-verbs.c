@@ -4,6 +4,7 @@
 #include "document/document.h"
 #include "pattern/pattern.h"
 #include "service/reads.h"
+#include "service/secrets.h"
 #include "service/service.h"
 
 #include <string.h>
@@ -16,6 +17,7 @@ void loaded_document_done(struct loaded_document *loaded)
     document_free(loaded->document);
     value_unref(loaded->variables);
     value_unref(loaded->reads);
+    value_unref(loaded->secrets);
     mem_free(loaded->text);
     *loaded = (struct loaded_document){0};
 }
@@ -85,7 +87,61 @@ static int read_deployment(void *argument, const char *name, const char *environ
                            const char *address, const char *path, struct value **ret_value,
                            struct error *err)
 {
-    return reader_read(argument, name, environment, address, path, ret_value, err);
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    int r = reader_read(argument, name, environment, address, path, &value, err);
+    if (r == 0 && value_has_secret(value))
+        r = error_set(err, ERROR_DENIED,
+                      "%s of %s is a secret there; declare it under secrets: here, too", path,
+                      address);
+    if (r == 0)
+        *ret_value = take_ptr(value);
+    return r;
+}
+
+static int digest_secret(void *argument, const char *expression, char **ret_digest,
+                         struct error *err)
+{
+    const struct reader *reader = argument;
+    return secrets_find_digest(reader->service, expression, ret_digest, err);
+}
+
+/* Reads the secrets from where they come, unless the document has faults already. */
+static CO_FN int read_secrets(struct service *service, const struct document_source *source,
+                              struct loaded_document *loaded, struct diagnostics *diagnostics,
+                              struct error *err)
+{
+    struct store_deployment known = {0};
+    const char *name = document_name(loaded->document);
+    const char *environment = document_environment(loaded->document);
+    const char *slash = strrchr(source->path, '/');
+    CLEANUP(mem_freep)
+    char *folder = !slash                  ? string_copy(".")
+                   : slash == source->path ? string_copy("/")
+                                           : string_copy_n(source->path, slash - source->path);
+    struct error missing = {0};
+    if (!source->reads_secrets ||
+        value_count(document_read_secrets(loaded->document, diagnostics)) == 0 ||
+        diagnostics_has_errors(diagnostics))
+        return 0;
+    int r = service_need_store(service, true, err);
+    if (r < 0)
+        return r;
+    r = store_find_deployment(service->store, name, environment, &known, &missing);
+    if (r < 0 && r != -ERROR_NOT_FOUND)
+        return error_move(err, &missing);
+    error_done(&missing);
+    bool is_there = r == 0 && !known.is_destroyed;
+    CLEANUP(mem_freep)
+    char *uid = is_there ? string_copy(known.uid)
+                         : service_derive_uid(service, name, environment,
+                                              r < 0 ? 1 : known.incarnation + 1);
+    store_deployment_done(&known);
+    if (source->secrets) {
+        loaded->secrets = value_ref((struct value *)source->secrets);
+        return secrets_recall(service, source->secrets, uid, err);
+    }
+    struct secret_place place = {uid, folder};
+    return secrets_read(service, loaded->document, &place, &loaded->secrets, diagnostics, err);
 }
 
 int service_load_document(struct service *service, const struct document_source *source,
@@ -104,7 +160,9 @@ int service_load_document(struct service *service, const struct document_source 
                                            .read_deployment = read_deployment,
                                            .argument = &reader};
         set_variables(service, loaded->document, source, diagnostics);
-        (void)document_read_secrets(loaded->document, diagnostics);
+        r = read_secrets(service, source, loaded, diagnostics, err);
+        if (loaded->secrets)
+            context.digest_secret = digest_secret;
         pattern_apply(loaded->document, service->catalog, diagnostics);
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
         loaded->reads = reader_list(&reader);
@@ -113,6 +171,8 @@ int service_load_document(struct service *service, const struct document_source 
         loaded->variables =
             variables ? value_ref(variables) : value_builder_map(&(struct value_builder){0});
     }
+    if (r < 0)
+        return r;
     if (!loaded->document || diagnostics_has_errors(diagnostics))
         return error_set(err, ERROR_INVALID, "%s has faults", source->path);
     return 0;

@@ -12,6 +12,7 @@ struct applied {
     char *label;             /* owned: what messages call it */
     char *text;              /* owned */
     struct value *variables; /* owned; NULL: not known any more */
+    struct value *secrets;   /* owned; the same */
 };
 
 static void applied_done(struct applied *applied)
@@ -19,6 +20,7 @@ static void applied_done(struct applied *applied)
     mem_free(applied->label);
     mem_free(applied->text);
     value_unref(applied->variables);
+    value_unref(applied->secrets);
 }
 
 /* The values of its variables stand in the plan that brought the revision. */
@@ -38,8 +40,10 @@ static int load_applied(struct service *service, const struct store_deployment *
     applied->text = string_copy(text);
     applied->label =
         string_format("%s, revision %lld", deployment->name, (long long)deployment->head_revision);
-    if (hash && service_get_plan(service, hash, &plan, NULL) == 0)
-        applied->variables = value_ref(plan->variables);
+    if (!hash || service_get_plan(service, hash, &plan, NULL) < 0)
+        return 0;
+    applied->variables = value_ref(plan->variables);
+    applied->secrets = plan->secrets ? value_ref(plan->secrets) : NULL;
     return 0;
 }
 
@@ -121,6 +125,12 @@ static void adopt_differences(struct adoption *adoption, const char *address,
             add_sentence(&adoption->unsets, string_format("%s.%s", address, property));
             continue;
         }
+        if (value_has_secret(live)) {
+            add_sentence(&adoption->by_hand,
+                         string_format("%s.%s is a secret: change it where it comes from", address,
+                                       property));
+            continue;
+        }
         CLEANUP(value_unrefp) struct value *escaped = edits_escape((struct value *)live);
         CLEANUP(mem_freep) char *text = json_text(escaped);
         add_sentence(&adoption->settings, string_format("%s.%s=%s", address, property, text));
@@ -200,7 +210,10 @@ static int plan_again(struct service *service, const struct store_deployment *de
     struct diagnostics diagnostics = {0};
     int r = load_applied(service, deployment, &applied, err);
     if (r == 0) {
-        struct plan_request request = {.source = {applied.label, applied.text, applied.variables},
+        struct plan_request request = {.source = {.path = applied.label,
+                                                  .text = applied.text,
+                                                  .variables = applied.variables,
+                                                  .secrets = applied.secrets},
                                        .refresh = true};
         r = service_plan(service, &request, ret_plan, NULL, &diagnostics, err);
     }

@@ -10,6 +10,7 @@
 #include "service/edits.h"
 #include "service/reads.h"
 #include "service/revisions.h"
+#include "service/secrets.h"
 #include "service/service.h"
 
 #include <unistd.h>
@@ -85,6 +86,7 @@ static int settle_run(struct service *service, struct store_run *run, bool may_s
         .home = service->home,
         .find_provider = find_provider,
         .argument = service,
+        .secrets = secrets_known(service),
         .is_cancelled = &never,
     };
     size_t n_open = 0;
@@ -131,12 +133,8 @@ static int find_deployment(struct planning *planning, const char *name, const ch
     if (r < 0)
         error_done(err);
     if (is_new) {
-        CLEANUP(mem_freep)
-        char *key =
-            string_format("%s@%s#%lld", name, environment, (long long)planning->incarnation);
-        char uid[UUID_TEXT_SIZE];
-        uuid_derive(store_id(store), key, uid);
-        planning->uid = string_copy(uid);
+        planning->uid =
+            service_derive_uid(planning->service, name, environment, planning->incarnation);
         planning->revision = 1;
         store_deployment_done(&planning->deployment);
         return 0;
@@ -237,8 +235,8 @@ static int observe_record(struct planning *planning, const struct record *record
         .is_known = true,
         .is_present = live.is_present,
         .is_stopped = live.is_stopped,
-        .spec = live.spec ? value_ref(live.spec) : NULL,
-        .outputs = live.outputs ? value_ref(live.outputs) : NULL,
+        .spec = live.spec ? value_with_origins(live.spec, record->spec) : NULL,
+        .outputs = live.outputs ? value_with_origins(live.outputs, record->outputs) : NULL,
         .provider_id = take_ptr(live.provider_id),
     };
     live_done(&live);
@@ -469,6 +467,9 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .identities = planning->identities,
         .reads = planning->loaded.reads,
         .pending = planning->pending,
+        .secrets = planning->loaded.secrets,
+        .complete_secrets = secrets_complete_values,
+        .secrets_argument = planning->service,
         .forget = request->forget,
         .expired = &planning->expired,
         .adoptions = &planning->adoptions.found,
@@ -510,6 +511,7 @@ static int load_merged(struct planning *planning, const struct plan_request *req
                        const char *text, struct diagnostics *diagnostics, struct error *err)
 {
     struct document_source source = request->source;
+    source.reads_secrets = true;
     CLEANUP(mem_freep)
     char *path =
         string_format("%s (with revision %lld)", source.path, (long long)planning->lineage.head);
@@ -550,8 +552,9 @@ static int begin(struct planning *planning, const struct plan_request *request,
 {
     struct service *service = planning->service;
     if (!request->deployment) {
-        int r =
-            service_load_document(service, &request->source, &planning->loaded, diagnostics, err);
+        struct document_source source = request->source;
+        source.reads_secrets = true;
+        int r = service_load_document(service, &source, &planning->loaded, diagnostics, err);
         if (r < 0 || (r = service_need_store(service, true, err)) < 0)
             return r;
         return find_deployment(planning, document_name(planning->loaded.document),

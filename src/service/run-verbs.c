@@ -11,6 +11,7 @@
 #include "service/adoptions.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
+#include "service/secrets.h"
 #include "service/service.h"
 
 #include <errno.h>
@@ -68,9 +69,10 @@ static int check_plan(struct service *service, const struct plan *plan, int64_t 
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */
-static int start_process(struct service *service, const char *run_id, bool is_resume, int log,
-                         struct error *err)
+static int start_process(struct service *service, const struct plan *plan, const char *run_id,
+                         bool is_resume, int log, struct error *err)
 {
+    CLEANUP(close_descriptorp) int input = -1;
     if (service->run_host)
         return service->run_host->start(service, run_id, is_resume, log, err);
     char program[4096];
@@ -86,8 +88,11 @@ static int start_process(struct service *service, const char *run_id, bool is_re
         arguments[n++] = "--site";
         arguments[n++] = service->site_path;
     }
+    int r = secrets_hand_over(service, plan, &input, err);
+    if (r < 0)
+        return r;
     struct child_spec spec = {
-        .arguments = arguments, .input = -1, .output = log, .errors = log, .own_session = true};
+        .arguments = arguments, .input = input, .output = log, .errors = log, .own_session = true};
     service->run_end = -1;
     return child_start(&spec, &service->run_process, err);
 }
@@ -126,7 +131,8 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
     CLEANUP(close_descriptorp) int log = -1;
     int64_t until;
     int r = service_need_store(service, true, err);
-    if (r < 0 || (r = check_plan(service, plan, &until, err)) < 0)
+    if (r < 0 || (r = check_plan(service, plan, &until, err)) < 0 ||
+        (r = secrets_gather(service, plan, err)) < 0)
         return r;
     run_sweep_sockets();
     unbegun_settle_newest(service, plan->deployment_uid);
@@ -147,7 +153,7 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
         return r;
     store_batch_put_run(batch, &run);
     r = store_commit(service->store, batch, NULL, err);
-    if (r < 0 || (r = start_process(service, id, false, log, err)) < 0)
+    if (r < 0 || (r = start_process(service, plan, id, false, log, err)) < 0)
         return r;
     *ret_run_id = string_copy(id);
     return 0;
@@ -224,8 +230,10 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
         r = service_get_run_plan(service, run_id, &plan, err);
     if (r == 0)
         r = check_approved(service, plan, &until, err);
+    if (r == 0)
+        r = secrets_gather(service, plan, err);
     if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||
-        (r = start_process(service, run_id, true, log, err)) < 0)
+        (r = start_process(service, plan, run_id, true, log, err)) < 0)
         return r;
     *ret_run_id = take_ptr(run_id);
     return 0;
@@ -298,7 +306,8 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     if (r == 0)
         r = is_resume ? check_approved(service, plan, &until, err)
                       : check_plan(service, plan, &until, err);
-    if (r < 0 || (r = service_check_identities(service, plan, err)) < 0)
+    if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
+        (r = service_check_identities(service, plan, err)) < 0)
         return r;
     struct apply_context context = {
         .loop = service->loop,
@@ -308,6 +317,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
         .find_provider = find_provider,
         .event = tell,
         .argument = execution,
+        .secrets = secrets_known(service),
         .is_cancelled = &execution->is_cancelled,
         .approved_until = until,
     };

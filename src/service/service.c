@@ -1,8 +1,10 @@
 #include "service/service.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/secrets.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -95,6 +97,7 @@ void service_close(struct service *service)
     while ((entry = map_next(&service->providers, &cursor)))
         provider_free(entry->value);
     map_done(&service->providers);
+    secrets_close(service);
     store_close(service->store);
     catalog_free(service->catalog);
     site_free(service->site);
@@ -178,7 +181,18 @@ struct call service_read_call(struct service *service)
         .loop = service->loop,
         .deadline = world_monotonic_clock() + (int64_t)READ_SECONDS * SECOND,
         .is_cancelled = &never,
+        .secrets = secrets_known(service),
     };
+}
+
+char *service_derive_uid(const struct service *service, const char *name, const char *environment,
+                         int64_t incarnation)
+{
+    char uid[UUID_TEXT_SIZE];
+    CLEANUP(mem_freep)
+    char *key = string_format("%s@%s#%lld", name, environment, (long long)incarnation);
+    uuid_derive(store_id(service->store), key, uid);
+    return string_copy(uid);
 }
 
 static bool is_meant(const struct store_deployment *deployment, const char *name,

@@ -13,6 +13,7 @@
 #include "model/value.h"
 #include "net/loop.h"
 #include "provider/provider.h"
+#include "secret/secret.h"
 #include "service/site.h"
 #include "store/store.h"
 
@@ -46,6 +47,11 @@ struct service {
     char *words;             /* owned: the command as it was given */
     pid_t run_process;       /* the run that this door started last; 0: none, or its end was seen */
     int run_end;             /* how that one ended, as of waitpid(); -1: not known */
+    struct secret_key *secret_key;   /* owned; NULL until secrets are needed, as the next */
+    struct secrets *secrets;         /* owned */
+    struct map secret_sources;       /* source -> owned digest, of those that were read */
+    struct map secret_digests;       /* expression -> owned digest, while they are recalled */
+    bool recalls_secrets;            /* digests are those of before: no source is read */
     const struct run_host *run_host; /* borrowed; NULL: a child of ours, with a socket */
 };
 
@@ -85,6 +91,10 @@ struct call service_read_call(struct service *service);
 CO_FN int service_find_deployment(struct service *service, const char *word,
                                   struct store_deployment *ret_deployment, struct error *err);
 
+/* The uid that a deployment has, or will have. The caller frees it. */
+char *service_derive_uid(const struct service *service, const char *name, const char *environment,
+                         int64_t incarnation);
+
 /* --- Documents (document-verbs.c) --- */
 
 struct document;
@@ -93,12 +103,16 @@ struct document_source {
     const char *path;              /* names it in messages, and is read when text is NULL */
     const char *text;              /* the document itself, or NULL */
     const struct value *variables; /* map of --var settings, or NULL */
+    bool reads_secrets;            /* from their sources; else they have no digests */
+    const struct value *secrets;   /* as the plan of the newest revision had them: they are taken
+                                      for the same, and no source is read; or NULL */
 };
 /* A document that was read, expanded and checked. */
 struct loaded_document {
     struct document *document; /* owned */
     struct wanted wanted;      /* owned */
     struct value *variables;   /* owned, as used */
+    struct value *secrets;     /* owned map of name -> {digest, source}; NULL: not read */
     struct value *reads;       /* owned map of what was read of other deployments, see reads.h */
     char *text;                /* owned */
 };

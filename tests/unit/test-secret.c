@@ -370,19 +370,20 @@ TEST(a_generated_secret_is_new_each_time_and_uses_all_letters)
     begin();
     const char *first = NULL;
     const char *second = NULL;
-    CHECK(secret_generate(secrets, 16, &first, NULL) == 0);
+    CHECK(secret_generate(secrets, 16, "alphanumeric", &first, NULL) == 0);
     CLEANUP(mem_freep) char *kept = string_copy(first);
-    CHECK(secret_generate(secrets, 16, &second, NULL) == 0 && !text_equal(kept, second));
+    CHECK(secret_generate(secrets, 16, "alphanumeric", &second, NULL) == 0 &&
+          !text_equal(kept, second));
     bool seen[256] = {false};
     for (int i = 0; i < 20; i++) {
-        CHECK(secret_generate(secrets, 1000, &first, NULL) == 0);
+        CHECK(secret_generate(secrets, 1000, "alphanumeric", &first, NULL) == 0);
         CHECK(secret_use(secrets, first, count_kinds, seen, NULL) == 0);
     }
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LENGTH(seen); i++)
         n += seen[i];
     CHECK(n == 62);
-    CHECK(secret_generate(secrets, 15, &first, NULL) == -ERROR_INVALID);
+    CHECK(secret_generate(secrets, 15, "alphanumeric", &first, NULL) == -ERROR_INVALID);
 }
 
 TEST(nothing_is_left)

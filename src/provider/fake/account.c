@@ -259,7 +259,13 @@ int fake_account_put(const struct fake_account *account, const struct fake_put *
     if (r < 0)
         return error_wrap(err, r, "%s", target->address);
     CLEANUP(value_unrefp) struct value *resource = describe(put, id);
-    r = fake_file_write(put->is_staged ? staged : account->folder, name, resource, err);
+    CLEANUP(value_unrefp) struct value *spec = NULL;
+    r = fake_texts_write(account, put->spec, &spec, err);
+    if (r < 0)
+        return error_wrap(err, r, "%s", target->address);
+    CLEANUP(value_unrefp)
+    struct value *written = value_with(resource, "spec", value_ref(spec));
+    r = fake_file_write(put->is_staged ? staged : account->folder, name, written, err);
     if (r == 0 && !put->former && target->token)
         r = keep_token(account, target->token, id, err);
     if (r == 0)

@@ -9,6 +9,8 @@
  *   token    none; FOLDER/tokens knows for a while which token made what
  *   none     none
  *
+ * A secret in spec is {"$$text": TEXT}: the account is another system, which has to know it.
+ *
  * FOLDER/staged/ID.json is what waits for an activation, in the same form, with deleted = true for
  * a removal and by = who staged it, when that was not us.
  */
@@ -20,9 +22,10 @@
 #include <stdint.h>
 
 struct fake_account {
-    char *name;       /* owned */
-    char *folder;     /* owned; made with its first file */
-    int64_t token_us; /* how long a token is known */
+    char *name;              /* owned */
+    char *folder;            /* owned; made with its first file */
+    int64_t token_us;        /* how long a token is known */
+    struct secrets *secrets; /* borrowed: of the newest call, the same for all; may be NULL */
 };
 
 enum fake_repeat { FAKE_KEY, FAKE_TOKEN, FAKE_TAG, FAKE_NATURAL, FAKE_NONE };

@@ -3,16 +3,20 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "model/functions.h"
 #include "model/json.h"
 
 #include <ctype.h>
 #include <string.h>
 
-/* Sets come back from a file as lists, so that equal means written alike. */
+/* Sets come back from a file as lists, so that equal means written alike; what a secret was made of
+ * is not written. */
 static bool is_written_alike(const struct value *a, const struct value *b)
 {
-    CLEANUP(mem_freep) char *a_text = json_text(a);
-    CLEANUP(mem_freep) char *b_text = json_text(b);
+    CLEANUP(value_unrefp) struct value *a_bare = value_without_origins((struct value *)a);
+    CLEANUP(value_unrefp) struct value *b_bare = value_without_origins((struct value *)b);
+    CLEANUP(mem_freep) char *a_text = json_text(a_bare);
+    CLEANUP(mem_freep) char *b_text = json_text(b_bare);
     return text_equal(a_text, b_text);
 }
 
@@ -188,12 +192,32 @@ static int unmake(const struct fake_change *change, struct call *call, struct ou
     return r;
 }
 
+/* As an API that repeats the request in its answer. */
+static int refuse_with_request(const struct fake_change *change, const struct call *call,
+                               struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *request = NULL;
+    CLEANUP(value_unrefp) struct value *encoded = NULL;
+    int r = call_reveal(call, change->after, &request, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep) char *text = json_text(request);
+    struct value *const plain[] = {value_string(text)};
+    r = function_call(function_find("base64encode"), plain, 1, &encoded, err);
+    value_unref(plain[0]);
+    return r < 0 ? r
+                 : error_set(err, ERROR_DENIED, "the fake was told to refuse %s (%s)", text,
+                             value_text(encoded));
+}
+
 void fake_carry_out(const struct fake_change *change, struct call *call,
                     struct outcome *ret_outcome)
 {
     struct error err = {0};
     int r;
-    if (change->event->failure == FAKE_REFUSE)
+    if (change->event->failure == FAKE_ECHO && change->after)
+        r = refuse_with_request(change, call, &err);
+    else if (change->event->failure == FAKE_REFUSE)
         r = error_set(&err, ERROR_DENIED, "the fake was told to refuse");
     else if (change->step->kind == STEP_START)
         r = fake_account_start(change->account, &err);

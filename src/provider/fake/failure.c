@@ -32,6 +32,7 @@ static const char *const verbs[FAKE_VERB_COUNT] = {
 static const char *const failures[FAKE_NO_FAILURE] = {
     [FAKE_UNREACHABLE] = "unreachable",
     [FAKE_REFUSE] = "refuse",
+    [FAKE_ECHO] = "echo",
     [FAKE_HANG] = "hang",
     [FAKE_LOSE_REQUEST] = "lose-request",
     [FAKE_LOSE_ANSWER] = "lose-answer",

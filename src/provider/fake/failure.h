@@ -2,14 +2,21 @@
  * The failures that the fake was told to have. A rule is a map {verb, name, how, count, skip, ...}:
  *
  * verb: identify, list, read, propose, create, update, delete, start, probe, pending, commit; left
- * out: every one name: of the resource, or its address; left out: every one skip: how many calls
- * that fit pass by before, 0 when left out count: how often it happens, 1 when left out; both
- * counted in a file, across processes how: unreachable   nothing was sent refuse        answered,
- * nothing was changed lose-request  no answer, nothing was done lose-answer   no answer, all was
- * done half          some of it was done, and that is answered hang          no answer until
- * deadline, cancellation or death; nothing was done hang-after    the same, all was done throttle
- * answered, come again later: after retryAfter, such as 2s; without it, at will cannot-tell   of
- * list, read and probe: an answer that is none wrong-account of identify: somebody else answers
+ *       out: every one
+ * name: of the resource, or its address; left out: every one
+ * skip: how many calls that fit pass by before, 0 when left out
+ * count: how often it happens, 1 when left out; both counted in a file, across processes
+ * how: unreachable   nothing was sent
+ *      refuse        answered, nothing was changed
+ *      echo          the same, and the answer repeats what was asked, as it is and in base64
+ *      lose-request  no answer, nothing was done
+ *      lose-answer   no answer, all was done
+ *      half          some of it was done, and that is answered
+ *      hang          no answer until deadline, cancellation or death; nothing was done
+ *      hang-after    the same, all was done
+ *      throttle      answered, come again later: after retryAfter, such as 2s; without it, at will
+ *      cannot-tell   of list, read and probe: an answer that is none
+ *      wrong-account of identify: somebody else answers
  *      lose          somebody else removes the resource before the call, which goes on
  *      change        somebody else changes the resource before the call: the properties in set
  *      foreign-edit  somebody else stages a change before the call: of what edits names
@@ -40,6 +47,7 @@ enum fake_verb {
 enum fake_failure {
     FAKE_UNREACHABLE,
     FAKE_REFUSE,
+    FAKE_ECHO,
     FAKE_HANG,
     FAKE_LOSE_REQUEST,
     FAKE_LOSE_ANSWER,

@@ -151,6 +151,7 @@ static CO_FN int fake_list(struct provider *provider, struct call *call,
                            const struct listing *listing, struct page *ret_page, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
+    fake->account.secrets = call->secrets;
     struct fake_event event;
     int r = ask(fake, call, FAKE_LIST, NULL, &event, err);
     if (r == 0 && event.failure == FAKE_CANNOT_TELL)
@@ -170,6 +171,7 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
                            const struct target *target, struct live *ret_live, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
+    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *resource = NULL;
     struct fake_event event;
     int r = ask(fake, call, FAKE_READ, target, &event, err);
@@ -233,6 +235,7 @@ static CO_FN int fake_propose(struct provider *provider, struct call *call,
                               struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
+    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *former = NULL;
     struct fake_event event;
     if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
@@ -318,6 +321,7 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
+    fake->account.secrets = call->secrets;
     struct fake_event event;
     int r = next_event(fake, verb_of(step->kind), target, &event, err);
     if (r < 0)
@@ -391,6 +395,7 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
                             struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
+    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *resource = NULL;
     struct fake_event event;
     int r = ask(fake, call, FAKE_PROBE, target, &event, err);

@@ -77,7 +77,7 @@ int fake_file_load(const struct fake_account *account, const char *name,
                          "%s/%s: a resource has provider_id, spec and outputs, the last two of "
                          "them maps",
                          account->folder, name);
-    *ret_resource = take_ptr(resource);
+    *ret_resource = resource ? fake_texts_read(account, resource) : NULL;
     return 0;
 }
 

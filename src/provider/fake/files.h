@@ -22,6 +22,11 @@ int fake_file_name(const char *provider_id, char **ret_name, struct error *err);
 /* The file as it would be after an activation; *ret_resource is NULL when there would be none. */
 int fake_file_load(const struct fake_account *account, const char *name,
                    struct value **ret_resource, struct error *err);
+/* A spec as it is written: with the texts of its secrets. The caller unrefs it. */
+int fake_texts_write(const struct fake_account *account, struct value *spec,
+                     struct value **ret_spec, struct error *err);
+/* A resource as it is given: with handles for texts, without those that nobody can make one for. */
+struct value *fake_texts_read(const struct fake_account *account, struct value *resource);
 /* FOLDER/staged; the caller frees it. */
 char *fake_staged_folder(const struct fake_account *account);
 /* Finishes an activation whose process died of it. */
