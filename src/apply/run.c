@@ -338,8 +338,29 @@ static int check_none_open(struct run *run, int64_t epoch, struct error *err)
     return r;
 }
 
+/*
+ * A document says all that is wanted: one that was made before the newest revision does not know
+ * it, and would take it back, also where nothing came of that revision yet and no record tells of
+ * it. What this very plan has brought in an earlier run is the same document.
+ */
+static int check_head(const struct run *run, int64_t head, struct error *err)
+{
+    const struct plan *plan = run->plan;
+    int64_t known =
+        value_count(plan->parents) > 0 ? value_to_integer(value_at(plan->parents, 0)) : 0;
+    CLEANUP(value_unrefp) struct value *newest = NULL;
+    if (!plan->document || known == head)
+        return 0;
+    int r = store_get_revision(run->context->store, plan->deployment_uid, head, &newest, err);
+    if (r < 0 || text_equal_or_null(value_get_text(newest, "plan"), plan->hash))
+        return r;
+    return error_set(err, ERROR_STALE,
+                     "revision %lld of %s came after this plan was made; plan again",
+                     (long long)head, plan->deployment);
+}
+
 /* The deployment's row as this plan makes it; the newest epoch, 0 when it is new. */
-static int look_up_epoch(struct run *run, int64_t *ret_epoch, struct error *err)
+static int look_up_epoch(struct run *run, bool is_first, int64_t *ret_epoch, struct error *err)
 {
     struct store_deployment deployment = {0};
     int r = store_find_deployment(run->context->store, run->plan->deployment,
@@ -351,6 +372,8 @@ static int look_up_epoch(struct run *run, int64_t *ret_epoch, struct error *err)
     }
     if (r == 0 && text_equal(deployment.uid, run->plan->deployment_uid)) {
         *ret_epoch = deployment.epoch;
+        if (is_first)
+            r = check_head(run, deployment.head_revision, err);
         run->created_at = deployment.created_at;
         value_unref(run->known_outputs);
         run->known_outputs = value_ref(deployment.outputs);
@@ -425,7 +448,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
 {
     int64_t epoch;
     int r = take_lock(run, err);
-    if (r < 0 || (r = look_up_epoch(run, &epoch, err)) < 0)
+    if (r < 0 || (r = look_up_epoch(run, is_first, &epoch, err)) < 0)
         return r;
     if (run->context->approved_until && world_wall_clock() >= run->context->approved_until)
         return error_set(err, ERROR_APPROVAL_NEEDED,

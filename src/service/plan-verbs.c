@@ -531,6 +531,12 @@ static int look_back(struct planning *planning, const struct plan_request *reque
     int r = lineage_open(planning->service, planning->uid, &planning->lineage, err);
     if (r < 0)
         return r;
+    if (request->origin && text_equal(request->origin, "words") &&
+        request->base != planning->lineage.head)
+        return error_set(err, ERROR_STALE,
+                         "%s was changed while this edit was made, which must not take that back: "
+                         "say it again",
+                         planning->deployment.name);
     if (request->origin) {
         planning->lineage.base = request->base;
         return 0;

@@ -123,6 +123,12 @@ static inline void plan_begin(void)
     scene.plan->deployment_uid = string_copy(DEPLOYMENT);
     scene.plan->incarnation = 1;
     scene.plan->records_version = scene.records_version;
+    if (scene.deployment.head_revision > 0) {
+        struct value_builder parents = {0};
+        value_builder_append(&parents, value_integer(scene.deployment.head_revision));
+        value_unref(scene.plan->parents);
+        scene.plan->parents = value_builder_list(&parents);
+    }
     scene.plan->document = string_copy("deployment: {name: shop}\n");
     scene.plan->document_digest = string_copy("digest-of-document");
     scene.plan->catalog_digest = string_copy(catalog_digest(scene.catalog));

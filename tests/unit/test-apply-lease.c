@@ -32,6 +32,24 @@ TEST(a_plan_made_from_older_records_is_refused_and_nothing_is_changed)
     CHECK(ends_as("run-3", RUN_DONE));
 }
 
+/* A revision that came to nothing leaves no record of another version. */
+TEST(a_plan_that_does_not_know_the_newest_revision_is_refused)
+{
+    make_web();
+    CHECK(ends_as("run-1", RUN_DONE));
+    plan_begin();
+    update("web", "{\"colour\":\"blue\"}");
+    value_unref(scene.plan->parents);
+    scene.plan->parents = value_builder_list(&(struct value_builder){0});
+    prepare(scene.plan, "run-2");
+    struct job job;
+    job_run(&job, VERB_APPLY, "run-2");
+    bool is_stale = job.r == -ERROR_STALE && job.err.message;
+    job_done(&job);
+    refresh();
+    CHECK(is_stale && status_of("run-2") == RUN_PENDING && scene.deployment.head_revision == 1);
+}
+
 struct two {
     struct job job;
     struct job late;
