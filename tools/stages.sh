@@ -138,11 +138,14 @@ compile() {
     clang) set_up clang clang ;;
     sanitize) set_up sanitize clang -Db_sanitize=address,undefined ;;
     tsan) set_up tsan clang -Db_sanitize=thread ;;
+    teeth) set_up teeth gcc -Dteeth=true -Dbuildtype=release ;;
     fuzz) set_up fuzz clang -Db_sanitize=address,undefined -Dfuzzing=true ;;
     coverage) set_up coverage gcc -Db_coverage=true ;;
     esac || return
     if [ "$1" = tsan ]; then
         mapfile -t targets < <(programs_of tsan "${threaded_suites[@]}")
+    elif [ "$1" = teeth ]; then
+        targets=(tests/sim/simulator)
     fi
     ninja -C "$build/$1" "${targets[@]}"
 }
@@ -329,6 +332,9 @@ stage_simulator() {
     need_build gcc || return
     [ "$mode" != full ] || export PARLEY_SIM_FRESH=10000
     run_tests simulator gcc --suite=simulator
+    if [ "$mode" = full ]; then
+        need_build teeth && run_tests teeth teeth --suite=teeth
+    fi
 }
 
 # The tests that root runs once more as an ordinary user are left to the stage user where it follows,

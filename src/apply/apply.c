@@ -75,9 +75,9 @@ static void add_results(struct run *run)
         run->n_over++;
         bool is_done = node->outcome.kind == OUTCOME_DONE;
         node->state = is_done ? NODE_DONE : NODE_FAILED;
-        if (is_done)
+        if (is_done && !TOOTH(DEPENDENTS_FIRST))
             run_free_dependents(run, node);
-        else
+        else if (!is_done)
             skip_dependents(run, node);
     }
 }
@@ -155,22 +155,39 @@ static void skip_open(struct run *run)
             skip_dependents(run, &run->nodes[i]);
 }
 
+/* Broken on purpose: what waits for a step begins while its result is not written. */
+static int free_dependents_first(struct run *run, struct error *err)
+{
+    for (size_t i = run->done_calls.first; i < run->done_calls.n_items; i++) {
+        const struct node *node = &run->nodes[run->done_calls.items[i]];
+        if (node->outcome.kind == OUTCOME_DONE)
+            run_free_dependents(run, node);
+    }
+    add_intents(run);
+    int r = run_commit(run, err);
+    if (r == 0)
+        start_calls(run);
+    return r;
+}
+
 /* Results, what they free and the next intents are one transaction; then the calls begin. */
 static int carry_out(struct run *run, struct error *err)
 {
+    int r;
     collect_ready(run);
     skip_open(run);
     while (run->n_over < run->plan->n_steps) {
         if (*run->context->is_cancelled)
             drop_intents(run);
+        if (TOOTH(DEPENDENTS_FIRST) && (r = free_dependents_first(run, err)) < 0)
+            return r;
         run_add_commit_results(run);
         add_results(run);
         add_intents(run);
         run_add_commit_intents(run);
         if (TOOTH(EFFECT_FIRST))
             start_calls(run);
-        int r = run_commit(run, err);
-        if (r < 0)
+        if ((r = run_commit(run, err)) < 0)
             return r;
         start_calls(run);
         run_start_commits(run);

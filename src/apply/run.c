@@ -450,7 +450,8 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
     int r = take_lock(run, err);
     if (r < 0 || (r = look_up_epoch(run, is_first, &epoch, err)) < 0)
         return r;
-    if (run->context->approved_until && world_wall_clock() >= run->context->approved_until)
+    if (run->context->approved_until && world_wall_clock() >= run->context->approved_until &&
+        !TOOTH(EXPIRED_APPROVAL))
         return error_set(err, ERROR_APPROVAL_NEEDED,
                          "the plan %.12s was approved, but too long ago: approve it again",
                          run->plan->hash);
@@ -491,6 +492,8 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
 int run_check_lease(struct run *run, struct error *err)
 {
     int64_t now = world_monotonic_clock();
+    if (TOOTH(LEASE_UNCHECKED))
+        return 0;
     while (now >= run->lease_checked_at + lease_term - lease_margin ||
            !world_file_is(run->lease_path, run->lease_fd)) {
         CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();

@@ -8,18 +8,24 @@
 #include <stdbool.h>
 
 /* Name, and what is broken. */
-#define TEETH(X)                                                 \
-    X(EFFECT_FIRST, "effect before intent")                      \
-    X(TWO_TRANSACTIONS, "result and record in two transactions") \
-    X(BLIND_REPEAT, "create repeated without a probe")           \
-    X(TIMEOUT_IS_FAILURE, "timeout read as failure")             \
-    X(NO_SETTLING, "not found while settling read as absent")    \
-    X(DELETE_BY_NAME, "delete by name")                          \
-    X(FORGET_DEPOSED, "deposed generation forgotten")            \
-    X(READ_SET_UNCHECKED, "read set unchecked")                  \
-    X(EXPIRED_APPROVAL, "expired approval accepted")             \
-    X(SECRET_IN_ERROR, "a secret in an error")                   \
-    X(NO_SYNC, "synchronous=OFF")
+#define TEETH(X)                                                   \
+    X(EFFECT_FIRST, "effect before intent")                        \
+    X(TWO_TRANSACTIONS, "result and record in two transactions")   \
+    X(BLIND_REPEAT, "create repeated without a probe")             \
+    X(TIMEOUT_IS_FAILURE, "timeout read as failure")               \
+    X(NO_SETTLING, "not found while settling read as absent")      \
+    X(DELETE_BY_NAME, "delete by name")                            \
+    X(FORGET_DEPOSED, "deposed generation forgotten")              \
+    X(READ_SET_UNCHECKED, "read set unchecked")                    \
+    X(EXPIRED_APPROVAL, "expired approval accepted")               \
+    X(SECRET_IN_ERROR, "a secret in an error")                     \
+    X(NO_SYNC, "synchronous=OFF")                                  \
+    X(NO_EPOCH, "no epoch check")                                  \
+    X(LEASE_UNCHECKED, "a call begun without a look at the lease") \
+    X(DEPENDENTS_FIRST, "dependents before durability")            \
+    X(BASE_IGNORED, "a base revision ignored in the merge")        \
+    X(ADOPT_BY_NAME, "adoption by name")                           \
+    X(UNSETTLED, "touched again before it has settled")
 
 enum tooth {
     TOOTH_NONE,

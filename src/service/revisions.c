@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "document/merge.h"
@@ -295,6 +296,8 @@ int lineage_merge(struct lineage *lineage, const char *path, const char *text, c
     find_base(lineage, path, text, diagnostics);
     if (diagnostics_has_errors(diagnostics))
         return error_set(err, ERROR_INVALID, "%s has faults", path);
+    if (TOOTH(BASE_IGNORED))
+        lineage->base = lineage->head;
     CLEANUP(value_unrefp) struct value *base = NULL;
     CLEANUP(value_unrefp) struct value *head = NULL;
     int r = store_get_revision(lineage->service->store, lineage->uid, lineage->base, &base, err);

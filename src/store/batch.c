@@ -1,6 +1,7 @@
 /* Changes as plain rows. A batch is filled on the loop's thread, where values may be touched. */
 #include "store/store.h"
 
+#include "base/teeth.h"
 #include "base/world.h"
 #include "model/json.h"
 #include "store/driver.h"
@@ -75,7 +76,8 @@ static void add_change(struct store_batch *batch, enum store_change_kind kind,
 
 void store_batch_check_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch)
 {
-    ADD_CHANGE(batch, CHANGE_CHECK_EPOCH, text(deployment_uid), number(epoch));
+    if (!TOOTH(NO_EPOCH))
+        ADD_CHANGE(batch, CHANGE_CHECK_EPOCH, text(deployment_uid), number(epoch));
 }
 
 void store_batch_check_version(struct store_batch *batch, const char *deployment_uid,

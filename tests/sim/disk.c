@@ -28,6 +28,7 @@ struct content {
 };
 
 struct inode {
+    uint64_t number;
     size_t n_refs;
     struct content now;
     struct content durable;
@@ -61,6 +62,7 @@ static struct {
     size_t n_changes;
     size_t changes_capacity;
     struct descriptor descriptors[FDS_MAX];
+    uint64_t n_inodes; /* so far */
     bool is_full;
     bool is_broken;
 } disk;
@@ -240,6 +242,7 @@ struct inode *disk_find(const char *path)
 struct inode *disk_create(const char *path)
 {
     struct inode *inode = NEW(struct inode);
+    inode->number = ++disk.n_inodes;
     inode_ref(inode);
     change_name(path, inode, false);
     inode_unref(inode);
@@ -260,6 +263,36 @@ void disk_lose_file(const char *path)
 {
     if (disk_find(path))
         change_name(path, NULL, false);
+}
+
+void disk_lose_files(const char *prefix)
+{
+    struct string_list paths = {0};
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&disk.names, &cursor)))
+        if (text_starts_with(entry->key, prefix))
+            string_list_add(&paths, entry->key);
+    for (size_t i = 0; i < paths.n_items; i++)
+        change_name(paths.items[i], NULL, false);
+    string_list_done(&paths);
+}
+
+static bool content_has(const struct content *content, const char *text)
+{
+    return content->size > 0 && memmem(content->bytes, content->size, text, strlen(text));
+}
+
+const char *disk_find_text(const char *text)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&disk.names, &cursor))) {
+        const struct inode *inode = entry->value;
+        if (content_has(&inode->now, text) || content_has(&inode->durable, text))
+            return entry->key;
+    }
+    return NULL;
 }
 
 static void keep_changes(size_t n)
@@ -417,7 +450,11 @@ static int disk_sync(int fd)
 static void fill_status(const struct inode *inode, struct stat *ret_status)
 {
     *ret_status = (struct stat){
-        .st_mode = S_IFREG | 0600, .st_size = (off_t)inode_size(inode), .st_nlink = 1};
+        .st_mode = S_IFREG | 0600,
+        .st_ino = inode->number,
+        .st_size = (off_t)inode_size(inode),
+        .st_nlink = 1,
+    };
 }
 
 static int disk_look_at(const char *path, struct stat *ret_status)

@@ -50,5 +50,8 @@ void disk_close_all(const void *process);
  * EIO. */
 void disk_set_full(bool is_full);
 void disk_set_broken(bool is_broken);
-/* Somebody removes a file behind everyone's back. */
+/* Somebody removes a file, or all whose paths begin so, behind everyone's back. */
 void disk_lose_file(const char *path);
+void disk_lose_files(const char *prefix);
+/* A file that has this text somewhere, or NULL. Borrowed. */
+const char *disk_find_text(const char *text);

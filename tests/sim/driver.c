@@ -19,6 +19,7 @@ struct simulated_provider {
     struct provider provider;
     struct process *process;
     struct remote *remote;
+    const char *password; /* from its configuration: a canary */
 };
 
 static struct simulated_provider *simulated(struct provider *provider)
@@ -31,6 +32,12 @@ static int64_t draw_latency(void)
     return random_between(&sim->latency, 1, 400) * 1000;
 }
 
+/* What a careless driver puts into its errors. */
+static const char *told(const struct simulated_provider *own)
+{
+    return TOOTH(SECRET_IN_ERROR) ? own->password : "";
+}
+
 /* The way of a question that changes nothing; fails when no answer comes. */
 static CO_FN int ask(struct simulated_provider *own, struct call *call, struct error *err)
 {
@@ -38,9 +45,7 @@ static CO_FN int ask(struct simulated_provider *own, struct call *call, struct e
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
     if (fault_takes(FAULT_UNREADABLE))
-        return error_set(err, ERROR_UNAVAILABLE, "no answer%s%s",
-                         TOOTH(SECRET_IN_ERROR) ? " to the password " : "",
-                         TOOTH(SECRET_IN_ERROR) ? SIM_CANARY : "");
+        return error_set(err, ERROR_UNAVAILABLE, "no answer%s", told(own));
     return 0;
 }
 
@@ -82,11 +87,13 @@ static bool is_visible(const struct object *object)
 
 /* By its id, else by our marker on it: a request that arrived twice makes another thing in place of
  * one that somebody has removed in between. */
-static struct object *look(struct remote *remote, const char *id, const char *uid)
+static struct object *look(struct remote *remote, const struct target *target)
 {
-    struct object *object = remote_find_id(remote, id);
+    struct object *object = remote_find_id(remote, target->provider_id);
     if (!object)
-        object = remote_find_uid(remote, uid);
+        object = remote_find_uid(remote, target->uid);
+    if (!object && TOOTH(ADOPT_BY_NAME))
+        object = remote_find_address(remote, target->address);
     return is_visible(object) ? object : NULL;
 }
 
@@ -110,7 +117,7 @@ static CO_FN int read_object(struct provider *provider, struct call *call,
     int r = ask(own, call, err);
     if (r < 0)
         return r;
-    const struct object *object = look(own->remote, target->provider_id, target->uid);
+    const struct object *object = look(own->remote, target);
     if (!object)
         return 0;
     ret_live->is_present = true;
@@ -134,7 +141,7 @@ static struct request *new_request(struct simulated_provider *own, const struct 
     request->address = string_copy(target->address);
     request->spec = after ? value_ref(after) : NULL;
     if (step->kind != STEP_CREATE) {
-        const struct object *object = look(own->remote, target->provider_id, target->uid);
+        const struct object *object = look(own->remote, target);
         const char *id = target->provider_id ? target->provider_id : object ? object->id : NULL;
         if (TOOTH(DELETE_BY_NAME) && remote_find_address(own->remote, target->address))
             id = remote_find_address(own->remote, target->address)->id;
@@ -225,6 +232,7 @@ static CO_FN int apply_step(struct provider *provider, struct call *call,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
 {
     struct simulated_provider *own = simulated(provider);
+    oracle_call_begins(own->process, step);
     sim_point(BOUNDARY_INTENT_ONLY);
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
@@ -285,7 +293,7 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
     *ret_kind = PROBE_UNKNOWABLE;
     if (fault_takes(FAULT_UNKNOWABLE))
         return 0;
-    judge(attempt, look(own->remote, target->provider_id, target->uid), ret_kind, ret_outcome);
+    judge(attempt, look(own->remote, target), ret_kind, ret_outcome);
     if (*ret_kind != PROBE_NOT_DONE)
         return 0;
     if (own->remote->is_slow && remote_has_operation(own->remote, target->uid)) {
@@ -297,7 +305,7 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
     loop_sleep(call->loop, own->remote->late_seconds * SECOND);
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
-    judge(attempt, look(own->remote, target->provider_id, target->uid), ret_kind, ret_outcome);
+    judge(attempt, look(own->remote, target), ret_kind, ret_outcome);
     return 0;
 }
 
@@ -329,6 +337,7 @@ struct provider *simulated_provider_new(struct process *process, struct remote *
     provider->limits.settling_us = settling_of(remote);
     simulated(provider)->process = process;
     simulated(provider)->remote = remote;
+    simulated(provider)->password = SIM_CANARY;
     return provider;
 }
 

@@ -35,21 +35,43 @@ static unsigned int choose_nth(struct random *random, enum boundary boundary)
     return 1 + (unsigned int)random_below(random, 1 + random_below(random, limit));
 }
 
+static void choose_fault(struct random *random, struct fault *fault)
+{
+    fault->kind = (enum fault_kind)random_below(random, FAULT_LATER);
+    if (random_chance(random, 25))
+        fault->kind = random_chance(random, 60) ? FAULT_KILL : FAULT_POWER;
+    fault->boundary = (enum boundary)random_below(random, BOUNDARY_COUNT);
+    fault->nth = choose_nth(random, fault->boundary);
+    fault->disk_steps = random_chance(random, 50) ? (unsigned int)random_between(random, 1, 14) : 0;
+    fault->number = random_next(random);
+}
+
+/* From a stream of its own, so that the faults that a seed had before these kinds stay as they
+ * were. */
+static void choose_later_fault(struct random *random, struct fault *fault)
+{
+    unsigned int n_kinds = FAULT_KIND_COUNT - FAULT_LATER;
+    fault->kind = (enum fault_kind)(FAULT_LATER + random_below(random, n_kinds));
+    fault->boundary = (enum boundary)random_below(random, BOUNDARY_COUNT);
+    fault->nth = choose_nth(random, fault->boundary);
+    fault->number = random_next(random);
+    fault->is_dropped = random_chance(random, 50);
+}
+
 void faults_choose(struct sim *world)
 {
+    enum { LATER = FAULTS_MAX - 3 };
     struct random random = random_stream(world->options->seed, "faults", 0);
-    world->n_faults = (size_t)random_between(&random, 4, FAULTS_MAX - 3);
-    for (size_t i = 0; i < world->n_faults; i++) {
+    struct random later = random_stream(world->options->seed, "later faults", 0);
+    size_t n = (size_t)random_between(&random, 4, LATER);
+    for (size_t i = 0; i < FAULTS_MAX; i++) {
         struct fault *fault = &world->faults[i];
-        fault->kind = (enum fault_kind)random_below(&random, FAULT_KIND_COUNT);
-        if (random_chance(&random, 25))
-            fault->kind = random_chance(&random, 60) ? FAULT_KILL : FAULT_POWER;
-        fault->boundary = (enum boundary)random_below(&random, BOUNDARY_COUNT);
-        fault->nth = choose_nth(&random, fault->boundary);
-        fault->disk_steps =
-            random_chance(&random, 50) ? (unsigned int)random_between(&random, 1, 14) : 0;
-        fault->number = random_next(&random);
-        fault->is_dropped = world->options->without_faults & UINT64_C(1) << i;
+        if (i < n)
+            choose_fault(&random, fault);
+        else if (i >= LATER)
+            choose_later_fault(&later, fault);
+        fault->is_dropped |=
+            (i >= n && i < LATER) || (world->options->without_faults & UINT64_C(1) << i) != 0;
     }
     world->is_calm = world->options->is_calm;
 }
@@ -63,14 +85,30 @@ bool fault_takes(enum fault_kind kind)
     return true;
 }
 
-extern void door_body(struct process *process);
-
 static CO_FN void pause_process(struct process *process, int64_t duration)
 {
     sim_trace("process %d is stopped for %d s", process->id, (int)(duration / SECOND));
     process->paused_until = sim->now + duration;
     if (coroutine_self())
         loop_sleep(process->loop, duration);
+}
+
+/* Whoever stands between its look at the lease and its call must go on at once without it. */
+static bool may_strike(const struct fault *fault, const struct process *process)
+{
+    bool is_sending = process->boundary == BOUNDARY_INTENT_ONLY;
+    if (fault->kind == FAULT_LEASE)
+        return process->is_cancelled != NULL;
+    return fault->kind != FAULT_PAUSE || !process->has_lost_lease || !is_sending;
+}
+
+/* The lock file is removed, and its holder may be stopped for a while. */
+static CO_FN void lose_lease(struct process *process, uint64_t number)
+{
+    process->has_lost_lease = true;
+    disk_lose_files(SIM_HOME "/leases/");
+    if (process->boundary != BOUNDARY_INTENT_ONLY && number % 2)
+        pause_process(process, (int64_t)(1 + number / 2 % 7200) * SECOND);
 }
 
 static void disturb_disk(const struct fault *fault)
@@ -112,6 +150,16 @@ static CO_FN void strike(struct fault *fault)
     case FAULT_RIVAL:
         (void)process_start("rival", door_body);
         break;
+    case FAULT_LEASE:
+        lose_lease(process, fault->number);
+        break;
+    case FAULT_STRANGER:
+        remotes_add_stranger(fault->number);
+        break;
+    case FAULT_EDIT:
+        sim->edit = fault->number;
+        (void)process_start("editor", editor_body);
+        break;
     case FAULT_CANCEL:
         if (process->is_cancelled)
             *process->is_cancelled = true;
@@ -134,10 +182,10 @@ void sim_point(enum boundary boundary)
         return;
     process->boundary = boundary;
     sim->n_points[boundary]++;
-    for (size_t i = 0; i < sim->n_faults && !sim->is_calm && !process->is_dead; i++) {
+    for (size_t i = 0; i < FAULTS_MAX && !sim->is_calm && !process->is_dead; i++) {
         struct fault *fault = &sim->faults[i];
         if (fault->is_over || fault->is_dropped || fault->is_armed || fault->boundary != boundary ||
-            sim->n_points[boundary] < fault->nth)
+            sim->n_points[boundary] < fault->nth || !may_strike(fault, process))
             continue;
         if (is_death(fault) && fault->disk_steps > 0 && !process->dying_of) {
             fault->is_armed = true;

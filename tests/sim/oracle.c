@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "sim/disk.h"
 #include "sim/story.h"
 
 #include <inttypes.h>
@@ -16,7 +17,13 @@ static struct {
     struct map versions;  /* plan hash -> owned version of the records it was made from */
     struct map plans;     /* run -> owned hash of its plan */
     struct map made;      /* "REMOTE UID" -> how many are there */
+    struct map reverted;  /* numbers of revisions that an approved plan takes back */
+    int64_t seen;         /* the newest revision that somebody wrote a file against */
+    int holder;           /* the process that took the lease last */
 } oracle;
+
+/* How long after the store said so a run may take the lease for its own. */
+#define LEASE_LIMIT (30 * SECOND)
 
 static void free_numbers(struct map *map)
 {
@@ -40,6 +47,7 @@ void oracle_done(void)
     free_numbers(&oracle.plans);
     free_numbers(&oracle.versions);
     map_done(&oracle.made);
+    map_done(&oracle.reverted);
 }
 
 /* --- The store's side --- */
@@ -92,8 +100,24 @@ static void note_runs(const struct store_batch *batch)
     }
 }
 
-void oracle_committed(const struct store_batch *batch)
+static bool has_journal(const struct store_batch *batch)
 {
+    for (size_t i = 0; i < batch->n_changes; i++)
+        if (batch->changes[i].kind == CHANGE_JOURNAL)
+            return true;
+    return false;
+}
+
+/* Who writes into a journal has the lease, and knows from the answer that it has it still. */
+void oracle_committed(struct process *process, const struct store_batch *batch, int64_t begun_at)
+{
+    bool is_taking = batch_has_row(batch, "started") || batch_has_row(batch, "resumed");
+    if (is_taking)
+        oracle_lease_taken(process);
+    if (has_journal(batch) && process->id != oracle.holder)
+        sim_violation("a run wrote into its journal after another had taken the lease");
+    if (process->id == oracle.holder)
+        process->proved_at = begun_at;
     count_rows(batch, &oracle.rows);
     note_runs(batch);
 }
@@ -126,7 +150,26 @@ void oracle_planned(const char *plan_hash, int64_t records_version)
     mem_free(map_put(&oracle.versions, plan_hash, version));
 }
 
-void oracle_lease_taken(const struct process *process, int64_t records_version)
+void oracle_lease_taken(const struct process *process)
+{
+    oracle.holder = process->id;
+}
+
+void oracle_reverts_approved(const struct plan *plan)
+{
+    oracle.seen = sim->known_revision;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct value *reverts = plan->steps[i].reverts;
+        for (size_t k = 0; reverts && k < value_count(reverts); k++) {
+            CLEANUP(mem_freep)
+            char *number =
+                string_format("%" PRId64, value_get_integer(value_at(reverts, k), "revision", 0));
+            map_put(&oracle.reverted, number, &oracle);
+        }
+    }
+}
+
+void oracle_run_started(const struct process *process, int64_t records_version)
 {
     const char *plan = map_get(&oracle.plans, process->run_id);
     const int64_t *version = plan ? map_get(&oracle.versions, plan) : NULL;
@@ -176,6 +219,17 @@ static void check_order(const struct process *process, const struct step *step)
     }
 }
 
+void oracle_call_begins(const struct process *process, const struct step *step)
+{
+    if (process->is_dead)
+        return;
+    if (process->id != oracle.holder)
+        sim_violation("%s was begun by a run after another had taken the lease", step->id);
+    else if (sim->now > process->proved_at + LEASE_LIMIT)
+        sim_violation("%s was begun %d s after the lease was looked at", step->id,
+                      (int)((sim->now - process->proved_at) / SECOND));
+}
+
 void oracle_sent(const struct process *process, const struct remote *remote,
                  const struct target *target, const struct step *step)
 {
@@ -204,13 +258,18 @@ void oracle_changed(const struct remote *remote, const struct object *object,
                     const struct value *spec)
 {
     (void)remote;
-    (void)object;
     (void)spec;
+    if (object->is_strange)
+        sim_violation("%s, which somebody else made, was changed", object->id);
 }
 
 void oracle_ended(const struct remote *remote, const struct object *object, const char *uid)
 {
     CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
+    if (object->is_strange) {
+        sim_violation("%s, which somebody else made, was deleted", object->id);
+        return;
+    }
     count(&oracle.made, key, -1);
     if (!text_equal(object->uid, uid))
         sim_violation("%s (%s) was deleted in place of another generation", object->address,
@@ -305,6 +364,8 @@ static void check_objects(const struct records *records)
     for (size_t i = 0; i < REMOTES; i++) {
         for (const struct object *object = remotes[i].objects; object; object = object->next) {
             const struct record *record = find_record(records, object->uid);
+            if (object->is_strange)
+                continue;
             if (!record)
                 sim_violation("%s (%s) is at %s and nobody knows of it", object->address,
                               object->id, remotes[i].name);
@@ -325,6 +386,56 @@ static bool exists(const struct record *record)
     return true;
 }
 
+/* What one editor did stands there, or was taken back by a plan that said so. */
+static void check_edit(const struct records *records, const struct value *revision)
+{
+    const char *words = value_get_text(revision, "words");
+    const char *name = words ? words + strlen("set ") : "";
+    const char *label = strchr(name, '=');
+    int64_t seen = value_get_integer(revision, "number", 0);
+    CLEANUP(mem_freep) char *number = string_format("%" PRId64, seen);
+    const struct record *record = story_find_record(records, name);
+    /* No step takes back what came to nothing: then only the file says that it was seen. */
+    bool was_seen = !record && seen <= oracle.seen;
+    if (map_has(&oracle.reverted, number) || was_seen || !label)
+        return;
+    const char *stands = record ? value_get_text(record->spec, "label") : NULL;
+    if (!text_equal_or_null(stands, label + 1))
+        sim_violation("revision %s (%s) was taken back, and nobody has approved that", number,
+                      words);
+}
+
+/* Only the newest edit of each resource counts. */
+static CO_FN void check_edits(struct store *store, const char *uid, const struct records *records)
+{
+    struct error err = {0};
+    struct map seen = {0};
+    CLEANUP(value_unrefp) struct value *revisions = NULL;
+    if (store_list_revisions(store, uid, 0, 1000, &revisions, &err) < 0)
+        sim_violation("the revisions cannot be listed: %s", error_message(&err));
+    error_done(&err);
+    for (size_t i = 0; i < value_count(revisions); i++) {
+        const struct value *revision = value_at(revisions, i);
+        const char *who = value_get_text(revision, "principal");
+        const char *words = value_get_text(revision, "words");
+        if (!text_equal_or_null(who, SIM_EDITOR) || !words)
+            continue;
+        CLEANUP(mem_freep) char *item = string_copy_n(words, strcspn(words, "-.="));
+        if (!map_has(&seen, item))
+            check_edit(records, revision);
+        map_put(&seen, item, &oracle);
+    }
+    map_done(&seen);
+}
+
+/* No secret lies on the disk: not in the store, nor in what runs said. */
+static void check_canary(void)
+{
+    const char *path = disk_find_text(SIM_CANARY);
+    if (path)
+        sim_violation("a secret lies in %s", path);
+}
+
 void oracle_check_converged(struct store *store, const char *deployment_uid)
 {
     struct records records = {0};
@@ -341,5 +452,7 @@ void oracle_check_converged(struct store *store, const char *deployment_uid)
                           record_status_to_string(record->status));
     }
     story_check(&records);
+    check_edits(store, deployment_uid, &records);
+    check_canary();
     records_done(&records);
 }

@@ -12,8 +12,8 @@ void oracle_begin(void);
 void oracle_done(void);
 
 /* --- The store's side (watch.c tells) --- */
-/* A batch was acknowledged to the current process. */
-void oracle_committed(const struct store_batch *batch);
+/* A batch was acknowledged to the process, which had begun to send it at that time. */
+void oracle_committed(struct process *process, const struct store_batch *batch, int64_t begun_at);
 /* It died meanwhile: the batch is durable, or it is not. */
 void oracle_interrupted(const struct store_batch *batch);
 /* Whether a batch has rows of this kind. */
@@ -21,13 +21,19 @@ bool batch_has_row(const struct store_batch *batch, const char *kind);
 
 /* --- The runs' side --- */
 void oracle_planned(const char *plan_hash, int64_t records_version);
-/* A run took the lease, on records of this version. */
-void oracle_lease_taken(const struct process *process, int64_t records_version);
+/* A process took the lease. */
+void oracle_lease_taken(const struct process *process);
+/* A run began, on records of this version. */
+void oracle_run_started(const struct process *process, int64_t records_version);
+/* A plan that takes back what somebody else did is approved for that, too. */
+void oracle_reverts_approved(const struct plan *plan);
 void oracle_approved(const char *plan_hash, int64_t expires_at);
 void oracle_run_begins(struct process *process);
 void oracle_forget(struct process *process);
 
 /* --- The providers' side --- */
+/* A driver is called; what it sends may leave later. */
+void oracle_call_begins(const struct process *process, const struct step *step);
 void oracle_sent(const struct process *process, const struct remote *remote,
                  const struct target *target, const struct step *step);
 void oracle_made(const struct remote *remote, const struct object *object);

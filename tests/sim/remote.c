@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "sim/oracle.h"
+#include "sim/story.h"
 
 #include <assert.h>
 
@@ -245,7 +246,7 @@ static size_t count_objects(void)
     size_t n = 0;
     for (size_t i = 0; i < REMOTES; i++)
         for (struct object *object = remotes[i].objects; object; object = object->next)
-            n++;
+            n += !object->is_strange;
     return n;
 }
 
@@ -257,7 +258,7 @@ void remotes_meddle(uint64_t number)
     size_t chosen = (size_t)(number % n);
     for (size_t i = 0; i < REMOTES; i++) {
         for (struct object *object = remotes[i].objects; object; object = object->next) {
-            if (chosen-- > 0)
+            if (object->is_strange || chosen-- > 0)
                 continue;
             bool is_removed = number / n % 2;
             sim_trace("%s: somebody else %s %s", remotes[i].name,
@@ -273,6 +274,25 @@ void remotes_meddle(uint64_t number)
             return;
         }
     }
+}
+
+void remotes_add_stranger(uint64_t number)
+{
+    struct remote *remote;
+    CLEANUP(mem_freep) char *name = story_choose_name(number, &remote);
+    if (!name)
+        return;
+    struct value_builder spec = {0};
+    value_builder_set(&spec, "size", value_integer(1));
+    struct object *object = NEW(struct object);
+    object->id = string_format("%s-theirs-%u", remote->name, ++remote->n_made);
+    object->uid = string_copy("");
+    object->address = string_copy(name);
+    object->spec = value_builder_map(&spec);
+    object->is_strange = true;
+    object->next = remote->objects;
+    remote->objects = object;
+    sim_trace("%s: somebody else makes a thing with the name %s", remote->name, name);
 }
 
 /* --- The whole --- */

@@ -19,6 +19,7 @@ struct object {
     struct value *spec; /* owned */
     int64_t made_at;
     int64_t visible_at;
+    bool is_strange; /* somebody else made it, under a name that one of ours has */
     struct object *next;
 };
 
@@ -46,6 +47,8 @@ void remotes_turn(void);
 int64_t remotes_next(void);
 /* Somebody else changes or removes a thing. */
 void remotes_meddle(uint64_t number);
+/* Somebody else makes a thing under a name of ours. */
+void remotes_add_stranger(uint64_t number);
 
 struct object *remote_find_id(struct remote *remote, const char *id); /* NULL for a NULL id, too */
 /* The newest with our marker. */

@@ -19,12 +19,6 @@ enum { DOORS_MAX = 60, DOORS_IN_TROUBLE = 14 };
 struct sim *sim;
 struct catalog *sim_catalog;
 
-/* What the last door found. */
-static struct {
-    bool is_settled;
-    char uid[64];
-} found;
-
 /* --- The world --- */
 
 static int64_t dead_clock(void)
@@ -95,76 +89,7 @@ void sim_violation(const char *format, ...)
     sim_trace("VIOLATION: %s", text);
 }
 
-/* --- Doors --- */
-
-static void note_faults(const struct diagnostics *diagnostics)
-{
-    for (size_t i = 0; i < diagnostics->n_items; i++) {
-        const struct diagnostic *item = &diagnostics->items[i];
-        if (item->severity == DIAGNOSTIC_ERROR)
-            sim_violation("the plan has a fault: %s", item->detail);
-    }
-}
-
-static int make_plan(struct process *process, struct plan **ret_plan, struct error *err)
-{
-    struct diagnostics diagnostics = {0};
-    struct plan_request request = {.source = {.path = "story.yaml", .text = sim->document},
-                                   .refresh = true};
-    int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
-    if (!process->is_dead)
-        note_faults(&diagnostics);
-    diagnostics_done(&diagnostics);
-    return r;
-}
-
-static int approve(struct process *process, const struct plan *plan, struct error *err)
-{
-    int r = service_approve(process->service, plan, &(struct consent){.is_seen = true}, err);
-    /* Also one that the process died over may be durable. */
-    oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
-    if (fault_takes(FAULT_EXPIRE))
-        loop_sleep(process->loop, random_between(&sim->doors, 1800, 7200) * SECOND);
-    return r;
-}
-
-static int plan_and_start(struct process *process, struct error *err)
-{
-    CLEANUP(plan_freep) struct plan *plan = NULL;
-    CLEANUP(mem_freep) char *run = NULL;
-    int r = make_plan(process, &plan, err);
-    if (r < 0)
-        return r;
-    if (!plan_has_effects(plan)) {
-        found.is_settled = !process->is_dead;
-        snprintf(found.uid, sizeof(found.uid), "%s", plan->deployment_uid);
-        sim_trace("process %d finds nothing to do", process->id);
-        return 0;
-    }
-    oracle_planned(plan->hash, plan->records_version);
-    sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
-    r = approve(process, plan, err);
-    return r < 0 ? r : service_start_run(process->service, plan, &run, err);
-}
-
-void door_body(struct process *process);
-void door_body(struct process *process)
-{
-    struct error err = {0};
-    CLEANUP(mem_freep) char *run = NULL;
-    bool resumes = random_chance(&sim->doors, 40);
-    int r = process_open(process, &err);
-    if (r == 0 && resumes)
-        r = service_resume_run(process->service, SIM_DEPLOYMENT, &run, &err);
-    if (r == -ERROR_NOT_FOUND || (r == 0 && !run)) {
-        error_done(&err);
-        r = plan_and_start(process, &err);
-    }
-    oracle_note_output(process, error_message(&err));
-    if (!process->is_dead && r < 0)
-        sim_trace("process %d: %s", process->id, error_message(&err));
-    error_done(&err);
-}
+/* --- The story --- */
 
 static void observer_body(struct process *process)
 {
@@ -233,6 +158,7 @@ static void tell_story(void)
     for (unsigned int i = 1; i <= story_revisions() && !*sim->report->violation; i++) {
         CLEANUP(mem_freep) char *document = story_next_document();
         sim->document = document;
+        sim->seen_revision = 0;
         sim_trace("revision %u is wanted", i);
         if (sim->options->is_traced)
             printf("%s", document);

@@ -54,7 +54,10 @@ enum boundary {
     X(THROTTLE, "throttled")                                          \
     X(EXPIRE, "approval expires")                                     \
     X(RIVAL, "rival") /* a second door for the same */                \
-    X(CANCEL, "cancel")
+    X(CANCEL, "cancel")                                               \
+    X(LEASE, "lost lease")   /* somebody removes its lock */          \
+    X(STRANGER, "same name") /* somebody makes a thing of that */     \
+    X(EDIT, "edit in words") /* somebody else changes a value */
 
 enum fault_kind {
 #define FAULT_ENUM(name, text) FAULT_##name,
@@ -90,6 +93,8 @@ struct process {
     bool is_dead;
     bool is_done; /* its main coroutine has ended */
     bool was_cancelled;
+    bool has_lost_lease;
+    int64_t proved_at; /* when it asked the store the last time whether it has the lease, and had */
     bool *is_cancelled; /* of the run that it carries out; NULL: none */
     int64_t paused_until;
     int64_t dead_clock;     /* how much further its clock is than the world's while it unwinds */
@@ -137,13 +142,15 @@ struct sim {
     int n_processes;
     bool is_power_lost;
     struct fault faults[FAULTS_MAX];
-    size_t n_faults;
     unsigned int n_points[BOUNDARY_COUNT];
     unsigned int armed[FAULT_KIND_COUNT]; /* how many of the next calls meet it */
     unsigned int disk_trouble;            /* steps until the disk is well again */
     int64_t wrong_account_until;
-    bool is_calm;         /* no fault strikes any more */
-    const char *document; /* what a rival door plans, too */
+    bool is_calm;           /* no fault strikes any more */
+    const char *document;   /* what a rival door plans, too */
+    int64_t seen_revision;  /* that the file names, as its writer has seen it; 0: none */
+    int64_t known_revision; /* the newest that anybody who wrote the file has seen */
+    uint64_t edit;          /* which value the next editor changes */
 };
 extern struct sim *sim;
 extern struct catalog *sim_catalog; /* of all runs */
@@ -168,6 +175,7 @@ __attribute__((format(printf, 1, 2))) void sim_violation(const char *format, ...
 
 /* --- Faults (faults.c) --- */
 
+enum { FAULT_LATER = FAULT_LEASE }; /* this kind and those after it are chosen apart */
 void faults_choose(struct sim *world);
 /* The process has come to a boundary: faults may strike. It may be dead or paused afterwards. */
 CO_FN void sim_point(enum boundary boundary);
@@ -186,6 +194,19 @@ void processes_done(void);
 /* A service of this process, with the simulated providers; the store is opened, and watched. */
 int process_open(struct process *process, struct error *err);
 bool process_is_running_run(void);
+
+/* --- Doors (doors.c) --- */
+
+/* What a door found. */
+struct finding {
+    bool is_settled; /* nothing to do */
+    char uid[64]; /* of the deployment */
+};
+extern struct finding found;
+/* Somebody plans the document, approves it and starts its run, or resumes one. */
+void door_body(struct process *process);
+/* Somebody else changes a value of what was applied last. */
+void editor_body(struct process *process);
 
 /* --- The store in front of which the oracle stands (watch.c) --- */
 struct store *watch_store(struct store *take_store);

@@ -137,6 +137,57 @@ static void add_item(struct strbuf *text, int index)
         strbuf_add(text, "      lifecycle: {createBeforeDestroy: true}\n");
 }
 
+/* The number-th of those that fit, -1 without one. */
+static int choose_item(uint64_t number, bool needs_no_label)
+{
+    int chosen = -1;
+    uint64_t n = 0;
+    for (int round = 0; round < 2; round++) {
+        uint64_t left = n > 0 ? number % n : 0;
+        for (int i = 0; i < story.n_items && chosen < 0; i++) {
+            const struct item *item = &story.items[i];
+            if (!item->exists || (needs_no_label && item->label >= 0))
+                continue;
+            if (round == 0)
+                n++;
+            else if (left-- == 0)
+                chosen = i;
+        }
+    }
+    return chosen;
+}
+
+static char *name_of(int index)
+{
+    struct strbuf name = {0};
+    add_name(&name, index, story.items[index].n_renames);
+    return strbuf_take(&name);
+}
+
+char *story_choose_edit(uint64_t number)
+{
+    int index = choose_item(number, true);
+    return index < 0 ? NULL : name_of(index);
+}
+
+char *story_choose_name(uint64_t number, struct remote **ret_remote)
+{
+    int index = choose_item(number, false);
+    *ret_remote = index < 0 ? NULL : &remotes[story.items[index].remote];
+    return index < 0 ? NULL : name_of(index);
+}
+
+const struct record *story_find_record(const struct records *records, const char *name)
+{
+    size_t length = 1 + strspn(name + 1, "0123456789");
+    for (size_t i = 0; i < records->n_items; i++) {
+        const char *address = records->items[i]->address;
+        if (strncmp(address, name, length) == 0 && strcspn(address, "-") == length)
+            return records->items[i];
+    }
+    return NULL;
+}
+
 char *story_next_document(void)
 {
     next_revision();

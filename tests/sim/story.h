@@ -6,10 +6,12 @@
 #pragma once
 
 #include "model/record.h"
+#include "sim/remote.h"
 #include "sim/sim.h"
 
 #define SIM_CANARY "canary-9f1c77"
 #define SIM_DEPLOYMENT "story"
+#define SIM_EDITOR "user:editor"
 
 enum { ITEMS_MAX = 40, REVISIONS_MAX = 3 };
 
@@ -18,5 +20,11 @@ unsigned int story_revisions(void);
 /* The document of a revision, from 1 on; the caller frees it. Later ones follow from earlier ones.
  */
 char *story_next_document(void);
+/* A resource whose label the file leaves alone, NULL when there is none. The caller frees it. */
+char *story_choose_edit(uint64_t number);
+/* The name of a resource that is wanted, and the system it is on, which is NULL without one. */
+char *story_choose_name(uint64_t number, struct remote **ret_remote);
+/* The record of a resource by the number in its name, "r3-v1" or "r3.label=x"; NULL: none. */
+const struct record *story_find_record(const struct records *records, const char *name);
 /* Whether these are the records of what the last document wants. */
 void story_check(const struct records *records);

@@ -47,6 +47,7 @@ static CO_FN int watched_commit(struct store *store, const struct store_batch *b
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
     bool is_start = batch_has_row(batch, "started");
     int64_t version = is_start ? records_version(watched->inner) : 0;
+    int64_t begun_at = sim->now;
     int r = watched->inner->ops->commit(watched->inner, batch, ret_last_seq, err);
     if (watched->process->is_dead) {
         oracle_interrupted(batch);
@@ -58,9 +59,9 @@ static CO_FN int watched_commit(struct store *store, const struct store_batch *b
     }
     sim_trace("process %d commits %zu changes%s%s", watched->process->id, batch->n_changes,
               has_intent ? ", intents" : "", has_result ? ", results" : "");
-    oracle_committed(batch);
+    oracle_committed(watched->process, batch, begun_at);
     if (is_start)
-        oracle_lease_taken(watched->process, version);
+        oracle_run_started(watched->process, version);
     if (has_result)
         sim_point(BOUNDARY_RESULT_DURABLE);
     if (watched->process->is_dead)

@@ -1,0 +1,210 @@
+/* People at their doors: who plans the file, and who changes a value in words beside it. */
+#include "sim/sim.h"
+
+#include "base/memory.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "service/edits.h"
+#include "sim/oracle.h"
+#include "sim/story.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EDITOR_TRIES = 8 };
+
+struct finding found;
+
+/* --- The file --- */
+
+/* As the person at the door would send it: with the newest revision that was seen, where the file
+ * and what was done since contradict each other. The caller frees it. */
+static char *write_document(void)
+{
+    static const char first[] = "deployment:\n";
+    if (sim->seen_revision == 0)
+        return string_copy(sim->document);
+    return string_format("%s  revision: %" PRId64 "\n%s", first, sim->seen_revision,
+                         sim->document + strlen(first));
+}
+
+/* A file may contradict what somebody else did; nothing else is wrong with any. */
+static void note_faults(const struct diagnostics *diagnostics, bool *ret_has_conflict)
+{
+    for (size_t i = 0; i < diagnostics->n_items; i++) {
+        const struct diagnostic *item = &diagnostics->items[i];
+        if (item->severity != DIAGNOSTIC_ERROR)
+            continue;
+        if (item->code == DIAGNOSTIC_MERGE_CONFLICT)
+            *ret_has_conflict = true;
+        else
+            sim_violation("the plan has a fault: %s", item->detail);
+    }
+}
+
+static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, struct plan **ret_plan,
+                           struct error *err)
+{
+    struct diagnostics diagnostics = {0};
+    CLEANUP(mem_freep) char *text = write_document();
+    struct plan_request request = {.source = {.path = "story.yaml", .text = text}, .refresh = true};
+    *ret_has_conflict = false;
+    int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
+    if (!process->is_dead)
+        note_faults(&diagnostics, ret_has_conflict);
+    diagnostics_done(&diagnostics);
+    return r;
+}
+
+static CO_FN int see_newest(struct process *process, struct error *err)
+{
+    struct store_deployment deployment = {0};
+    int r =
+        store_find_deployment(process->service->store, SIM_DEPLOYMENT, "default", &deployment, err);
+    if (r == 0)
+        sim->seen_revision = sim->known_revision = deployment.head_revision;
+    store_deployment_done(&deployment);
+    sim_trace("process %d has seen revision %" PRId64, process->id, sim->seen_revision);
+    return r;
+}
+
+/* Whoever meets a contradiction looks at what was done, and says so in the file. */
+static CO_FN int make_plan(struct process *process, struct plan **ret_plan, struct error *err)
+{
+    bool has_conflict = false;
+    int r = plan_file(process, &has_conflict, ret_plan, err);
+    if (r == 0 || !has_conflict)
+        return r;
+    error_done(err);
+    r = see_newest(process, err);
+    return r < 0 ? r : plan_file(process, &has_conflict, ret_plan, err);
+}
+
+/* --- Approving --- */
+
+/* People take back what somebody else did only where they have seen it. */
+static bool may_take_back(const struct plan *plan)
+{
+    bool may = true;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct value *reverts = plan->steps[i].reverts;
+        for (size_t k = 0; reverts && k < value_count(reverts); k++) {
+            int64_t number = value_get_integer(value_at(reverts, k), "revision", 0);
+            may = may && number <= sim->known_revision;
+            if (number > sim->known_revision)
+                sim_violation("%s would take back revision %" PRId64 ", and the file does not ask "
+                              "for that",
+                              plan->steps[i].id, number);
+        }
+    }
+    return may;
+}
+
+static CO_FN int approve(struct process *process, const struct plan *plan, struct error *err)
+{
+    if (!may_take_back(plan))
+        return error_set(err, ERROR_DENIED, "nobody approves what takes back another's work");
+    oracle_reverts_approved(plan);
+    int r = service_approve(process->service, plan, &(struct consent){.is_seen = true}, err);
+    /* Also one that the process died over may be durable. */
+    oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
+    if (fault_takes(FAULT_EXPIRE))
+        loop_sleep(process->loop, random_between(&sim->doors, 1800, 7200) * SECOND);
+    return r;
+}
+
+static CO_FN int start(struct process *process, const struct plan *plan, struct error *err)
+{
+    CLEANUP(mem_freep) char *run = NULL;
+    oracle_planned(plan->hash, plan->records_version);
+    sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
+    int r = approve(process, plan, err);
+    return r < 0 ? r : service_start_run(process->service, plan, &run, err);
+}
+
+static CO_FN int plan_and_start(struct process *process, struct error *err)
+{
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = make_plan(process, &plan, err);
+    if (r < 0)
+        return r;
+    if (!plan_has_effects(plan)) {
+        found.is_settled = !process->is_dead;
+        snprintf(found.uid, sizeof(found.uid), "%s", plan->deployment_uid);
+        sim_trace("process %d finds nothing to do", process->id);
+        return 0;
+    }
+    return start(process, plan, err);
+}
+
+void door_body(struct process *process)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *run = NULL;
+    bool resumes = random_chance(&sim->doors, 40);
+    int r = process_open(process, &err);
+    if (r == 0 && resumes)
+        r = service_resume_run(process->service, SIM_DEPLOYMENT, &run, &err);
+    if (r == -ERROR_NOT_FOUND || (r == 0 && !run)) {
+        error_done(&err);
+        r = plan_and_start(process, &err);
+    }
+    oracle_note_output(process, error_message(&err));
+    if (!process->is_dead && r < 0)
+        sim_trace("process %d: %s", process->id, error_message(&err));
+    error_done(&err);
+}
+
+/* --- Words --- */
+
+static CO_FN int edit(struct process *process, const char *setting, struct error *err)
+{
+    struct edited edited = {0};
+    struct value_builder settings = {0};
+    struct diagnostics diagnostics = {0};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    value_builder_append(&settings, value_string(setting));
+    CLEANUP(value_unrefp) struct value *list = value_builder_list(&settings);
+    struct edit_request request = {.settings = list, .deployment = SIM_DEPLOYMENT};
+    int r = service_edit(process->service, &request, &edited, err);
+    if (r == 0) {
+        struct plan_request wanted = {.source = {.path = edited.label, .text = edited.after},
+                                      .origin = edited.origin,
+                                      .base = edited.base,
+                                      .refresh = true};
+        r = service_plan(process->service, &wanted, &plan, NULL, &diagnostics, err);
+    }
+    if (r == 0 && plan_has_effects(plan))
+        r = start(process, plan, err);
+    diagnostics_done(&diagnostics);
+    edited_done(&edited);
+    return r;
+}
+
+void editor_body(struct process *process)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *name = story_choose_edit(sim->edit);
+    CLEANUP(mem_freep)
+    char *setting = name ? string_format("%s.label=edit-%d", name, process->id) : NULL;
+    int r = setting ? process_open(process, &err) : 0;
+    for (int i = 0; r == 0 && setting && i < EDITOR_TRIES; i++) {
+        struct service *service = process->service;
+        mem_free(service->principal);
+        service->principal = string_copy(SIM_EDITOR);
+        mem_free(service->words);
+        service->words = string_format("set %s", setting);
+        int done = edit(process, setting, &err);
+        if (!process->is_dead)
+            sim_trace("process %d sets %s: %s", process->id, setting,
+                      done < 0 ? error_message(&err) : "0");
+        oracle_note_output(process, error_message(&err));
+        error_done(&err);
+        if (done == 0 || process->is_dead)
+            break;
+        loop_sleep(process->loop, 100 * SECOND);
+    }
+    error_done(&err);
+}
