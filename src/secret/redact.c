@@ -103,20 +103,9 @@ static void remove_lines(struct redaction *redaction, const char *text)
     }
 }
 
-static void remove_escaped(struct redaction *redaction, const char *text, size_t size)
-{
-    struct strbuf escaped = {0};
-    json_write_string(&escaped, text, size);
-    if (escaped.length - 2 >= MIN_NEEDLE)
-        remove_needle(redaction, escaped.text + 1, escaped.length - 2);
-    strbuf_done(&escaped);
-}
-
-static void remove_forms(struct redaction *redaction, const char *text, size_t size)
+static void remove_encodings(struct redaction *redaction, const char *text, size_t size)
 {
     remove_needle(redaction, text, size);
-    remove_lines(redaction, text);
-    remove_escaped(redaction, text, size);
     remove_url_encoded(redaction, text, size, "%20");
     remove_url_encoded(redaction, text, size, "+");
     remove_hex(redaction, text, size);
@@ -124,6 +113,18 @@ static void remove_forms(struct redaction *redaction, const char *text, size_t s
         remove_base64(redaction, text, size, shift, sodium_base64_VARIANT_ORIGINAL);
         remove_base64(redaction, text, size, shift, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     }
+}
+
+/* A request is often JSON, and JSON is often what is encoded further. */
+static void remove_forms(struct redaction *redaction, const char *text, size_t size)
+{
+    struct strbuf escaped = {0};
+    json_write_string(&escaped, text, size);
+    remove_encodings(redaction, text, size);
+    if (escaped.length - 2 != size)
+        remove_encodings(redaction, escaped.text + 1, escaped.length - 2);
+    remove_lines(redaction, text);
+    strbuf_done(&escaped);
 }
 
 static int remove_secret(void *argument, const char *text, size_t size, struct error *err)
