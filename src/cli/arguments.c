@@ -234,8 +234,9 @@ static void write_usage(const struct command *command, struct strbuf *buffer)
     if (verb && verb->inputs[0].option && verb->inputs[0].is_required &&
         text_ends_with(command->name, verb->inputs[0].option))
         strbuf_addf(buffer, " %s", verb->inputs[0].shown);
-    if (verb && verb->inputs[0].kind == INPUT_LIST)
-        strbuf_add(buffer, " ...");
+    for (size_t i = 0; verb && i < verb_count_inputs(verb); i++)
+        if (verb->inputs[i].kind == INPUT_LIST && !verb->inputs[i].option)
+            strbuf_add(buffer, " ...");
     if (text_equal(command->name, "twin exec"))
         strbuf_add(buffer, " HOST COMMAND ...");
 }

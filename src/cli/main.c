@@ -23,7 +23,7 @@ static const struct command commands[] = {
      "plan and take over what is there already, which stays as it is"},
     {"import --list", "resource_list", 0, NULL, render_list, NULL},
     {"forget", "plan_forget", OPTIONS_APPLY, command_up, NULL,
-     "plan and let go of a resource's record; what is there stays there"},
+     "plan and let go of resources' records; what is there stays there"},
     {"rollback", "plan_rollback", OPTIONS_APPLY, command_up, NULL,
      "plan and carry out the way back of the newest run"},
     {"resume", "run_resume", OPTIONS_APPLY, command_resume, NULL, NULL},

@@ -48,6 +48,7 @@
     X(EXPIRED, "expired", "Something needs what has expired")                                  \
     X(PROTECTED, "protected", "A protected resource would be destroyed")                       \
     X(UNKNOWABLE, "unknowable", "Nobody can tell whether this was made")                       \
+    X(REFERRED_TO, "referred-to", "Something refers to what is forgotten")                     \
     X(IN_USE, "in-use", "Another deployment reads what would be removed")                      \
     X(LEFT_TOO_LATE, "left-too-late", "Something goes before its user can leave it")           \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \

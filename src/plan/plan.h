@@ -59,7 +59,9 @@ struct plan_input {
     struct value *identities;    /* map of instance -> who it really is */
     const struct value *pending; /* map of instance -> what others have staged there; NULL: nothing
                                   */
-    const char *forget; /* the plan only lets go of this address's records; NULL: of none */
+    /* The plan only lets go of the records of these addresses, and of all of a counted resource by
+     * its name; NULL: of none. */
+    const struct string_list *forget;
     const struct map
         *expired;                /* addresses that are not wanted because their time is over; NULL:
                                     none. That it is, is decided by the caller: no clock is read here */

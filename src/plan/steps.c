@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#include <string.h>
+
 static char *text_or_null(const char *text)
 {
     return text ? string_copy(text) : NULL;
@@ -264,14 +266,42 @@ static void add_starts(struct draft *draft)
     map_done(&started);
 }
 
+static bool is_forgotten_address(const struct draft *draft, const char *address)
+{
+    const struct string_list *forget = draft->input->forget;
+    CLEANUP(mem_freep) char *name = string_copy_n(address, strcspn(address, "["));
+    return string_list_has(forget, address) || string_list_has(forget, name);
+}
+
+static bool is_forgotten(const struct draft *draft, const struct record *record)
+{
+    return is_forgotten_address(draft, record->address);
+}
+
+/* Who refers to what is let go keeps doing so, and cannot be changed without it. */
+static void note_users(struct draft *draft, const struct record *record)
+{
+    for (size_t i = 0; i < record->depends_on.n_items; i++)
+        if (is_forgotten_address(draft, record->depends_on.items[i]))
+            diagnostics_note(&draft->plan->notes, DIAGNOSTIC_WARNING, DIAGNOSTIC_REFERRED_TO,
+                             (struct position){0},
+                             "forget that, too, or let it refer to something else first",
+                             "%s refers to %s and stays: nothing here will know any more what it "
+                             "leads to.",
+                             record->address, record->depends_on.items[i]);
+}
+
 /* Lets go of all generations of an address: nothing happens outside. */
 static void add_forgets(struct draft *draft)
 {
     const struct records *records = draft->input->records;
     for (size_t i = 0; i < records->n_items; i++) {
-        if (text_equal(records->items[i]->address, draft->input->forget))
+        if (is_forgotten(draft, records->items[i]))
             add_forget(draft, i, STEP_REASON_FORGOTTEN);
     }
+    for (size_t i = 0; i < records->n_items; i++)
+        if (!is_forgotten(draft, records->items[i]))
+            note_users(draft, records->items[i]);
 }
 
 /* Adds starts, then what each wanted resource needs, then the removals. */

@@ -13,6 +13,7 @@
 #include "service/secrets.h"
 #include "service/service.h"
 
+#include <string.h>
 #include <unistd.h>
 
 enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
@@ -32,6 +33,7 @@ struct planning {
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
     struct adoptions adoptions; /* what is there without a record */
+    struct string_list forget;  /* addresses */
     struct map released;        /* uids of what was adopted by what is taken back */
     struct diagnostics notes;   /* what the merge with later revisions has to say */
 };
@@ -57,6 +59,7 @@ static void planning_done(struct planning *planning)
     map_done(&planning->expired);
     adoptions_done(&planning->adoptions);
     map_done(&planning->released);
+    string_list_done(&planning->forget);
     diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
@@ -470,7 +473,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .secrets = planning->loaded.secrets,
         .complete_secrets = secrets_complete_values,
         .secrets_argument = planning->service,
-        .forget = request->forget,
+        .forget = request->forget ? &planning->forget : NULL,
         .expired = &planning->expired,
         .adoptions = &planning->adoptions.found,
         .only_adopts = request->only_adopts,
@@ -577,6 +580,36 @@ static int begin(struct planning *planning, const struct plan_request *request,
     return r;
 }
 
+static bool has_records(const struct records *records, const char *address)
+{
+    size_t length = strlen(address);
+    for (size_t i = 0; i < records->n_items; i++)
+        if (text_starts_with(records->items[i]->address, address) &&
+            strchr("[", records->items[i]->address[length]))
+            return true;
+    return false;
+}
+
+/* All that are not there are named at once. */
+static int choose_forgotten(struct planning *planning, const struct plan_request *request,
+                            struct error *err)
+{
+    struct strbuf missing = {0};
+    int r = 0;
+    string_list_from_value(&planning->forget, request->forget);
+    for (size_t i = 0; i < planning->forget.n_items; i++)
+        if (!has_records(&planning->records, planning->forget.items[i]))
+            strbuf_addf(&missing, "%s\"%s\"", missing.length ? ", " : "",
+                        planning->forget.items[i]);
+    if (missing.length > 0 || planning->forget.n_items == 0)
+        r = error_set(err, ERROR_NOT_FOUND, "%s has no resource %s; \"parley show %s\" lists them",
+                      request->deployment,
+                      missing.length ? strbuf_text(&missing) : "without a name",
+                      request->deployment);
+    strbuf_done(&missing);
+    return r;
+}
+
 int service_plan(struct service *service, const struct plan_request *request,
                  struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
                  struct error *err)
@@ -585,10 +618,8 @@ int service_plan(struct service *service, const struct plan_request *request,
     int r = begin(&planning, request, diagnostics, err);
     if (r == 0)
         r = load_state(&planning, request->forget != NULL, err);
-    if (r == 0 && request->forget && !records_find(&planning.records, request->forget))
-        r = error_set(err, ERROR_NOT_FOUND,
-                      "%s has no resource \"%s\"; \"parley show %s\" lists them",
-                      request->deployment, request->forget, request->deployment);
+    if (r == 0 && request->forget)
+        r = choose_forgotten(&planning, request, err);
     if (r == 0)
         r = look_back(&planning, request, diagnostics, err);
     if (r == 0)

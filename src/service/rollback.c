@@ -32,12 +32,12 @@ static int read_revision(struct service *service, const char *deployment_uid, in
     return plan ? service_get_plan(service, plan, &target->plan, err) : 0;
 }
 
-/* A destroy makes no revision: before it was what is the newest one still. */
+/* A destroy and a forget make no revision: before it was what is the newest one still. */
 static int find_before(struct service *service, const struct store_run *run,
                        const struct plan *plan, struct target_revision *target, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *head = NULL;
-    if (plan->is_destroy)
+    if (plan->is_destroy || !plan->document)
         return read_revision(service, run->deployment_uid, 0, target, err);
     int r = store_get_revision(service->store, run->deployment_uid, 0, &head, err);
     if (r < 0)

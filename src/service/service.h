@@ -140,11 +140,11 @@ char *service_expand(const struct loaded_document *loaded);
 
 struct plan_request {
     struct document_source source;
-    const char *deployment; /* for a destroy or forget: the word that names it; else NULL */
-    const char *forget;     /* the address whose records are let go; NULL: none */
-    const char *origin;     /* "words" or "undo": what source.text was made by; NULL: a file */
-    int64_t base;           /* with origin: the revision that the text was made from */
-    bool refresh;           /* read what is there; false: the records stand for it */
+    const char *deployment;     /* for a destroy or forget: the word that names it; else NULL */
+    const struct value *forget; /* list of the addresses whose records are let go; NULL: none */
+    const char *origin;         /* "words" or "undo": what source.text was made by; NULL: a file */
+    int64_t base;               /* with origin: the revision that the text was made from */
+    bool refresh;               /* read what is there; false: the records stand for it */
     /* {address: id} of what is there already and is to become these resources; NULL: nothing. */
     const struct value *adopt;
     bool only_adopts; /* plans nothing else */

@@ -5,7 +5,7 @@ A case is a folder with
     deployment.yaml   what is planned; when it is missing, the destruction of what before.yaml made
     before.yaml       optional: is applied first
     site.yaml         optional: the site; else one instance of the fake driver
-    forget            optional: the address that is forgotten, instead of a plan of deployment.yaml
+    forget            optional: the addresses that are forgotten, instead of a plan of deployment.yaml
     touch             optional: Python that changes the fake's files ({name: file} is `boxes`), as somebody outside would
     words             optional: what is typed instead of "plan deployment.yaml", after all that
     expected.txt      exit code of the plan, then what it prints, the hash left out
@@ -74,7 +74,7 @@ class Case:
             exec((self.source / "touch").read_text(), {"boxes": self.boxes(), "json": json, "folder": self.folder, "parley": self.parley,
                                                            "program": self.program, "environment": self.environment})
         if (self.source / "forget").exists():
-            return self.parley("forget", "boxes", (self.source / "forget").read_text().strip())
+            return self.parley("forget", "boxes", *(self.source / "forget").read_text().split())
         if (self.source / "deployment.yaml").exists():
             self.put("deployment.yaml")
         if (self.source / "words").exists():
