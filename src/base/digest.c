@@ -1,5 +1,6 @@
 #include "base/digest.h"
 
+#include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/world.h"
 
@@ -11,6 +12,30 @@ void digest_hex(const void *content, size_t size, char ret_hex[DIGEST_HEX_SIZE])
     unsigned char digest[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(digest, content, size);
     sodium_bin2hex(ret_hex, DIGEST_HEX_SIZE, digest, sizeof(digest));
+}
+
+struct digest {
+    crypto_hash_sha256_state state;
+};
+
+struct digest *digest_begin(void)
+{
+    struct digest *digest = NEW(struct digest);
+    crypto_hash_sha256_init(&digest->state);
+    return digest;
+}
+
+void digest_add(struct digest *digest, const void *content, size_t size)
+{
+    crypto_hash_sha256_update(&digest->state, content, size);
+}
+
+void digest_end(struct digest *take_digest, char ret_hex[DIGEST_HEX_SIZE])
+{
+    unsigned char bytes[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256_final(&take_digest->state, bytes);
+    sodium_bin2hex(ret_hex, DIGEST_HEX_SIZE, bytes, sizeof(bytes));
+    mem_free(take_digest);
 }
 
 static void format_uuid(unsigned char bytes[16], unsigned char version,

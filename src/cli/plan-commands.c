@@ -24,8 +24,7 @@ static void print_plan(const struct plan *plan, FILE *stream)
 static int save_plan(struct cli *cli, const struct plan *plan)
 {
     struct error err = {0};
-    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
-    CLEANUP(mem_freep) char *text = json_text(value);
+    CLEANUP(mem_freep) char *text = plan_text(plan);
     int r = world_write_file(cli->options.output, text, strlen(text), 0600, true, &err);
     if (r < 0)
         return cli_fail(cli, &err);

@@ -305,11 +305,9 @@ static struct value *notes_to_value(const struct diagnostics *notes)
     return value_builder_list(&list);
 }
 
-static struct value *to_value(const struct plan *plan, bool is_hashed)
+/* The fields of a plan on both sides of "steps", in the order of their keys. */
+static struct value *fields_before_steps(const struct plan *plan, bool is_hashed)
 {
-    struct value_builder steps = {0};
-    for (size_t i = 0; i < plan->n_steps; i++)
-        value_builder_append(&steps, step_to_value(&plan->steps[i], is_hashed));
     struct value_builder fields = {0};
     value_builder_set(&fields, "format_version", value_integer(PLAN_FORMAT_VERSION));
     value_builder_set(&fields, "deployment", deployment_to_value(plan));
@@ -321,7 +319,6 @@ static struct value *to_value(const struct plan *plan, bool is_hashed)
     value_builder_set_string(&fields, "catalog_digest", plan->catalog_digest);
     value_builder_set(&fields, "destroy", value_bool(plan->is_destroy));
     value_builder_set(&fields, "identities", value_ref(plan->identities));
-    value_builder_set(&fields, "variables", value_ref(plan->variables));
     value_builder_set(&fields, "existing", value_ref(plan->existing));
     if (value_count(plan->pending) > 0)
         value_builder_set(&fields, "pending", value_ref(plan->pending));
@@ -331,13 +328,63 @@ static struct value *to_value(const struct plan *plan, bool is_hashed)
         value_builder_set(&fields, "secrets", value_ref(plan->secrets));
     value_builder_set(&fields, "outputs", value_or_null(plan->outputs));
     value_builder_set(&fields, "changes_outputs", value_bool(plan->changes_outputs));
-    value_builder_set(&fields, "summary", summary_to_value(plan));
-    value_builder_set(&fields, "steps", value_builder_list(&steps));
     if (!is_hashed) {
         value_builder_set_string(&fields, "hash", plan->hash);
         value_builder_set(&fields, "notes", notes_to_value(&plan->notes));
     }
     return value_builder_map(&fields);
+}
+
+static struct value *fields_behind_steps(const struct plan *plan)
+{
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "summary", summary_to_value(plan));
+    value_builder_set(&fields, "variables", value_ref(plan->variables));
+    return value_builder_map(&fields);
+}
+
+/* Who takes the pieces of a text, one after the other. */
+struct sink {
+    void (*take)(void *argument, const char *text, size_t length);
+    void *argument;
+};
+
+static void write_step(const struct step *step, bool is_hashed, bool is_first,
+                       struct strbuf *buffer, const struct sink *sink)
+{
+    CLEANUP(value_unrefp) struct value *value = step_to_value(step, is_hashed);
+    buffer->length = 0;
+    strbuf_add(buffer, is_first ? "" : ",");
+    json_write(buffer, value);
+    sink->take(sink->argument, buffer->text, buffer->length);
+}
+
+/* plan_to_value() as canonical JSON: without its braces in the middle, the fields are one map. */
+static void write_plan(const struct plan *plan, bool is_hashed, const struct sink *sink)
+{
+    static const char steps[] = ",\"steps\":[";
+    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, is_hashed);
+    CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
+    CLEANUP(mem_freep) char *head = json_text(before);
+    CLEANUP(mem_freep) char *tail = json_text(behind);
+    struct strbuf buffer = {0};
+    sink->take(sink->argument, head, strlen(head) - 1);
+    sink->take(sink->argument, steps, strlen(steps));
+    for (size_t i = 0; i < plan->n_steps; i++)
+        write_step(&plan->steps[i], is_hashed, i == 0, &buffer, sink);
+    sink->take(sink->argument, "],", 2);
+    sink->take(sink->argument, tail + 1, strlen(tail) - 1);
+    strbuf_done(&buffer);
+}
+
+static void add_to_digest(void *argument, const char *text, size_t length)
+{
+    digest_add(argument, text, length);
+}
+
+static void add_to_text(void *argument, const char *text, size_t length)
+{
+    strbuf_add_n(argument, text, length);
 }
 
 void plan_seal(struct plan *plan)
@@ -347,14 +394,32 @@ void plan_seal(struct plan *plan)
     plan->counts[STEP_KEEP] = kept;
     for (size_t i = 0; i < plan->n_steps; i++)
         plan->counts[plan->steps[i].kind]++;
-    CLEANUP(value_unrefp) struct value *hashed = to_value(plan, true);
-    CLEANUP(mem_freep) char *text = json_text(hashed);
-    digest_hex(text, strlen(text), plan->hash);
+    struct digest *digest = digest_begin();
+    write_plan(plan, true, &(struct sink){add_to_digest, digest});
+    digest_end(digest, plan->hash);
+}
+
+char *plan_text(const struct plan *plan)
+{
+    struct strbuf text = {0};
+    write_plan(plan, false, &(struct sink){add_to_text, &text});
+    return strbuf_take(&text);
 }
 
 struct value *plan_to_value(const struct plan *plan)
 {
-    return to_value(plan, false);
+    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, false);
+    CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
+    const struct value *parts[] = {before, behind};
+    struct value_builder steps = {0};
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
+        for (size_t k = 0; k < value_count(parts[i]); k++)
+            value_builder_set(&fields, value_key_at(parts[i], k), value_ref(value_at(parts[i], k)));
+    for (size_t i = 0; i < plan->n_steps; i++)
+        value_builder_append(&steps, step_to_value(&plan->steps[i], false));
+    value_builder_set(&fields, "steps", value_builder_list(&steps));
+    return value_builder_map(&fields);
 }
 
 /* Reads fields of a map; the first fault is kept and makes the rest of no matter. */

@@ -172,6 +172,8 @@ void plan_seal(struct plan *plan);
 /* The plan as it is saved, stored and answered to --json (DESIGN section 17), and back; a wrong
  * hash is refused. */
 struct value *plan_to_value(const struct plan *plan);
+/* The same as canonical JSON: with one step as a value at a time. The caller frees it. */
+char *plan_text(const struct plan *plan);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);
 /* As plan_from_value() whatever hash it states: the plan has that of its content. For tests of what
  * is behind it. */

@@ -377,6 +377,7 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
 {
     struct service *service = planning->service;
     CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
+    bool is_changed = false;
     for (size_t i = 0; i < plan->n_steps; i++) {
         struct step *step = &plan->steps[i];
         struct provider *provider;
@@ -403,8 +404,10 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
             return error_wrap(err, r, "check %s", step->address);
         if (after)
             plan_note_proposal(service->catalog, step, after);
+        is_changed = is_changed || after;
     }
-    plan_seal(plan);
+    if (is_changed)
+        plan_seal(plan);
     return 0;
 }
 
@@ -424,9 +427,9 @@ static void move_notes(struct diagnostics *from, struct plan *plan, struct diagn
 
 static int store_plan(struct service *service, const struct plan *plan, struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
+    CLEANUP(mem_freep) char *text = plan_text(plan);
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, value);
+    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, text);
     return store_commit(service->store, batch, NULL, err);
 }
 
@@ -670,6 +673,23 @@ bool service_needs_name(const struct plan *plan)
     return false;
 }
 
+/* With the plan, when that came from elsewhere and the store does not have it. */
+CO_FN static int store_approval(struct service *service, const struct plan *plan,
+                                const struct value *approval, struct error *err)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct error fault = {0};
+    store_batch_add_approval(batch, plan->hash, approval);
+    int r = store_commit(service->store, batch, NULL, &fault);
+    if (r != -ERROR_NOT_FOUND)
+        return r < 0 ? error_move(err, &fault) : 0;
+    error_done(&fault);
+    CLEANUP(mem_freep) char *text = plan_text(plan);
+    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, text);
+    store_batch_add_approval(batch, plan->hash, approval);
+    return store_commit(service->store, batch, NULL, err);
+}
+
 int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
                     struct error *err)
 {
@@ -692,10 +712,6 @@ int service_approve(struct service *service, const struct plan *plan, const stru
     value_builder_set(&fields, "expires_at",
                       value_integer(now + (int64_t)APPROVAL_SECONDS * SECOND));
     CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
-    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
-    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, value);
-    store_batch_add_approval(batch, plan->hash, approval);
     r = service_need_store(service, true, err);
-    return r < 0 ? r : store_commit(service->store, batch, NULL, err);
+    return r < 0 ? r : store_approval(service, plan, approval, err);
 }

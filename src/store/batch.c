@@ -147,10 +147,10 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
 }
 
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
-                          const struct value *plan)
+                          const char *plan)
 {
     ADD_CHANGE(batch, CHANGE_PUT_PLAN, text(hash), text(deployment_uid), number(world_wall_clock()),
-               json(plan));
+               text(plan));
 }
 
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,

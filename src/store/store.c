@@ -56,11 +56,11 @@ static struct store_cell limit_of(size_t limit)
     (&(const struct store_row){(struct store_cell[]){__VA_ARGS__}, \
                                ARRAY_LENGTH(((struct store_cell[]){__VA_ARGS__}))})
 
-int store_query(struct store *store, enum store_query kind, const struct store_row *parameters,
+int store_query(struct store *store, enum store_query query, const struct store_row *parameters,
                 store_visit *visit, void *argument, struct error *err)
 {
     store->n_calls++;
-    int r = store->ops->read(store, kind, parameters, visit, argument, err);
+    int r = store->ops->read(store, query, parameters, visit, argument, err);
     store->n_calls--;
     assert(r <= 0);
     return r;

@@ -204,9 +204,9 @@ void store_batch_put_deployment(struct store_batch *batch,
  */
 void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
                               const struct value *fields);
-/* A plan that is stored already is left as it is. */
+/* plan: canonical JSON. A plan that is stored already is left as it is. */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
-                          const struct value *plan);
+                          const char *plan);
 /* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);

@@ -381,12 +381,12 @@ STORE_TEST(a_plan_is_found_by_the_beginning_of_its_hash)
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     CLEANUP(value_unrefp) struct value *mine = from_json("{\"a\":1}");
     CLEANUP(value_unrefp) struct value *yours = from_json("{\"a\":2}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, mine);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1}");
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *by_prefix = NULL;
     CHECK(store_get_plan(store, "aaaaaa", &by_prefix, NULL) == 0);
     CHECK(value_equal(by_prefix, mine));
-    store_batch_put_plan(batch, other, DEPLOYMENT, yours);
+    store_batch_put_plan(batch, other, DEPLOYMENT, "{\"a\":2}");
     CHECK(commits(batch, NULL));
     CHECK(plan_error("aaaaaa") == ERROR_CONFLICT);
     CLEANUP(value_unrefp) struct value *by_hash = NULL;
@@ -408,11 +408,10 @@ STORE_TEST(a_plan_that_is_stored_stays_as_it_is)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     CLEANUP(value_unrefp) struct value *first = from_json("{\"a\":1}");
-    CLEANUP(value_unrefp) struct value *second = from_json("{\"a\":2}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, first);
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, second);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2}");
     CHECK(commits(batch, NULL));
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, second);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2}");
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *found = NULL;
     CHECK(store_get_plan(store, PLAN, &found, NULL) == 0);

@@ -212,8 +212,7 @@ static inline void add_deployment(struct store_batch *batch, const char *uid, co
 
 static inline void add_plan(struct store_batch *batch, const char *hash)
 {
-    CLEANUP(value_unrefp) struct value *plan = from_json("{\"steps\":[]}");
-    store_batch_put_plan(batch, hash, DEPLOYMENT, plan);
+    store_batch_put_plan(batch, hash, DEPLOYMENT, "{\"steps\":[]}");
 }
 
 static inline void add_run(struct store_batch *batch, const char *id)

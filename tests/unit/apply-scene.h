@@ -285,7 +285,7 @@ static inline void prepare_main(void *argument)
     struct store_deployment known = {0};
     struct error err = {0};
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
+    CLEANUP(mem_freep) char *text = plan_text(plan);
     CLEANUP(value_unrefp) struct value *outputs = from_json("{}");
     if (store_find_deployment(scene.memory, "shop", "default", &known, NULL) < 0) {
         struct store_deployment fresh = {.uid = (char[]){DEPLOYMENT},
@@ -303,7 +303,7 @@ static inline void prepare_main(void *argument)
                             .words = (char[]){"up shop.yaml"},
                             .status = RUN_PENDING,
                             .started_at = world_wall_clock()};
-    store_batch_put_plan(batch, plan->hash, DEPLOYMENT, value);
+    store_batch_put_plan(batch, plan->hash, DEPLOYMENT, text);
     store_batch_put_run(batch, &run);
     say(store_commit(scene.memory, batch, NULL, &err), &err);
 }

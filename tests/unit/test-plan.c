@@ -1263,6 +1263,23 @@ TEST(a_saved_plan_survives_and_an_altered_one_is_refused)
     scene_done(&scene);
 }
 
+/* The text, and what is hashed, are written piece by piece; the value is what they mean. */
+TEST(a_plan_written_piece_by_piece_is_the_canonical_text_of_its_value)
+{
+    struct scene scene = scene_new();
+    static const char *const names[] = {"lan", "wan"};
+    for (size_t n = 0; n <= ARRAY_LENGTH(names); n++) {
+        CHECK(make(&scene) == 0 && scene.plan->n_steps == n);
+        CLEANUP(value_unrefp) struct value *value = plan_to_value(scene.plan);
+        CLEANUP(mem_freep) char *want_text = json_text(value);
+        CLEANUP(mem_freep) char *text = plan_text(scene.plan);
+        CHECK_TEXT(text, want_text);
+        if (n < ARRAY_LENGTH(names))
+            want(&scene, "acme:net:segment", names[n], n ? "{\"tag\":8}" : "{\"tag\":7}");
+    }
+    scene_done(&scene);
+}
+
 TEST(a_step_may_only_fill_in_what_was_unknown)
 {
     struct step step = {.address = (char *)"x"};
