@@ -24,7 +24,8 @@ enum {
     QUERY_TIME = 5 * 1000 * 1000,
     POLL_PAUSE = 5 * 1000,
     PASSWORD_BYTES = 24,
-    PASSWORD_LIMIT = 256
+    PASSWORD_LIMIT = 256,
+    GIVEN_LIMIT = 1 << 16,
 };
 
 struct cluster {
@@ -36,6 +37,7 @@ struct cluster {
     size_t n_members;
     size_t members_capacity;
     char *application_password; /* owned, as the next; wiped in the end */
+    char *given_password;       /* owned: the digest of that, when it was given */
     char *replication_password;
     char *archive;           /* owned; a folder */
     bool is_prepared;        /* roles and slots of this primary are as wanted */
@@ -49,6 +51,7 @@ struct databases {
     char *data_folder;        /* owned; the children's */
     char *config_folder;      /* owned; ours */
     char *secret_folder;      /* owned; ours, children do not see it */
+    char *given_folder;       /* owned; texts that the driver gives, by uid and digest */
     struct machine *machine;  /* a reference */
     struct cluster **items;   /* owned */
     struct template_job *job; /* owned; NULL: no template was made in this life */
@@ -108,6 +111,29 @@ static void forget_password(char **password)
         mem_wipe(*password, strlen(*password));
     mem_free(*password);
     *password = NULL;
+}
+
+/* What was given, or one that is born here; roles are made anew when it is another one. */
+static int ensure_application_password(struct cluster *cluster, struct error *err)
+{
+    const char *given = cluster->wanted->password;
+    if (!text_equal_or_null(cluster->given_password, given)) {
+        forget_password(&cluster->application_password);
+        mem_free(cluster->given_password);
+        cluster->given_password = given ? string_copy(given) : NULL;
+        cluster->is_prepared = false;
+    }
+    if (!given)
+        return ensure_password(cluster, "application", &cluster->application_password, err);
+    if (cluster->application_password)
+        return 0;
+    CLEANUP(mem_freep)
+    char *path = string_format("%s/%s.%s", cluster->module->given_folder, cluster->resource, given);
+    int r = world_read_file(path, GIVEN_LIMIT, &cluster->application_password, NULL, err);
+    return r < 0 ? error_wrap(err, r,
+                              "the password that was given is not there any more; apply it "
+                              "again")
+                 : 0;
 }
 
 /* --- Members --- */
@@ -607,7 +633,7 @@ static CO_FN int converge_primary(struct cluster *cluster, struct error *err)
 {
     int r = choose_primary(cluster, err);
     if (r == 0)
-        r = ensure_password(cluster, "application", &cluster->application_password, err);
+        r = ensure_application_password(cluster, err);
     if (r == 0)
         r = ensure_password(cluster, "replication", &cluster->replication_password, err);
     if (r == 0)
@@ -674,6 +700,7 @@ static CO_FN void cluster_free(struct cluster *cluster)
     mem_free(cluster->members);
     forget_password(&cluster->application_password);
     forget_password(&cluster->replication_password);
+    mem_free(cluster->given_password);
     mem_free(cluster->archive);
     mem_free(cluster->resource);
     mem_free(cluster);
@@ -894,6 +921,7 @@ static int open_databases(struct twin *twin, void **ret_module, struct error *er
     module->data_folder = take_ptr(data_folder);
     module->config_folder = take_ptr(config_folder);
     module->secret_folder = take_ptr(secret_folder);
+    module->given_folder = string_format("%s/given", twin->folder);
     struct database_maker maker = maker_of(module);
     database_template_clean(&maker);
     *ret_module = module;
@@ -912,6 +940,7 @@ static CO_FN void close_databases(void *argument)
     mem_free(module->data_folder);
     mem_free(module->config_folder);
     mem_free(module->secret_folder);
+    mem_free(module->given_folder);
     mem_free(module);
 }
 

@@ -150,6 +150,9 @@ static int read_database(struct desiring *desiring, struct machine_database *dat
         r = spec_bool(desiring, "backup", false, &database->has_backup);
     if (r < 0)
         return r;
+    const struct value *password = value_get(spec, "password");
+    if (password && value_kind(password) == VALUE_SECRET)
+        database->password = desiring_text(desiring, value_text(password));
     database->engine = engines[engine];
     database->version = desiring_text(desiring, database->version);
     database->port = (uint16_t)port;

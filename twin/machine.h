@@ -150,6 +150,7 @@ struct machine_database {
     uint32_t ip; /* the virtual address that stands on the primary */
     const char *address;
     uint16_t port;
+    const char *password; /* the digest of the application's, which was given; NULL: none was */
     bool is_synchronous;
     bool has_backup;
     /* The subnets that rules let in: what pg_hba.conf names beside the cluster's own. */

@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "provider/twin/client.h"
+#include "provider/twin/given.h"
 
 #include <assert.h>
 #include <string.h>
@@ -246,13 +247,20 @@ static CO_FN bool has_gone(const struct twin_home *home, const struct call *call
            !is_running;
 }
 
+/* A change on its way; all borrowed. */
+struct sending {
+    const struct value *request;
+    const char *uid;
+    struct value *after; /* NULL when there is none */
+};
+
 /*
  * Starts the supervisor when it must, and sends the change. All changes are level-driven and bear
  * the uid, so that one whose answer was lost with the supervisor can be sent again to the next one.
  * On failure *ret_is_open tells whether the change may have been made nevertheless.
  */
 static CO_FN int change(const struct twin_home *home, const struct call *call, const char *identity,
-                        const struct value *request, struct twin_answer *ret_answer,
+                        const struct sending *sending, struct twin_answer *ret_answer,
                         bool *ret_is_open, struct error *err)
 {
     *ret_is_open = false;
@@ -263,7 +271,9 @@ static CO_FN int change(const struct twin_home *home, const struct call *call, c
         if (r == 0)
             r = twin_home_remember(home, identity, &problem);
         if (r == 0)
-            r = twin_ask(home, call, request, ret_answer, &problem);
+            r = twin_give(home, call, sending->uid, sending->after, &problem);
+        if (r == 0)
+            r = twin_ask(home, call, sending->request, ret_answer, &problem);
         if (ret_answer->was_sent)
             *ret_is_open = !ret_answer->was_answered;
         if (r == 0)
@@ -346,8 +356,11 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
     struct twin_answer answer = {0};
     struct error problem = {0};
     bool is_open;
-    r = change(home, call, identity, request, &answer, &is_open, &problem);
+    struct sending sending = {request, target->uid, after};
+    r = change(home, call, identity, &sending, &answer, &is_open, &problem);
     twin->seen_at = 0;
+    if (r == 0 && step->kind != STEP_START)
+        twin_take_back(home, target->uid, after);
     if (r < 0)
         r = set_failed(&answer, is_open, &problem, ret_outcome, err);
     else if (after)

@@ -181,4 +181,65 @@ def a_document_without_patterns_stands():
     stands_and_goes("plain")
 
 
+LEDGER = """
+deployment:
+  name: ledger
+  secrets:
+    book: { file: book.txt }
+  resources:
+    - type: opnsense:network:vlan
+      name: lobby
+      properties: { tag: 7, subnet: 10.7.0.0/28 }
+    - type: opnsense:network:vlan
+      name: vault
+      properties: { tag: 8, subnet: 10.7.0.16/28 }
+    - type: opnsense:firewall:rule
+      name: clerk
+      properties: { source: lobby, destination: vault, port: 5432, action: pass }
+    - type: aws:ec2:instances
+      name: desk
+      properties: { instances: 1, subnet: lobby }
+    - type: aws:rds:cluster
+      name: store
+      properties: { engine: postgres, subnet: vault, port: 5432, password: "${secret.book}" }
+"""
+
+
+def signs_in(platform, password):
+    """Whether the application can, from the network that is let in."""
+    endpoint = platform.answer("show", "ledger", "store")["outputs"]["endpoint"]
+    done = platform.run("desk-0", "psql", "-XqAt", f"hostaddr={endpoint} dbname=application "
+                        f"user=application connect_timeout=10 password={password}", "-c", "select 6 * 7")
+    assert done.returncode == 0 or "authentication failed" in done.stderr, done.stderr
+    return done.stdout.strip() == "42"
+
+
+def files_with(folder, text):
+    return {path.relative_to(folder).parts[:2] for path in folder.rglob("*")
+            if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes()}
+
+
+@test
+def a_database_takes_the_password_that_the_document_names():
+    with Platform(LEDGER) as platform:
+        book = platform.folder / "book.txt"
+        book.write_text("cnry-5e1f-first\n")
+        platform.up()
+        assert signs_in(platform, "cnry-5e1f-first") and not signs_in(platform, "another")
+        book.write_text("cnry-5e1f-second\n")
+        assert platform.steps() == ["update store"]
+        platform.up()
+        assert signs_in(platform, "cnry-5e1f-second") and not signs_in(platform, "cnry-5e1f-first")
+        assert platform.steps() == []
+        # It has to know the password: that lies where others do not come.
+        assert files_with(platform.home, "cnry-5e1f-second") == {("twin", "given"), ("twin", "access")}
+        assert not files_with(platform.home, "cnry-5e1f-first")
+        for path in (platform.home / "twin" / "given").iterdir():
+            assert path.stat().st_mode & 0o77 == 0, path
+        book.unlink()
+        platform.parley("drift", "ledger")
+        platform.parley("destroy", "ledger", "--yes")
+        assert not files_with(platform.home, "cnry-5e1f")
+
+
 platformlab.run(TESTS)
