@@ -2,6 +2,8 @@
 """Whole platforms from their documents: they stand, packets pass as the rules say, they go. TAP."""
 
 import json
+import os
+import pathlib
 import re
 import ssl
 import socket
@@ -215,8 +217,16 @@ def signs_in(platform, password):
 
 
 def files_with(folder, text):
-    return {path.relative_to(folder).parts[:2] for path in folder.rglob("*")
-            if path.is_file() and not path.is_symlink() and text.encode() in path.read_bytes()}
+    """The first two folders of each file with a text in it; some may go while we look."""
+    found = set()
+    for path, _, files in os.walk(folder):
+        for file in (pathlib.Path(path) / name for name in files):
+            try:
+                if file.is_file() and text.encode() in file.read_bytes():
+                    found.add(file.relative_to(folder).parts[:2])
+            except FileNotFoundError:
+                pass
+    return found
 
 
 @test
