@@ -212,11 +212,19 @@ struct place {
     int niceness;
 };
 
+/* Never raises it: the whole twin may have been started to give way, and only root could. */
+static int give_way(int niceness)
+{
+    return niceness > 0 && getpriority(PRIO_PROCESS, 0) < niceness
+               ? setpriority(PRIO_PROCESS, 0, niceness)
+               : 0;
+}
+
 static int enter_place(void *argument)
 {
     const struct place *place = argument;
     int r = place->namespace >= 0 ? setns(place->namespace, CLONE_NEWNET) : unshare(CLONE_NEWNET);
-    if (r < 0 || (place->niceness > 0 && setpriority(PRIO_PROCESS, 0, place->niceness) < 0))
+    if (r < 0 || give_way(place->niceness) < 0)
         return -errno;
     return sandbox_drop_privileges(place->user);
 }

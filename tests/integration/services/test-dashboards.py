@@ -55,8 +55,8 @@ def machine(**environment):
                 del os.environ[name]
 
 
-def build(twin):
-    twin.start()
+def build(twin, prepare=None):
+    twin.start(prepare=prepare)
     twin.vlan("watch", "10.33.0.0/24")
     twin.made("k8s:deployment:prometheus", "eyes", {"scrapeInterval": "1s", "retention": "1d"},
               {"network": "watch"})
@@ -166,6 +166,14 @@ def releases_that_have_the_server_alone_run_as_well():
         install(twin.folder, "grafana-server")
         build(twin)
         assert fetch(twin, "/api/health")["database"] == "ok"
+
+
+@test
+def what_gives_way_starts_also_in_a_twin_that_does():
+    with machine() as twin:
+        install(twin.folder)
+        resource = pictures(build(twin, lambda: os.nice(15)))
+        assert resource["status"]["state"] == "ready", resource
 
 
 @test
