@@ -14,7 +14,7 @@ enum {
 };
 
 /* How each server is watched, in the file and when it is added at run time. */
-#define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 100ms rise 1 fall 3"
+#define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 50ms rise 1 fall 3"
 
 /* What a balancer is made of; all borrowed. */
 struct balancer_config {

@@ -428,7 +428,7 @@ static CO_FN int probe(void *argument, struct error *err)
 
 /* --- Its process --- */
 
-int database_member_start(struct database_member *member, int64_t deadline, struct error *err)
+int database_member_launch(struct database_member *member, struct error *err)
 {
     CLEANUP(mem_freep) char *config = string_format("config_file=%s", member->paths.settings);
     CLEANUP(mem_freep) char *data_lock = string_format("%s/postmaster.pid", member->paths.data);
@@ -445,14 +445,17 @@ int database_member_start(struct database_member *member, int64_t deadline, stru
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = member};
-    if (!member->process) {
-        /* Nobody else can run this data, and the process id in an old life's files may now be that
-         * of somebody else. */
-        unlink(data_lock);
-        unlink(socket_lock);
-        int r = process_start(member->twin->processes, &spec, &member->process, err);
-        if (r < 0)
-            return r;
-    }
-    return process_wait_ready(member->process, deadline, err);
+    if (member->process)
+        return 0;
+    /* Nobody else can run this data, and the process id in an old life's files may now be that of
+     * somebody else. */
+    unlink(data_lock);
+    unlink(socket_lock);
+    return process_start(member->twin->processes, &spec, &member->process, err);
+}
+
+int database_member_start(struct database_member *member, int64_t deadline, struct error *err)
+{
+    int r = database_member_launch(member, err);
+    return r < 0 ? r : process_wait_ready(member->process, deadline, err);
 }

@@ -80,6 +80,8 @@ CO_FN int database_member_clone(struct database_member *member,
  */
 int database_member_configure(struct database_member *member, struct database_config *config,
                               const char *password, bool *ret_changed, struct error *err);
+/* Starts it when it does not run; launch does not wait until it answers. */
+int database_member_launch(struct database_member *member, struct error *err);
 CO_FN int database_member_start(struct database_member *member, int64_t deadline,
                                 struct error *err);
 /* Stops it and does not free it. */

@@ -151,12 +151,14 @@ static struct database_member *primary_of(const struct cluster *cluster)
     return find_member(cluster, cluster->primary->name);
 }
 
-static bool is_wanted_member(const struct cluster *cluster, const char *host)
+/* NULL when the member is not wanted any more. */
+static const struct machine_host *host_of(const struct cluster *cluster,
+                                          const struct database_member *member)
 {
     for (size_t i = 0; i < cluster->wanted->n_hosts; i++)
-        if (text_equal(cluster->wanted->hosts[i]->name, host))
-            return true;
-    return false;
+        if (text_equal(cluster->wanted->hosts[i]->name, member->name))
+            return cluster->wanted->hosts[i];
+    return NULL;
 }
 
 static void add_members(struct cluster *cluster)
@@ -186,7 +188,7 @@ static CO_FN void drop_member(struct cluster *cluster, size_t index)
 static CO_FN void drop_unwanted_members(struct cluster *cluster)
 {
     for (size_t i = cluster->n_members; i > 0; i--) {
-        if (is_wanted_member(cluster, cluster->members[i - 1]->name))
+        if (host_of(cluster, cluster->members[i - 1]))
             continue;
         drop_member(cluster, i - 1);
         cluster->is_prepared = false;
@@ -355,9 +357,7 @@ static int configure(struct cluster *cluster, struct database_member *member,
 {
     *config = (struct database_config){
         .database = cluster->wanted, .primary = cluster->primary, .archive = cluster->archive};
-    for (size_t i = 0; i < cluster->wanted->n_hosts; i++)
-        if (text_equal(cluster->wanted->hosts[i]->name, member->name))
-            config->host = cluster->wanted->hosts[i];
+    config->host = host_of(cluster, member);
     return database_member_configure(member, config, cluster->replication_password, ret_changed,
                                      err);
 }
@@ -377,6 +377,34 @@ static CO_FN int bring_up(struct cluster *cluster, struct database_member *membe
     else if (member->process && changed)
         process_signal(member->process, SIGHUP);
     return database_member_start(member, world_monotonic_clock() + START_TIME, err);
+}
+
+/* Before the data is made: what is synced afterwards waits for all of that. */
+static int configure_all(struct cluster *cluster, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++) {
+        struct database_config config;
+        bool changed;
+        if (!cluster->members[i]->process && host_of(cluster, cluster->members[i]))
+            r = configure(cluster, cluster->members[i], &config, &changed, err);
+    }
+    return r;
+}
+
+/*
+ * Replicas that have data start beside their primary: until that lets them in they try in vain, and
+ * then they are told to try again at once; see bring_up_replica().
+ */
+static int launch_all(struct cluster *cluster, struct error *err)
+{
+    int r = database_member_launch(primary_of(cluster), err);
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++) {
+        struct database_member *member = cluster->members[i];
+        if (host_of(cluster, member) && database_member_has_data(member))
+            r = database_member_launch(member, err);
+    }
+    return r;
 }
 
 /* --- Roles, database, slots --- */
@@ -498,6 +526,14 @@ struct following {
     struct error err; /* of the first that failed */
 };
 
+static bool is_streaming(const struct cluster *cluster, const struct machine_host *host)
+{
+    CLEANUP(mem_freep) char *slot = database_slot(host);
+    const struct database_replica *replica =
+        database_member_find_replica(primary_of(cluster), slot);
+    return replica && text_equal(replica->state, "streaming");
+}
+
 static CO_FN int bring_up_replica(struct cluster *cluster, struct database_member *member,
                                   struct error *err)
 {
@@ -510,7 +546,11 @@ static CO_FN int bring_up_replica(struct cluster *cluster, struct database_membe
         if (r < 0)
             return error_wrap(err, r, "replica %s", member->name);
     }
-    return bring_up(cluster, member, err);
+    int r = bring_up(cluster, member, err);
+    /* It waits before it asks its primary again, but not after this. */
+    if (r == 0 && !is_streaming(cluster, host_of(cluster, member)))
+        process_signal(member->process, SIGHUP);
+    return r;
 }
 
 static CO_FN void follow(void *argument, size_t index)
@@ -524,14 +564,6 @@ static CO_FN void follow(void *argument, size_t index)
     if (bring_up_replica(cluster, member, &err) < 0 && !following->err.code)
         error_move(&following->err, &err);
     error_done(&err);
-}
-
-static bool is_streaming(const struct cluster *cluster, const struct machine_host *host)
-{
-    CLEANUP(mem_freep) char *slot = database_slot(host);
-    const struct database_replica *replica =
-        database_member_find_replica(primary_of(cluster), slot);
-    return replica && text_equal(replica->state, "streaming");
 }
 
 static size_t count_streaming(const struct cluster *cluster)
@@ -641,10 +673,12 @@ static CO_FN int converge_primary(struct cluster *cluster, struct error *err)
     if (r < 0)
         return r;
     add_members(cluster);
-    r = ensure_data(cluster, err);
+    r = configure_all(cluster, err);
     if (r == 0)
-        r = bring_up(cluster, primary_of(cluster), err);
-    return r;
+        r = ensure_data(cluster, err);
+    if (r == 0)
+        r = launch_all(cluster, err);
+    return r < 0 ? r : bring_up(cluster, primary_of(cluster), err);
 }
 
 static CO_FN int converge_replicas(struct cluster *cluster, struct error *err)

@@ -27,6 +27,7 @@ enum {
     ASK_TIME = 3 * 1000 * 1000, /* microseconds */
     START_TIME = 20 * 1000 * 1000,
     CHECK_NICENESS = 10, /* nobody waits for the monitor to answer a request */
+    NICENESS = 5,
     CHECK_TIME = 10 * 1000 * 1000,
     ARRIVE_TIME = 10 * 1000 * 1000,
     POLL_PAUSE = 50 * 1000,
@@ -280,6 +281,7 @@ static int start_prometheus(struct monitor *monitor, struct error *err)
                                 .host = monitor->host,
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
+                                .niceness = NICENESS,
                                 .is_restarted = true,
                                 .probe = probe_prometheus,
                                 .argument = monitor};
@@ -307,6 +309,7 @@ static int start_alertmanager(struct monitor *monitor, struct error *err)
                                 .host = monitor->host,
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
+                                .niceness = NICENESS,
                                 .is_restarted = true,
                                 .probe = probe_alertmanager,
                                 .argument = monitor};

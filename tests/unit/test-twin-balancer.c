@@ -112,9 +112,9 @@ TEST(a_configuration_is_what_the_design_says)
         "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
         "    option httpchk\n"
         "    http-check send meth GET uri /healthy ver HTTP/1.1 hdr Host web-pool\n"
-        "    server web-0 10.1.0.11:81 check inter 500ms fastinter 100ms downinter 100ms rise 1 "
+        "    server web-0 10.1.0.11:81 check inter 500ms fastinter 100ms downinter 50ms rise 1 "
         "fall 3\n"
-        "    server web-1 10.1.0.12:81 check inter 500ms fastinter 100ms downinter 100ms rise 1 "
+        "    server web-1 10.1.0.12:81 check inter 500ms fastinter 100ms downinter 50ms rise 1 "
         "fall 3\n");
     strbuf_done(&text);
 }
