@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "catalog/catalog.h"
+#include "model/outputs.h"
 #include "model/plan.h"
 #include "model/value.h"
 #include "net/loop.h"
@@ -25,6 +26,12 @@ struct apply_context {
      */
     int (*find_provider)(void *argument, const char *instance, struct provider **ret_provider,
                          struct error *err);
+    /* Configures an instance that resources configure with what they have by now; does nothing for
+     * others. May be NULL. */
+    int (*configure)(void *argument, const char *instance, struct outputs *outputs,
+                     struct error *err);
+    bool (*is_configured)(void *argument,
+                          const char *instance); /* whether it is one; with the above */
     /*
      * Told of everything that happens: durable events have a seq and were committed before,
      * progress has none. Borrowed. May be NULL.

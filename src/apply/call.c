@@ -312,6 +312,59 @@ static void adopt(struct node *node, struct provider *provider, const struct tar
         fail(node, OUTCOME_FAILED, &err);
 }
 
+/* Who it is must be as approved, as far as that was known. */
+static int check_system(struct node *node, struct provider *provider, struct call *call,
+                        const struct value *approved, struct error *err)
+{
+    CLEANUP(mem_freep) char *identity = NULL;
+    if (value_kind(approved) != VALUE_STRING)
+        return 0;
+    int r = provider_identify(provider, call, &identity, err);
+    if (r == 0 && !text_equal(identity, value_text(approved)))
+        r = error_set(err, ERROR_STALE, "%s is %s by now, but the plan was made for %s; plan again",
+                      run_step(node)->instance, identity, value_text(approved));
+    return r;
+}
+
+/*
+ * Of a system that was not there when the plan was made nobody has asked what it makes of a step:
+ * it is asked now, and what it would not have as approved is not done.
+ */
+static int check_refined(struct node *node, struct provider *provider, struct call *call,
+                         const struct target *target, const struct step *step, struct error *err)
+{
+    struct step asked = *step;
+    struct diagnostics diagnostics = {0};
+    CLEANUP(value_unrefp) struct value *after = NULL;
+    asked.after = node->after;
+    int r = provider_propose(provider, call, target, &asked, &after, &diagnostics, err);
+    for (size_t i = 0; r == 0 && i < diagnostics.n_items; i++)
+        if (diagnostics.items[i].severity == DIAGNOSTIC_ERROR)
+            r = error_set(err, ERROR_STALE, "%s; plan again", diagnostics.items[i].detail);
+    if (r == 0 && after && !schema_equal(&target->type->schema, node->after, after))
+        r = error_set(err, ERROR_STALE,
+                      "%s would not have %s as it was approved; plan again to see what it makes of "
+                      "it",
+                      step->instance, step->address);
+    diagnostics_done(&diagnostics);
+    return r;
+}
+
+/* Before anything is sent to a system that resources configure. */
+static int check_configured(struct node *node, struct provider *provider, struct call *call,
+                            const struct target *target, const struct step *step, struct error *err)
+{
+    const struct value *approved = value_get(node->run->plan->identities, step->instance);
+    if (!approved || !node->run->context->configure)
+        return 0;
+    if (value_kind(approved) == VALUE_STRING)
+        return node->run->context->is_configured(node->run->context->argument, step->instance)
+                   ? check_system(node, provider, call, approved, err)
+                   : 0;
+    bool is_put = step->kind == STEP_CREATE || step->kind == STEP_UPDATE;
+    return is_put ? check_refined(node, provider, call, target, step, err) : 0;
+}
+
 void node_call(struct node *node)
 {
     struct error err = {0};
@@ -337,7 +390,8 @@ void node_call(struct node *node)
         adopt(node, provider, &target, &call);
         return;
     }
-    if (provider_apply(provider, &call, &target, &step, node->after, &node->outcome, &err) < 0)
+    if (check_configured(node, provider, &call, &target, &step, &err) < 0 ||
+        provider_apply(provider, &call, &target, &step, node->after, &node->outcome, &err) < 0)
         fail(node, OUTCOME_FAILED, &err);
     /* The process may have been stopped between the intent and the call: only now is it certain. */
     node->sent_by = world_monotonic_clock();

@@ -29,7 +29,12 @@ const struct step *run_step(const struct node *node)
 struct provider *run_provider(struct run *run, const char *instance, struct error *err)
 {
     struct provider *provider = NULL;
-    int r = run->context->find_provider(run->context->argument, instance, &provider, err);
+    const struct apply_context *context = run->context;
+    int r = 0;
+    if (context->configure)
+        r = context->configure(context->argument, instance, &run->outputs, err);
+    if (r == 0)
+        r = context->find_provider(context->argument, instance, &provider, err);
     return r < 0 ? NULL : provider;
 }
 

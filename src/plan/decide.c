@@ -197,6 +197,25 @@ static void decide_found(const struct draft *draft, struct pair *pair)
     report_unlike(draft, pair);
 }
 
+/* Whether the system that a resource is on is made anew, since what configures it is. */
+static bool is_on_new_system(const struct draft *draft, const struct pair *pair)
+{
+    const struct string_list *roots =
+        draft->input->roots ? map_get(draft->input->roots, pair->wanted->instance) : NULL;
+    for (size_t k = 0; roots && k < roots->n_items; k++) {
+        struct index_list one;
+        size_t item;
+        const struct index_list *found = draft_find(&draft->pairs_by_address, &draft->pairs_by_name,
+                                                    roots->items[k], &one, &item);
+        for (size_t i = 0; i < found->n_items; i++) {
+            enum decision decision = draft->pairs[found->items[i]].decision;
+            if (decision == DECISION_CREATE || decision == DECISION_REPLACE)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void decide_recorded(const struct draft *draft, struct pair *pair)
 {
     const struct record *record = draft_record(draft, pair->record);
@@ -208,6 +227,10 @@ static void decide_recorded(const struct draft *draft, struct pair *pair)
     if (!text_equal(record->type, pair->wanted->type) ||
         !text_equal(record->instance, pair->wanted->instance)) {
         decide(pair, DECISION_REPLACE, STEP_REASON_REPLACED);
+        return;
+    }
+    if (is_on_new_system(draft, pair)) {
+        decide(pair, DECISION_REPLACE, STEP_REASON_MOVED);
         return;
     }
     keep_ignored(pair, record, live_spec(seen));

@@ -67,9 +67,12 @@ struct plan_input {
                                     none. That it is, is decided by the caller: no clock is read here */
     const struct map *adoptions; /* address of a wanted resource -> struct adoption; NULL: none */
     bool only_adopts;            /* nothing else is planned, nor is what is adopted changed */
-    const struct map *released;  /* uids of what is let go where it would be deleted, since this
-                                    plan takes back what adopted it; NULL: none */
-    struct value *secrets;       /* of the document, for the plan; may be NULL */
+    /* Instance -> struct string_list: the resources that configure it; NULL: none is. What is on it
+     * is made anew with them. */
+    const struct map *roots;
+    const struct map *released; /* uids of what is let go where it would be deleted, since this
+                                   plan takes back what adopted it; NULL: none */
+    struct value *secrets;      /* of the document, for the plan; may be NULL */
     /* A value whose secrets all have digests; NULL: nobody can make them, and they stay without.
      * Neither waits nor changes anything. */
     int (*complete_secrets)(void *argument, struct value *value, struct value **ret_value,

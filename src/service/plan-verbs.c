@@ -5,9 +5,11 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "document/document.h"
+#include "model/outputs.h"
 #include "plan/plan.h"
 #include "service/adoptions.h"
 #include "service/edits.h"
+#include "service/instances.h"
 #include "service/reads.h"
 #include "service/revisions.h"
 #include "service/secrets.h"
@@ -33,6 +35,7 @@ struct planning {
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
     struct adoptions adoptions; /* what is there without a record */
+    struct map roots;           /* instance -> owned struct string_list */
     struct string_list forget;  /* addresses */
     struct map released;        /* uids of what was adopted by what is taken back */
     struct diagnostics notes;   /* what the merge with later revisions has to say */
@@ -60,6 +63,13 @@ static void planning_done(struct planning *planning)
     adoptions_done(&planning->adoptions);
     map_done(&planning->released);
     string_list_done(&planning->forget);
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&planning->roots, &cursor))) {
+        string_list_done(entry->value);
+        mem_free(entry->value);
+    }
+    map_done(&planning->roots);
     diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
@@ -68,6 +78,17 @@ static int find_provider(void *argument, const char *instance, struct provider *
                          struct error *err)
 {
     return service_find_provider(argument, instance, ret_provider, err);
+}
+
+static int configure_instance(void *argument, const char *instance, struct outputs *outputs,
+                              struct error *err)
+{
+    return instances_configure(argument, instance, outputs_lookup, outputs, err);
+}
+
+static bool is_configured_instance(void *argument, const char *instance)
+{
+    return instances_has_roots(argument, instance);
 }
 
 static int settle_run(struct service *service, struct store_run *run, bool may_stay_open,
@@ -88,6 +109,8 @@ static int settle_run(struct service *service, struct store_run *run, bool may_s
         .catalog = service->catalog,
         .home = service->home,
         .find_provider = find_provider,
+        .configure = configure_instance,
+        .is_configured = is_configured_instance,
         .argument = service,
         .secrets = secrets_known(service),
         .is_cancelled = &never,
@@ -165,11 +188,125 @@ static int load_state(struct planning *planning, bool may_stay_open, struct erro
     return store_load_records(service->store, planning->uid, &planning->records, err);
 }
 
+/* --- Instances that resources configure --- */
+
+static void check_root(const struct planning *planning, const struct resource *user,
+                       const char *root, struct diagnostics *diagnostics)
+{
+    const struct wanted *wanted = &planning->loaded.wanted;
+    const struct resource *found = NULL;
+    for (size_t i = 0; i < wanted->n_items && !found; i++)
+        if (text_equal(wanted->items[i].name, root))
+            found = &wanted->items[i];
+    if (!found)
+        diagnostics_add(diagnostics, DIAGNOSTIC_UNKNOWN_REFERENCE, user->position,
+                        "add it to the document, or correct the site",
+                        "%s is on %s, which the site configures by \"%s\", and the document has no "
+                        "such resource.",
+                        user->address, user->instance, root);
+    else if (found->lifecycle.create_before_destroy)
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, found->position,
+                        "take createBeforeDestroy out",
+                        "%s configures %s, so that its old and its new generation cannot be there "
+                        "at the same time.",
+                        found->address, user->instance);
+}
+
+/* What is on such an instance comes after what configures it. */
+static int add_roots(struct planning *planning, struct resource *user,
+                     struct diagnostics *diagnostics, struct error *err)
+{
+    struct string_list *roots = map_get(&planning->roots, user->instance);
+    if (!instances_has_roots(planning->service, user->instance))
+        return 0;
+    if (!roots) {
+        roots = NEW(struct string_list);
+        map_put(&planning->roots, user->instance, roots);
+        int r = instances_list_roots(planning->service, user->instance, roots, err);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < roots->n_items; i++) {
+        check_root(planning, user, roots->items[i], diagnostics);
+        if (!string_list_has(&user->depends_on, roots->items[i]))
+            string_list_add(&user->depends_on, roots->items[i]);
+    }
+    return 0;
+}
+
+static int configure_instances(struct planning *planning, struct diagnostics *diagnostics,
+                               struct error *err)
+{
+    struct wanted *wanted = &planning->loaded.wanted;
+    int r = instances_configure_all(planning->service, &planning->records, err);
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++) {
+        r = instances_configure_from(planning->service, wanted->items[i].instance,
+                                     &planning->records, err);
+        if (r == 0)
+            r = add_roots(planning, &wanted->items[i], diagnostics, err);
+    }
+    if (r == 0 && diagnostics_has_errors(diagnostics))
+        r = error_set(err, ERROR_INVALID, "an instance cannot be configured");
+    return r;
+}
+
+/* Who a system is that this plan makes, or makes anew, is known only afterwards. */
+static void forget_identity(struct plan *plan, const char *instance)
+{
+    CLEANUP(mem_freep) char *origin = string_format("identity of %s", instance);
+    struct value *identities =
+        value_with(plan->identities, instance, value_unknown("string", origin));
+    value_unref(plan->identities);
+    plan->identities = identities;
+}
+
+static void forget_identities(const struct planning *planning, struct plan *plan)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&planning->roots, &cursor))) {
+        const struct string_list *roots = entry->value;
+        bool is_new = !instances_is_ready(planning->service, entry->key);
+        for (size_t i = 0; i < plan->n_steps; i++) {
+            CLEANUP(mem_freep)
+            char *name =
+                string_copy_n(plan->steps[i].address, strcspn(plan->steps[i].address, "["));
+            is_new = is_new || (plan->steps[i].kind == STEP_CREATE && string_list_has(roots, name));
+        }
+        if (is_new)
+            forget_identity(plan, entry->key);
+    }
+    plan_seal(plan);
+}
+
+static bool is_known_system(const struct plan *plan, const char *instance)
+{
+    const struct value *identity = value_get(plan->identities, instance);
+    return !identity || value_kind(identity) == VALUE_STRING;
+}
+
+/* What was on a system that is gone is gone with it: nobody can be asked. */
+static bool is_gone_with_root(const struct planning *planning, const struct record *record)
+{
+    struct string_list roots = {0};
+    bool is_gone = false;
+    (void)instances_list_roots(planning->service, record->instance, &roots, NULL);
+    for (size_t i = 0; i < planning->records.n_items; i++) {
+        const struct observation *seen = &planning->observations[i];
+        is_gone = is_gone || (seen->is_known && !seen->is_present &&
+                              string_list_has(&roots, planning->records.items[i]->address));
+    }
+    string_list_done(&roots);
+    return is_gone;
+}
+
 static int add_identity(struct planning *planning, struct value_builder *identities,
                         const char *instance, struct error *err)
 {
     struct service *service = planning->service;
     struct provider *provider;
+    if (!instances_is_ready(service, instance))
+        return 0;
     int r = service_find_provider(service, instance, &provider, err);
     if (r < 0 || provider_is_internal(provider))
         return r;
@@ -256,7 +393,8 @@ static void count_gone(const struct planning *planning, struct map *tallies)
     for (size_t i = 0; i < planning->records.n_items; i++) {
         const char *instance = planning->records.items[i]->instance;
         struct tally *tally = map_get(tallies, instance);
-        if (!planning->observations[i].is_known)
+        if (!planning->observations[i].is_known ||
+            is_gone_with_root(planning, planning->records.items[i]))
             continue;
         if (!tally) {
             tally = NEW(struct tally);
@@ -294,9 +432,18 @@ static int check_not_all_gone(const struct planning *planning, struct error *err
 static int observe(struct planning *planning, struct error *err)
 {
     planning->observations = NEW_ARRAY(struct observation, planning->records.n_items);
-    for (size_t i = 0; i < planning->records.n_items; i++) {
-        int r =
-            observe_record(planning, planning->records.items[i], &planning->observations[i], err);
+    /* First what configures other instances. */
+    for (size_t i = 0; i < 2 * planning->records.n_items; i++) {
+        size_t index = i % planning->records.n_items;
+        const struct record *record = planning->records.items[index];
+        bool has_roots = instances_has_roots(planning->service, record->instance);
+        if (has_roots != (i >= planning->records.n_items))
+            continue;
+        if (has_roots && is_gone_with_root(planning, record)) {
+            planning->observations[index] = (struct observation){.is_known = true};
+            continue;
+        }
+        int r = observe_record(planning, record, &planning->observations[index], err);
         if (r < 0)
             return r;
     }
@@ -384,7 +531,7 @@ static int propose(struct planning *planning, struct plan *plan, struct diagnost
         const struct resource_type *type;
         CLEANUP(value_unrefp) struct value *after = NULL;
         if (step->kind == STEP_START || step->kind == STEP_FORGET || step->kind == STEP_ADOPT ||
-            step->record_only)
+            step->record_only || !is_known_system(plan, step->instance))
             continue;
         int r = service_find_provider(service, step->instance, &provider, err);
         if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)
@@ -480,6 +627,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .expired = &planning->expired,
         .adoptions = &planning->adoptions.found,
         .only_adopts = request->only_adopts,
+        .roots = &planning->roots,
         .released = &planning->released,
         .is_destroy = is_destroy,
         .is_production = site_is_production(planning->service->site, environment),
@@ -491,6 +639,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     if (r < 0)
         return r;
     struct diagnostics found = {0};
+    forget_identities(planning, plan);
     r = propose(planning, plan, &found, err);
     if (r == 0)
         r = reads_check_users(planning->service, plan, diagnostics, err);
@@ -630,6 +779,8 @@ int service_plan(struct service *service, const struct plan_request *request,
     if (r == 0)
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted,
                                   &planning.loaded.reads, diagnostics, err);
+    if (r == 0)
+        r = configure_instances(&planning, diagnostics, err);
     if (r == 0)
         r = identify(&planning, err);
     if (r == 0)

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/instances.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/service.h"
@@ -178,6 +179,8 @@ int service_status(struct service *service, const char *word, struct value **ret
     r = summarise(service, &deployment, &summary, err);
     if (r == 0)
         r = store_load_records(service->store, deployment.uid, &records, err);
+    if (r == 0)
+        r = instances_configure_all(service, &records, err);
     if (r == 0) {
         struct value_builder resources = {0};
         struct value_builder sections = {0};

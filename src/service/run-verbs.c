@@ -6,9 +6,11 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "model/outputs.h"
 #include "net/channel.h"
 #include "net/child.h"
 #include "service/adoptions.h"
+#include "service/instances.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/secrets.h"
@@ -274,13 +276,47 @@ static void tell(void *argument, const struct value *event)
         run_server_tell(execution->server, event);
 }
 
+static int configure_instance(void *argument, const char *instance, struct outputs *outputs,
+                              struct error *err)
+{
+    const struct execution *execution = argument;
+    return instances_configure(execution->service, instance, outputs_lookup, outputs, err);
+}
+
+static bool is_configured_instance(void *argument, const char *instance)
+{
+    const struct execution *execution = argument;
+    return instances_has_roots(execution->service, instance);
+}
+
+/* With what is recorded now; a run goes on from there. */
+static int configure_instances(struct service *service, const struct plan *plan, struct error *err)
+{
+    struct records records = {0};
+    bool is_needed = false;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        is_needed = is_needed || instances_has_roots(service, plan->steps[i].instance);
+    if (!is_needed)
+        return 0;
+    int r = store_load_records(service->store, plan->deployment_uid, &records, err);
+    for (size_t i = 0; r == 0 && i < value_count(plan->identities); i++)
+        r = instances_configure_from(service, value_key_at(plan->identities, i), &records, err);
+    records_done(&records);
+    return r;
+}
+
 /* A plan made for one system never applies to another. */
 int service_check_identities(struct service *service, const struct plan *plan, struct error *err)
 {
+    int configured = configure_instances(service, plan, err);
+    if (configured < 0)
+        return configured;
     for (size_t i = 0; i < value_count(plan->identities); i++) {
         const char *instance = value_key_at(plan->identities, i);
         struct provider *provider;
         CLEANUP(mem_freep) char *identity = NULL;
+        if (value_kind(value_at(plan->identities, i)) != VALUE_STRING)
+            continue; /* the plan itself makes it */
         int r = service_find_provider(service, instance, &provider, err);
         struct call call = service_read_call(service);
         if (r == 0)
@@ -315,6 +351,8 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
         .catalog = service->catalog,
         .home = service->home,
         .find_provider = find_provider,
+        .configure = configure_instance,
+        .is_configured = is_configured_instance,
         .event = tell,
         .argument = execution,
         .secrets = secrets_known(service),

@@ -1,4 +1,5 @@
 #include "service/service.h"
+#include "service/instances.h"
 
 #include "base/digest.h"
 #include "base/memory.h"
@@ -97,6 +98,7 @@ void service_close(struct service *service)
     while ((entry = map_next(&service->providers, &cursor)))
         provider_free(entry->value);
     map_done(&service->providers);
+    instances_done(service);
     secrets_close(service);
     store_close(service->store);
     catalog_free(service->catalog);
@@ -151,6 +153,13 @@ int service_find_provider(struct service *service, const char *instance,
         const struct value *config;
         revive_default(service, instance);
         int r = site_find_instance(service->site, instance, &driver, &config, err);
+        if (r == 0 && instances_has_roots(service, instance)) {
+            config = map_get(&service->configured, instance);
+            if (!config)
+                r = error_set(err, ERROR_UNAVAILABLE,
+                              "what configures %s is not there, so nothing can be asked of it",
+                              instance);
+        }
         if (r == 0)
             r = provider_new(service->loop, instance, driver, config, service->home, &provider,
                              err);

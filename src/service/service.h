@@ -43,10 +43,12 @@ struct service {
     struct catalog *catalog; /* owned */
     struct store *store;     /* owned; NULL until service_need_store() */
     struct map providers;    /* instance name -> owned struct provider */
-    char *principal;         /* owned: who asks, "user:NAME" */
-    char *words;             /* owned: the command as it was given */
-    pid_t run_process;       /* the run that this door started last; 0: none, or its end was seen */
-    int run_end;             /* how that one ended, as of waitpid(); -1: not known */
+    struct map
+        configured;    /* of those that resources configure -> owned settings, see instances.h */
+    char *principal;   /* owned: who asks, "user:NAME" */
+    char *words;       /* owned: the command as it was given */
+    pid_t run_process; /* the run that this door started last; 0: none, or its end was seen */
+    int run_end;       /* how that one ended, as of waitpid(); -1: not known */
     struct secret_key *secret_key;   /* owned; NULL until secrets are needed, as the next */
     struct secrets *secrets;         /* owned */
     struct map secret_sources;       /* source -> owned digest, of those that were read */
