@@ -171,6 +171,7 @@ void oracle_reverts_approved(const struct plan *plan)
 
 void oracle_run_started(const struct process *process, int64_t records_version)
 {
+    found.is_settled = false; /* whatever a door found before */
     const char *plan = map_get(&oracle.plans, process->run_id);
     const int64_t *version = plan ? map_get(&oracle.versions, plan) : NULL;
     if (version && *version != records_version)

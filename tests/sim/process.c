@@ -107,7 +107,7 @@ void process_kill(struct process *process)
     if (process->is_dead)
         return;
     sim_trace("process %d (%s) dies", process->id, process->role);
-    process->is_dead = true;
+    process->is_dead = sim->has_dead = true;
     disk_close_all(process);
     vfs_forget(process);
 }
@@ -194,15 +194,13 @@ static void unwind(struct process *process)
 
 static void bury(void)
 {
-    bool has_dead = false;
-    for (struct process *process = sim->processes; process; process = process->next) {
-        if (process->is_dead && !has_ended(process)) {
+    if (!sim->has_dead)
+        return;
+    sim->has_dead = false;
+    for (struct process *process = sim->processes; process; process = process->next)
+        if (process->is_dead && !has_ended(process))
             unwind(process);
-            has_dead = true;
-        }
-    }
-    if (has_dead)
-        vfs_forgotten();
+    vfs_forgotten();
     if (!sim->is_power_lost)
         return;
     sim->is_power_lost = false;

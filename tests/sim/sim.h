@@ -140,6 +140,7 @@ struct sim {
     struct process *current;
     struct process *processes; /* owned list, newest first */
     int n_processes;
+    bool has_dead; /* who are not buried yet */
     bool is_power_lost;
     struct fault faults[FAULTS_MAX];
     unsigned int n_points[BOUNDARY_COUNT];
