@@ -344,6 +344,10 @@ stage_integration() {
     if [ "$(id -u)" -ne 0 ] || [[ " ${selected[*]} " == *" user "* ]]; then
         options+=(--no-suite=as-user)
     fi
+    if [ "$mode" = full ]; then
+        export PARLEY_STORM_KILLS=200 PARLEY_STORM_EACH=10
+        options+=(-t 5)
+    fi
     need_build gcc && run_tests integration gcc "${options[@]}"
 }
 

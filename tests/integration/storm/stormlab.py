@@ -9,6 +9,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platform"))
+import boundaries
 import platformlab
 from platformlab import twinlab
 
@@ -75,6 +76,12 @@ def find_victims(home, kind):
                   kind in read(pid, "comm").decode(errors="replace"))
 
 
+def run_of(pid):
+    """The id of the run that a process carries out, or None."""
+    line = words(pid)
+    return line[line.index("exec") + 1] if "run" in line and "exec" in line[:-1] else None
+
+
 def listeners():
     """The numbers of all sockets of this machine that take TCP connections."""
     with open("/proc/net/tcp") as table:
@@ -92,6 +99,11 @@ def sockets(pid):
     return found
 
 
+def contents(folder):
+    """All below a folder, of which some may be going just now."""
+    return [pathlib.Path(place) / name for place, folders, files in os.walk(folder) for name in folders + files]
+
+
 class Storm:
     """Counts what is killed, and remembers all namespaces and host ports that a platform had."""
 
@@ -101,6 +113,18 @@ class Storm:
         self.namespaces = {}
         self.sockets = set()
         self.killed = {}
+        self.met = dict.fromkeys(boundaries.NAMES, 0)
+        self.kill = None  # of a run, until its boundaries are counted
+        self.before = {}
+
+    def aim(self):
+        """The boundary that was met the least."""
+        return min(boundaries.NAMES, key=lambda name: (self.met[name], self.random.random()))
+
+    def count_boundaries(self):
+        for name in self.kill.boundaries() if self.kill else ():
+            self.met[name] += 1
+        self.kill = None
 
     def note_what_it_has(self):
         """Each namespace is held open, so that its number is not given to one of somebody else."""
@@ -124,11 +148,19 @@ class Storm:
         victims = find_victims(self.platform.home, kind)
         if not victims:
             return False
-        self.note_what_it_has()
+        victim = self.random.choice(victims)
+        run = run_of(victim)
+        if run:
+            boundaries.wait_for(self.platform, self.aim(), lambda: parent(victim), self.random)
+        else:
+            self.note_what_it_has()
         try:
-            os.kill(self.random.choice(victims), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             return False
+        if run:
+            self.kill = boundaries.Kill(self.platform, run, self.before)
+            self.note_what_it_has()
         self.killed[kind] = self.killed.get(kind, 0) + 1
         return True
 
@@ -153,10 +185,10 @@ class Storm:
                     pass
         with open("/proc/self/mountinfo") as mounts:
             found += [line.strip() for line in mounts if str(self.platform.folder) in line]
-        found += [str(path) for path in self.platform.folder.rglob("*") if not path.is_dir() and
+        found += [str(path) for path in contents(self.platform.folder) if not path.is_dir() and
                   home not in path.parents and cache not in path.parents and
                   path != self.platform.document]
-        found += [str(path) for name in DATA for path in (home / "twin" / name).rglob("*")]
+        found += [str(path) for name in DATA for path in contents(home / "twin" / name)]
         return found + [f"listener {inode}" for inode in listeners() & self.sockets]
 
     def forget(self):

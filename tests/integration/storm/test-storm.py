@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """kill -9 of everything that a platform consists of, at any time, and back to what is wanted. TAP.
 
-A kill counts when its victim was there while the command was under way; else there is another turn.
-PARLEY_STORM_KILLS says how many kills (10), PARLEY_STORM_SEED repeats a storm.
+A kill counts when its victim was there while the command was under way; else there is another turn. Every other kill
+is aimed at the run's own process, at the boundary of its journal that was met the least (boundaries.py).
+PARLEY_STORM_KILLS says how many kills (10), PARLEY_STORM_SEED repeats a storm, PARLEY_STORM_EACH how often each
+boundary has to be met (0).
 """
 
 import json
@@ -15,10 +17,11 @@ import time
 
 sys.dont_write_bytecode = True
 import stormlab
-from stormlab import Storm, VICTIMS, platformlab, twinlab
+from stormlab import Storm, VICTIMS, boundaries, platformlab, twinlab
 from platformlab import EXAMPLES, Platform
 
 KILLS = int(os.environ.get("PARLEY_STORM_KILLS", "10"))
+EACH = int(os.environ.get("PARLEY_STORM_EACH", "0"))
 SEED = int(os.environ.get("PARLEY_STORM_SEED", str(random.randrange(1_000_000))))
 NAME = "shophub-platform"
 
@@ -42,12 +45,14 @@ def look(platform):
     return (lines[0][lines[0].index("curl "):] if lines else ""), health
 
 
-def answers(line):
+def count_visits(line):
+    """Each answer is a row that the database has acknowledged: how many there are; 0 without an answer."""
     done = subprocess.run(line.split() + ["-s", "--max-time", "5"], capture_output=True, text=True)
     try:
-        return json.loads(done.stdout)["upstream"]["database"]["rows"] >= 1
+        database = json.loads(done.stdout)["upstream"]["database"]
+        return database["visits"] if database["rows"] >= 1 else 0
     except (ValueError, KeyError, TypeError):
-        return False
+        return 0
 
 
 def is_well(platform, seen):
@@ -56,7 +61,11 @@ def is_well(platform, seen):
         return False
     sick = [entry for entry in seen["health"]
             if "\u25cf healthy" not in entry and "\u25cf valid until" not in entry]
-    return not sick and answers(line)
+    visits = 0 if sick else count_visits(line)
+    if visits:
+        assert visits > seen.get("visits", 0), f"of {seen['visits']} acknowledged visits {visits - 1} are there"
+        seen["visits"] = visits
+    return visits > 0
 
 
 def assert_stands(platform, seen):
@@ -90,7 +99,8 @@ def kill_while(storm, command, kinds, end):
 def strike(storm, words, kind, seen):
     """Starts a command, kills at a random moment of it; returns what was said."""
     began = time.monotonic()
-    delay = storm.random.uniform(0, seen.get(words[0], 1.0))
+    delay = 0 if kind == "run" else storm.random.uniform(0, seen.get(words[0], 1.0))
+    storm.before = boundaries.manifest(storm.platform)
     command = storm.start(*words)
     while time.monotonic() < began + delay and command.poll() is None:
         time.sleep(0.002)
@@ -126,9 +136,11 @@ def one_turn(storm, kind, action, seen):
         if action == "destroy":
             recover(platform, storm.random, destroy)
             assert_nothing_left(storm)
+            seen.pop("visits", None)
         else:
             recover(platform, storm.random, up)
             assert_stands(platform, seen)
+        storm.count_boundaries()
     except AssertionError:
         print("# it had said: " + output.replace("\n", "\n# "))
         print_logs(platform)
@@ -152,6 +164,8 @@ def a_platform_survives_kills_at_any_time():
             if sum(storm.killed.values()) >= KILLS:
                 break
             rarest = min(VICTIMS, key=lambda kind: (storm.killed.get(kind, 0), dice.random()))
+            if dice.random() < 0.5:
+                rarest = "run"
             action = dice.choice(["change", "destroy"]) if stands else "up"
             one_turn(storm, rarest, action, seen)
             stands = action != "destroy"
@@ -162,6 +176,9 @@ def a_platform_survives_kills_at_any_time():
         assert_nothing_left(storm)
         assert platform.answer("status")[0]["state"] == "destroyed"
         print(f"# killed: {storm.killed}")
+        print("# kills of a run that met each boundary: " +
+              ", ".join(f"{name} {count}" for name, count in storm.met.items()))
+        assert min(storm.met.values()) >= EACH, storm.met
 
 
 platformlab.run([a_platform_survives_kills_at_any_time])
