@@ -67,6 +67,23 @@ struct value *value_without_origins(struct value *value)
     return bare;
 }
 
+static int leave_out_secret(void *argument, struct value *value, struct value **ret_value,
+                            struct error *err)
+{
+    (void)argument;
+    (void)err;
+    if (!value_has_secret(value))
+        *ret_value = value_ref(value);
+    return value_kind(value) == VALUE_SECRET;
+}
+
+struct value *value_without_secrets(struct value *value)
+{
+    struct value *rest = NULL;
+    (void)value_change(value, leave_out_secret, NULL, &rest, NULL);
+    return rest;
+}
+
 struct value *value_with_origins(struct value *value, const struct value *like)
 {
     enum value_kind kind = value_kind(value);

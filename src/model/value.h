@@ -133,6 +133,8 @@ int value_change(struct value *value, value_changer change, void *argument,
 
 /* The same with secrets that have only their digests. */
 struct value *value_without_origins(struct value *value);
+/* The same without its secrets; NULL when it is one. */
+struct value *value_without_secrets(struct value *value);
 /* The same with the origins that equal secrets have at the same places of another value, which may
  * be NULL. */
 struct value *value_with_origins(struct value *value, const struct value *like);

@@ -140,3 +140,30 @@ struct value *secrets_veil(const struct secrets *secrets, struct value *value)
     (void)value_change(value, veil_one, (void *)secrets, &veiled, NULL);
     return veiled;
 }
+
+struct value *secrets_veil_like(const struct secrets *secrets, struct value *value,
+                                const struct value *like)
+{
+    struct value_builder builder = {0};
+    enum value_kind kind = value_kind(value);
+    bool is_map = kind == VALUE_MAP;
+    if (!like || !value_has_secret(like))
+        return value_ref(value);
+    if (value_kind(like) == VALUE_SECRET)
+        return secrets_veil(secrets, value);
+    if (value_kind(like) != kind)
+        return value_ref(value);
+    for (size_t i = 0; i < value_count(value); i++) {
+        const struct value *other = is_map ? value_get(like, value_key_at(value, i))
+                                    : i < value_count(like) ? value_at(like, i)
+                                                            : NULL;
+        struct value *item = secrets_veil_like(secrets, value_at(value, i), other);
+        if (is_map)
+            value_builder_set(&builder, value_key_at(value, i), item);
+        else
+            value_builder_append(&builder, item);
+    }
+    return is_map              ? value_builder_map(&builder)
+           : kind == VALUE_SET ? value_builder_set_of(&builder)
+                               : value_builder_list(&builder);
+}

@@ -25,5 +25,10 @@ int secrets_reveal(struct secrets *secrets, struct value *value, struct value **
 int secrets_complete(struct secrets *secrets, struct value *value, struct value **ret_value,
                      struct error *err);
 
+/* The value with a handle for each bool, number and text that is a secret at the same place of
+ * another value, which may be NULL. */
+struct value *secrets_veil_like(const struct secrets *secrets, struct value *value,
+                                const struct value *like);
+
 /* The value with each bool, number and text in it as the handle of a secret, without an origin. */
 struct value *secrets_veil(const struct secrets *secrets, struct value *value);

@@ -161,7 +161,7 @@ static struct value *properties_of(const struct resource_type *type, struct valu
     for (size_t i = 0; i < value_count(shown); i++) {
         const char *name = value_key_at(shown, i);
         const struct schema *schema = schema_field(&type->schema, name);
-        struct value *value = value_at(shown, i);
+        CLEANUP(value_unrefp) struct value *value = value_without_secrets(value_at(shown, i));
         if (!schema || value_is_null(value) ||
             (schema->fallback && schema_equal(schema, schema->fallback, value)))
             continue;

@@ -375,8 +375,8 @@ static int observe_record(struct planning *planning, const struct record *record
         .is_known = true,
         .is_present = live.is_present,
         .is_stopped = live.is_stopped,
-        .spec = live.spec ? value_with_origins(live.spec, record->spec) : NULL,
-        .outputs = live.outputs ? value_with_origins(live.outputs, record->outputs) : NULL,
+        .spec = live.spec ? secrets_recognise(service, live.spec, record->spec) : NULL,
+        .outputs = live.outputs ? secrets_recognise(service, live.outputs, record->outputs) : NULL,
         .provider_id = take_ptr(live.provider_id),
     };
     live_done(&live);

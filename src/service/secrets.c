@@ -132,6 +132,15 @@ int secrets_complete_values(void *argument, struct value *value, struct value **
     return value_change(value, complete_one, argument, ret_value, err);
 }
 
+struct value *secrets_recognise(struct service *service, struct value *live,
+                                const struct value *recorded)
+{
+    const struct secrets *secrets = secrets_known(service);
+    CLEANUP(value_unrefp)
+    struct value *veiled = secrets ? secrets_veil_like(secrets, live, recorded) : value_ref(live);
+    return value_with_origins(veiled, recorded);
+}
+
 void secrets_close(struct service *service)
 {
     size_t cursor = 0;
@@ -375,7 +384,7 @@ static int read_input(struct strbuf *content, struct error *err)
             break;
         strbuf_add_n(content, piece, (size_t)n);
         mem_wipe(piece, (size_t)n);
-        if (content->length > 2 * MAX_HANDED)
+        if (content->length > (size_t)2 * MAX_HANDED)
             return error_set(err, ERROR_LIMIT, "%s", none);
     }
     return content->length > 0 ? 0 : error_set(err, ERROR_NOT_FOUND, "%s", none);

@@ -45,6 +45,11 @@ struct secrets *secrets_known(struct service *service);
 CO_FN int secrets_recall(struct service *service, const struct value *secrets,
                          const char *deployment_uid, struct error *err);
 
+/* What was read now, with handles where the record has them, as it has them when they are the same.
+ * The caller unrefs it. */
+struct value *secrets_recognise(struct service *service, struct value *live,
+                                const struct value *recorded);
+
 /* The digest of what an expression of secrets gives. The caller frees it. */
 int secrets_find_digest(struct service *service, const char *expression, char **ret_digest,
                         struct error *err);

@@ -122,6 +122,33 @@ TEST(a_value_is_revealed_and_veiled_at_any_depth)
     CHECK(value_equal(value_at(value_get(veiled, "a"), 1), value_at(value_get(complete, "a"), 1)));
 }
 
+TEST(what_was_secret_before_is_so_when_it_is_read_without_its_text)
+{
+    static const char recorded[] =
+        "{\"list\":[{\"$secret\":\"x\"}],\"url\":{\"$origin\":\"${secret.a}\","
+        "\"$secret\":\"y\"},\"plain\":\"p\"}";
+    static const char read[] = "{\"list\":[\"abcdefgh\",\"new\"],\"plain\":\"q\",\"url\":\"u\"}";
+    begin();
+    CLEANUP(value_unrefp) struct value *like = NULL;
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    CHECK(json_read(recorded, strlen(recorded), &like, NULL) == 0);
+    CHECK(json_read(read, strlen(read), &value, NULL) == 0);
+    CLEANUP(value_unrefp) struct value *veiled = secrets_veil_like(secrets, value, like);
+    const struct value *list = value_get(veiled, "list");
+    CHECK_TEXT(value_text(value_at(list, 0)), secrets_find(secrets, "token"));
+    CHECK(value_kind(value_at(list, 1)) == VALUE_STRING);
+    CHECK(value_kind(value_get(veiled, "url")) == VALUE_SECRET);
+    CHECK_TEXT(value_get_text(veiled, "plain"), "q");
+    CLEANUP(value_unrefp) struct value *rest = value_without_secrets(veiled);
+    CLEANUP(mem_freep) char *text = json_text(rest);
+    CHECK_TEXT(text, "{\"list\":[\"new\"],\"plain\":\"q\"}");
+    CLEANUP(value_unrefp) struct value *same = value_without_origins(like);
+    CLEANUP(value_unrefp) struct value *named = value_with_origins(same, like);
+    CLEANUP(mem_freep) char *with = json_text(named);
+    CLEANUP(mem_freep) char *want = json_text(like);
+    CHECK_TEXT(with, want);
+}
+
 /* --- What comes back --- */
 
 TEST(a_secret_is_taken_out_of_a_text_in_every_form)
