@@ -702,6 +702,7 @@ static void report_frontend(const struct balancer *balancer, size_t index,
     const struct balancer_line *line = balancer_find_line(&balancer->statistics, name, "FRONTEND");
     bool is_kept = frontend->limit.count == 0 || balancer_limits_are_kept(balancer->module->limits);
     value_builder_set_string(status, "state", is_kept ? state_of_process(balancer) : "starting");
+    service_report_restarts(status, process_restarts(balancer->process));
     if (line) {
         value_builder_set(status, "requests", value_integer(line->requests));
         value_builder_set(status, "denied", value_integer(line->denied));

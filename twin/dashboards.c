@@ -320,7 +320,7 @@ static void report_board(void *argument, const char *resource, struct value_buil
                              state == PROCESS_READY      ? "ready"
                              : state == PROCESS_STARTING ? "starting"
                                                          : "failed");
-    value_builder_set_string(status, "dashboards", "grafana");
+    service_report_restarts(status, process_restarts(board->process));
 }
 
 static int open_boards(struct twin *twin, void **ret_module, struct error *err)

@@ -889,6 +889,7 @@ static struct value *describe_member(const struct cluster *cluster, const struct
                              member && member->process
                                  ? process_state_to_string(process_state(member->process))
                                  : "failed");
+    service_report_restarts(&fields, member ? process_restarts(member->process) : 0);
     if (replica) {
         value_builder_set_string(&fields, "replication", replica->state);
         value_builder_set_string(&fields, "synchronous",
@@ -896,6 +897,14 @@ static struct value *describe_member(const struct cluster *cluster, const struct
         value_builder_set(&fields, "lag_bytes", value_integer(replica->lag));
     }
     return value_builder_map(&fields);
+}
+
+static unsigned int count_restarts(const struct cluster *cluster)
+{
+    unsigned int n_restarts = 0;
+    for (size_t i = 0; i < cluster->n_members; i++)
+        n_restarts += process_restarts(cluster->members[i]->process);
+    return n_restarts;
 }
 
 static const char *state_of(const struct cluster *cluster)
@@ -925,6 +934,7 @@ static void report_database(void *argument, const char *resource, struct value_b
     for (size_t i = 0; i < wanted->n_hosts; i++)
         value_builder_append(&members, describe_member(cluster, wanted->hosts[i]));
     value_builder_set_string(status, "state", state_of(cluster));
+    service_report_restarts(status, count_restarts(cluster));
     value_builder_set_string(status, "primary", cluster->primary->name);
     value_builder_set_string(status, "replication",
                              wanted->is_synchronous ? "synchronous" : "asynchronous");

@@ -516,7 +516,7 @@ pid_t process_pid(const struct process *process)
 
 unsigned int process_restarts(const struct process *process)
 {
-    return process->n_restarts;
+    return process ? process->n_restarts : 0;
 }
 
 void process_signal(struct process *process, int number)

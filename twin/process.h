@@ -81,6 +81,7 @@ enum process_state process_state(const struct process *process);
 const char *process_name(const struct process *process);
 /* 0 while it does not run. */
 pid_t process_pid(const struct process *process);
+/* How often it was started again since process_start(); 0 for NULL. */
 unsigned int process_restarts(const struct process *process);
 /* Does nothing while it does not run. */
 void process_signal(struct process *process, int number);

@@ -151,6 +151,12 @@ void service_in_parallel(struct loop *loop, size_t count,
         gate_wait(loop, &crowd.ended, -1, NULL);
 }
 
+void service_report_restarts(struct value_builder *status, unsigned int n_restarts)
+{
+    if (n_restarts > 0)
+        value_builder_set(status, "restarts", value_integer(n_restarts));
+}
+
 struct value *service_time(int64_t wall_clock)
 {
     char text[WORLD_TIME_SIZE];

@@ -47,5 +47,8 @@ CO_FN int service_ask(struct twin *twin, const struct machine_host *host, uint16
 CO_FN void service_in_parallel(struct loop *loop, size_t count,
                                CO_FN void (*work)(void *argument, size_t index), void *argument);
 
+/* Adds "restarts" to a status, when there were any. */
+void service_report_restarts(struct value_builder *status, unsigned int n_restarts);
+
 /* "2027-01-31T08:00:00Z" as a value. */
 struct value *service_time(int64_t wall_clock);

@@ -337,6 +337,7 @@ static struct value *describe_instance(const struct machine_host *host,
     value_builder_set_string(&fields, "state",
                              instance ? process_state_to_string(process_state(instance->process))
                                       : "failed");
+    service_report_restarts(&fields, instance ? process_restarts(instance->process) : 0);
     if (instance && *process_problem(instance->process))
         value_builder_set_string(&fields, "problem", process_problem(instance->process));
     return value_builder_map(&fields);
@@ -372,21 +373,35 @@ static const char *state_of(size_t n_ready, size_t n_wanted)
     return n_ready > 0 ? "degraded" : "failed";
 }
 
+static unsigned int count_restarts(const struct workloads *module,
+                                   const struct machine_workload *workload)
+{
+    unsigned int n_restarts = 0;
+    for (size_t i = 0; i < workload->n_hosts; i++) {
+        const struct instance *instance = instance_of(module, workload, workload->hosts[i]);
+        n_restarts += instance ? process_restarts(instance->process) : 0;
+    }
+    return n_restarts;
+}
+
 static void report_stack(const struct workloads *module, const char *resource,
                          struct value_builder *status)
 {
     struct value_builder services = {0};
     size_t n_ready = 0, n_wanted = 0;
+    unsigned int n_restarts = 0;
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
         if (!text_equal(workload->resource, resource))
             continue;
         n_ready += describe_service(module, workload, &services);
+        n_restarts += count_restarts(module, workload);
         n_wanted += is_run(workload) ? workload->n_hosts : 0;
     }
     if (services.n_items > 0) {
         value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
         value_builder_set(status, "services", value_builder_map(&services));
+        service_report_restarts(status, n_restarts);
     }
     value_builder_done(&services);
 }

@@ -571,28 +571,31 @@ TEST(what_a_monitor_serves_is_told_with_its_host_port)
 {
     set_up(true);
     web.verb = DESCRIBE;
-    ask_it(&web,
-           "{\"id\":1,\"ok\":true,\"resources\":["
-           "{\"uid\":\"web\",\"name\":\"watch\",\"type\":\"k8s:deployment:prometheus\",\"status\":{"
-           "\"state\":\"ready\",\"host_port\":9090,\"host_url\":\"http://127.0.0.1:9090/\"},"
-           "\"outputs\":{\"url\":\"http://10.3.0.11:9090\","
-           "\"alertmanager\":\"http://10.3.0.11:9093\"}},"
-           "{\"uid\":\"web\",\"name\":\"pages\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
-           "\"state\":\"ready\"},\"outputs\":{\"url\":\"http://10.3.0.11:9090\"}},"
-           "{\"uid\":\"web\",\"name\":\"boards\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
-           "\"state\":\"ready\",\"fidelity\":\"real\",\"host_url\":\"http://127.0.0.1:3000/\"},"
-           "\"outputs\":{\"url\":\"http://10.3.0.11:3000\"}}]}");
+    ask_it(
+        &web,
+        "{\"id\":1,\"ok\":true,\"resources\":["
+        "{\"uid\":\"web\",\"name\":\"watch\",\"type\":\"k8s:deployment:prometheus\",\"status\":{"
+        "\"state\":\"ready\",\"restarts\":2,\"host_port\":9090,\"host_url\":\"http://127.0.0.1:9090/\"},"
+        "\"outputs\":{\"url\":\"http://10.3.0.11:9090\","
+        "\"alertmanager\":\"http://10.3.0.11:9093\"}},"
+        "{\"uid\":\"web\",\"name\":\"pages\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
+        "\"state\":\"ready\"},\"outputs\":{\"url\":\"http://10.3.0.11:9090\"}},"
+        "{\"uid\":\"web\",\"name\":\"boards\",\"type\":\"k8s:deployment:grafana\",\"status\":{"
+        "\"state\":\"ready\",\"fidelity\":\"real\",\"host_url\":\"http://127.0.0.1:3000/\"},"
+        "\"outputs\":{\"url\":\"http://10.3.0.11:3000\"}}]}");
     CLEANUP(mem_freep) char *text = web.r == 0 ? json_text(web.sections) : string_copy("");
-    CHECK_TEXT(text, "[{\"lines\":[\"watch: http://127.0.0.1:9090/\","
-                     "\"  curl http://127.0.0.1:9090/-/ready\","
-                     "\"watch: Alertmanager at http://10.3.0.11:9093 (inside the twin)\","
-                     "\"pages: http://10.3.0.11:9090 (inside the twin) (Prometheus' own pages)\","
-                     "\"boards: http://127.0.0.1:3000/ (Grafana)\","
-                     "\"  curl http://127.0.0.1:3000/api/health\"],"
-                     "\"settled\":true,\"title\":\"Access points\"},"
-                     "{\"lines\":[\"watch: \u25cf healthy\",\"pages: \u25cf healthy\","
-                     "\"boards: \u25cf healthy\"],"
-                     "\"settled\":true,\"title\":\"Health\"}]");
+    CHECK_TEXT(text,
+               "[{\"lines\":[\"watch: http://127.0.0.1:9090/\","
+               "\"  curl http://127.0.0.1:9090/-/ready\","
+               "\"watch: Alertmanager at http://10.3.0.11:9093 (inside the twin)\","
+               "\"pages: http://10.3.0.11:9090 (inside the twin) (Prometheus' own pages)\","
+               "\"boards: http://127.0.0.1:3000/ (Grafana)\","
+               "\"  curl http://127.0.0.1:3000/api/health\"],"
+               "\"settled\":true,\"title\":\"Access points\"},"
+               "{\"lines\":[\"watch: \u25cf healthy\","
+               "\"watch: started again 2 times since the twin began\",\"pages: \u25cf healthy\","
+               "\"boards: \u25cf healthy\"],"
+               "\"settled\":true,\"title\":\"Health\"}]");
 }
 
 /* --- Before approval --- */

@@ -198,6 +198,10 @@ static void tell(struct story *story, const struct value *resource)
         tellers[i].tell(story, &subject);
     else if (!subject.is_ready)
         tell_state(story, &subject);
+    long long restarts = (long long)value_get_integer(status, "restarts", 0);
+    if (restarts > 0)
+        add_line(&story->health, "%s: started again %lld time%s since the twin began", name,
+                 restarts, restarts == 1 ? "" : "s");
     if (problem)
         add_line(&story->health, "%s: %s", name, problem);
 }

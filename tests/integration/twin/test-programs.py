@@ -98,6 +98,11 @@ def programs_that_are_killed_come_back():
             assert wait_until(lambda: answers(twin), 10)
         assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] == "ready"), \
             twin.get("uid-stack")
+        for uid, least in ("uid-stack", 4), ("uid-f", 2):
+            status = twin.get(uid)["status"]
+            assert status["restarts"] >= least, status
+        one = twin.get("uid-stack")["status"]["services"]["shop"]["instances"][0]
+        assert one["restarts"] >= 2, one
 
 
 @test
