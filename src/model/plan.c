@@ -406,20 +406,38 @@ char *plan_text(const struct plan *plan)
     return strbuf_take(&text);
 }
 
-struct value *plan_to_value(const struct plan *plan)
+static struct value *head_to_value(const struct plan *plan)
 {
     CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, false);
     CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
     const struct value *parts[] = {before, behind};
-    struct value_builder steps = {0};
     struct value_builder fields = {0};
     for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
         for (size_t k = 0; k < value_count(parts[i]); k++)
             value_builder_set(&fields, value_key_at(parts[i], k), value_ref(value_at(parts[i], k)));
+    return value_builder_map(&fields);
+}
+
+char *plan_head_text(const struct plan *plan)
+{
+    CLEANUP(value_unrefp) struct value *head = head_to_value(plan);
+    return json_text(head);
+}
+
+char *plan_step_text(const struct plan *plan, size_t i)
+{
+    assert(i < plan->n_steps);
+    CLEANUP(value_unrefp) struct value *step = step_to_value(&plan->steps[i], false);
+    return json_text(step);
+}
+
+struct value *plan_to_value(const struct plan *plan)
+{
+    CLEANUP(value_unrefp) struct value *head = head_to_value(plan);
+    struct value_builder steps = {0};
     for (size_t i = 0; i < plan->n_steps; i++)
         value_builder_append(&steps, step_to_value(&plan->steps[i], false));
-    value_builder_set(&fields, "steps", value_builder_list(&steps));
-    return value_builder_map(&fields);
+    return value_with(head, "steps", value_builder_list(&steps));
 }
 
 /* Reads fields of a map; the first fault is kept and makes the rest of no matter. */

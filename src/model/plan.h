@@ -174,6 +174,9 @@ void plan_seal(struct plan *plan);
 struct value *plan_to_value(const struct plan *plan);
 /* The same as canonical JSON: with one step as a value at a time. The caller frees it. */
 char *plan_text(const struct plan *plan);
+/* The same in parts, as the store keeps it: all but the steps, and step number i. */
+char *plan_head_text(const struct plan *plan);
+char *plan_step_text(const struct plan *plan, size_t i);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);
 /* As plan_from_value() whatever hash it states: the plan has that of its content. For tests of what
  * is behind it. */

@@ -572,11 +572,20 @@ static void move_notes(struct diagnostics *from, struct plan *plan, struct diagn
     }
 }
 
+static void put_plan(struct store_batch *batch, const struct plan *plan)
+{
+    CLEANUP(mem_freep) char *head = plan_head_text(plan);
+    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, head);
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        CLEANUP(mem_freep) char *step = plan_step_text(plan, i);
+        store_batch_add_step(batch, plan->hash, i, step);
+    }
+}
+
 static int store_plan(struct service *service, const struct plan *plan, struct error *err)
 {
-    CLEANUP(mem_freep) char *text = plan_text(plan);
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, text);
+    put_plan(batch, plan);
     return store_commit(service->store, batch, NULL, err);
 }
 
@@ -835,8 +844,7 @@ CO_FN static int store_approval(struct service *service, const struct plan *plan
     if (r != -ERROR_NOT_FOUND)
         return r < 0 ? error_move(err, &fault) : 0;
     error_done(&fault);
-    CLEANUP(mem_freep) char *text = plan_text(plan);
-    store_batch_put_plan(batch, plan->hash, plan->deployment_uid, text);
+    put_plan(batch, plan);
     store_batch_add_approval(batch, plan->hash, approval);
     return store_commit(service->store, batch, NULL, err);
 }

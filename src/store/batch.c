@@ -153,6 +153,12 @@ void store_batch_put_plan(struct store_batch *batch, const char *hash, const cha
                text(plan));
 }
 
+void store_batch_add_step(struct store_batch *batch, const char *hash, size_t number_,
+                          const char *step)
+{
+    ADD_CHANGE(batch, CHANGE_ADD_STEP, text(hash), number((int64_t)number_), text(step));
+}
+
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval)
 {
@@ -270,7 +276,8 @@ int store_refuse_change(const struct store_change *change, struct error *err)
                          store_row_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
                          store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION));
     case CHANGE_ADD_APPROVAL:
-        return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s to approve", key);
+    case CHANGE_ADD_STEP:
+        return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s", key);
     case CHANGE_PUT_RUN:
         return error_set(err, ERROR_NOT_FOUND, "the store lacks deployment %s or plan %s of run %s",
                          store_row_text(row, RUN_COLUMN_DEPLOYMENT),

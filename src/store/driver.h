@@ -111,6 +111,8 @@ enum store_query {
     QUERY_LIST_REVISIONS,
     /* (prefix of a hash) -> JSON; at most two */
     QUERY_FIND_PLANS,
+    /* (prefix of the hash of one plan) -> JSON; by number */
+    QUERY_READ_STEPS,
     /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_APPROVALS,
     /* (deployment uid, name, form) -> sealed text */
@@ -152,6 +154,8 @@ enum store_change_kind {
     CHANGE_ADD_REVISION,
     /* (hash, uid, created_at, JSON): does nothing when the hash is there */
     CHANGE_PUT_PLAN,
+    /* (plan hash, number, JSON): does nothing when it is there; refused without the plan */
+    CHANGE_ADD_STEP,
     /* (plan hash, JSON): refused without the plan */
     CHANGE_ADD_APPROVAL,
     /* (uid, name, form, created_at, sealed text): does nothing when one is there */

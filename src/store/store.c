@@ -293,8 +293,16 @@ int store_get_plan(struct store *store, const char *hash_prefix, struct value **
         return error_set(err, ERROR_CONFLICT,
                          "several plans have a hash that begins with %s; give more of its digits",
                          hash_prefix);
-    *ret_plan = value_ref(value_at(found, 0));
-    return 0;
+    if (value_get(value_at(found, 0), "steps")) {
+        *ret_plan = value_ref(value_at(found, 0));
+        return 0;
+    }
+    CLEANUP(value_unrefp) struct value *steps = NULL;
+    r = query_values(store, QUERY_READ_STEPS, PARAMETERS(text(hash_prefix)), add_body, "a step",
+                     &steps, err);
+    if (r == 0)
+        *ret_plan = value_with(value_at(found, 0), "steps", value_ref(steps));
+    return r;
 }
 
 int store_list_approvals(struct store *store, const char *plan_hash, struct value **ret_approvals,

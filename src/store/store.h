@@ -204,9 +204,14 @@ void store_batch_put_deployment(struct store_batch *batch,
  */
 void store_batch_add_revision(struct store_batch *batch, const char *deployment_uid,
                               const struct value *fields);
-/* plan: canonical JSON. A plan that is stored already is left as it is. */
+/*
+ * plan: a JSON map; its field "steps", a list, is left out where the steps follow, numbered from 0.
+ * A plan that is stored already is left as it is, and so are its steps.
+ */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const char *plan);
+void store_batch_add_step(struct store_batch *batch, const char *hash, size_t number,
+                          const char *step);
 /* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);

@@ -310,10 +310,12 @@ FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
     CHECK(open_store());
     int end = run_on_loop(do_something);
     close_store();
-    CHECK(end == 0 &&
-          tamper("DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
-                 "ALTER TABLE runs DROP COLUMN chained; "
-                 "ALTER TABLE runs DROP COLUMN unchained; PRAGMA user_version = 3"));
+    CHECK(
+        end == 0 &&
+        tamper(
+            "DROP TABLE steps; DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
+            "ALTER TABLE runs DROP COLUMN chained; "
+            "ALTER TABLE runs DROP COLUMN unchained; PRAGMA user_version = 3"));
     CHECK(open_store());
     end = run_on_loop(check_older);
     close_store();

@@ -379,20 +379,65 @@ STORE_TEST(a_plan_is_found_by_the_beginning_of_its_hash)
 {
     static const char other[] = "aaaaaabbbbbbccccccddddddeeeeeeffffff0000001111112222223333335555";
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    CLEANUP(value_unrefp) struct value *mine = from_json("{\"a\":1}");
-    CLEANUP(value_unrefp) struct value *yours = from_json("{\"a\":2}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1}");
+    CLEANUP(value_unrefp) struct value *mine = from_json("{\"a\":1,\"steps\":[]}");
+    CLEANUP(value_unrefp) struct value *yours = from_json("{\"a\":2,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}");
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *by_prefix = NULL;
     CHECK(store_get_plan(store, "aaaaaa", &by_prefix, NULL) == 0);
     CHECK(value_equal(by_prefix, mine));
-    store_batch_put_plan(batch, other, DEPLOYMENT, "{\"a\":2}");
+    store_batch_put_plan(batch, other, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
     CHECK(commits(batch, NULL));
     CHECK(plan_error("aaaaaa") == ERROR_CONFLICT);
     CLEANUP(value_unrefp) struct value *by_hash = NULL;
     CHECK(store_get_plan(store, other, &by_hash, NULL) == 0);
     CHECK(value_equal(by_hash, yours));
     CHECK(plan_error("aaaaab") == ERROR_NOT_FOUND && plan_error("ffffff") == ERROR_NOT_FOUND);
+}
+
+STORE_TEST(a_plan_comes_back_with_its_steps_in_their_order)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"a\":1}");
+    for (size_t i = 0; i < 3; i++) {
+        CLEANUP(mem_freep) char *step = string_format("{\"step\":%zu}", 2 - i);
+        store_batch_add_step(batch, "0123456789", 2 - i, step);
+    }
+    store_batch_put_plan(batch, "abcdef0000", DEPLOYMENT, "{}");
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    CHECK(store_get_plan(store, "012345", &plan, NULL) == 0);
+    CHECK(is_json(plan, "{\"a\":1,\"steps\":[{\"step\":0},{\"step\":1},{\"step\":2}]}"));
+    CLEANUP(value_unrefp) struct value *empty = NULL;
+    CHECK(store_get_plan(store, "abcdef", &empty, NULL) == 0);
+    CHECK(is_json(empty, "{\"steps\":[]}"));
+}
+
+STORE_TEST(steps_of_a_plan_that_is_stored_stay_as_they_are_and_those_of_none_are_refused)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    for (int i = 1; i <= 2; i++) {
+        CLEANUP(mem_freep) char *step = string_format("{\"try\":%d}", i);
+        store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}");
+        store_batch_add_step(batch, "0123456789", 0, step);
+        CHECK(commits(batch, NULL));
+    }
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
+    CHECK(is_json(plan, "{\"steps\":[{\"try\":1}]}"));
+    store_batch_add_step(batch, "9999999999", 0, "{}");
+    CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+}
+
+/* As older programs stored it. */
+STORE_TEST(a_plan_may_have_its_steps_inside)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"steps\":[{\"b\":1}]}");
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
+    CHECK(is_json(plan, "{\"steps\":[{\"b\":1}]}"));
 }
 
 STORE_TEST(what_is_no_prefix_of_a_hash_is_said_to_be_none)
@@ -407,11 +452,11 @@ STORE_TEST(what_is_no_prefix_of_a_hash_is_said_to_be_none)
 STORE_TEST(a_plan_that_is_stored_stays_as_it_is)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    CLEANUP(value_unrefp) struct value *first = from_json("{\"a\":1}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2}");
+    CLEANUP(value_unrefp) struct value *first = from_json("{\"a\":1,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
     CHECK(commits(batch, NULL));
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *found = NULL;
     CHECK(store_get_plan(store, PLAN, &found, NULL) == 0);

@@ -186,6 +186,22 @@ static bool put_plan(struct memory_store *memory, const struct store_row *row)
     return true;
 }
 
+char *memory_step_key(const char *plan_hash, int64_t number)
+{
+    return string_format("%s\n%" PRId64, plan_hash, number);
+}
+
+static bool add_step(struct memory_store *memory, const struct store_row *row)
+{
+    const char *hash = store_row_text(row, 0);
+    if (!find_row(memory, TABLE_PLANS, hash))
+        return false;
+    CLEANUP(mem_freep) char *key = memory_step_key(hash, store_row_number(row, 1));
+    if (!find_row(memory, TABLE_STEPS, key))
+        set_row(memory, TABLE_STEPS, key, row_copy(row, 0));
+    return true;
+}
+
 static bool add_approval(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_PLANS, store_row_text(row, 0)))
@@ -330,6 +346,7 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_GROW_HEAD] = grow_head,
     [CHANGE_ADD_REVISION] = add_revision,
     [CHANGE_PUT_PLAN] = put_plan,
+    [CHANGE_ADD_STEP] = add_step,
     [CHANGE_ADD_APPROVAL] = add_approval,
     [CHANGE_PUT_SECRET] = put_secret,
     [CHANGE_REMOVE_SECRETS] = remove_secrets,

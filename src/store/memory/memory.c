@@ -173,6 +173,21 @@ static void find_plans(struct memory_store *memory, const struct store_row *para
             add_found(memory, TABLE_PLANS, entry->key, found);
 }
 
+static void read_steps(struct memory_store *memory, const struct store_row *parameters,
+                       struct found *found)
+{
+    CLEANUP(found_done) struct found plans = {0};
+    size_t n_before;
+    int64_t number = 0;
+    find_plans(memory, parameters, &plans);
+    do {
+        const char *hash = plans.n_rows > 0 ? store_row_text(plans.rows[0], 0) : "";
+        CLEANUP(mem_freep) char *key = memory_step_key(hash, number++);
+        n_before = found->n_rows;
+        add_found(memory, TABLE_STEPS, key, found);
+    } while (found->n_rows > n_before);
+}
+
 static void list_approvals(struct memory_store *memory, const struct store_row *parameters,
                            struct found *found)
 {
@@ -264,6 +279,7 @@ static const struct {
     [QUERY_GET_REVISION] = {get_revision, {0, 3}},
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
+    [QUERY_READ_STEPS] = {read_steps, {2, 3}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},

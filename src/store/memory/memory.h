@@ -9,6 +9,7 @@ enum table {
     TABLE_NAMES,       /* by name, environment and incarnation -> (uid) */
     TABLE_REVISIONS,   /* by deployment uid and number */
     TABLE_PLANS,       /* by hash */
+    TABLE_STEPS,       /* by plan hash and number */
     TABLE_APPROVALS,   /* by their count */
     TABLE_RUNS,        /* by id */
     TABLE_RECORDS,     /* by deployment uid, address and generation */
@@ -42,6 +43,7 @@ void memory_row_free(struct store_row *row);
 
 /* The caller frees these. */
 char *memory_secret_key(const struct store_row *row);
+char *memory_step_key(const char *plan_hash, int64_t number);
 char *memory_revision_key(const char *deployment_uid, int64_t number);
 
 /* store_ops.commit */

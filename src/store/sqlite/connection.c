@@ -41,6 +41,10 @@ static const char *const query_texts[] = {
         "SELECT number, created_at, json_remove(body, '$.document', '$.given') FROM revisions "
         "WHERE deployment = " DEPLOYMENT_ID " AND (?2 = 0 OR number < ?2) "
         "ORDER BY number DESC LIMIT ?3",
+    [QUERY_READ_STEPS] =
+        "SELECT steps.body FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
+        "AND steps.id < (plans.id + 1) << 32 "
+        "WHERE plans.hash >= ?1 AND plans.hash < ?1 || 'g' ORDER BY steps.id",
     [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
@@ -78,6 +82,10 @@ static const char *const change_texts[] = {
                             "SELECT id, head_revision, ?2, ?3 FROM deployments WHERE uid = ?1",
     [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body) "
                         "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO NOTHING",
+    /* It finds the row that is there already, and changes nothing of it. */
+    [CHANGE_ADD_STEP] = "INSERT INTO steps (id, plan, body) "
+                        "SELECT id << 32 | ?2, id, ?3 FROM plans WHERE hash = ?1 "
+                        "ON CONFLICT (id) DO UPDATE SET plan = plan",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
     [CHANGE_PUT_SECRET] =

@@ -20,7 +20,7 @@
 enum { FAULTS_MAX = 100, READ_TRIES = 3, READ_PAUSE_MS = 5, PATIENCE_MS = 30000 };
 
 const char *const examined_tables[] = {
-    "store", "deployments", "revisions", "plans", "approvals",
+    "store", "deployments", "revisions", "plans", "steps",   "approvals",
     "runs",  "records",     "journal",   "audit", "secrets",
 };
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
@@ -30,10 +30,10 @@ static const struct {
     const char *table;
     const char *column;
 } json_columns[] = {
-    {"deployments", "outputs"}, {"revisions", "body"}, {"plans", "body"},
-    {"approvals", "body"},      {"records", "spec"},   {"records", "outputs"},
-    {"records", "depends_on"},  {"records", "bound"},  {"records", "live"},
-    {"journal", "body"},        {"audit", "body"},
+    {"deployments", "outputs"}, {"revisions", "body"},     {"plans", "body"},
+    {"steps", "body"},          {"approvals", "body"},     {"records", "spec"},
+    {"records", "outputs"},     {"records", "depends_on"}, {"records", "bound"},
+    {"records", "live"},        {"journal", "body"},       {"audit", "body"},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */

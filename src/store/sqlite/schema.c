@@ -119,6 +119,13 @@ static const char *const migrations[] = {
     "  sealed TEXT NOT NULL,"
     "  UNIQUE (deployment_uid, name, form)"
     ") STRICT;",
+    /* Steps are rows, whose id is plan << 32 | number, so that they need no index; in the bodies of
+     * older plans they stand inside. */
+    "CREATE TABLE steps ("
+    "  id INTEGER PRIMARY KEY,"
+    "  plan INTEGER NOT NULL REFERENCES plans,"
+    "  body TEXT NOT NULL"
+    ") STRICT;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
