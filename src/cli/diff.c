@@ -21,6 +21,8 @@ struct lines {
 
 static void split(const char *text, struct lines *lines)
 {
+    /* A text without lines has a place to point to, too. */
+    ARRAY_RESERVE(lines->items, lines->n_items, lines->capacity);
     while (*text) {
         size_t length = strcspn(text, "\n");
         ARRAY_RESERVE(lines->items, lines->n_items, lines->capacity);

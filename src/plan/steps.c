@@ -84,37 +84,31 @@ static void add_update(struct draft *draft, struct pair *pair)
     pair->put = last_step(draft);
 }
 
-/* What differs is changed by a step of its own, after the record is there. */
-static void add_update_of_found(struct draft *draft, struct pair *pair, struct value *live)
+/* A step about what was found: that it is adopted, or changed after that. */
+static void add_step_of_found(struct draft *draft, struct pair *pair, enum step_kind kind,
+                              double seconds)
 {
-    struct step *step = add_step(draft, STEP_UPDATE, pair->reason, pair->wanted->address,
+    const struct resource_type *type = pair->type;
+    struct value *live = pair->found->spec;
+    struct step *step = add_step(draft, kind, pair->reason, pair->wanted->address,
                                  draft_adopted_generation(draft, pair));
     set_wanted_fields(step, pair);
     step->uid = draft_adopted_uid(draft, pair);
     step->provider_id = string_copy(pair->found->provider_id);
-    step->before = value_ref(live);
+    /* What may be secret is not copied into a plan. */
+    step->before = type_managed_part(type, live, live);
     step->changed = string_list_to_value(&pair->changed);
-    step->seconds = pair->type->seconds[1];
+    step->seconds = seconds;
     pair->put = last_step(draft);
 }
 
+/* What differs is changed by a step of its own, after the record is there. */
 static void add_adopt(struct draft *draft, struct pair *pair)
 {
-    /* What may be secret is not copied into a plan. */
-    CLEANUP(value_unrefp)
-    struct value *live = type_managed_part(pair->type, pair->found->spec, pair->found->spec);
-    struct step *step = add_step(draft, STEP_ADOPT, pair->reason, pair->wanted->address,
-                                 draft_adopted_generation(draft, pair));
-    set_wanted_fields(step, pair);
-    step->uid = draft_adopted_uid(draft, pair);
-    step->provider_id = string_copy(pair->found->provider_id);
-    step->before = value_ref(live);
-    step->changed = string_list_to_value(&pair->changed);
-    step->seconds = 1;
-    pair->adopt = last_step(draft);
-    pair->put = pair->adopt;
+    add_step_of_found(draft, pair, STEP_ADOPT, 1);
+    pair->adopt = pair->put;
     if (pair->changed.n_items > 0 && !draft->input->only_adopts)
-        add_update_of_found(draft, pair, live);
+        add_step_of_found(draft, pair, STEP_UPDATE, pair->type->seconds[1]);
 }
 
 static void add_rename(struct draft *draft, struct pair *pair)

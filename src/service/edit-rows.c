@@ -25,7 +25,7 @@ int edits_plan(struct service *service, const struct edited *edited, const char 
         return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
                          refresh);
     struct plan_request request = {
-        .source = {edited->label, edited->after, edited->variables},
+        .source = {.path = edited->label, .text = edited->after, .variables = edited->variables},
         .origin = edited->origin,
         .base = edited->base,
         .back_to = edited->back_to > 0 ? &edited->back_to : NULL,

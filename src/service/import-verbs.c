@@ -375,7 +375,7 @@ int edits_plan_import(struct service *service, const struct verb_call *call,
     if (r == 0)
         r = write_found(service, &import, &edited, err);
     struct plan_request request = {
-        .source = {edited.label, edited.after, edited.variables},
+        .source = {.path = edited.label, .text = edited.after, .variables = edited.variables},
         .origin = edited.origin,
         .base = edited.base,
         .refresh = true,
