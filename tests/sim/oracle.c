@@ -6,6 +6,7 @@
 #include "model/json.h"
 #include "sim/disk.h"
 #include "sim/story.h"
+#include "store/audit.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -429,6 +430,28 @@ static CO_FN void check_edits(struct store *store, const char *uid, const struct
     map_done(&seen);
 }
 
+/* The chain of what was decided, and those of all journals, have no gap; each acknowledged row is
+ * in one. */
+static CO_FN void check_audit(struct store *store)
+{
+    struct error err = {0};
+    CLEANUP(value_unrefp) struct value *report = NULL;
+    if (store_verify_audit(store, NULL, &report, &err) < 0)
+        sim_violation("the audit chain cannot be read: %s", error_message(&err));
+    error_done(&err);
+    const struct value *faults = value_get(report, "faults");
+    if (value_count(faults) > 0)
+        sim_violation("the audit chain: %s", value_text(value_at(faults, 0)));
+    int64_t n_acknowledged = 0;
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&oracle.rows, &cursor)))
+        n_acknowledged += (intptr_t)entry->value;
+    if (value_get_integer(report, "rows", 0) < n_acknowledged ||
+        value_get_integer(report, "unchained", 0) > 0)
+        sim_violation("rows of a journal are in no chain");
+}
+
 /* No secret lies on the disk: not in the store, nor in what runs said. */
 static void check_canary(void)
 {
@@ -454,6 +477,7 @@ void oracle_check_converged(struct store *store, const char *deployment_uid)
     }
     story_check(&records);
     check_edits(store, deployment_uid, &records);
+    check_audit(store);
     check_canary();
     records_done(&records);
 }
