@@ -325,7 +325,9 @@ static int64_t settling_of(const struct remote *remote)
 {
     int64_t late =
         remote->late_seconds > remote->again_seconds ? remote->late_seconds : remote->again_seconds;
-    return remote->settling > late * SECOND ? remote->settling : late * SECOND;
+    /* It counts from when a request left, which then was on its way for a while. */
+    int64_t visible = remote->settling + SECOND;
+    return visible > late * SECOND ? visible : late * SECOND;
 }
 
 struct provider *simulated_provider_new(struct process *process, struct remote *remote)

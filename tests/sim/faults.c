@@ -93,19 +93,29 @@ static CO_FN void pause_process(struct process *process, int64_t duration)
         loop_sleep(process->loop, duration);
 }
 
-/* Whoever stands between its look at the lease and its call must go on at once without it. */
+static bool is_anybody_stopped(void)
+{
+    for (const struct process *process = sim->processes; process; process = process->next)
+        if (!process->is_dead && process->paused_until > sim->now)
+            return true;
+    return false;
+}
+
+/* Whoever stands between its look at the lease and its call must go on at once without it: what it
+ * sends later is beyond what is promised. */
 static bool may_strike(const struct fault *fault, const struct process *process)
 {
     bool is_sending = process->boundary == BOUNDARY_INTENT_ONLY;
     if (fault->kind == FAULT_LEASE)
-        return process->is_cancelled != NULL;
+        return process->is_cancelled && !is_anybody_stopped();
     return fault->kind != FAULT_PAUSE || !process->has_lost_lease || !is_sending;
 }
 
 /* The lock file is removed, and its holder may be stopped for a while. */
 static CO_FN void lose_lease(struct process *process, uint64_t number)
 {
-    process->has_lost_lease = true;
+    for (struct process *other = sim->processes; other; other = other->next)
+        other->has_lost_lease = true;
     disk_lose_files(SIM_HOME "/leases/");
     if (process->boundary != BOUNDARY_INTENT_ONLY && number % 2)
         pause_process(process, (int64_t)(1 + number / 2 % 7200) * SECOND);
