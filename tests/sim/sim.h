@@ -201,7 +201,7 @@ bool process_is_running_run(void);
 /* What a door found. */
 struct finding {
     bool is_settled; /* nothing to do */
-    char uid[64]; /* of the deployment */
+    char uid[64];    /* of the deployment */
 };
 extern struct finding found;
 /* Somebody plans the document, approves it and starts its run, or resumes one. */
