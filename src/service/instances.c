@@ -143,9 +143,16 @@ int instances_configure_from(struct service *service, const char *instance,
 int instances_configure_all(struct service *service, const struct records *records,
                             struct error *err)
 {
+    struct map seen = {0};
     int r = 0;
-    for (size_t i = 0; r == 0 && i < records->n_items; i++)
-        r = instances_configure_from(service, records->items[i]->instance, records, err);
+    for (size_t i = 0; r == 0 && i < records->n_items; i++) {
+        const char *instance = records->items[i]->instance;
+        if (map_has(&seen, instance))
+            continue;
+        map_put(&seen, instance, NULL);
+        r = instances_configure_from(service, instance, records, err);
+    }
+    map_done(&seen);
     return r;
 }
 

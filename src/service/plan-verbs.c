@@ -35,6 +35,7 @@ struct planning {
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
     struct adoptions adoptions; /* what is there without a record */
+    struct map gone;            /* names of what was read and is not there */
     struct map roots;           /* instance -> owned struct string_list */
     struct string_list forget;  /* addresses */
     struct map released;        /* uids of what was adopted by what is taken back */
@@ -70,6 +71,7 @@ static void planning_done(struct planning *planning)
         mem_free(entry->value);
     }
     map_done(&planning->roots);
+    map_done(&planning->gone);
     diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
@@ -223,11 +225,15 @@ static int add_roots(struct planning *planning, struct resource *user,
         roots = NEW(struct string_list);
         map_put(&planning->roots, user->instance, roots);
         int r = instances_list_roots(planning->service, user->instance, roots, err);
+        for (size_t i = 0; r == 0 && i < roots->n_items; i++)
+            check_root(planning, user, roots->items[i], diagnostics);
+        if (r == 0)
+            r = instances_configure_from(planning->service, user->instance, &planning->records,
+                                         err);
         if (r < 0)
             return r;
     }
     for (size_t i = 0; i < roots->n_items; i++) {
-        check_root(planning, user, roots->items[i], diagnostics);
         if (!string_list_has(&user->depends_on, roots->items[i]))
             string_list_add(&user->depends_on, roots->items[i]);
     }
@@ -239,12 +245,8 @@ static int configure_instances(struct planning *planning, struct diagnostics *di
 {
     struct wanted *wanted = &planning->loaded.wanted;
     int r = instances_configure_all(planning->service, &planning->records, err);
-    for (size_t i = 0; r == 0 && i < wanted->n_items; i++) {
-        r = instances_configure_from(planning->service, wanted->items[i].instance,
-                                     &planning->records, err);
-        if (r == 0)
-            r = add_roots(planning, &wanted->items[i], diagnostics, err);
-    }
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
+        r = add_roots(planning, &wanted->items[i], diagnostics, err);
     if (r == 0 && diagnostics_has_errors(diagnostics))
         r = error_set(err, ERROR_INVALID, "an instance cannot be configured");
     return r;
@@ -291,13 +293,19 @@ static bool is_gone_with_root(const struct planning *planning, const struct reco
     struct string_list roots = {0};
     bool is_gone = false;
     (void)instances_list_roots(planning->service, record->instance, &roots, NULL);
-    for (size_t i = 0; i < planning->records.n_items; i++) {
-        const struct observation *seen = &planning->observations[i];
-        is_gone = is_gone || (seen->is_known && !seen->is_present &&
-                              string_list_has(&roots, planning->records.items[i]->address));
-    }
+    for (size_t i = 0; i < roots.n_items; i++)
+        is_gone = is_gone || map_has(&planning->gone, roots.items[i]);
     string_list_done(&roots);
     return is_gone;
+}
+
+static void note_gone(struct planning *planning, const struct record *record,
+                      const struct observation *seen)
+{
+    CLEANUP(mem_freep)
+    char *name = string_copy_n(record->address, strcspn(record->address, "["));
+    if (seen->is_known && !seen->is_present && record->status != RECORD_DEPOSED)
+        map_put(&planning->gone, name, NULL);
 }
 
 static int add_identity(struct planning *planning, struct value_builder *identities,
@@ -446,6 +454,7 @@ static int observe(struct planning *planning, struct error *err)
         int r = observe_record(planning, record, &planning->observations[index], err);
         if (r < 0)
             return r;
+        note_gone(planning, record, &planning->observations[index]);
     }
     return check_not_all_gone(planning, err);
 }
