@@ -24,8 +24,7 @@
     X(LEASE_UNCHECKED, "a call begun without a look at the lease") \
     X(DEPENDENTS_FIRST, "dependents before durability")            \
     X(BASE_IGNORED, "a base revision ignored in the merge")        \
-    X(ADOPT_BY_NAME, "adoption by name")                           \
-    X(UNSETTLED, "touched again before it has settled")
+    X(ADOPT_BY_NAME, "adoption by name")
 
 enum tooth {
     TOOTH_NONE,

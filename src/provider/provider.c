@@ -362,7 +362,7 @@ static CO_FN int await_settled(struct calling *calling, const struct target *tar
                                const struct step *step, struct error *err)
 {
     int64_t since = world_monotonic_clock();
-    bool is_next = (step->kind == STEP_UPDATE || step->kind == STEP_DELETE) && !TOOTH(UNSETTLED);
+    bool is_next = step->kind == STEP_UPDATE || step->kind == STEP_DELETE;
     while (is_next && is_settling_since(calling->provider, target->changed_at, since))
         if (!calling_wait(calling, SETTLING_PAUSE_US))
             return error_set(err, ERROR_TIMEOUT,
