@@ -6,12 +6,10 @@
 #include "base/world.h"
 #include "document/document.h"
 #include "model/outputs.h"
-#include "plan/plan.h"
-#include "service/adoptions.h"
 #include "service/edits.h"
 #include "service/instances.h"
+#include "service/planning.h"
 #include "service/reads.h"
-#include "service/revisions.h"
 #include "service/secrets.h"
 #include "service/service.h"
 
@@ -19,28 +17,6 @@
 #include <unistd.h>
 
 enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
-
-/* Everything that a plan is made from, while it is gathered. */
-struct planning {
-    struct service *service;
-    struct loaded_document loaded;
-    struct store_deployment deployment; /* uid NULL while there is none */
-    char *uid;                          /* owned: of the deployment, also of one to be made */
-    int64_t incarnation;
-    int64_t revision;
-    struct records records;
-    struct observation *observations; /* owned */
-    struct value *identities;         /* owned */
-    struct value *pending;            /* owned map of instance -> what others have staged there */
-    struct map expired;               /* addresses whose time is over */
-    struct lineage lineage;
-    struct adoptions adoptions; /* what is there without a record */
-    struct map gone;            /* names of what was read and is not there */
-    struct map roots;           /* instance -> owned struct string_list */
-    struct string_list forget;  /* addresses */
-    struct map released;        /* uids of what was adopted by what is taken back */
-    struct diagnostics notes;   /* what the merge with later revisions has to say */
-};
 
 static void observation_done(struct observation *observation)
 {
@@ -190,275 +166,6 @@ static int load_state(struct planning *planning, bool may_stay_open, struct erro
     return store_load_records(service->store, planning->uid, &planning->records, err);
 }
 
-/* --- Instances that resources configure --- */
-
-static void check_root(const struct planning *planning, const struct resource *user,
-                       const char *root, struct diagnostics *diagnostics)
-{
-    const struct wanted *wanted = &planning->loaded.wanted;
-    const struct resource *found = NULL;
-    for (size_t i = 0; i < wanted->n_items && !found; i++)
-        if (text_equal(wanted->items[i].name, root))
-            found = &wanted->items[i];
-    if (!found)
-        diagnostics_add(diagnostics, DIAGNOSTIC_UNKNOWN_REFERENCE, user->position,
-                        "add it to the document, or correct the site",
-                        "%s is on %s, which the site configures by \"%s\", and the document has no "
-                        "such resource.",
-                        user->address, user->instance, root);
-    else if (found->lifecycle.create_before_destroy)
-        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, found->position,
-                        "take createBeforeDestroy out",
-                        "%s configures %s, so that its old and its new generation cannot be there "
-                        "at the same time.",
-                        found->address, user->instance);
-}
-
-/* What is on such an instance comes after what configures it. */
-static int add_roots(struct planning *planning, struct resource *user,
-                     struct diagnostics *diagnostics, struct error *err)
-{
-    struct string_list *roots = map_get(&planning->roots, user->instance);
-    if (!instances_has_roots(planning->service, user->instance))
-        return 0;
-    if (!roots) {
-        roots = NEW(struct string_list);
-        map_put(&planning->roots, user->instance, roots);
-        int r = instances_list_roots(planning->service, user->instance, roots, err);
-        for (size_t i = 0; r == 0 && i < roots->n_items; i++)
-            check_root(planning, user, roots->items[i], diagnostics);
-        if (r == 0)
-            r = instances_configure_from(planning->service, user->instance, &planning->records,
-                                         err);
-        if (r < 0)
-            return r;
-    }
-    for (size_t i = 0; i < roots->n_items; i++) {
-        if (!string_list_has(&user->depends_on, roots->items[i]))
-            string_list_add(&user->depends_on, roots->items[i]);
-    }
-    return 0;
-}
-
-static int configure_instances(struct planning *planning, struct diagnostics *diagnostics,
-                               struct error *err)
-{
-    struct wanted *wanted = &planning->loaded.wanted;
-    int r = instances_configure_all(planning->service, &planning->records, err);
-    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
-        r = add_roots(planning, &wanted->items[i], diagnostics, err);
-    if (r == 0 && diagnostics_has_errors(diagnostics))
-        r = error_set(err, ERROR_INVALID, "an instance cannot be configured");
-    return r;
-}
-
-/* Who a system is that this plan makes, or makes anew, is known only afterwards. */
-static void forget_identity(struct plan *plan, const char *instance)
-{
-    CLEANUP(mem_freep) char *origin = string_format("identity of %s", instance);
-    struct value *identities =
-        value_with(plan->identities, instance, value_unknown("string", origin));
-    value_unref(plan->identities);
-    plan->identities = identities;
-}
-
-static void forget_identities(const struct planning *planning, struct plan *plan)
-{
-    size_t cursor = 0;
-    struct map_entry *entry;
-    while ((entry = map_next(&planning->roots, &cursor))) {
-        const struct string_list *roots = entry->value;
-        bool is_new = !instances_is_ready(planning->service, entry->key);
-        for (size_t i = 0; i < plan->n_steps; i++) {
-            CLEANUP(mem_freep)
-            char *name =
-                string_copy_n(plan->steps[i].address, strcspn(plan->steps[i].address, "["));
-            is_new = is_new || (plan->steps[i].kind == STEP_CREATE && string_list_has(roots, name));
-        }
-        if (is_new)
-            forget_identity(plan, entry->key);
-    }
-    plan_seal(plan);
-}
-
-static bool is_known_system(const struct plan *plan, const char *instance)
-{
-    const struct value *identity = value_get(plan->identities, instance);
-    return !identity || value_kind(identity) == VALUE_STRING;
-}
-
-/* What was on a system that is gone is gone with it: nobody can be asked. */
-static bool is_gone_with_root(const struct planning *planning, const struct record *record)
-{
-    struct string_list roots = {0};
-    bool is_gone = false;
-    (void)instances_list_roots(planning->service, record->instance, &roots, NULL);
-    for (size_t i = 0; i < roots.n_items; i++)
-        is_gone = is_gone || map_has(&planning->gone, roots.items[i]);
-    string_list_done(&roots);
-    return is_gone;
-}
-
-static void note_gone(struct planning *planning, const struct record *record,
-                      const struct observation *seen)
-{
-    CLEANUP(mem_freep)
-    char *name = string_copy_n(record->address, strcspn(record->address, "["));
-    if (seen->is_known && !seen->is_present && record->status != RECORD_DEPOSED)
-        map_put(&planning->gone, name, NULL);
-}
-
-static int add_identity(struct planning *planning, struct value_builder *identities,
-                        const char *instance, struct error *err)
-{
-    struct service *service = planning->service;
-    struct provider *provider;
-    if (!instances_is_ready(service, instance))
-        return 0;
-    int r = service_find_provider(service, instance, &provider, err);
-    if (r < 0 || provider_is_internal(provider))
-        return r;
-    struct call call = service_read_call(service);
-    CLEANUP(mem_freep) char *identity = NULL;
-    r = provider_identify(provider, &call, &identity, err);
-    if (r == 0)
-        value_builder_set_string(identities, instance, identity);
-    return r;
-}
-
-/* Asks every instance that the plan touches who it really is. */
-static int identify(struct planning *planning, struct error *err)
-{
-    struct value_builder identities = {0};
-    struct map seen = {0};
-    const struct wanted *wanted = &planning->loaded.wanted;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < wanted->n_items + planning->records.n_items; i++) {
-        const char *instance = i < wanted->n_items
-                                   ? wanted->items[i].instance
-                                   : planning->records.items[i - wanted->n_items]->instance;
-        if (map_has(&seen, instance))
-            continue;
-        map_put(&seen, instance, NULL);
-        r = add_identity(planning, &identities, instance, err);
-    }
-    map_done(&seen);
-    planning->identities = value_builder_map(&identities);
-    return r;
-}
-
-static int observe_record(struct planning *planning, const struct record *record,
-                          struct observation *ret_observation, struct error *err)
-{
-    struct service *service = planning->service;
-    struct provider *provider;
-    int r = service_find_provider(service, record->instance, &provider, err);
-    if (r < 0 || provider_is_internal(provider))
-        return r;
-    const struct resource_type *type;
-    r = service_find_type(service, record->type, record->address, &type, err);
-    if (r < 0)
-        return r;
-    CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
-    struct target target = {
-        .type = type,
-        .uid = record->uid,
-        .address = record->address,
-        .deployment = planning->deployment.name,
-        .provider_id = record->provider_id,
-        .generation = record->generation,
-        .changed_at = record->updated_at,
-        .references = references,
-    };
-    struct call call = service_read_call(service);
-    struct live live = {0};
-    r = provider_read(provider, &call, &target, &live, err);
-    if (r == -ERROR_UNAVAILABLE && record->status == RECORD_UNKNOWN) {
-        error_done(err);
-        return 0; /* nobody can tell still: the plan says what to do */
-    }
-    if (r < 0)
-        return error_wrap(err, r, "read %s", record->address);
-    *ret_observation = (struct observation){
-        .is_known = true,
-        .is_present = live.is_present,
-        .is_stopped = live.is_stopped,
-        .spec = live.spec ? secrets_recognise(service, live.spec, record->spec) : NULL,
-        .outputs = live.outputs ? secrets_recognise(service, live.outputs, record->outputs) : NULL,
-        .provider_id = take_ptr(live.provider_id),
-    };
-    live_done(&live);
-    return 0;
-}
-
-/* How much of one instance was read and found gone. */
-struct tally {
-    size_t n_read, n_gone;
-};
-
-static void count_gone(const struct planning *planning, struct map *tallies)
-{
-    for (size_t i = 0; i < planning->records.n_items; i++) {
-        const char *instance = planning->records.items[i]->instance;
-        struct tally *tally = map_get(tallies, instance);
-        if (!planning->observations[i].is_known ||
-            is_gone_with_root(planning, planning->records.items[i]))
-            continue;
-        if (!tally) {
-            tally = NEW(struct tally);
-            map_put(tallies, instance, tally);
-        }
-        tally->n_read++;
-        tally->n_gone += !planning->observations[i].is_present;
-    }
-}
-
-/* All of an instance's records gone at once means another or an empty system, never a plan to make
- * everything again. */
-static int check_not_all_gone(const struct planning *planning, struct error *err)
-{
-    struct map tallies = {0};
-    int r = 0;
-    size_t cursor = 0;
-    struct map_entry *entry;
-    count_gone(planning, &tallies);
-    while ((entry = map_next(&tallies, &cursor))) {
-        const struct tally *tally = entry->value;
-        if (r == 0 && tally->n_read > 1 && tally->n_gone == tally->n_read)
-            r = error_set(
-                err, ERROR_CONFLICT,
-                "%s: none of the %zu recorded resources is there any more: this looks like another "
-                "or an emptied system, so nothing is planned; plan with --refresh=none to go by the "
-                "records",
-                entry->key, tally->n_read);
-        mem_free(entry->value);
-    }
-    map_done(&tallies);
-    return r;
-}
-
-static int observe(struct planning *planning, struct error *err)
-{
-    planning->observations = NEW_ARRAY(struct observation, planning->records.n_items);
-    /* First what configures other instances. */
-    for (size_t i = 0; i < 2 * planning->records.n_items; i++) {
-        size_t index = i % planning->records.n_items;
-        const struct record *record = planning->records.items[index];
-        bool has_roots = instances_has_roots(planning->service, record->instance);
-        if (has_roots != (i >= planning->records.n_items))
-            continue;
-        if (has_roots && is_gone_with_root(planning, record)) {
-            planning->observations[index] = (struct observation){.is_known = true};
-            continue;
-        }
-        int r = observe_record(planning, record, &planning->observations[index], err);
-        if (r < 0)
-            return r;
-        note_gone(planning, record, &planning->observations[index]);
-    }
-    return check_not_all_gone(planning, err);
-}
-
 /* What is there already and is to be ours, and what was ours only by an adoption that goes back. */
 static int find_adoptions(struct planning *planning, const struct plan_request *request,
                           struct diagnostics *diagnostics, struct error *err)
@@ -494,77 +201,6 @@ static int find_adoptions(struct planning *planning, const struct plan_request *
     }
     return r == 0 && has_faults ? error_set(err, ERROR_INVALID, "not everything can be adopted")
                                 : r;
-}
-
-static int add_pending(struct planning *planning, const char *instance,
-                       const struct string_list *own, struct value_builder *pending,
-                       struct error *err)
-{
-    struct provider *provider;
-    struct value *foreign = NULL;
-    int r = service_find_provider(planning->service, instance, &provider, err);
-    if (r < 0 || !provider_has_commit(provider))
-        return r;
-    struct call call = service_read_call(planning->service);
-    r = provider_pending(provider, &call, own, &foreign, err);
-    if (r == 0)
-        value_builder_set(pending, instance, foreign);
-    return r;
-}
-
-/* What others have staged where our changes need an activation: it would activate that, too. */
-static int find_pending(struct planning *planning, struct error *err)
-{
-    struct value_builder pending = {0};
-    struct string_list own = {0};
-    int r = 0;
-    for (size_t i = 0; i < planning->records.n_items; i++)
-        string_list_add(&own, planning->records.items[i]->uid);
-    for (size_t i = 0; r == 0 && i < value_count(planning->identities); i++)
-        r = add_pending(planning, value_key_at(planning->identities, i), &own, &pending, err);
-    string_list_done(&own);
-    planning->pending = value_builder_map(&pending);
-    return r;
-}
-
-/* What each target cannot do, or only stands in for, is said before anybody approves. */
-static int propose(struct planning *planning, struct plan *plan, struct diagnostics *diagnostics,
-                   struct error *err)
-{
-    struct service *service = planning->service;
-    CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
-    bool is_changed = false;
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        struct step *step = &plan->steps[i];
-        struct provider *provider;
-        const struct resource_type *type;
-        CLEANUP(value_unrefp) struct value *after = NULL;
-        if (step->kind == STEP_START || step->kind == STEP_FORGET || step->kind == STEP_ADOPT ||
-            step->record_only || !is_known_system(plan, step->instance))
-            continue;
-        int r = service_find_provider(service, step->instance, &provider, err);
-        if (r < 0 || (r = service_find_type(service, step->type, step->address, &type, err)) < 0)
-            return r;
-        struct target target = {
-            .type = type,
-            .uid = step->uid,
-            .address = step->address,
-            .deployment = plan->deployment,
-            .provider_id = step->provider_id,
-            .generation = step->generation,
-            .references = references,
-        };
-        struct call call = service_read_call(service);
-        r = provider_propose(provider, &call, &target, step, &after, diagnostics, err);
-        if (r < 0)
-            return error_wrap(err, r, "check %s", step->address);
-        if (after)
-            plan_note_proposal(service->catalog, step, after);
-        is_changed = is_changed || after;
-    }
-    if (is_changed)
-        plan_seal(plan);
-    return 0;
 }
 
 /* Notes go with the plan; errors stay with the caller and keep it from being approved. */
@@ -657,8 +293,8 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     if (r < 0)
         return r;
     struct diagnostics found = {0};
-    forget_identities(planning, plan);
-    r = propose(planning, plan, &found, err);
+    planning_forget_identities(planning, plan);
+    r = planning_propose(planning, plan, &found, err);
     if (r == 0)
         r = reads_check_users(planning->service, plan, diagnostics, err);
     move_notes(&found, plan, diagnostics);
@@ -798,13 +434,13 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted,
                                   &planning.loaded.reads, diagnostics, err);
     if (r == 0)
-        r = configure_instances(&planning, diagnostics, err);
+        r = planning_configure_instances(&planning, diagnostics, err);
     if (r == 0)
-        r = identify(&planning, err);
+        r = planning_identify(&planning, err);
     if (r == 0)
-        r = find_pending(&planning, err);
+        r = planning_find_pending(&planning, err);
     if (r == 0 && request->refresh && !request->forget)
-        r = observe(&planning, err);
+        r = planning_observe(&planning, err);
     if (r == 0 && !request->forget)
         r = find_adoptions(&planning, request, diagnostics, err);
     if (r == 0)

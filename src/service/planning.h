@@ -1,0 +1,59 @@
+/*
+ * What a plan is made from, while it is gathered: the document, what is recorded, who the systems
+ * are, what is there. Private to service/.
+ */
+#pragma once
+
+#include "plan/plan.h"
+#include "service/adoptions.h"
+#include "service/revisions.h"
+#include "service/service.h"
+
+struct planning {
+    struct service *service;
+    struct loaded_document loaded;
+    struct store_deployment deployment; /* uid NULL while there is none */
+    char *uid;                          /* owned: of the deployment, also of one to be made */
+    int64_t incarnation;
+    int64_t revision;
+    struct records records;
+    struct observation *observations; /* owned */
+    struct value *identities;         /* owned */
+    struct value *pending;            /* owned map of instance -> what others have staged there */
+    struct map expired;               /* addresses whose time is over */
+    struct lineage lineage;
+    struct adoptions adoptions; /* what is there without a record */
+    struct map gone;            /* names of what was read and is not there */
+    struct map roots;           /* instance -> owned struct string_list */
+    struct string_list forget;  /* addresses */
+    struct map released;        /* uids of what was adopted by what is taken back */
+    struct diagnostics notes;   /* what the merge with later revisions has to say */
+};
+
+/* --- planning-instances.c: instances that resources configure --- */
+
+/* Notes what each such instance hangs on, lets what is on it come after that, and configures those
+ * that can be by what is recorded. ERROR_INVALID when one cannot be: then diagnostics say why. */
+int planning_configure_instances(struct planning *planning, struct diagnostics *diagnostics,
+                                 struct error *err);
+/* Who a system is that this plan makes, or makes anew, is known only afterwards. */
+void planning_forget_identities(const struct planning *planning, struct plan *plan);
+/* Whether the plan knows who the system is; also of one that it says nothing of. */
+bool planning_knows_system(const struct plan *plan, const char *instance);
+/* What was on a system that is gone is gone with it: nobody can be asked. */
+bool planning_is_gone_with_root(const struct planning *planning, const struct record *record);
+/* Remembers what was read and is not there. */
+void planning_note_gone(struct planning *planning, const struct record *record,
+                        const struct observation *seen);
+
+/* --- planning-reads.c: what the systems are asked --- */
+
+/* Asks every instance that the plan touches who it really is. */
+CO_FN int planning_identify(struct planning *planning, struct error *err);
+/* Reads what is recorded. ERROR_CONFLICT when all of an instance is gone at once. */
+CO_FN int planning_observe(struct planning *planning, struct error *err);
+/* What others have staged where our changes need an activation: it would activate that, too. */
+CO_FN int planning_find_pending(struct planning *planning, struct error *err);
+/* What each target cannot do, or only stands in for, is said before anybody approves. */
+CO_FN int planning_propose(struct planning *planning, struct plan *plan,
+                           struct diagnostics *diagnostics, struct error *err);
