@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs that are killed, cancelled, or in each other's way (DESIGN section 6): whatever happens, a
 resume, or the same command again, reaches the wanted state with each resource made once."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from lifecycle import agree, box, data, document, main, test, wait_until
+from lifecycle import Place, agree, box, check_audit, data, document, main, test, wait_until
 
 
 def boxes(n=4, size=1):
@@ -69,33 +70,38 @@ def go_on(place):
         os.kill(pid, signal.SIGCONT)
 
 
+def kill_each(numbers, go_on_with):
+    """For each number, a few at a time in places of their own: a run is killed at that event, and what is left
+    is finished by a command. Returns how many were killed before they had ended."""
+    def attempt(n):
+        place = Place()
+        try:
+            given(place, latency="90ms")  # so that the run is still there to be killed
+            if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
+                return False
+            place.parley(*go_on_with)
+            is_complete(place, 10)
+            place.parley("destroy", "demo", "--yes")
+            assert place.files() == {}
+            check_audit(place)
+            return True
+        finally:
+            place.close()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return sum(pool.map(attempt, numbers))
+
+
 @test
 def a_run_killed_at_any_event_is_resumed(place):
-    n_killed = 0
-    for n in range(1, 60, 3):
-        given(place, latency="90ms")  # so that the run is still there to be killed
-        if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
-            break
-        n_killed += 1
-        place.parley("resume", "demo")
-        is_complete(place, 10)
-        place.parley("destroy", "demo", "--yes")
-        assert place.files() == {}
+    del place
+    n_killed = kill_each(range(1, 60, 3), ("resume", "demo"))
     assert n_killed >= 5, n_killed
 
 
 @test
 def after_a_kill_the_same_command_goes_on(place):
-    n_killed = 0
-    for n in range(2, 60, 4):
-        given(place, latency="90ms")  # so that the run is still there to be killed
-        if not kill_at(place, ("up", "demo.yaml", "--yes"), n):
-            break
-        n_killed += 1
-        place.parley("up", "demo.yaml", "--yes")
-        is_complete(place, 10)
-        place.parley("destroy", "demo", "--yes")
-        assert place.files() == {}
+    del place
+    n_killed = kill_each(range(2, 60, 4), ("up", "demo.yaml", "--yes"))
     assert n_killed >= 4, n_killed
 
 
@@ -451,7 +457,7 @@ def a_run_that_hangs_is_ended_by_unlock_and_settled(place):
 
 @test
 def a_detached_operation_is_told_as_that(place):
-    given(place, {"a": box()}, asynchronous=True, latency="8s")
+    given(place, {"a": box()}, asynchronous=True, latency="4s")
     door = place.start("up", "demo.yaml", "--yes", "--json")
     for line in door.stdout:
         if json.loads(line)["kind"] == "handle":
@@ -461,6 +467,7 @@ def a_detached_operation_is_told_as_that(place):
     assert door.returncode == 130, out + err
     ends = [event for event in map(json.loads, out.splitlines()) if event["kind"] == "result"]
     assert ends and ends[0]["message"].startswith("detached: it goes on by itself"), ends
+    place.with_boxes(asynchronous=True, latency="10ms")
     assert "go on by themselves" in place.parley("run", "list").out
     place.parley("resume", "demo")
     is_complete(place, 1)
