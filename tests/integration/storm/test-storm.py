@@ -60,7 +60,8 @@ def is_well(platform, seen):
     if not line:
         return False
     sick = [entry for entry in seen["health"]
-            if "\u25cf healthy" not in entry and "\u25cf valid until" not in entry]
+            if "\u25cf healthy" not in entry and "\u25cf valid until" not in entry
+            and ": started again " not in entry]
     visits = 0 if sick else count_visits(line)
     if visits:
         assert visits > seen.get("visits", 0), f"of {seen['visits']} acknowledged visits {visits - 1} are there"
