@@ -131,26 +131,34 @@ static int check_not_all_gone(const struct planning *planning, struct error *err
     return r;
 }
 
+/* Those on instances that are configured by resources, or the others. */
+static int observe_those(struct planning *planning, bool has_roots, struct error *err)
+{
+    for (size_t i = 0; i < planning->records.n_items; i++) {
+        const struct record *record = planning->records.items[i];
+        struct observation *seen = &planning->observations[i];
+        if (instances_has_roots(planning->service, record->instance) != has_roots)
+            continue;
+        if (has_roots && planning_is_gone_with_root(planning, record)) {
+            *seen = (struct observation){.is_known = true};
+            continue;
+        }
+        int r = observe_record(planning, record, seen, err);
+        if (r < 0)
+            return r;
+        planning_note_gone(planning, record, seen);
+    }
+    return 0;
+}
+
 int planning_observe(struct planning *planning, struct error *err)
 {
     planning->observations = NEW_ARRAY(struct observation, planning->records.n_items);
-    /* First what configures other instances. */
-    for (size_t i = 0; i < 2 * planning->records.n_items; i++) {
-        size_t index = i % planning->records.n_items;
-        const struct record *record = planning->records.items[index];
-        bool has_roots = instances_has_roots(planning->service, record->instance);
-        if (has_roots != (i >= planning->records.n_items))
-            continue;
-        if (has_roots && planning_is_gone_with_root(planning, record)) {
-            planning->observations[index] = (struct observation){.is_known = true};
-            continue;
-        }
-        int r = observe_record(planning, record, &planning->observations[index], err);
-        if (r < 0)
-            return r;
-        planning_note_gone(planning, record, &planning->observations[index]);
-    }
-    return check_not_all_gone(planning, err);
+    /* First what may configure instances. */
+    int r = observe_those(planning, false, err);
+    if (r == 0)
+        r = observe_those(planning, true, err);
+    return r < 0 ? r : check_not_all_gone(planning, err);
 }
 
 static int add_pending(struct planning *planning, const char *instance,
