@@ -153,10 +153,10 @@ void store_batch_put_plan(struct store_batch *batch, const char *hash, const cha
                text(plan));
 }
 
-void store_batch_add_step(struct store_batch *batch, const char *hash, size_t number_,
+void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
                           const char *step)
 {
-    ADD_CHANGE(batch, CHANGE_ADD_STEP, text(hash), number((int64_t)number_), text(step));
+    ADD_CHANGE(batch, CHANGE_ADD_STEP, text(hash), number((int64_t)place), text(step));
 }
 
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,

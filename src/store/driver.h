@@ -233,7 +233,7 @@ struct store {
 /*
  * The next digest of a chain: the SHA-256, in hexadecimal digits, of the digest before it and the
  * parts of what is added, each with a line feed behind it; a NULL text is left out. No part holds a
- * line feed.
+ * line feed. ret_digest may be before.
  */
 void store_chain(const char *before, const struct store_row *parts,
                  char ret_digest[DIGEST_HEX_SIZE]);

@@ -210,7 +210,7 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
  */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const char *plan);
-void store_batch_add_step(struct store_batch *batch, const char *hash, size_t number,
+void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
                           const char *step);
 /* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
