@@ -12,12 +12,12 @@ static char *read_source(const char *name)
 {
     const char *root = getenv("PARLEY_SOURCE");
     CLEANUP(mem_freep) char *path = string_format("%s/%s", root ? root : ".", name);
-    char *text = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
     struct error err = {0};
     if (world_read_file(path, 1 << 20, &text, NULL, &err) < 0)
         printf("# %s\n", err.message);
     error_done(&err);
-    return text;
+    return take_ptr(text);
 }
 
 /* A document after its patterns and expansion. */
