@@ -13,12 +13,16 @@
 #include <unistd.h>
 
 enum {
-    MAX_LINE = 16 << 20,
     MAX_FOLLOWERS = 64,
     SECOND = 1000000,
     SEND_SECONDS = 10,
     CLOSE_SECONDS = 5,
 };
+
+struct value *run_event_of_row(const struct value *row)
+{
+    return value_with(row, "format", value_integer(1));
+}
 
 /* One door that follows. */
 struct follower_link {
@@ -168,7 +172,8 @@ int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*
     server->loop = loop;
     server->cancel = cancel;
     server->abort = abort_run;
-    r = channel_listen(loop, path, MAX_LINE, MAX_FOLLOWERS, serve, server, &server->listener, err);
+    r = channel_listen(loop, path, RUN_LINE_LIMIT, MAX_FOLLOWERS, serve, server, &server->listener,
+                       err);
     if (r < 0) {
         mem_free(server);
         return r;

@@ -6,6 +6,12 @@
 #include "net/loop.h"
 #include "store/store.h"
 
+/* The longest line that is read from it. */
+enum { RUN_LINE_LIMIT = 16 << 20 };
+
+/* A row of the journal as the event that it was told as. The caller unrefs it. */
+struct value *run_event_of_row(const struct value *row);
+
 /* Where it lies: in $XDG_RUNTIME_DIR/parley, else in /tmp/parley-UID. The folder is made when
  * create. */
 int run_socket_path(const char *run_id, bool create, char **ret_path, struct error *err);

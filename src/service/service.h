@@ -206,7 +206,7 @@ int service_check_reverts(const struct plan *plan, const struct consent *consent
 /* Whether approving needs the deployment's name. */
 bool service_needs_name(const struct plan *plan);
 
-/* --- Runs (run-verbs.c) --- */
+/* --- Runs (run-start.c, run-execute.c, run-follow.c, run-verbs.c) --- */
 
 /* Whether every instance is still who it was when the plan was made; ERROR_STALE names one that is
  * not. */

@@ -1,0 +1,166 @@
+/* The run's own process. */
+#include "apply/apply.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "service/instances.h"
+#include "service/run-remains.h"
+#include "service/run-socket.h"
+#include "service/runs-internal.h"
+#include "service/secrets.h"
+#include "service/service.h"
+
+#include <unistd.h>
+
+struct execution {
+    struct service *service;
+    struct run_server *server; /* owned */
+    bool is_cancelled;
+};
+
+static void abort_run(void)
+{
+    _exit(130);
+}
+
+static int find_provider(void *argument, const char *instance, struct provider **ret_provider,
+                         struct error *err)
+{
+    struct execution *execution = argument;
+    return service_find_provider(execution->service, instance, ret_provider, err);
+}
+
+static void tell(void *argument, const struct value *event)
+{
+    struct execution *execution = argument;
+    if (execution->server)
+        run_server_tell(execution->server, event);
+}
+
+static int configure_instance(void *argument, const char *instance, struct outputs *outputs,
+                              struct error *err)
+{
+    const struct execution *execution = argument;
+    return instances_configure(execution->service, instance, outputs_lookup, outputs, err);
+}
+
+static bool is_configured_instance(void *argument, const char *instance)
+{
+    const struct execution *execution = argument;
+    return instances_has_roots(execution->service, instance);
+}
+
+/* With what is recorded now; a run goes on from there. */
+static int configure_instances(struct service *service, const struct plan *plan, struct error *err)
+{
+    struct records records = {0};
+    bool is_needed = false;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        is_needed = is_needed || instances_has_roots(service, plan->steps[i].instance);
+    if (!is_needed)
+        return 0;
+    int r = store_load_records(service->store, plan->deployment_uid, &records, err);
+    for (size_t i = 0; r == 0 && i < value_count(plan->identities); i++)
+        r = instances_configure_from(service, value_key_at(plan->identities, i), &records, err);
+    records_done(&records);
+    return r;
+}
+
+/* A plan made for one system never applies to another. */
+int service_check_identities(struct service *service, const struct plan *plan, struct error *err)
+{
+    int configured = configure_instances(service, plan, err);
+    if (configured < 0)
+        return configured;
+    for (size_t i = 0; i < value_count(plan->identities); i++) {
+        const char *instance = value_key_at(plan->identities, i);
+        struct provider *provider;
+        CLEANUP(mem_freep) char *identity = NULL;
+        if (value_kind(value_at(plan->identities, i)) != VALUE_STRING)
+            continue; /* the plan itself makes it */
+        int r = service_find_provider(service, instance, &provider, err);
+        struct call call = service_read_call(service);
+        if (r == 0)
+            r = provider_identify(provider, &call, &identity, err);
+        if (r < 0)
+            return r;
+        const char *planned = value_text(value_at(plan->identities, i));
+        if (!text_equal(planned, identity))
+            return error_set(err, ERROR_STALE,
+                             "%s is %s now, but the plan was made for %s; plan again", instance,
+                             identity, planned);
+    }
+    return 0;
+}
+
+static int carry_out(struct execution *execution, struct store_run *run, bool is_resume,
+                     struct error *err)
+{
+    struct service *service = execution->service;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = service_get_plan(service, run->plan_hash, &plan, err);
+    int64_t until = 0;
+    if (r == 0)
+        r = is_resume ? run_check_approved(service, plan, &until, err)
+                      : run_check_plan(service, plan, &until, err);
+    if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
+        (r = service_check_identities(service, plan, err)) < 0)
+        return r;
+    struct apply_context context = {
+        .loop = service->loop,
+        .store = service->store,
+        .catalog = service->catalog,
+        .home = service->home,
+        .find_provider = find_provider,
+        .configure = configure_instance,
+        .is_configured = is_configured_instance,
+        .event = tell,
+        .argument = execution,
+        .secrets = secrets_known(service),
+        .is_cancelled = &execution->is_cancelled,
+        .approved_until = until,
+    };
+    return is_resume ? apply_resume(&context, plan, run, err)
+                     : apply_plan(&context, plan, run, err);
+}
+
+/* From here on those who ask for the run reach it. */
+static int open_doors(struct execution *execution, const char *run_id, struct error *err)
+{
+    struct service *service = execution->service;
+    if (!service->run_host)
+        return run_server_open(service->loop, run_id, &execution->is_cancelled, abort_run,
+                               &execution->server, err);
+    service->run_host->begin(service, &execution->is_cancelled);
+    return 0;
+}
+
+static void close_doors(struct execution *execution)
+{
+    if (execution->service->run_host)
+        execution->service->run_host->end(execution->service);
+    else
+        run_server_close(execution->server);
+}
+
+int service_execute_run(struct service *service, const char *run_id, bool is_resume,
+                        struct error *err)
+{
+    struct execution execution = {.service = service};
+    struct store_run run = {0};
+    int r = service_need_store(service, false, err);
+    if (r < 0 || (r = store_get_run(service->store, run_id, &run, err)) < 0)
+        return r;
+    if (!is_resume && run.status != RUN_PENDING)
+        r = error_set(err, ERROR_INVALID, "the run %.8s has begun already; resume it instead",
+                      run_id);
+    if (r == 0)
+        r = open_doors(&execution, run_id, err);
+    if (r == 0) {
+        r = carry_out(&execution, &run, is_resume, err);
+        if (r < 0)
+            unbegun_end(service, &run, err);
+        close_doors(&execution);
+    }
+    store_run_done(&run);
+    return r;
+}

@@ -1,0 +1,456 @@
+/* The table of the verbs, and what carries each out. */
+#include "service/verbs.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "service/drift.h"
+#include "service/edits-internal.h"
+
+#include <assert.h>
+
+/* --- What carries them out --- */
+
+static struct document_source source_of(const struct verb_call *call)
+{
+    return (struct document_source){
+        .path = value_get_text(call->input, "document"),
+        .variables = value_get(call->input, "variables"),
+    };
+}
+
+static int load(struct service *service, const struct verb_call *call, struct verb_answer *answer,
+                struct loaded_document *loaded, struct error *err)
+{
+    struct document_source source = source_of(call);
+    int r = service_load_document(service, &source, loaded, &answer->diagnostics, err);
+    answer->text = take_ptr(loaded->text);
+    return r;
+}
+
+static int validate_document(struct service *service, const struct verb_call *call,
+                             struct verb_answer *answer, struct error *err)
+{
+    struct loaded_document loaded = {0};
+    struct value_builder fields = {0};
+    int r = load(service, call, answer, &loaded, err);
+    if (r == 0) {
+        value_builder_set_string(&fields, "document", value_get_text(call->input, "document"));
+        value_builder_set(&fields, "resources", value_integer((int64_t)loaded.wanted.n_items));
+        answer->value = value_builder_map(&fields);
+    }
+    loaded_document_done(&loaded);
+    return r;
+}
+
+static int expand_document(struct service *service, const struct verb_call *call,
+                           struct verb_answer *answer, struct error *err)
+{
+    struct loaded_document loaded = {0};
+    struct value_builder fields = {0};
+    int r = load(service, call, answer, &loaded, err);
+    if (r == 0) {
+        CLEANUP(mem_freep) char *text = service_expand(&loaded);
+        value_builder_set_string(&fields, "document", text);
+        answer->value = value_builder_map(&fields);
+    }
+    loaded_document_done(&loaded);
+    return r;
+}
+
+static void tell_pass(void *argument, const char *pass, const struct plan *plan)
+{
+    const struct verb_call *call = argument;
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "kind", "pass");
+    value_builder_set_string(&fields, "pass", pass);
+    value_builder_set(&fields, "steps", value_integer((int64_t)plan->n_steps));
+    value_builder_set(&fields, "kept", value_integer((int64_t)plan->counts[STEP_KEEP]));
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    call->sink(call->argument, event);
+}
+
+/* Of a document, or of a deployment's removal. */
+static int make_plan(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    const char *refresh = value_get_text(call->input, "refresh");
+    if (refresh && !text_equal(refresh, "full") && !text_equal(refresh, "none"))
+        return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
+                         refresh);
+    struct plan_request request = {
+        .source = source_of(call),
+        .deployment = value_get_text(call->input, "deployment"),
+        .forget = value_get(call->input, "addresses"),
+        .adopt = value_get(call->input, "adopt"),
+        .refresh = !refresh || text_equal(refresh, "full"),
+        .trace = call->sink ? tell_pass : NULL,
+        .trace_argument = (void *)call,
+    };
+    return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
+}
+
+static int plan_rollback(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    return service_plan_rollback(service, value_get_text(call->input, "deployment"), &answer->plan,
+                                 &answer->text, &answer->diagnostics, err);
+}
+
+static int show_plan(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_get_plan(service, value_get_text(call->input, "plan"), &answer->plan, err);
+}
+
+static int show_status(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    return word ? service_status(service, word, &answer->value, err)
+                : service_list_deployments(service, &answer->value, err);
+}
+
+static int show_drift(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    return service_drift(service, value_get_text(call->input, "deployment"), &answer->value, err);
+}
+
+static int show_resources(struct service *service, const struct verb_call *call,
+                          struct verb_answer *answer, struct error *err)
+{
+    const char *address = value_get_text(call->input, "address");
+    CLEANUP(value_unrefp) struct value *records = NULL;
+    int r =
+        service_show(service, value_get_text(call->input, "deployment"), address, &records, err);
+    if (r == 0)
+        answer->value = address ? value_ref(value_at(records, 0)) : take_ptr(records);
+    return r;
+}
+
+static int show_outputs(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    const char *name = value_get_text(call->input, "output");
+    CLEANUP(value_unrefp) struct value *outputs = NULL;
+    int r = service_outputs(service, word, &outputs, err);
+    if (r < 0)
+        return r;
+    struct value *wanted = name ? value_get(outputs, name) : outputs;
+    if (!wanted)
+        return error_set(err, ERROR_NOT_FOUND, "%s has no output \"%s\"", word, name);
+    answer->value = value_ref(wanted);
+    return 0;
+}
+
+static int show_history(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_history(service, value_get_text(call->input, "deployment"), &answer->value, err);
+}
+
+static int list_audit(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    return service_show_audit(service, value_get_text(call->input, "deployment"), &answer->value,
+                              err);
+}
+
+static int verify_audit(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_verify_audit(service, value_get_text(call->input, "digest"), &answer->value,
+                                err);
+}
+
+static int show_types(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    const char *name = value_get_text(call->input, "type");
+    if (name)
+        return service_show_type(service, name, &answer->value, err);
+    answer->value = service_list_types(service);
+    return 0;
+}
+
+static int list_runs(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_list_runs(service, value_get_text(call->input, "deployment"), &answer->value,
+                             err);
+}
+
+static int show_run(struct service *service, const struct verb_call *call,
+                    struct verb_answer *answer, struct error *err)
+{
+    return service_show_run(service, value_get_text(call->input, "run"), &answer->value, err);
+}
+
+static struct value *name_run(const char *id)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "run", id);
+    return value_builder_map(&fields);
+}
+
+static int cancel_run(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    const char *id = value_get_text(call->input, "run");
+    int r = service_cancel_run(service, id, err);
+    if (r == 0)
+        answer->value = name_run(id);
+    return r;
+}
+
+static int resume_run(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *id = NULL;
+    int r = service_resume_run(service, value_get_text(call->input, "deployment"), &id, err);
+    if (r == 0)
+        answer->value = name_run(id);
+    return r;
+}
+
+static int show_lock(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_show_lock(service, value_get_text(call->input, "deployment"), &answer->value,
+                             err);
+}
+
+static int unlock(struct service *service, const struct verb_call *call, struct verb_answer *answer,
+                  struct error *err)
+{
+    int64_t pid = 0;
+    const char *text = value_get_text(call->input, "pid");
+    if (!text_to_integer(text, &pid) || pid < 0)
+        return error_set(err, ERROR_INVALID, "pid is a process's number, not \"%s\"", text);
+    return service_unlock(service, value_get_text(call->input, "deployment"), pid, &answer->value,
+                          err);
+}
+
+static int show_twin(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_twin_status(service, &answer->value, err);
+}
+
+static int stop_twin(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    int r = service_twin_down(service, err);
+    if (r == 0)
+        answer->value = value_builder_map(&(struct value_builder){0});
+    return r;
+}
+
+static int check_twin(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    struct diagnostics findings = {0};
+    struct value_builder fields = {0};
+    int r = service_twin_doctor(service, &findings, err);
+    if (r == 0) {
+        value_builder_set(&fields, "errors", value_integer((int64_t)findings.n_errors));
+        value_builder_set(&fields, "findings", diagnostics_to_value(&findings));
+        answer->value = value_builder_map(&fields);
+    }
+    diagnostics_done(&findings);
+    return r;
+}
+
+static int check_state(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_state_check(service, &answer->value, err);
+}
+
+static int repair_state(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_state_repair(service, &answer->value, err);
+}
+
+static int take_snapshot(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    struct value_builder fields = {0};
+    int r = service_state_snapshot(service, value_get_text(call->input, "snapshot"), &path, err);
+    if (r < 0)
+        return r;
+    value_builder_set_string(&fields, "snapshot", path);
+    answer->value = value_builder_map(&fields);
+    return 0;
+}
+
+static int plan_restore(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_state_plan_restore(service, value_get_text(call->input, "snapshot"),
+                                      &answer->value, err);
+}
+
+static int restore_state(struct service *service, const struct verb_call *call,
+                         struct verb_answer *answer, struct error *err)
+{
+    CLEANUP(mem_freep) char *kept = NULL;
+    struct value_builder fields = {0};
+    int r = service_state_restore(service, value_get_text(call->input, "snapshot"),
+                                  value_get_text(call->input, "plan"), &kept, err);
+    if (r < 0)
+        return r;
+    value_builder_set(&fields, "kept", kept ? value_string(kept) : value_null());
+    answer->value = value_builder_map(&fields);
+    return 0;
+}
+
+/* --- The table --- */
+
+/* clang-format off */
+#define DOCUMENT {"document", INPUT_TEXT, true, NULL, "FILE", "the document's file"}
+#define VARIABLES \
+    {"variables", INPUT_MAP, false, "--var", "NAME=VALUE", "sets a variable of the document"}
+#define REFRESH \
+    {"refresh", INPUT_TEXT, false, "--refresh", "full|none", \
+     "none plans by the records, without reading what is there"}
+#define DEPLOYMENT \
+    {"deployment", INPUT_TEXT, true, NULL, "NAME", "the deployment: NAME or NAME@ENVIRONMENT"}
+#define ANY_DEPLOYMENT \
+    {"deployment", INPUT_TEXT, false, NULL, "NAME", "only this deployment"}
+#define SNAPSHOT {"snapshot", INPUT_TEXT, true, NULL, "FILE", "the snapshot's file"}
+#define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
+
+static const struct verb verbs[] = {
+    {"document_validate", "check a document and name every fault", VERB_READ,
+     {DOCUMENT, VARIABLES}, validate_document},
+    {"document_expand", "the document with all that patterns add", VERB_READ,
+     {DOCUMENT, VARIABLES}, expand_document},
+    {"plan_make", "show what would be done, and change nothing", VERB_PLAN,
+     {DOCUMENT, VARIABLES, REFRESH,
+      {"adopt", INPUT_MAP, false, "--import", "NAME=ID",
+       "what is there already under this id becomes the resource, instead of a new one"}},
+     make_plan},
+    {"plan_import", "show what taking over what is there already would do", VERB_PLAN,
+     {DEPLOYMENT,
+      {"address", INPUT_TEXT, true, NULL, "ADDRESS", "the resource that it is to be"},
+      {"id", INPUT_TEXT, true, NULL, "ID", "what the system calls it"},
+      {"document", INPUT_TEXT, false, "--file", "FILE",
+       "the document; without it, the newest revision"},
+      {"type", INPUT_TEXT, false, "--type", "TYPE",
+       "writes what is found into the document, as a resource of this type"},
+      {"instance", INPUT_TEXT, false, "--instance", "INSTANCE", "with --type: where it is"},
+      {"update", INPUT_FLAG, false, "--update", NULL,
+       "changes it as well where it is not as the document says, with all that is due"},
+      VARIABLES}, edits_plan_import},
+    {"resource_list", "what a system has of a type, whoever made it", VERB_READ,
+     {{"type", INPUT_TEXT, true, "--list", "TYPE", "the type"},
+      {"instance", INPUT_TEXT, false, "--instance", "INSTANCE", "where to look"}}, edits_list},
+    {"plan_destroy", "show what the removal of a deployment would do", VERB_PLAN,
+     {DEPLOYMENT, REFRESH}, make_plan},
+    {"plan_forget", "show what letting go of resources' records would do", VERB_PLAN,
+     {DEPLOYMENT,
+      {"addresses", INPUT_LIST, true, NULL, "ADDRESS",
+       "the resources to forget; the name of a counted one means all of it"}},
+     make_plan},
+    {"plan_rollback", "show the way back of a deployment's newest run", VERB_PLAN, {DEPLOYMENT},
+     plan_rollback},
+    {"plan_set", "show what a change of single values would do", VERB_PLAN,
+     {{"settings", INPUT_LIST, false, NULL, "NAME.PROPERTY=VALUE",
+       "what is to be: of a resource, or of a variable as var.NAME=VALUE"},
+      {"unset", INPUT_LIST, false, "--unset", "NAME.PROPERTY", "takes a value out"},
+      {"document", INPUT_TEXT, false, "--file", "FILE",
+       "the document to edit; without it, the newest revision"},
+      {"deployment", INPUT_TEXT, false, "--in", "NAME",
+       "the deployment, where several have such a resource"},
+      VARIABLES, REFRESH}, edits_plan_set},
+    {"plan_undo", "show the way back to an earlier revision", VERB_PLAN,
+     {DEPLOYMENT,
+      {"revision", INPUT_TEXT, false, "--to", "REVISION",
+       "the revision to go back to; without it, the one before the newest"},
+      REFRESH}, edits_plan_undo},
+    {"document_pull", "the newest revision as a document, with the comments of the file", VERB_READ,
+     {DEPLOYMENT,
+      {"document", INPUT_TEXT, false, NULL, "FILE", "the file to bring up to date"}}, edits_pull},
+    {"plan_show", "a plan that was made before", VERB_READ,
+     {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
+    {"deployment_status", "what is there now, read from the systems", VERB_READ,
+     {ANY_DEPLOYMENT}, show_status},
+    {"deployment_drift", "what is there and was not applied so, and both ways out of it", VERB_PLAN,
+     {ANY_DEPLOYMENT}, show_drift},
+    {"plan_adopt_drift", "show what letting the document follow what is there would do", VERB_PLAN,
+     {DEPLOYMENT,
+      {"adopt", INPUT_FLAG, true, "--adopt", NULL, "lets the document say what is there"},
+      {"document", INPUT_TEXT, false, "--file", "FILE",
+       "the document to edit; without it, the newest revision"}}, edits_plan_drift},
+    {"resource_show", "the records of a deployment, or one of them", VERB_READ,
+     {DEPLOYMENT, {"address", INPUT_TEXT, false, NULL, "ADDRESS", "only this resource"}},
+     show_resources},
+    {"output_show", "the outputs of a deployment, or one of them", VERB_READ,
+     {DEPLOYMENT, {"output", INPUT_TEXT, false, NULL, "OUTPUT", "only this output"}},
+     show_outputs},
+    {"deployment_history", "revisions and runs, newest first", VERB_READ,
+     {DEPLOYMENT}, show_history},
+    {"audit_list", "who approved, ran and changed what, the newest 200 entries", VERB_READ,
+     {ANY_DEPLOYMENT}, list_audit},
+    {"audit_verify", "whether anything of that was altered, taken out or put in", VERB_READ,
+     {{"digest", INPUT_TEXT, false, NULL, "DIGEST",
+       "one that was noted before: the chain must still have it"}},
+     verify_audit},
+    {"type_show", "the resource types, or all about one", VERB_READ,
+     {{"type", INPUT_TEXT, false, NULL, "TYPE", "only this type"}}, show_types},
+    {"run_list", "the runs, newest first", VERB_READ, {ANY_DEPLOYMENT}, list_runs},
+    {"run_show", "a run with its journal", VERB_READ, {RUN}, show_run},
+    {"run_cancel", "ask a run to stop; what is under way ends first", VERB_APPLY,
+     {RUN}, cancel_run},
+    {"run_resume", "go on with a run that ended early", VERB_APPLY, {DEPLOYMENT}, resume_run},
+    {"lock_show", "who holds a deployment's lease", VERB_READ, {DEPLOYMENT}, show_lock},
+    {"lock_end", "end the process that holds a deployment's lease, and settle what it left",
+     VERB_APPLY,
+     {DEPLOYMENT, {"pid", INPUT_TEXT, true, "--pid", "PID", "the process, as lock_show names it"}},
+     unlock},
+    {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
+     check_state},
+    {"state_repair", "put a damaged store right as far as that can be proved", VERB_APPLY, {{0}},
+     repair_state},
+    {"state_snapshot", "write a copy of the store", VERB_APPLY,
+     {{"snapshot", INPUT_TEXT, false, NULL, "FILE",
+       "the copy's file; else one in the folder snapshots of the state folder"}},
+     take_snapshot},
+    {"state_plan_restore", "what a snapshot's records say against what is there", VERB_PLAN,
+     {SNAPSHOT}, plan_restore},
+    {"state_restore", "bring a snapshot's records back", VERB_APPLY,
+     {SNAPSHOT, {"plan", INPUT_TEXT, true, "--plan", "HASH", "the hash of the restore's plan"}},
+     restore_state},
+    {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, show_twin},
+    {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, check_twin},
+    {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, stop_twin},
+};
+/* clang-format on */
+
+const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
+        if (text_equal(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+size_t verb_count(void)
+{
+    return ARRAY_LENGTH(verbs);
+}
+
+const struct verb *verb_at(size_t index)
+{
+    assert(index < ARRAY_LENGTH(verbs));
+    return &verbs[index];
+}
