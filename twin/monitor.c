@@ -2,421 +2,11 @@
  * The module of monitors: Prometheus and Alertmanager on a host of their own watch the whole
  * machine; the supervisor itself receives the alerts.
  */
-#include "twin/module.h"
-#include "twin/monitor-alerts.h"
-#include "twin/monitor-config.h"
-#include "twin/network.h"
+#include "twin/monitor-private.h"
 #include "twin/service.h"
 
-#include "base/digest.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "model/json.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum {
-    ASK_TIME = 3 * 1000 * 1000, /* microseconds */
-    START_TIME = 20 * 1000 * 1000,
-    CHECK_NICENESS = 10, /* nobody waits for the monitor to answer a request */
-    NICENESS = 5,
-    CHECK_TIME = 10 * 1000 * 1000,
-    ARRIVE_TIME = 10 * 1000 * 1000,
-    POLL_PAUSE = 50 * 1000,
-    ANSWER_LIMIT = 4 * 1024 * 1024,
-    OUTPUT_LIMIT = 64 * 1024,
-    RECEIVER_CONNECTIONS = 16,
-    RECEIVER_IDLE = 60 * 1000 * 1000
-};
-
-struct programs {
-    char *prometheus; /* owned, as all; NULL until they were found */
-    char *promtool;
-    char *alertmanager;
-    char *amtool;
-};
-
-struct monitor {
-    struct monitors *module;
-    const struct machine_monitor *wanted; /* borrowed from the module's machine */
-    char *resource;                       /* owned, as all texts */
-    char *host;
-    char *config;   /* folder of files that only we write */
-    char *draft;    /* the same, before they are checked */
-    char *storage;  /* folder of the children's */
-    char *settings; /* all files, to see when they change */
-    char *retention;
-    struct process *prometheus; /* owned, as the next two */
-    struct process *alertmanager;
-    struct http_server *receiver;
-    struct monitor_alerts alerts;
-    int64_t tested;                 /* when a test alert last arrived; 0: never */
-    size_t n_up, n_down, n_unknown; /* targets, as of the last look */
-    size_t n_rules, n_broken_rules, n_firing;
-};
-
-struct monitors {
-    struct twin *twin;
-    struct programs programs;
-    char *config_folder;
-    char *storage_folder;
-    struct machine *machine; /* a reference */
-    struct monitor **items;  /* owned */
-    size_t n_items;
-    size_t capacity;
-};
-
-/* --- Asking --- */
-
-/* Asks one of the two servers; the answer is JSON, or dropped when ret_value is NULL. */
-static CO_FN int ask(struct monitor *monitor, uint16_t port, struct http_exchange *exchange,
-                     struct value **ret_value, struct error *err)
-{
-    struct twin *twin = monitor->module->twin;
-    exchange->host = monitor->wanted->host->address;
-    exchange->limit = ANSWER_LIMIT;
-    int r = service_ask(twin, monitor->wanted->host, port, exchange,
-                        world_monotonic_clock() + ASK_TIME, err);
-    if (r == 0 && exchange->code != 200)
-        r = error_set(err, ERROR_UNAVAILABLE, "%s answers %d: %.200s", exchange->target,
-                      exchange->code, strbuf_text(&exchange->answer));
-    if (r == 0 && ret_value)
-        r = json_read(strbuf_text(&exchange->answer), exchange->answer.length, ret_value, err);
-    http_exchange_done(exchange);
-    return r;
-}
-
-static CO_FN int get(struct monitor *monitor, uint16_t port, const char *target,
-                     struct value **ret_value, struct error *err)
-{
-    struct http_exchange exchange = {.method = "GET", .target = target};
-    return ask(monitor, port, &exchange, ret_value, err);
-}
-
-static CO_FN int look_at_targets(struct monitor *monitor, struct error *err)
-{
-    CLEANUP(value_unrefp) struct value *answer = NULL;
-    int r = get(monitor, MONITOR_PROMETHEUS_PORT, "/api/v1/targets?state=active", &answer, err);
-    if (r < 0)
-        return r;
-    const struct value *targets = value_get(value_get(answer, "data"), "activeTargets");
-    size_t n_up = 0, n_down = 0, n = value_is_null(targets) ? 0 : value_count(targets);
-    for (size_t i = 0; i < n; i++) {
-        const char *health = value_get_text(value_at(targets, i), "health");
-        n_up += text_equal_or_null(health, "up");
-        n_down += text_equal_or_null(health, "down");
-    }
-    monitor->n_up = n_up;
-    monitor->n_down = n_down;
-    monitor->n_unknown = n - n_up - n_down;
-    return 0;
-}
-
-struct rule_count {
-    size_t n_rules, n_broken, n_firing;
-};
-
-static void count_rules(const struct value *rules, struct rule_count *count)
-{
-    for (size_t i = 0; !value_is_null(rules) && i < value_count(rules); i++) {
-        const struct value *rule = value_at(rules, i);
-        count->n_rules++;
-        count->n_broken += text_equal_or_null(value_get_text(rule, "health"), "err");
-        count->n_firing += text_equal_or_null(value_get_text(rule, "state"), "firing");
-    }
-}
-
-static CO_FN int look_at_rules(struct monitor *monitor, struct error *err)
-{
-    CLEANUP(value_unrefp) struct value *answer = NULL;
-    struct rule_count count = {0};
-    int r = get(monitor, MONITOR_PROMETHEUS_PORT, "/api/v1/rules", &answer, err);
-    if (r < 0)
-        return r;
-    const struct value *groups = value_get(value_get(answer, "data"), "groups");
-    for (size_t i = 0; !value_is_null(groups) && i < value_count(groups); i++)
-        count_rules(value_get(value_at(groups, i), "rules"), &count);
-    monitor->n_rules = count.n_rules;
-    monitor->n_broken_rules = count.n_broken;
-    monitor->n_firing = count.n_firing;
-    return 0;
-}
-
-/* Once it is ready, each look also tells what it sees. */
-static CO_FN int probe_prometheus(void *argument, struct error *err)
-{
-    struct monitor *monitor = argument;
-    int r = get(monitor, MONITOR_PROMETHEUS_PORT, "/-/ready", NULL, err);
-    if (r == 0 && process_state(monitor->prometheus) == PROCESS_READY)
-        r = look_at_targets(monitor, err);
-    if (r == 0 && process_state(monitor->prometheus) == PROCESS_READY)
-        r = look_at_rules(monitor, err);
-    return r;
-}
-
-static CO_FN int probe_alertmanager(void *argument, struct error *err)
-{
-    return get(argument, MONITOR_ALERTMANAGER_PORT, "/-/ready", NULL, err);
-}
-
-/* --- Files --- */
-
-/* Writes one file, and adds its text to all, by which a change is seen. */
-static int write_one(const char *folder, const char *name, const struct strbuf *text,
-                     struct strbuf *all, struct error *err)
-{
-    CLEANUP(mem_freep) char *path = string_format("%s/%s", folder, name);
-    strbuf_add(all, strbuf_text(text));
-    return service_write(path, strbuf_text(text), NULL, err);
-}
-
-static int write_rendered(struct monitor *monitor, const char *folder, const char *name,
-                          void (*write)(struct strbuf *out, const struct machine_monitor *monitor),
-                          struct strbuf *all, struct error *err)
-{
-    CLEANUP(strbuf_done) struct strbuf text = {0};
-    write(&text, monitor->wanted);
-    return write_one(folder, name, &text, all, err);
-}
-
-/* Prometheus sees a new list of targets by itself. */
-static int write_targets(struct monitor *monitor, const char *folder, struct error *err)
-{
-    CLEANUP(strbuf_done) struct strbuf balancers = {0};
-    CLEANUP(strbuf_done) struct strbuf workloads = {0};
-    CLEANUP(strbuf_done) struct strbuf all = {0};
-    monitor_write_balancers(&balancers, monitor->module->machine);
-    monitor_write_workloads(&workloads, monitor->module->machine);
-    int r = write_one(folder, "balancers.json", &balancers, &all, err);
-    return r < 0 ? r : write_one(folder, "workloads.json", &workloads, &all, err);
-}
-
-static int write_all(struct monitor *monitor, const char *folder, struct strbuf *all,
-                     struct error *err)
-{
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return error_set_errno(err, errno, "make the folder of monitor %s", monitor->host);
-    if (chmod(folder, 0755) < 0)
-        return error_set_errno(err, errno, "let children read %s", folder);
-    int r = write_rendered(monitor, folder, "rules.yml", monitor_write_rules, all, err);
-    if (r == 0)
-        r = write_targets(monitor, folder, err);
-    if (r == 0)
-        r = write_rendered(monitor, folder, "prometheus.yml", monitor_write_prometheus, all, err);
-    if (r == 0)
-        r = write_rendered(monitor, folder, "alertmanager.yml", monitor_write_alertmanager, all,
-                           err);
-    return r;
-}
-
-static CO_FN int check(struct monitor *monitor, const char *program, const char *const *what,
-                       const char *file, struct error *err)
-{
-    CLEANUP(mem_freep) char *path = string_format("%s/%s", monitor->draft, file);
-    CLEANUP(mem_freep) char *name = string_format("%s.check", monitor->host);
-    CLEANUP(mem_freep) char *output = NULL;
-    const char *arguments[] = {program, what[0], what[1] ? what[1] : path, what[1] ? path : NULL,
-                               NULL};
-    struct process_spec spec = {.name = name,
-                                .host = NULL,
-                                .arguments = arguments,
-                                .user = PROCESS_NOBODY,
-                                .niceness = CHECK_NICENESS};
-    return process_run(monitor->module->twin->processes, &spec, OUTPUT_LIMIT,
-                       world_monotonic_clock() + CHECK_TIME, &output, err);
-}
-
-static CO_FN int check_draft(struct monitor *monitor, struct error *err)
-{
-    static const char *const check_rules[] = {"check", "rules"};
-    static const char *const check_config[] = {"check", "config"};
-    static const char *const check_alertmanager[] = {"check-config", NULL};
-    const struct programs *programs = &monitor->module->programs;
-    int r = check(monitor, programs->promtool, check_rules, "rules.yml", err);
-    if (r < 0)
-        return error_wrap(err, r, "the rules of monitor %s", monitor->wanted->name);
-    r = check(monitor, programs->promtool, check_config, "prometheus.yml", err);
-    if (r == 0)
-        r = check(monitor, programs->amtool, check_alertmanager, "alertmanager.yml", err);
-    return r;
-}
-
-/* --- Processes --- */
-
-static int make_storage(struct monitor *monitor, struct error *err)
-{
-    if (mkdir(monitor->storage, 0700) < 0 && errno != EEXIST)
-        return error_set_errno(err, errno, "make the storage of monitor %s", monitor->host);
-    return twin_give(monitor->storage, PROCESS_NOBODY, err);
-}
-
-static int start_prometheus(struct monitor *monitor, struct error *err)
-{
-    CLEANUP(mem_freep) char *name = string_format("%s.prometheus", monitor->host);
-    CLEANUP(mem_freep)
-    char *config = string_format("--config.file=%s/prometheus.yml", monitor->config);
-    CLEANUP(mem_freep)
-    char *storage = string_format("--storage.tsdb.path=%s/prometheus", monitor->storage);
-    CLEANUP(mem_freep)
-    char *retention = string_format("--storage.tsdb.retention.time=%s", monitor->wanted->retention);
-    CLEANUP(mem_freep)
-    char *listen = string_format("--web.listen-address=%s:%d", monitor->wanted->host->address,
-                                 MONITOR_PROMETHEUS_PORT);
-    const char *arguments[] = {monitor->module->programs.prometheus,
-                               config,
-                               storage,
-                               retention,
-                               listen,
-                               "--log.level=warn",
-                               NULL};
-    struct process_spec spec = {.name = name,
-                                .host = monitor->host,
-                                .arguments = arguments,
-                                .user = PROCESS_NOBODY,
-                                .niceness = NICENESS,
-                                .is_restarted = true,
-                                .probe = probe_prometheus,
-                                .argument = monitor};
-    return process_start(monitor->module->twin->processes, &spec, &monitor->prometheus, err);
-}
-
-static int start_alertmanager(struct monitor *monitor, struct error *err)
-{
-    CLEANUP(mem_freep) char *name = string_format("%s.alertmanager", monitor->host);
-    CLEANUP(mem_freep)
-    char *config = string_format("--config.file=%s/alertmanager.yml", monitor->config);
-    CLEANUP(mem_freep)
-    char *storage = string_format("--storage.path=%s/alertmanager", monitor->storage);
-    CLEANUP(mem_freep)
-    char *listen = string_format("--web.listen-address=%s:%d", monitor->wanted->host->address,
-                                 MONITOR_ALERTMANAGER_PORT);
-    const char *arguments[] = {monitor->module->programs.alertmanager,
-                               config,
-                               storage,
-                               listen,
-                               "--cluster.listen-address=",
-                               "--log.level=warn",
-                               NULL};
-    struct process_spec spec = {.name = name,
-                                .host = monitor->host,
-                                .arguments = arguments,
-                                .user = PROCESS_NOBODY,
-                                .niceness = NICENESS,
-                                .is_restarted = true,
-                                .probe = probe_alertmanager,
-                                .argument = monitor};
-    return process_start(monitor->module->twin->processes, &spec, &monitor->alertmanager, err);
-}
-
-/* The supervisor listens in the monitoring host, where Alertmanager is. */
-static int start_receiver(struct monitor *monitor, struct error *err)
-{
-    struct twin *twin = monitor->module->twin;
-    struct http_service service = {.answer = monitor_alerts_answer,
-                                   .argument = &monitor->alerts,
-                                   .max_connections = RECEIVER_CONNECTIONS,
-                                   .idle_us = RECEIVER_IDLE};
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(MONITOR_RECEIVER_PORT),
-                                  .sin_addr.s_addr = htonl(monitor->wanted->host->ip)};
-    int yes = 1;
-    CLEANUP(close_descriptorp) int fd = -1;
-    int r = network_socket(twin->network, monitor->host, AF_INET, SOCK_STREAM, &fd, err);
-    if (r < 0)
-        return r;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 16) < 0)
-        return error_set_errno(err, errno, "listen for alerts on %s", monitor->host);
-    monitor->alerts.loop = twin->loop;
-    monitor->receiver = http_server_new(twin->loop, take_descriptor(&fd), &service);
-    return 0;
-}
-
-static CO_FN void stop_one(void *argument, size_t index)
-{
-    struct monitor *monitor = argument;
-    struct process **process = index == 0 ? &monitor->prometheus : &monitor->alertmanager;
-    process_stop(*process);
-    *process = NULL;
-}
-
-static CO_FN void stop_processes(struct monitor *monitor)
-{
-    service_in_parallel(monitor->module->twin->loop, 2, stop_one, monitor);
-}
-
-/* Starts what does not run; what runs reads its files again, but for the retention, which it takes
- * only when it starts. */
-static CO_FN int bring_up(struct monitor *monitor, bool changed, struct error *err)
-{
-    int r = 0;
-    if (monitor->prometheus && !text_equal(monitor->retention, monitor->wanted->retention)) {
-        process_stop(monitor->prometheus);
-        monitor->prometheus = NULL;
-    }
-    if (changed && monitor->prometheus)
-        process_signal(monitor->prometheus, SIGHUP);
-    if (changed && monitor->alertmanager)
-        process_signal(monitor->alertmanager, SIGHUP);
-    if (!monitor->receiver)
-        r = start_receiver(monitor, err);
-    if (r == 0 && !monitor->prometheus)
-        r = start_prometheus(monitor, err);
-    if (r == 0 && !monitor->alertmanager)
-        r = start_alertmanager(monitor, err);
-    int64_t deadline = world_monotonic_clock() + START_TIME;
-    if (r == 0)
-        r = process_wait_ready(monitor->prometheus, deadline, err);
-    if (r == 0)
-        r = process_wait_ready(monitor->alertmanager, deadline, err);
-    return r;
-}
-
-/* --- A test alert --- */
-
-static CO_FN int send_test_alert(struct monitor *monitor, const char *mark, struct error *err)
-{
-    char end[WORLD_TIME_SIZE];
-    world_format_time(world_wall_clock() + ARRIVE_TIME, end);
-    CLEANUP(mem_freep)
-    char *body = string_format("[{\"labels\":{\"alertname\":\"TestAlert\",\"severity\":\"none\","
-                               "\"mark\":\"%s\"},\"annotations\":{\"description\":\"Shows that "
-                               "alerts arrive.\"},\"endsAt\":\"%s\"}]",
-                               mark, end);
-    struct http_exchange exchange = {.method = "POST",
-                                     .target = "/api/v2/alerts",
-                                     .content_type = "application/json",
-                                     .body = body};
-    return ask(monitor, MONITOR_ALERTMANAGER_PORT, &exchange, NULL, err);
-}
-
-static CO_FN int await_alert(struct monitor *monitor, const char *mark, struct error *err)
-{
-    int64_t deadline = world_monotonic_clock() + ARRIVE_TIME;
-    while (!monitor_alerts_find(&monitor->alerts, mark)) {
-        int r = gate_wait(monitor->module->twin->loop, &monitor->alerts.arrived, deadline, err);
-        if (r < 0)
-            return error_wrap(err, r, "a test alert does not arrive");
-    }
-    monitor->tested = world_wall_clock();
-    return 0;
-}
-
-static CO_FN int test_alerting(struct monitor *monitor, struct error *err)
-{
-    char mark[UUID_TEXT_SIZE];
-    uuid_random(mark);
-    int r = send_test_alert(monitor, mark, err);
-    return r < 0 ? r : await_alert(monitor, mark, err);
-}
 
 /* --- A monitor --- */
 
@@ -424,20 +14,20 @@ static CO_FN int converge_monitor(struct monitor *monitor, struct error *err)
 {
     CLEANUP(strbuf_done) struct strbuf settings = {0};
     CLEANUP(strbuf_done) struct strbuf ignored = {0};
-    int r = make_storage(monitor, err);
+    int r = monitor_make_storage(monitor, err);
     if (r == 0)
-        r = write_all(monitor, monitor->draft, &settings, err);
+        r = monitor_write_all(monitor, monitor->draft, &settings, err);
     if (r < 0)
         return r;
     bool changed = !text_equal_or_null(monitor->settings, strbuf_text(&settings));
     if (changed)
-        r = check_draft(monitor, err);
+        r = monitor_check_draft(monitor, err);
     if (r == 0)
-        r = write_all(monitor, monitor->config, &ignored, err);
+        r = monitor_write_all(monitor, monitor->config, &ignored, err);
     if (r == 0)
-        r = bring_up(monitor, changed, err);
+        r = monitor_bring_up(monitor, changed, err);
     if (r == 0 && (changed || !monitor->tested))
-        r = test_alerting(monitor, err);
+        r = monitor_test_alerting(monitor, err);
     if (r < 0)
         return r;
     mem_free(monitor->settings);
@@ -463,7 +53,7 @@ static struct monitor *monitor_new(struct monitors *module, const struct machine
 
 static CO_FN void monitor_free(struct monitor *monitor)
 {
-    stop_processes(monitor);
+    monitor_stop_processes(monitor);
     http_server_free(monitor->receiver, world_monotonic_clock());
     monitor_alerts_done(&monitor->alerts);
     mem_free(monitor->resource);
@@ -480,7 +70,7 @@ static CO_FN void drop_monitor(struct monitors *module, size_t index)
 {
     struct monitor *monitor = module->items[index];
     module->items[index] = module->items[--module->n_items];
-    stop_processes(monitor);
+    monitor_stop_processes(monitor);
     service_remove_folder(monitor->config);
     service_remove_folder(monitor->draft);
     if (!twin_has_resource(module->twin, monitor->resource))
