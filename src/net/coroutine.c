@@ -1,13 +1,19 @@
 /*
- * Coroutines on ucontext. Sanitizers and valgrind are told of each stack and each switch, because
- * they would take a switch for a wild jump otherwise.
+ * Coroutines. ucontext begins a stack; from then on setjmp and longjmp switch between them, because
+ * they make no system calls. To sanitizers such a jump is the end of many frames: with them
+ * ucontext makes each switch, and they are told of it. Valgrind is told of the stacks.
  */
+
+/* A checked longjmp goes nowhere but up the stack that it is on. */
+#undef _FORTIFY_SOURCE
+
 #include "net/coroutine.h"
 
 #include "base/memory.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,6 +45,9 @@
 #ifdef WITH_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
+#if defined(WITH_ASAN) || defined(WITH_TSAN)
+#define WITH_SANITIZER
+#endif
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #else
@@ -53,6 +62,8 @@ struct stack {
     char *bottom;  /* the lowest byte that can be used */
     size_t size;
     unsigned int valgrind_id;
+    jmp_buf place;      /* where whoever is on it goes on */
+    bool has_begun;     /* run_coroutine() is on it, also in the pool */
     struct stack *next; /* in the pool */
 };
 
@@ -62,10 +73,12 @@ struct coroutine {
     void *argument;
     struct coroutine *resumer; /* borrowed; NULL unless it runs or has resumed who runs */
     bool has_ended;
-    ucontext_t context;
     struct stack *stack; /* owned */
-    void *fake_stack;    /* what AddressSanitizer keeps of it while it is switched away */
-    void *fiber;         /* what ThreadSanitizer takes it for */
+#ifdef WITH_SANITIZER
+    ucontext_t context;
+#endif
+    void *fake_stack; /* what AddressSanitizer keeps of it while it is switched away */
+    void *fiber;      /* what ThreadSanitizer takes it for */
 };
 
 static _Thread_local struct coroutine *running;
@@ -144,6 +157,21 @@ __attribute__((always_inline)) static inline void accept_switch(struct coroutine
     (void)from;
 }
 
+static _Noreturn void run_coroutine(void);
+
+/* With the signal mask of now. */
+static void begin_on(struct stack *stack, ucontext_t *ret_context)
+{
+    getcontext(ret_context);
+    ret_context->uc_stack.ss_sp = stack->bottom;
+    ret_context->uc_stack.ss_size = stack->size;
+    makecontext(ret_context, run_coroutine, 0);
+    /* AddressSanitizer would wipe what it knows of this area at each switch to the context. */
+    ret_context->uc_stack = (stack_t){0};
+}
+
+#ifdef WITH_SANITIZER
+
 /*
  * A context carries a signal mask. It follows the thread's of now: a signal that was blocked after
  * the context was left must stay so in it.
@@ -162,7 +190,7 @@ __attribute__((always_inline)) static inline void switch_to(struct coroutine *fr
     swapcontext(&from->context, &to->context);
 }
 
-static void run_coroutine(void)
+static _Noreturn void run_coroutine(void)
 {
     struct coroutine *self = running;
     accept_switch(self, self->resumer->stack);
@@ -174,6 +202,40 @@ static void run_coroutine(void)
     abort();
 }
 
+#else
+
+static _Noreturn void go_on(struct coroutine *coroutine)
+{
+    struct stack *stack = coroutine->stack;
+    if (stack->has_begun)
+        _longjmp(stack->place, 1);
+    ucontext_t context;
+    begin_on(stack, &context);
+    stack->has_begun = true;
+    setcontext(&context);
+    abort();
+}
+
+/* Returns when somebody switches back to from. */
+static void switch_to(struct coroutine *from, struct coroutine *to)
+{
+    if (_setjmp(from->stack->place) == 0)
+        go_on(to);
+}
+
+/* Stays on its stack for all that are ever on it: the next one finds it here. */
+static _Noreturn void run_coroutine(void)
+{
+    for (;;) {
+        struct coroutine *self = running;
+        self->function(self->argument);
+        self->has_ended = true;
+        switch_to(self, self->resumer);
+    }
+}
+
+#endif
+
 struct coroutine *coroutine_new(const char *name, void (*function)(void *argument), void *argument)
 {
     assert(name && function);
@@ -183,12 +245,9 @@ struct coroutine *coroutine_new(const char *name, void (*function)(void *argumen
     coroutine->function = function;
     coroutine->argument = argument;
     coroutine->stack = stack_new();
-    getcontext(&coroutine->context);
-    coroutine->context.uc_stack.ss_sp = coroutine->stack->bottom;
-    coroutine->context.uc_stack.ss_size = coroutine->stack->size;
-    makecontext(&coroutine->context, run_coroutine, 0);
-    /* AddressSanitizer would wipe what it knows of this area at each switch to the context. */
-    coroutine->context.uc_stack = (stack_t){0};
+#ifdef WITH_SANITIZER
+    begin_on(coroutine->stack, &coroutine->context);
+#endif
 #ifdef WITH_TSAN
     coroutine->fiber = __tsan_create_fiber(0);
     __tsan_set_fiber_name(coroutine->fiber, name);
@@ -215,6 +274,7 @@ void coroutine_resume(struct coroutine *coroutine)
     if (!resumer) {
         resumer = &thread_itself;
         thread_itself.stack = &thread_stack;
+        thread_stack.has_begun = true;
 #ifdef WITH_TSAN
         thread_itself.fiber = __tsan_get_current_fiber();
 #endif
