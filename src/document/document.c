@@ -13,22 +13,31 @@ const struct document_limits document_default_limits = {
     .values = 20000000,
 };
 
-static const struct key_rule top_rules[] = {
-    {"deployment", KIND(MAP), true},
-    {"format", KIND(INTEGER), false},
+static const struct key_rule deployment_rules[] = {
+    {.key = "name", .kinds = KIND(STRING), .is_required = true},
+    {.key = "version", .kinds = KIND(STRING)},
+    {.key = "revision", .kinds = KIND(INTEGER)},
+    {.key = "environment", .kinds = KIND(STRING)},
+    {.key = "variables", .kinds = KIND(MAP)},
+    {.key = "secrets", .kinds = KIND(MAP)},
+    {.key = "patterns", .kinds = KIND(LIST)},
+    {.key = "resources", .kinds = KIND(LIST)},
+    {.key = "policies", .kinds = KIND_ANY},
+    {.key = "outputs", .kinds = KIND(MAP)},
 };
 
-static const struct key_rule deployment_rules[] = {
-    {"name", KIND(STRING), true},       {"version", KIND(STRING), false},
-    {"revision", KIND(INTEGER), false}, {"environment", KIND(STRING), false},
-    {"variables", KIND(MAP), false},    {"secrets", KIND(MAP), false},
-    {"patterns", KIND(LIST), false},    {"resources", KIND(LIST), false},
-    {"policies", KIND_ANY, false},      {"outputs", KIND(MAP), false},
+static const struct key_rule top_rules[] = {
+    {.key = "deployment",
+     .kinds = KIND(MAP),
+     .is_required = true,
+     .inner = deployment_rules,
+     .n_inner = ARRAY_LENGTH(deployment_rules)},
+    {.key = "format", .kinds = KIND(INTEGER)},
 };
 
 static const struct key_rule pattern_rules[] = {
-    {"name", KIND(STRING), true},
-    {"with", KIND(MAP), false},
+    {.key = "name", .kinds = KIND(STRING), .is_required = true},
+    {.key = "with", .kinds = KIND(MAP)},
 };
 
 static void check_format(const struct document *document, const struct yaml_node *root,

@@ -5,25 +5,28 @@
 
 #include <string.h>
 
-static const struct key_rule declaration_rules[] = {
-    {"type", KIND(STRING), true},
-    {"name", KIND(STRING), true},
-    {"on", KIND(STRING), false},
-    {"formerly", KIND(STRING) | KIND(LIST), false},
-    {"properties", KIND(MAP), false},
-    {"dependsOn", KIND(STRING) | KIND(LIST), false},
-    {"lifecycle", KIND(MAP), false},
-    {"count", KIND(INTEGER) | KIND(STRING), false},
-    {"forEach", KIND(STRING) | KIND(LIST) | KIND(MAP), false},
-    {"existing", KIND(BOOL), false},
-    {"match", KIND(MAP), false},
+static const struct key_rule lifecycle_rules[] = {
+    {.key = "protect", .kinds = KIND(BOOL)},
+    {.key = "createBeforeDestroy", .kinds = KIND(BOOL)},
+    {.key = "ignoreChanges", .kinds = KIND(STRING) | KIND(LIST)},
+    {.key = "expires", .kinds = KIND(STRING)},
 };
 
-static const struct key_rule lifecycle_rules[] = {
-    {"protect", KIND(BOOL), false},
-    {"createBeforeDestroy", KIND(BOOL), false},
-    {"ignoreChanges", KIND(STRING) | KIND(LIST), false},
-    {"expires", KIND(STRING), false},
+static const struct key_rule declaration_rules[] = {
+    {.key = "type", .kinds = KIND(STRING), .is_required = true},
+    {.key = "name", .kinds = KIND(STRING), .is_required = true},
+    {.key = "on", .kinds = KIND(STRING)},
+    {.key = "formerly", .kinds = KIND(STRING) | KIND(LIST)},
+    {.key = "properties", .kinds = KIND(MAP), .takes_any = true},
+    {.key = "dependsOn", .kinds = KIND(STRING) | KIND(LIST)},
+    {.key = "lifecycle",
+     .kinds = KIND(MAP),
+     .inner = lifecycle_rules,
+     .n_inner = ARRAY_LENGTH(lifecycle_rules)},
+    {.key = "count", .kinds = KIND(INTEGER) | KIND(STRING)},
+    {.key = "forEach", .kinds = KIND(STRING) | KIND(LIST) | KIND(MAP)},
+    {.key = "existing", .kinds = KIND(BOOL)},
+    {.key = "match", .kinds = KIND(MAP)},
 };
 
 static const char name_help[] =

@@ -8,15 +8,15 @@
 enum { MIN_LENGTH = 16, MAX_LENGTH = 1024, DEFAULT_LENGTH = 32 };
 
 static const struct key_rule source_rules[] = {
-    {"environment", KIND(STRING), false},
-    {"file", KIND(STRING), false},
-    {"command", KIND(LIST), false},
-    {"generated", KIND(MAP), false},
+    {.key = "environment", .kinds = KIND(STRING)},
+    {.key = "file", .kinds = KIND(STRING)},
+    {.key = "command", .kinds = KIND(LIST)},
+    {.key = "generated", .kinds = KIND(MAP)},
 };
 
 static const struct key_rule generated_rules[] = {
-    {"length", KIND(INTEGER), false},
-    {"alphabet", KIND(STRING), false},
+    {.key = "length", .kinds = KIND(INTEGER)},
+    {.key = "alphabet", .kinds = KIND(STRING)},
 };
 
 static const char *const alphabets[] = {"alphanumeric", "lowercase", "digits", "hex", "printable"};

@@ -65,6 +65,26 @@ static const struct key_rule *find_rule(const struct key_rule *rules, size_t n_r
     return NULL;
 }
 
+/* The key of this map in whose own map the other one has its place; NULL when there is none. */
+static const char *find_home(const struct key_rule *rules, size_t n_rules, const char *key)
+{
+    for (size_t i = 0; i < n_rules; i++)
+        if (find_rule(rules[i].inner, rules[i].n_inner, key))
+            return rules[i].key;
+    return NULL;
+}
+
+static void list_keys(const struct key_rule *rules, size_t n_rules, struct strbuf *help)
+{
+    strbuf_add(help, "There are ");
+    for (size_t i = 0; i < n_rules; i++)
+        strbuf_addf(help, "%s%s", i == 0 ? "" : ", ", rules[i].key);
+    strbuf_add_char(help, '.');
+    for (size_t i = 0; i < n_rules; i++)
+        if (rules[i].takes_any)
+            strbuf_addf(help, " What is not one of these goes below \"%s\".", rules[i].key);
+}
+
 static void tell_unknown_key(const struct document *document, const struct yaml_pair *pair,
                              const char *what, const struct key_rule *rules, size_t n_rules,
                              struct diagnostics *diagnostics)
@@ -73,15 +93,14 @@ static void tell_unknown_key(const struct document *document, const struct yaml_
     struct strbuf help = {0};
     for (size_t i = 0; i < n_rules; i++)
         keys[i] = rules[i].key;
+    const char *home = find_home(rules, n_rules, pair->key);
     const char *nearest = text_nearest(pair->key, keys, n_rules);
-    if (nearest) {
+    if (nearest)
         strbuf_addf(&help, "Did you mean \"%s\"?", nearest);
-    } else {
-        strbuf_add(&help, "There are ");
-        for (size_t i = 0; i < n_rules; i++)
-            strbuf_addf(&help, "%s%s", i == 0 ? "" : ", ", keys[i]);
-        strbuf_add_char(&help, '.');
-    }
+    else if (home)
+        strbuf_addf(&help, "Put it below \"%s\".", home);
+    else
+        list_keys(rules, n_rules, &help);
     diagnostics_add(diagnostics, DIAGNOSTIC_UNKNOWN_KEY, yaml_key_position(document->tree, pair),
                     strbuf_text(&help), "%s has no key \"%.80s\".", what, pair->key);
     strbuf_done(&help);
