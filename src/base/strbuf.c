@@ -47,7 +47,22 @@ void strbuf_add_n(struct strbuf *buffer, const char *text, size_t length)
 
 void strbuf_add_char(struct strbuf *buffer, char c)
 {
-    strbuf_add_n(buffer, &c, 1);
+    reserve(buffer, 1);
+    buffer->text[buffer->length++] = c;
+    buffer->text[buffer->length] = '\0';
+}
+
+void strbuf_add_integer(struct strbuf *buffer, int64_t integer)
+{
+    char digits[24];
+    char *at = digits + sizeof(digits);
+    uint64_t rest = integer < 0 ? -(uint64_t)integer : (uint64_t)integer;
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (integer < 0)
+        *--at = '-';
+    strbuf_add_n(buffer, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void strbuf_add_repeated(struct strbuf *buffer, char c, size_t count)
@@ -60,14 +75,19 @@ void strbuf_add_repeated(struct strbuf *buffer, char c, size_t count)
 
 void strbuf_addv(struct strbuf *buffer, const char *format, va_list arguments)
 {
+    enum { GUESS = 64 }; /* most fit, and are formatted once */
     assert(format);
-    va_list measured;
-    va_copy(measured, arguments);
-    int length = vsnprintf(NULL, 0, format, measured);
-    va_end(measured);
+    va_list again;
+    va_copy(again, arguments);
+    reserve(buffer, GUESS);
+    size_t room = buffer->capacity - buffer->length;
+    int length = vsnprintf(buffer->text + buffer->length, room, format, arguments);
     assert(length >= 0);
-    reserve(buffer, (size_t)length);
-    vsnprintf(buffer->text + buffer->length, (size_t)length + 1, format, arguments);
+    if ((size_t)length >= room) {
+        reserve(buffer, (size_t)length);
+        vsnprintf(buffer->text + buffer->length, (size_t)length + 1, format, again);
+    }
+    va_end(again);
     buffer->length += (size_t)length;
 }
 

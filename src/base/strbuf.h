@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zero-initialise it. text is NULL while nothing was added, else ends with a NUL that length leaves
  * out. */
@@ -22,6 +23,8 @@ void strbuf_clear(struct strbuf *buffer);
 void strbuf_add(struct strbuf *buffer, const char *text);
 void strbuf_add_n(struct strbuf *buffer, const char *text, size_t length);
 void strbuf_add_char(struct strbuf *buffer, char c);
+/* In decimal digits. */
+void strbuf_add_integer(struct strbuf *buffer, int64_t integer);
 void strbuf_add_repeated(struct strbuf *buffer, char c, size_t count);
 __attribute__((format(printf, 2, 3))) void strbuf_addf(struct strbuf *buffer, const char *format,
                                                        ...);

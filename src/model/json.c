@@ -81,7 +81,11 @@ static void write_decimal(struct strbuf *buffer, double decimal)
 static void write_integer(struct strbuf *buffer, int64_t integer)
 {
     bool is_exact = integer >= -exact_limit && integer <= exact_limit;
-    strbuf_addf(buffer, is_exact ? "%lld" : "\"%lld\"", (long long)integer);
+    if (!is_exact)
+        strbuf_add_char(buffer, '"');
+    strbuf_add_integer(buffer, integer);
+    if (!is_exact)
+        strbuf_add_char(buffer, '"');
 }
 
 static void break_line(struct strbuf *buffer, int indent)

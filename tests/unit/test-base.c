@@ -117,6 +117,31 @@ TEST(derived_uuids_are_stable_and_distinct)
     CHECK(strlen(one) == 36 && one[14] == '8');
 }
 
+TEST(integers_and_long_formats_are_added_in_full)
+{
+    static const struct {
+        int64_t integer;
+        const char *text;
+    } cases[] = {{0, "0"},
+                 {-7, "-7"},
+                 {1234567890, "1234567890"},
+                 {INT64_MAX, "9223372036854775807"},
+                 {INT64_MIN, "-9223372036854775808"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(strbuf_done) struct strbuf buffer = {0};
+        strbuf_add_integer(&buffer, cases[i].integer);
+        CHECK_TEXT(strbuf_text(&buffer), cases[i].text);
+    }
+    /* Lengths on both sides of what is formatted at the first try. */
+    for (int length = 0; length < 300; length++) {
+        CLEANUP(strbuf_done) struct strbuf buffer = {0};
+        strbuf_addf(&buffer, "%0*d|%s", length, 7, "end");
+        size_t digits = length > 1 ? (size_t)length : 1;
+        CHECK(buffer.length == digits + 4 && strlen(buffer.text) == digits + 4);
+        CHECK_TEXT(buffer.text + digits - 1, "7|end");
+    }
+}
+
 TEST(a_text_from_outside_is_made_safe_to_show)
 {
     char text[] = "a\tb\x1b[31m \xc3\xa4 \xc3 \xff\xe2\x82 \xc2\x9b\xe2\x82\xac\x7f";
