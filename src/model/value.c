@@ -288,29 +288,58 @@ static int compare_fields(const void *a, const void *b)
     return (left->position > right->position) - (left->position < right->position);
 }
 
-struct value *value_builder_map(struct value_builder *builder)
+/* Sorts by key; fields of equal keys stay in their order. */
+static void sort_many(struct value_builder *builder)
 {
     size_t n_items = builder->n_items;
     struct field *fields = NEW_ARRAY(struct field, n_items);
     for (size_t i = 0; i < n_items; i++)
         fields[i] = (struct field){builder->keys[i], builder->items[i], i};
-    if (n_items)
-        qsort(fields, n_items, sizeof(fields[0]), compare_fields);
+    qsort(fields, n_items, sizeof(fields[0]), compare_fields);
+    for (size_t i = 0; i < n_items; i++) {
+        builder->keys[i] = fields[i].key;
+        builder->items[i] = fields[i].item;
+    }
+    mem_free(fields);
+}
+
+/* The same in place: most maps are small, and most of them are sorted already. */
+static void sort_few(struct value_builder *builder)
+{
+    for (size_t i = 1; i < builder->n_items; i++) {
+        char *key = builder->keys[i];
+        struct value *item = builder->items[i];
+        size_t place = i;
+        for (; place > 0 && compare_keys(builder->keys[place - 1], key) > 0; place--) {
+            builder->keys[place] = builder->keys[place - 1];
+            builder->items[place] = builder->items[place - 1];
+        }
+        builder->keys[place] = key;
+        builder->items[place] = item;
+    }
+}
+
+struct value *value_builder_map(struct value_builder *builder)
+{
+    enum { FEW = 32 };
+    size_t n_items = builder->n_items;
+    if (n_items <= FEW)
+        sort_few(builder);
+    else
+        sort_many(builder);
     size_t kept = 0;
     for (size_t i = 0; i < n_items; i++) {
-        if (i + 1 < n_items && strcmp(fields[i].key, fields[i + 1].key) == 0) {
-            mem_free(fields[i].key);
-            value_unref(fields[i].item);
+        if (i + 1 < n_items && strcmp(builder->keys[i], builder->keys[i + 1]) == 0) {
+            mem_free(builder->keys[i]);
+            value_unref(builder->items[i]);
         } else {
-            fields[kept++] = fields[i];
+            builder->keys[kept] = builder->keys[i];
+            builder->items[kept++] = builder->items[i];
         }
     }
-    for (size_t i = 0; i < kept; i++)
-        builder->items[i] = fields[i].item;
     struct value *map = container_new(VALUE_MAP, builder->items, kept);
     for (size_t i = 0; i < kept; i++)
-        map_keys(map)[i] = fields[i].key;
-    mem_free(fields);
+        map_keys(map)[i] = builder->keys[i];
     builder->n_items = 0;
     value_builder_done(builder);
     return map;

@@ -173,6 +173,25 @@ TEST(the_later_of_two_equal_keys_wins_in_a_builder)
     CHECK_TEXT(changed, "{\"b\":3,\"c\":null}");
 }
 
+TEST(maps_of_any_size_are_sorted_and_have_each_key_once)
+{
+    for (size_t n = 1; n < 100; n++) {
+        struct value_builder builder = {0};
+        /* Each key twice, in no order; 101 is prime. */
+        for (size_t i = 0; i < 2 * n; i++) {
+            char key[8];
+            snprintf(key, sizeof(key), "k%03zu", (i % n) * 37 % 101);
+            value_builder_set(&builder, key, value_integer((int64_t)i));
+        }
+        CLEANUP(value_unrefp) struct value *map = value_builder_map(&builder);
+        CHECK(value_count(map) == n);
+        for (size_t i = 0; i < n; i++) {
+            CHECK(i == 0 || strcmp(value_key_at(map, i - 1), value_key_at(map, i)) < 0);
+            CHECK(value_to_integer(value_at(map, i)) >= (int64_t)n);
+        }
+    }
+}
+
 TEST(sets_forget_order_and_duplicates)
 {
     struct value *items[] = {value_string("b"), value_string("a"), value_string("b")};
