@@ -17,13 +17,17 @@ void store_chain(const char *before, const struct store_row *parts,
                  char ret_digest[DIGEST_HEX_SIZE])
 {
     CLEANUP(strbuf_done) struct strbuf content = {0};
-    strbuf_addf(&content, "%s\n", before);
+    strbuf_add(&content, before);
+    strbuf_add_char(&content, '\n');
     for (size_t i = 0; i < parts->n_cells; i++) {
         const struct store_cell *part = &parts->cells[i];
-        if (!part->is_text)
-            strbuf_addf(&content, "%" PRId64 "\n", part->number);
-        else if (part->text)
-            strbuf_addf(&content, "%s\n", part->text);
+        if (part->is_text && !part->text)
+            continue;
+        if (part->is_text)
+            strbuf_add(&content, part->text);
+        else
+            strbuf_add_integer(&content, part->number);
+        strbuf_add_char(&content, '\n');
     }
     digest_hex(content.text, content.length, ret_digest);
 }

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { CELLS_MAX = 20 };
@@ -110,8 +111,8 @@ static const char *const change_texts[] = {
         "created_at = ?14, updated_at = ?15, bound = ?16, live = ?17",
     [CHANGE_REMOVE_RECORD] = "DELETE FROM records WHERE deployment = " DEPLOYMENT_ID
                              " AND address = ?2 AND generation = ?3",
-    [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) "
-                       "SELECT id, ?2, ?3, ?4 FROM runs WHERE uid = ?1",
+    /* Its first parameter is the number of the run's row. */
+    [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) VALUES (?1, ?2, ?3, ?4)",
     [CHANGE_AUDIT] =
         "INSERT INTO audit (number, time, kind, body, rows, head, digest) "
         "SELECT ifnull(newest.number, 0) + 1, ?1, ?2, ?3, ifnull(chained, 0), chain, "
@@ -120,9 +121,10 @@ static const char *const change_texts[] = {
         "AS newest ON TRUE LEFT JOIN runs ON runs.uid = ?4",
 };
 
-/* A journal row, which has the same parameters, goes into its run's chain. */
-static const char chain_text[] = "UPDATE runs SET chain = chain(chain, ?2, ?3, ?4), "
-                                 "chained = chained + 1 WHERE uid = ?1";
+/* The chain of a run's journal: read before the first row of a batch, written behind the last. */
+static const char find_chain_text[] = "SELECT id, chain FROM runs WHERE uid = ?1";
+static const char put_chain_text[] =
+    "UPDATE runs SET chain = ?2, chained = chained + ?3 WHERE id = ?1";
 
 static bool may_do_nothing(enum store_change_kind kind)
 {
@@ -244,7 +246,8 @@ void connection_done(struct connection *connection)
         sqlite3_finalize(connection->queries[i]);
     for (size_t i = 0; i < CHANGE_KIND_COUNT; i++)
         sqlite3_finalize(connection->changes[i]);
-    sqlite3_finalize(connection->chain);
+    sqlite3_finalize(connection->find_chain);
+    sqlite3_finalize(connection->put_chain);
     int rc = sqlite3_close(connection->database);
     assert(rc == SQLITE_OK);
     (void)rc;
@@ -380,29 +383,93 @@ int connection_query(struct connection *connection, enum store_query query,
     return r;
 }
 
-static int add_to_chain(struct connection *connection, const struct store_row *journal_row,
-                        struct error *err)
+/* --- Changes --- */
+
+/* The run's row takes over what its journal has become. */
+static int put_chain(struct connection *connection, struct error *err)
 {
-    int r = prepare(connection, chain_text, &connection->chain, err);
-    if (r == 0)
-        r = bind_row(connection, connection->chain, journal_row, err);
+    struct journal_chain *chain = &connection->chain;
+    if (chain->n_new == 0)
+        return 0;
+    int r = prepare(connection, put_chain_text, &connection->put_chain, err);
     if (r < 0)
         return r;
+    struct store_cell cells[] = {{.number = chain->run_row},
+                                 {.is_text = true, .text = chain->digest},
+                                 {.number = chain->n_new}};
+    r = bind_row(connection, connection->put_chain, &(struct store_row){cells, ARRAY_LENGTH(cells)},
+                 err);
     errno = 0;
-    if (sqlite3_step(connection->chain) != SQLITE_DONE)
+    if (r == 0 && sqlite3_step(connection->put_chain) != SQLITE_DONE)
         r = connection_fault(connection, err);
-    release(connection->chain);
+    release(connection->put_chain);
+    chain->n_new = 0;
     return r;
 }
 
-int connection_change(struct connection *connection, const struct store_change *change,
-                      int64_t *ret_seq, struct error *err)
+/* Turns to the journal of a run; refused when it is not there. */
+static int find_chain(struct connection *connection, const struct store_change *change,
+                      struct error *err)
 {
-    sqlite3_stmt **statement = &connection->changes[change->kind];
-    int r = prepare(connection, change_texts[change->kind], statement, err);
+    struct journal_chain *chain = &connection->chain;
+    const char *run = store_row_text(&change->row, JOURNAL_COLUMN_RUN - 1);
+    if (strcmp(chain->run, run) == 0)
+        return 0;
+    int r = put_chain(connection, err);
+    chain->run[0] = '\0';
+    if (r == 0)
+        r = prepare(connection, find_chain_text, &connection->find_chain, err);
     if (r < 0)
         return r;
-    r = bind_row(connection, *statement, &change->row, err);
+    sqlite3_stmt *statement = connection->find_chain;
+    r = bind_row(connection, statement, &(struct store_row){change->row.cells, 1}, err);
+    int rc = r == 0 ? sqlite3_step(statement) : SQLITE_DONE;
+    const char *digest = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 1) : NULL;
+    if (digest) {
+        chain->run_row = sqlite3_column_int64(statement, 0);
+        snprintf(chain->run, sizeof(chain->run), "%s", run);
+        snprintf(chain->digest, sizeof(chain->digest), "%s", digest);
+    } else if (r == 0) {
+        r = rc == SQLITE_DONE ? store_refuse_change(change, err)
+                              : connection_fault(connection, err);
+    }
+    release(statement);
+    return r;
+}
+
+/* What is bound for a change: a journal row names its run by number, and goes into its chain. */
+static int bind_change(struct connection *connection, sqlite3_stmt *statement,
+                       const struct store_change *change, struct error *err)
+{
+    if (change->kind != CHANGE_JOURNAL)
+        return bind_row(connection, statement, &change->row, err);
+    struct journal_chain *chain = &connection->chain;
+    struct store_cell cells[CELLS_MAX];
+    struct store_row row = {cells, change->row.n_cells};
+    assert(row.n_cells <= CELLS_MAX);
+    int r = find_chain(connection, change, err);
+    if (r < 0)
+        return r;
+    memcpy(cells, change->row.cells, row.n_cells * sizeof(cells[0]));
+    cells[0] = (struct store_cell){.number = chain->run_row};
+    struct store_row parts = {change->row.cells + 1, row.n_cells - 1};
+    store_chain(chain->digest, &parts, chain->digest);
+    chain->n_new++;
+    return bind_row(connection, statement, &row, err);
+}
+
+static int change_one(struct connection *connection, const struct store_change *change,
+                      int64_t *ret_seq, struct error *err)
+{
+    /* These read or write the run's row, chain included. */
+    bool needs_chain = change->kind == CHANGE_PUT_RUN || change->kind == CHANGE_AUDIT;
+    sqlite3_stmt **statement = &connection->changes[change->kind];
+    int r = needs_chain ? put_chain(connection, err) : 0;
+    if (r == 0)
+        r = prepare(connection, change_texts[change->kind], statement, err);
+    if (r < 0)
+        return r;
+    r = bind_change(connection, *statement, change, err);
     if (r == 0) {
         errno = 0;
         int rc = sqlite3_step(*statement);
@@ -418,6 +485,17 @@ int connection_change(struct connection *connection, const struct store_change *
             *ret_seq = sqlite3_last_insert_rowid(connection->database);
     }
     release(*statement);
-    return r == 0 && change->kind == CHANGE_JOURNAL ? add_to_chain(connection, &change->row, err)
-                                                    : r;
+    return r;
+}
+
+int connection_change(struct connection *connection, const struct store_batch *batch,
+                      int64_t *ret_seq, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < batch->n_changes; i++)
+        r = change_one(connection, &batch->changes[i], ret_seq, err);
+    if (r == 0)
+        r = put_chain(connection, err);
+    connection->chain = (struct journal_chain){0};
+    return r;
 }

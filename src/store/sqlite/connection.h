@@ -10,12 +10,22 @@
 
 #define CONNECTION_APPLICATION_ID 0x50726c79 /* "Prly" */
 
+/* The journal of the run that the batch under way writes into: what the run's row will say of it. */
+struct journal_chain {
+    char run[UUID_TEXT_SIZE]; /* empty: none */
+    int64_t run_row;
+    char digest[DIGEST_HEX_SIZE];
+    int64_t n_new; /* rows that the run's row does not count yet */
+};
+
 struct connection {
     sqlite3 *database;                        /* owned */
     const char *path;                         /* borrowed: of the database file, for errors */
     sqlite3_stmt *queries[QUERY_COUNT];       /* owned; NULL until first asked */
     sqlite3_stmt *changes[CHANGE_KIND_COUNT]; /* owned; the same */
-    sqlite3_stmt *chain;                      /* owned; the same */
+    sqlite3_stmt *find_chain;                 /* owned; the same */
+    sqlite3_stmt *put_chain;                  /* owned; the same */
+    struct journal_chain chain;
 };
 
 /*
@@ -40,8 +50,11 @@ int connection_query(struct connection *connection, enum store_query query,
                      const struct store_row *parameters, store_visit *visit, void *argument,
                      struct error *err);
 
-/* Carries out one change within the transaction under way. *ret_seq is set by a journal row. */
-int connection_change(struct connection *connection, const struct store_change *change,
+/*
+ * Carries out the changes of a batch within the transaction under way. *ret_seq is set by its
+ * journal rows. On failure some may be done: the caller takes them back.
+ */
+int connection_change(struct connection *connection, const struct store_batch *batch,
                       int64_t *ret_seq, struct error *err);
 
 /* The error for the newest failure of the connection. */

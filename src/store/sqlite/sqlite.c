@@ -96,6 +96,9 @@ static int open_writer(struct sqlite_store *sqlite, struct error *err)
 {
     CLEANUP(connection_done) struct connection connection = {0};
     int r = connection_open(&connection, sqlite->files.database, PATIENCE_MS, err);
+    /* The index of a million records fits: they come in no order. */
+    if (r == 0)
+        r = connection_run(&connection, "PRAGMA cache_size = -32768", err);
     if (r < 0)
         return r;
     return writer_new(sqlite->store.loop, &connection, &sqlite->store.n_syncs, &sqlite->writer,

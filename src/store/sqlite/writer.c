@@ -54,8 +54,8 @@ static int write_batch(struct connection *connection, struct request *request, b
     const struct store_batch *batch = request->batch;
     /* Alone, the transaction is all that needs undoing; a savepoint would keep old pages. */
     int r = is_alone ? 0 : connection_run(connection, "SAVEPOINT batch", err);
-    for (size_t i = 0; r == 0 && i < batch->n_changes; i++)
-        r = connection_change(connection, &batch->changes[i], &request->last_seq, err);
+    if (r == 0)
+        r = connection_change(connection, batch, &request->last_seq, err);
     if (is_refusal(r)) {
         request->r = error_move(&request->err, err);
         r = is_alone ? 0 : connection_run(connection, "ROLLBACK TO batch", err);
