@@ -384,7 +384,8 @@ void node_call(struct node *node)
     struct call call = make_call(node);
     call.is_cancelled = &node->is_detached;
     call.is_stopping = node->run->context->is_cancelled;
-    call.may_begin = check_lease;
+    /* What has no effect outside begins nothing: its commit fails where the lease is not ours. */
+    call.may_begin = provider_is_internal(provider) ? NULL : check_lease;
     outcome_done(&node->outcome);
     if (step.kind == STEP_ADOPT) {
         adopt(node, provider, &target, &call);
