@@ -214,6 +214,11 @@ int run_init(struct run *run, const struct apply_context *context, const struct 
     return load_records(run, err);
 }
 
+static int find_digest(void *argument, const char *expression, char **ret_digest, struct error *err)
+{
+    return secrets_digest_expression(argument, expression, ret_digest, err);
+}
+
 int run_resolve(struct run *run, struct value *value, struct value **ret_value, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *resolved = NULL;
@@ -221,7 +226,7 @@ int run_resolve(struct run *run, struct value *value, struct value **ret_value, 
     if (r < 0)
         return r;
     if (value_has_secret(resolved) && run->context->secrets)
-        return secrets_complete(run->context->secrets, resolved, ret_value, err);
+        return secrets_complete(resolved, find_digest, run->context->secrets, ret_value, err);
     *ret_value = take_ptr(resolved);
     return 0;
 }

@@ -100,25 +100,35 @@ int secrets_reveal(struct secrets *secrets, struct value *value, struct value **
     return value_change(value, reveal_one, secrets, ret_value, err);
 }
 
+struct completion {
+    int (*find_digest)(void *argument, const char *expression, char **ret_digest,
+                       struct error *err);
+    void *argument;
+};
+
 static int complete_one(void *argument, struct value *value, struct value **ret_value,
                         struct error *err)
 {
+    const struct completion *completion = argument;
     CLEANUP(mem_freep) char *digest = NULL;
     if (!value_has_secret(value))
         *ret_value = value_ref(value);
     if (value_kind(value) != VALUE_SECRET || value_text_length(value) > 0)
         return 0;
     const char *origin = value_secret_origin(value);
-    int r = secrets_digest_expression(argument, origin, &digest, err);
+    int r = completion->find_digest(completion->argument, origin, &digest, err);
     if (r == 0)
         *ret_value = value_secret(digest, origin);
     return r;
 }
 
-int secrets_complete(struct secrets *secrets, struct value *value, struct value **ret_value,
-                     struct error *err)
+int secrets_complete(struct value *value,
+                     int (*find_digest)(void *argument, const char *expression, char **ret_digest,
+                                        struct error *err),
+                     void *argument, struct value **ret_value, struct error *err)
 {
-    return value_change(value, complete_one, secrets, ret_value, err);
+    struct completion completion = {find_digest, argument};
+    return value_change(value, complete_one, &completion, ret_value, err);
 }
 
 static int veil_one(void *argument, struct value *value, struct value **ret_value,

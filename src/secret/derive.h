@@ -21,9 +21,12 @@ int secrets_digest_expression(struct secrets *secrets, const char *expression, c
 int secrets_reveal(struct secrets *secrets, struct value *value, struct value **ret_value,
                    struct error *err);
 
-/* A value whose secrets all have a digest. */
-int secrets_complete(struct secrets *secrets, struct value *value, struct value **ret_value,
-                     struct error *err);
+/* A value whose secrets all have a digest: find_digest() says that of what an expression gives, a
+ * text which is then freed. The caller unrefs *ret_value. */
+int secrets_complete(struct value *value,
+                     int (*find_digest)(void *argument, const char *expression, char **ret_digest,
+                                        struct error *err),
+                     void *argument, struct value **ret_value, struct error *err);
 
 /* The value with a handle for each bool, number and text that is a secret at the same place of
  * another value, which may be NULL. */

@@ -3,18 +3,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "model/json.h"
-#include "net/child.h"
 #include "secret/derive.h"
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* All that a run is handed: what a pipe may hold. */
-enum { MAX_HANDED = 1 << 20 };
+#include "service/secret-source.h"
 
 static char *key_path(const struct service *service)
 {
@@ -22,7 +12,7 @@ static char *key_path(const struct service *service)
 }
 
 /* The secrets of this process, under the key of the home, which is made when there is none. */
-static int open_secrets(struct service *service, struct error *err)
+int secrets_open(struct service *service, struct error *err)
 {
     CLEANUP(mem_freep) char *path = key_path(service);
     if (service->secrets)
@@ -38,7 +28,7 @@ struct secrets *secrets_known(struct service *service)
 {
     CLEANUP(mem_freep) char *path = key_path(service);
     if (!service->secrets && world_file_exists(path))
-        (void)open_secrets(service, NULL);
+        (void)secrets_open(service, NULL);
     return service->secrets;
 }
 
@@ -112,24 +102,16 @@ int secrets_find_digest(struct service *service, const char *expression, char **
     return error_set(err, ERROR_NOT_FOUND, "a secret that it needs is not at hand");
 }
 
-static int complete_one(void *argument, struct value *value, struct value **ret_value,
-                        struct error *err)
+static int find_digest_of(void *argument, const char *expression, char **ret_digest,
+                          struct error *err)
 {
-    CLEANUP(mem_freep) char *digest = NULL;
-    if (!value_has_secret(value))
-        *ret_value = value_ref(value);
-    if (value_kind(value) != VALUE_SECRET || value_text_length(value) > 0)
-        return 0;
-    int r = secrets_find_digest(argument, value_secret_origin(value), &digest, err);
-    if (r == 0)
-        *ret_value = value_secret(digest, value_secret_origin(value));
-    return r;
+    return secrets_find_digest(argument, expression, ret_digest, err);
 }
 
 int secrets_complete_values(void *argument, struct value *value, struct value **ret_value,
                             struct error *err)
 {
-    return value_change(value, complete_one, argument, ret_value, err);
+    return secrets_complete(value, find_digest_of, argument, ret_value, err);
 }
 
 struct value *secrets_recognise(struct service *service, struct value *live,
@@ -153,115 +135,7 @@ void secrets_close(struct service *service)
     secret_key_free(service->secret_key);
 }
 
-/* --- Sources --- */
-
-/* Made when there is none yet; two that plan at the same time have the same. */
-static CO_FN int find_generated(struct service *service, const char *uid, const char *name,
-                                const struct value *options, const char **ret_digest,
-                                struct error *err)
-{
-    CLEANUP(mem_freep) char *form = json_text(options);
-    CLEANUP(mem_freep) char *sealed = NULL;
-    CLEANUP(mem_freep) char *made = NULL;
-    struct error missing = {0};
-    int r = store_find_secret(service->store, uid, name, form, &sealed, &missing);
-    if (r < 0 && r != -ERROR_NOT_FOUND)
-        return error_move(err, &missing);
-    error_done(&missing);
-    if (r < 0) {
-        CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-        size_t length = (size_t)value_get_integer(options, "length", 0);
-        const char *alphabet = value_get_text(options, "alphabet");
-        if ((r = secret_generate(service->secrets, length, alphabet, ret_digest, err)) < 0 ||
-            (r = secret_seal(service->secrets, *ret_digest, &made, err)) < 0)
-            return r;
-        store_batch_put_secret(batch, uid, name, form, made);
-        if ((r = store_commit(service->store, batch, NULL, err)) < 0 ||
-            (r = store_find_secret(service->store, uid, name, form, &sealed, err)) < 0)
-            return r;
-    }
-    return secret_unseal(service->secrets, sealed, ret_digest, err);
-}
-
-static CO_FN int run_command(struct service *service, const struct value *words,
-                             const char **ret_digest, struct error *err)
-{
-    const char **arguments = NEW_ARRAY(const char *, value_count(words) + 1);
-    for (size_t i = 0; i < value_count(words); i++)
-        arguments[i] = value_text(value_at(words, i));
-    int r = secret_from_command(service->secrets, service->loop, arguments, ret_digest, err);
-    mem_free(arguments);
-    return r;
-}
-
-static CO_FN int read_source(struct service *service, const char *uid, const char *name,
-                             const struct value *source, const char **ret_digest, struct error *err)
-{
-    const char *kind = value_key_at(source, 0);
-    const struct value *what = value_at(source, 0);
-    if (text_equal(kind, "environment"))
-        return secret_from_environment(service->secrets, value_text(what), ret_digest, err);
-    if (text_equal(kind, "file"))
-        return secret_from_file(service->secrets, value_text(what), ret_digest, err);
-    if (text_equal(kind, "command"))
-        return run_command(service, what, ret_digest, err);
-    return find_generated(service, uid, name, what, ret_digest, err);
-}
-
-static int check_text(void *argument, const char *text, size_t size, struct error *err)
-{
-    (void)argument;
-    if (size == 0)
-        return error_set(err, ERROR_INVALID, "it is empty");
-    if (memchr(text, '\0', size) || !text_is_utf8(text, size))
-        return error_set(err, ERROR_INVALID,
-                         "it is no UTF-8 text; keep it in base64, which is one");
-    return 0;
-}
-
-/* The digest of a secret, read when that was not done before by this process. The caller frees it.
- */
-static CO_FN int find_digest(struct service *service, const char *uid, const char *name,
-                             const struct value *source, char **ret_digest, struct error *err)
-{
-    CLEANUP(mem_freep) char *text = json_text(source);
-    bool is_own = text_equal(value_key_at(source, 0), "generated");
-    CLEANUP(mem_freep)
-    char *key = is_own ? string_format("%s %s %s", uid, name, text) : string_copy(text);
-    const char *known = map_get(&service->secret_sources, key);
-    if (!known) {
-        const char *digest = NULL;
-        int r = read_source(service, uid, name, source, &digest, err);
-        if (r == 0)
-            r = secret_use(service->secrets, digest, check_text, NULL, err);
-        if (r < 0)
-            return r;
-        map_put(&service->secret_sources, key, string_copy(digest));
-        known = map_get(&service->secret_sources, key);
-    }
-    *ret_digest = string_copy(known);
-    return 0;
-}
-
 /* --- Of a document --- */
-
-/* The source as the plan keeps it: a file is the same whatever folder somebody applies from. */
-static int settle_source(const struct value *source, const char *folder, struct value **ret_source,
-                         struct error *err)
-{
-    const char *path = value_get_text(source, "file");
-    if (!path || path[0] == '/') {
-        *ret_source = value_ref((struct value *)source);
-        return 0;
-    }
-    CLEANUP(mem_freep) char *joined = string_format("%s/%s", folder, path);
-    CLEANUP(mem_freep) char *real = NULL;
-    int r = world_real_path(joined, &real, err);
-    if (r < 0)
-        return error_wrap(err, r, "read a secret");
-    *ret_source = value_with(source, "file", value_string(real));
-    return 0;
-}
 
 static CO_FN int read_one(struct service *service, const struct secret_place *place,
                           const char *name, const struct value *given, struct value **ret_entry,
@@ -269,8 +143,9 @@ static CO_FN int read_one(struct service *service, const struct secret_place *pl
 {
     CLEANUP(value_unrefp) struct value *source = NULL;
     CLEANUP(mem_freep) char *digest = NULL;
-    int r = settle_source(given, place->folder, &source, err);
-    if (r < 0 || (r = find_digest(service, place->deployment_uid, name, source, &digest, err)) < 0)
+    int r = source_settle(given, place->folder, &source, err);
+    if (r < 0 ||
+        (r = source_find_digest(service, place->deployment_uid, name, source, &digest, err)) < 0)
         return r;
     secrets_name(service->secrets, name, digest);
     struct value_builder entry = {0};
@@ -288,7 +163,7 @@ int secrets_read(struct service *service, struct document *document,
     struct value_builder secrets = {0};
     forget_digests(service);
     size_t n_errors = diagnostics->n_errors;
-    int r = value_count(sources) > 0 ? open_secrets(service, err) : 0;
+    int r = value_count(sources) > 0 ? secrets_open(service, err) : 0;
     if (r < 0)
         return r;
     if (service->secrets)
@@ -317,15 +192,15 @@ int secrets_read(struct service *service, struct document *document,
 int secrets_gather(struct service *service, const struct plan *plan, struct error *err)
 {
     size_t n = plan->secrets ? value_count(plan->secrets) : 0;
-    int r = n > 0 ? open_secrets(service, err) : 0;
+    int r = n > 0 ? secrets_open(service, err) : 0;
     if (r == 0 && n > 0)
         secrets_forget_names(service->secrets);
     for (size_t i = 0; r == 0 && i < n; i++) {
         const char *name = value_key_at(plan->secrets, i);
         const struct value *entry = value_at(plan->secrets, i);
         CLEANUP(mem_freep) char *digest = NULL;
-        r = find_digest(service, plan->deployment_uid, name, value_get(entry, "source"), &digest,
-                        err);
+        r = source_find_digest(service, plan->deployment_uid, name, value_get(entry, "source"),
+                               &digest, err);
         if (r < 0)
             return error_wrap(err, r, "the secret %s", name);
         if (!text_equal_or_null(value_get_text(entry, "digest"), digest))
@@ -333,96 +208,5 @@ int secrets_gather(struct service *service, const struct plan *plan, struct erro
                              "the secret %s has changed since the plan was made; plan again", name);
         secrets_name(service->secrets, name, digest);
     }
-    return r;
-}
-
-static int add_text(void *argument, const char *text, size_t size, struct error *err)
-{
-    struct strbuf *content = argument;
-    (void)err;
-    strbuf_addf(content, "%zu\n", size);
-    strbuf_add_n(content, text, size);
-    return 0;
-}
-
-int secrets_hand_over(struct service *service, const struct plan *plan, int *ret_descriptor,
-                      struct error *err)
-{
-    struct strbuf content = {0};
-    size_t n = plan->secrets ? value_count(plan->secrets) : 0;
-    int r = 0;
-    *ret_descriptor = -1;
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        const char *digest = secrets_find(service->secrets, value_key_at(plan->secrets, i));
-        r = secret_use(service->secrets, digest ? digest : "", add_text, &content, err);
-    }
-    if (r == 0 && content.length > MAX_HANDED)
-        r = error_set(err, ERROR_LIMIT,
-                      "the secrets of the plan have %zu bytes; a run takes at most %d",
-                      content.length, MAX_HANDED);
-    if (r == 0 && n > 0)
-        r = child_make_input(strbuf_text(&content), content.length, ret_descriptor, err);
-    strbuf_done(&content);
-    return r;
-}
-
-/* All that stdin has, when it is what a door handed us. */
-static int read_input(struct strbuf *content, struct error *err)
-{
-    static const char none[] =
-        "the texts of the secrets were not handed to this run; start it with \"parley apply\" or "
-        "\"parley resume\"";
-    char piece[4096];
-    struct stat status;
-    if (fstat(STDIN_FILENO, &status) < 0 || !S_ISFIFO(status.st_mode))
-        return error_set(err, ERROR_NOT_FOUND, "%s", none);
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, piece, sizeof(piece));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        strbuf_add_n(content, piece, (size_t)n);
-        mem_wipe(piece, (size_t)n);
-        if (content->length > (size_t)2 * MAX_HANDED)
-            return error_set(err, ERROR_LIMIT, "%s", none);
-    }
-    return content->length > 0 ? 0 : error_set(err, ERROR_NOT_FOUND, "%s", none);
-}
-
-/* Takes one text from *cursor on. */
-static int take_one(struct service *service, char **cursor, const char *end, const char *name,
-                    const struct value *entry, struct error *err)
-{
-    char *text = NULL;
-    const char *digest = NULL;
-    unsigned long size = *cursor < end ? strtoul(*cursor, &text, 10) : 0;
-    if (!text || *text != '\n' || size > (size_t)(end - text - 1))
-        return error_set(err, ERROR_INVALID, "the secret %s was not handed to this run", name);
-    *cursor = text + 1 + size;
-    int r = secrets_add(service->secrets, text + 1, size, &digest, err);
-    if (r < 0)
-        return r;
-    if (!text_equal_or_null(value_get_text(entry, "digest"), digest))
-        return error_set(err, ERROR_STALE,
-                         "the secret %s is another than the plan was made with; plan again", name);
-    secrets_name(service->secrets, name, digest);
-    return 0;
-}
-
-int secrets_take_over(struct service *service, const struct plan *plan, struct error *err)
-{
-    struct strbuf content = {0};
-    size_t n = plan->secrets ? value_count(plan->secrets) : 0;
-    if (n == 0 || service->run_host)
-        return 0;
-    int r = open_secrets(service, err);
-    if (r == 0)
-        r = read_input(&content, err);
-    char *cursor = content.text;
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = take_one(service, &cursor, content.text + content.length,
-                     value_key_at(plan->secrets, i), value_at(plan->secrets, i), err);
-    strbuf_done(&content);
     return r;
 }

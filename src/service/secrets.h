@@ -8,6 +8,8 @@
 #include "document/document.h"
 #include "service/service.h"
 
+/* Those of this process, under the key of the home, which is made when there is none. */
+int secrets_open(struct service *service, struct error *err);
 /* Frees all of them, with the service. */
 void secrets_close(struct service *service);
 

@@ -49,6 +49,11 @@ static char *text_of(const char *expression)
     return text;
 }
 
+static int find_digest(void *argument, const char *expression, char **ret_digest, struct error *err)
+{
+    return secrets_digest_expression(argument, expression, ret_digest, err);
+}
+
 /* --- Expressions --- */
 
 TEST(an_expression_of_secrets_gives_the_text_that_it_would_of_plain_ones)
@@ -94,7 +99,7 @@ TEST(a_secret_that_changed_is_not_used)
     CLEANUP(value_unrefp) struct value *handle = value_secret("", "x${secret.token}");
     CLEANUP(value_unrefp) struct value *approved = NULL;
     struct value *revealed = NULL;
-    CHECK(secrets_complete(secrets, handle, &approved, NULL) == 0);
+    CHECK(secrets_complete(handle, find_digest, secrets, &approved, NULL) == 0);
     add("token", "another text");
     CHECK(secrets_reveal(secrets, approved, &revealed, &err) == -ERROR_STALE);
     CHECK(!revealed);
@@ -112,7 +117,7 @@ TEST(a_value_is_revealed_and_veiled_at_any_depth)
     CLEANUP(value_unrefp) struct value *complete = NULL;
     CLEANUP(value_unrefp) struct value *revealed = NULL;
     CHECK(json_read(text, strlen(text), &value, NULL) == 0);
-    CHECK(secrets_complete(secrets, value, &complete, NULL) == 0);
+    CHECK(secrets_complete(value, find_digest, secrets, &complete, NULL) == 0);
     CHECK(secrets_reveal(secrets, complete, &revealed, NULL) == 0);
     CLEANUP(mem_freep) char *shown = json_text(revealed);
     CHECK_TEXT(shown, "{\"a\":[1,\"abcdefgh\"],\"b\":\"plain\"}");
