@@ -86,11 +86,10 @@ int cli_open(struct cli *cli)
     struct diagnostics diagnostics = {0};
     struct service_options options = {cli->options.home, cli->options.site, cli->line};
     int r = service_open(cli->loop, &options, &cli->service, &diagnostics, &err);
-    if (r < 0) {
-        if (!cli->options.json)
-            print_diagnostics(&diagnostics, NULL, NULL);
+    if (r == 0 || !cli->options.json)
+        print_diagnostics(&diagnostics, NULL, NULL);
+    if (r < 0)
         r = fail(cli, &err, &diagnostics);
-    }
     diagnostics_done(&diagnostics);
     return r;
 }

@@ -76,6 +76,12 @@ struct value *document_variables(const struct document *document);
  */
 const struct value *document_read_secrets(struct document *document,
                                           struct diagnostics *diagnostics);
+/*
+ * The same of what stands under secrets: in another file, such as a site, which has no variables.
+ * secrets may be NULL. The caller unrefs the map.
+ */
+struct value *document_read_sources(const struct yaml_tree *tree, const struct yaml_node *secrets,
+                                    struct diagnostics *diagnostics);
 /* Where a secret of the document stands. */
 struct position document_secret_position(const struct document *document, const char *name);
 

@@ -72,8 +72,9 @@ static void check_generated(const struct document *document, const char *secret,
                  secret, "there is no such alphabet", diagnostics);
 }
 
+/* copies says where a text would be kept that is written down. */
 static void check_secret(const struct document *document, const struct yaml_pair *secret,
-                         struct diagnostics *diagnostics)
+                         const char *copies, struct diagnostics *diagnostics)
 {
     if (!shape_is_identifier(secret->key))
         diagnostics_add(diagnostics, DIAGNOSTIC_BAD_NAME, yaml_key_position(document->tree, secret),
@@ -84,9 +85,7 @@ static void check_secret(const struct document *document, const struct yaml_pair
                         yaml_position(document->tree, secret->value),
                         "Say where it comes from: { environment: NAME }, { file: PATH }, "
                         "{ command: [...] } or { generated: {} }.",
-                        "The secret \"%.80s\" is written down, in the document, its revisions and "
-                        "every copy.",
-                        secret->key);
+                        "The secret \"%.80s\" is written down, in %s.", secret->key, copies);
         return;
     }
     if (secret->value->kind != VALUE_MAP) {
@@ -114,10 +113,11 @@ void secrets_check(const struct document *document, struct diagnostics *diagnost
 {
     const struct yaml_node *secrets = shape_get(document->deployment, "secrets", KIND(MAP));
     for (size_t i = 0; secrets && i < secrets->n_items; i++)
-        check_secret(document, &secrets->pairs[i], diagnostics);
+        check_secret(document, &secrets->pairs[i], "the document, its revisions and every copy",
+                     diagnostics);
 }
 
-/* --- With variables --- */
+/* --- What they say --- */
 
 static bool is_variable_name(const char *text)
 {
@@ -160,31 +160,66 @@ static bool are_words(const struct yaml_node *list)
     return list->n_items > 0;
 }
 
-/* The source of a secret as a map of one; NULL when it has a fault, which is told. */
-static struct value *read_source(struct scope *scope, const struct yaml_pair *secret)
+/* A source whose form has no fault; NULL for others, which were told. */
+static const struct yaml_pair *find_whole_source(const struct document *document,
+                                                 const struct yaml_pair *secret)
 {
     struct diagnostics ignored = {0};
-    struct document *document = scope->document;
     const struct yaml_pair *source =
         secret->value->kind == VALUE_MAP ? find_source(document, secret, &ignored) : NULL;
     diagnostics_done(&ignored);
-    if (!source || (source->value->kind == VALUE_LIST && !are_words(source->value)))
-        return NULL;
-    CLEANUP(value_unrefp) struct value *value = scope_evaluate(scope, source->value);
+    bool is_broken = source && source->value->kind == VALUE_LIST && !are_words(source->value);
+    return is_broken ? NULL : source;
+}
+
+/* The source as a map of one, with its value; NULL when it has a fault, which is told. */
+static struct value *settle_source(const struct document *document, const struct yaml_pair *secret,
+                                   const struct yaml_pair *source, struct value *value,
+                                   struct diagnostics *diagnostics)
+{
     bool is_map = value_kind(value) == VALUE_MAP;
-    if (value_has_unknown(value))
-        return NULL; /* told by the evaluation */
     const char *why =
         !is_map && value_kind(value) != VALUE_LIST && value_kind(value) != VALUE_STRING
             ? "where it comes from must be a text"
             : find_fault(source->key, value);
     if (why) {
-        tell_bad(document, source->value, NULL, secret->key, why, scope->diagnostics);
+        tell_bad(document, source->value, NULL, secret->key, why, diagnostics);
         return NULL;
     }
     struct value_builder fields = {0};
     value_builder_set(&fields, source->key, is_map ? with_defaults(value) : value_ref(value));
     return value_builder_map(&fields);
+}
+
+/* NULL when it has a fault, which is told. */
+static struct value *read_source(struct scope *scope, const struct yaml_pair *secret)
+{
+    const struct yaml_pair *source = find_whole_source(scope->document, secret);
+    if (!source)
+        return NULL;
+    CLEANUP(value_unrefp) struct value *value = scope_evaluate(scope, source->value);
+    if (value_has_unknown(value))
+        return NULL; /* told by the evaluation */
+    return settle_source(scope->document, secret, source, value, scope->diagnostics);
+}
+
+struct value *document_read_sources(const struct yaml_tree *tree, const struct yaml_node *secrets,
+                                    struct diagnostics *diagnostics)
+{
+    const struct document document = {.tree = (struct yaml_tree *)tree};
+    struct value_builder builder = {0};
+    size_t n = secrets && secrets->kind == VALUE_MAP ? secrets->n_items : 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct yaml_pair *secret = &secrets->pairs[i];
+        check_secret(&document, secret, "the site and every copy", diagnostics);
+        const struct yaml_pair *source = find_whole_source(&document, secret);
+        CLEANUP(value_unrefp) struct value *value = source ? yaml_to_value(source->value) : NULL;
+        struct value *settled =
+            value ? settle_source(&document, secret, source, value, diagnostics) : NULL;
+        if (settled)
+            value_builder_set(&builder, secret->key, settled);
+    }
+    return value_builder_map(&builder);
 }
 
 const struct value *document_read_secrets(struct document *document,

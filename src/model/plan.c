@@ -157,6 +157,7 @@ void plan_free(struct plan *plan)
     value_unref(plan->existing);
     value_unref(plan->reads);
     value_unref(plan->secrets);
+    value_unref(plan->credentials);
     value_unref(plan->pending);
     value_unref(plan->outputs);
     diagnostics_done(&plan->notes);
@@ -317,6 +318,8 @@ static struct value *fields_before_steps(const struct plan *plan, bool is_hashed
     value_builder_set_string(&fields, "source", plan->source);
     value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "catalog_digest", plan->catalog_digest);
+    if (plan->credentials && value_count(plan->credentials) > 0)
+        value_builder_set(&fields, "credentials", value_ref(plan->credentials));
     value_builder_set(&fields, "destroy", value_bool(plan->is_destroy));
     value_builder_set(&fields, "identities", value_ref(plan->identities));
     value_builder_set(&fields, "existing", value_ref(plan->existing));
@@ -620,6 +623,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     }
     plan->reads = read_value(reader, "reads", VALUE_MAP, true);
     plan->secrets = read_value(reader, "secrets", VALUE_MAP, true);
+    plan->credentials = read_value(reader, "credentials", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);

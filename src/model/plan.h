@@ -145,6 +145,9 @@ struct plan {
     struct value *reads;
     /* Owned map of name -> {digest, source} of the document's secrets; NULL or empty: none. */
     struct value *secrets;
+    /* Owned map of name -> digest of the site's secrets that its instances are let in with; NULL or
+     * empty: none. */
+    struct value *credentials;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */

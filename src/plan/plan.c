@@ -76,6 +76,7 @@ static struct plan *start_plan(const struct plan_input *input)
     plan->identities = value_ref(input->identities);
     plan->reads = input->reads ? value_ref(input->reads) : NULL;
     plan->secrets = input->secrets ? value_ref(input->secrets) : NULL;
+    plan->credentials = input->credentials ? value_ref(input->credentials) : NULL;
     if (input->variables) {
         value_unref(plan->variables);
         plan->variables = value_ref(input->variables);

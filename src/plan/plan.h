@@ -73,6 +73,7 @@ struct plan_input {
     const struct map *released; /* uids of what is let go where it would be deleted, since this
                                    plan takes back what adopted it; NULL: none */
     struct value *secrets;      /* of the document, for the plan; may be NULL */
+    struct value *credentials;  /* of its instances, for the plan; may be NULL */
     /* A value whose secrets all have digests; NULL: nobody can make them, and they stay without.
      * Neither waits nor changes anything. */
     int (*complete_secrets)(void *argument, struct value *value, struct value **ret_value,

@@ -328,6 +328,9 @@ struct provider_ops {
                         struct error *err);
 
     struct provider_limits limits; /* where the site says nothing else */
+    /* The settings that are secret, ended by NULL; NULL: there are none. configure() gets them as
+     * handles, whose texts call_reveal() gives. */
+    const char *const *credentials;
 };
 
 /* Calls that share a limit of how many are under way. */

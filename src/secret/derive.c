@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Each is looked for in all that a system answers. */
+enum { MAX_DERIVED = 256, MIN_DERIVED_SIZE = 8 };
+
 static int give_text(void *argument, const char *text, size_t size, struct error *err)
 {
     struct value **ret_value = argument;
@@ -17,15 +20,21 @@ static int give_text(void *argument, const char *text, size_t size, struct error
     return 0;
 }
 
+/* What an expression is evaluated with; both borrowed. */
+struct derivation {
+    struct secrets *secrets;
+    const struct map *names; /* name -> digest */
+};
+
 static int look_up(void *argument, const struct reference *reference, struct value **ret_value,
                    struct error *err)
 {
-    struct secrets *secrets = argument;
+    const struct derivation *derivation = argument;
     bool is_secret = !reference->type && !reference->key && text_equal(reference->root, "secret");
-    const char *digest = is_secret ? secrets_find(secrets, reference->path) : NULL;
+    const char *digest = is_secret ? map_get(derivation->names, reference->path) : NULL;
     if (!digest)
         return error_set(err, ERROR_NOT_FOUND, "the secret %.80s is not at hand", reference->path);
-    return secret_use(secrets, digest, give_text, ret_value, err);
+    return secret_use(derivation->secrets, digest, give_text, ret_value, err);
 }
 
 /* The text of a value that an expression gave. */
@@ -37,12 +46,13 @@ static int to_text(const struct value *value, struct strbuf *text, struct error 
                      value_kind_to_string(value_kind(value)));
 }
 
-static int evaluate(struct secrets *secrets, const char *expression, struct strbuf *text,
-                    struct error *err)
+static int evaluate(struct secrets *secrets, const struct map *names, const char *expression,
+                    struct strbuf *text, struct error *err)
 {
+    struct derivation derivation = {secrets, names};
     CLEANUP(value_unrefp) struct value *value = NULL;
     struct error fault = {0};
-    int r = expression_evaluate(expression, look_up, secrets, &value, NULL, &fault);
+    int r = expression_evaluate(expression, look_up, &derivation, &value, NULL, &fault);
     if (r == 0)
         return to_text(value, text, err);
     /* What a function says of its arguments could show them. */
@@ -57,9 +67,22 @@ int secrets_digest_expression(struct secrets *secrets, const char *expression, c
                               struct error *err)
 {
     struct strbuf text = {0};
-    int r = evaluate(secrets, expression, &text, err);
+    int r = evaluate(secrets, &secrets->names, expression, &text, err);
     if (r == 0)
         *ret_digest = secrets_digest(secrets, strbuf_text(&text), text.length);
+    strbuf_done(&text);
+    return r;
+}
+
+int secrets_add_expression(struct secrets *secrets, const struct map *names, const char *expression,
+                           const char **ret_digest, struct error *err)
+{
+    struct strbuf text = {0};
+    int r = evaluate(secrets, names, expression, &text, err);
+    if (r == 0 && text.length == 0)
+        r = error_set(err, ERROR_INVALID, "what is made of a secret is empty");
+    if (r == 0)
+        r = secrets_add(secrets, text.text, text.length, ret_digest, err);
     strbuf_done(&text);
     return r;
 }
@@ -74,6 +97,21 @@ static int check_digest(const struct secrets *secrets, const struct value *secre
                      value_secret_origin(secret));
 }
 
+/* What is sent may come back in an error: the first MAX_DERIVED are known then. A short one would
+ * hide too much. */
+static void remember(struct secrets *secrets, const struct strbuf *text)
+{
+    const char *digest = NULL;
+    struct error ignored = {0};
+    size_t n_before = secrets->n_entries;
+    if (secrets->n_derived >= MAX_DERIVED || text->length < MIN_DERIVED_SIZE)
+        return;
+    CLEANUP(mem_freep) char *copy = string_copy_n(strbuf_text(text), text->length);
+    (void)secrets_add(secrets, copy, text->length, &digest, &ignored);
+    secrets->n_derived += secrets->n_entries - n_before;
+    error_done(&ignored);
+}
+
 static int reveal_one(void *argument, struct value *value, struct value **ret_value,
                       struct error *err)
 {
@@ -85,11 +123,13 @@ static int reveal_one(void *argument, struct value *value, struct value **ret_va
     if (!*value_secret_origin(value))
         return secret_use(secrets, value_text(value), give_text, ret_value, err);
     struct strbuf text = {0};
-    int r = evaluate(secrets, value_secret_origin(value), &text, err);
+    int r = evaluate(secrets, &secrets->names, value_secret_origin(value), &text, err);
     if (r == 0)
         r = check_digest(secrets, value, &text, err);
-    if (r == 0)
+    if (r == 0) {
+        remember(secrets, &text);
         *ret_value = value_string_n(strbuf_text(&text), text.length);
+    }
     strbuf_done(&text);
     return r;
 }

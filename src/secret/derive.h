@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/map.h"
 #include "model/expression.h"
 #include "secret/secret.h"
 
@@ -12,6 +13,11 @@
  * No error shows their texts. The caller frees *ret_digest. */
 int secrets_digest_expression(struct secrets *secrets, const char *expression, char **ret_digest,
                               struct error *err);
+
+/* Adds what an expression gives, as a secret of its own; names (name -> digest) stand for those of
+ * secrets_name(). *ret_digest as of secrets_add(). */
+int secrets_add_expression(struct secrets *secrets, const struct map *names, const char *expression,
+                           const char **ret_digest, struct error *err);
 
 /*
  * A value with the texts of its secrets in their places. The caller unrefs it before it waits for

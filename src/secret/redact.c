@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MIN_NEEDLE = 4, MIN_LINE = 8, N_SHIFTS = 3 };
@@ -151,17 +152,30 @@ static const char *find_name(const struct secrets *secrets, const char *digest)
     return NULL;
 }
 
+/* Longest first: what is left of one when a part of it is taken out would be shown. */
+static int compare_size(const void *a, const void *b)
+{
+    const struct secret_entry *const *left = a;
+    const struct secret_entry *const *right = b;
+    return ((*left)->size < (*right)->size) - ((*left)->size > (*right)->size);
+}
+
 char *secrets_redact(const struct secrets *secrets, const char *text)
 {
     struct redaction redaction = {0};
     if (!secrets || secrets->n_entries == 0)
         return NULL;
+    const struct secret_entry **order = NEW_ARRAY(const struct secret_entry *, secrets->n_entries);
+    for (size_t i = 0; i < secrets->n_entries; i++)
+        order[i] = &secrets->entries[i];
+    qsort(order, secrets->n_entries, sizeof(struct secret_entry *), compare_size);
     strbuf_add(&redaction.text, text);
     for (size_t i = 0; i < secrets->n_entries; i++) {
-        const char *digest = secrets->entries[i].digest;
+        const char *digest = order[i]->digest;
         redaction.name = find_name(secrets, digest);
         (void)secret_use((struct secrets *)secrets, digest, remove_secret, &redaction, NULL);
     }
+    mem_free(order);
     char *redacted = redaction.has_changed ? strbuf_take(&redaction.text) : NULL;
     strbuf_done(&redaction.text);
     return redacted;

@@ -13,6 +13,7 @@ struct secrets {
     struct secret_entry *entries; /* owned */
     size_t n_entries;
     size_t capacity;
+    size_t n_derived; /* of these, those that were only sent */
     struct map names; /* name -> owned digest */
 };
 

@@ -5,12 +5,32 @@
 #include "base/text.h"
 #include "model/outputs.h"
 
+static int is_secret(void *argument, const struct reference *reference, struct error *err)
+{
+    bool *has_secret = argument;
+    (void)err;
+    *has_secret = *has_secret || text_equal(reference->root, "secret");
+    return 0;
+}
+
+/* Those with secrets are of no resource (credentials.h). */
+static bool text_refers(const char *text)
+{
+    bool has_secret = false;
+    struct error ignored = {0};
+    if (!expression_is_in(text))
+        return false;
+    (void)expression_references(text, is_secret, &has_secret, NULL, &ignored);
+    error_done(&ignored);
+    return !has_secret;
+}
+
 static bool refers(const struct value *config)
 {
     if (!config)
         return false;
     if (value_kind(config) == VALUE_STRING)
-        return expression_is_in(value_text(config));
+        return text_refers(value_text(config));
     bool is_collection = value_kind(config) == VALUE_LIST || value_kind(config) == VALUE_MAP;
     for (size_t i = 0; is_collection && i < value_count(config); i++)
         if (refers(value_at(config, i)))

@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "document/document.h"
 #include "model/outputs.h"
+#include "service/credentials.h"
 #include "service/edits.h"
 #include "service/instances.h"
 #include "service/planning.h"
@@ -254,6 +255,10 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     const char *environment = request->deployment ? planning->deployment.environment
                                                   : document_environment(planning->loaded.document);
     CLEANUP(value_unrefp) struct value *parents = list_parents(planning);
+    CLEANUP(value_unrefp) struct value *credentials = NULL;
+    int r = credentials_digest(planning->service, planning->identities, &credentials, err);
+    if (r < 0)
+        return r;
     struct plan_input input = {
         .parents = parents,
         .given = planning->lineage.given,
@@ -275,6 +280,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .reads = planning->loaded.reads,
         .pending = planning->pending,
         .secrets = planning->loaded.secrets,
+        .credentials = credentials,
         .complete_secrets = secrets_complete_values,
         .secrets_argument = planning->service,
         .forget = request->forget ? &planning->forget : NULL,
@@ -289,7 +295,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .trace_argument = request->trace_argument,
     };
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = plan_make(&input, &plan, diagnostics, err);
+    r = plan_make(&input, &plan, diagnostics, err);
     if (r < 0)
         return r;
     struct diagnostics found = {0};

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "net/child.h"
+#include "service/credentials.h"
 #include "service/secrets.h"
 
 #include <errno.h>
@@ -11,6 +12,11 @@
 
 /* All that a run is handed: what a pipe may hold. */
 enum { MAX_HANDED = 1 << 20 };
+
+static size_t count(const struct value *map)
+{
+    return map ? value_count(map) : 0;
+}
 
 static int add_text(void *argument, const char *text, size_t size, struct error *err)
 {
@@ -25,18 +31,21 @@ int secrets_hand_over(struct service *service, const struct plan *plan, int *ret
                       struct error *err)
 {
     struct strbuf content = {0};
-    size_t n = plan->secrets ? value_count(plan->secrets) : 0;
+    size_t n = count(plan->secrets);
+    size_t n_all = n + count(plan->credentials);
     int r = 0;
     *ret_descriptor = -1;
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        const char *digest = secrets_find(service->secrets, value_key_at(plan->secrets, i));
+    for (size_t i = 0; r == 0 && i < n_all; i++) {
+        const char *digest =
+            i < n ? secrets_find(service->secrets, value_key_at(plan->secrets, i))
+                  : credentials_find(service, value_key_at(plan->credentials, i - n));
         r = secret_use(service->secrets, digest ? digest : "", add_text, &content, err);
     }
     if (r == 0 && content.length > MAX_HANDED)
         r = error_set(err, ERROR_LIMIT,
                       "the secrets of the plan have %zu bytes; a run takes at most %d",
                       content.length, MAX_HANDED);
-    if (r == 0 && n > 0)
+    if (r == 0 && n_all > 0)
         r = child_make_input(strbuf_text(&content), content.length, ret_descriptor, err);
     strbuf_done(&content);
     return r;
@@ -67,18 +76,21 @@ static int read_input(struct strbuf *content, struct error *err)
 }
 
 /* Takes one text from *cursor on. */
-static int take_one(struct service *service, char **cursor, const char *end, const char *name,
-                    const struct value *entry, struct error *err)
+static int take_text(struct service *service, char **cursor, const char *end, const char *name,
+                     const char **ret_digest, struct error *err)
 {
     char *text = NULL;
-    const char *digest = NULL;
     unsigned long size = *cursor < end ? strtoul(*cursor, &text, 10) : 0;
     if (!text || *text != '\n' || size > (size_t)(end - text - 1))
         return error_set(err, ERROR_INVALID, "the secret %s was not handed to this run", name);
     *cursor = text + 1 + size;
-    int r = secrets_add(service->secrets, text + 1, size, &digest, err);
-    if (r < 0)
-        return r;
+    return secrets_add(service->secrets, text + 1, size, ret_digest, err);
+}
+
+static int take_secret(struct service *service, const struct plan *plan, const char *name,
+                       const char *digest, struct error *err)
+{
+    const struct value *entry = value_get(plan->secrets, name);
     if (!text_equal_or_null(value_get_text(entry, "digest"), digest))
         return error_set(err, ERROR_STALE,
                          "the secret %s is another than the plan was made with; plan again", name);
@@ -89,16 +101,23 @@ static int take_one(struct service *service, char **cursor, const char *end, con
 int secrets_take_over(struct service *service, const struct plan *plan, struct error *err)
 {
     struct strbuf content = {0};
-    size_t n = plan->secrets ? value_count(plan->secrets) : 0;
-    if (n == 0 || service->run_host)
+    size_t n = count(plan->secrets);
+    size_t n_all = n + count(plan->credentials);
+    if (n_all == 0 || service->run_host)
         return 0;
     int r = secrets_open(service, err);
     if (r == 0)
         r = read_input(&content, err);
     char *cursor = content.text;
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = take_one(service, &cursor, content.text + content.length,
-                     value_key_at(plan->secrets, i), value_at(plan->secrets, i), err);
+    for (size_t i = 0; r == 0 && i < n_all; i++) {
+        const char *digest = NULL;
+        const char *name =
+            i < n ? value_key_at(plan->secrets, i) : value_key_at(plan->credentials, i - n);
+        r = take_text(service, &cursor, content.text + content.length, name, &digest, err);
+        if (r == 0)
+            r = i < n ? take_secret(service, plan, name, digest, err)
+                      : credentials_take(service, plan, name, digest, err);
+    }
     strbuf_done(&content);
     return r;
 }

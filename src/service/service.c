@@ -1,10 +1,11 @@
 #include "service/service.h"
-#include "service/instances.h"
 
 #include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/credentials.h"
+#include "service/instances.h"
 #include "service/secrets.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ void service_close(struct service *service)
         provider_free(entry->value);
     map_done(&service->providers);
     instances_done(service);
+    credentials_done(service);
     secrets_close(service);
     store_close(service->store);
     catalog_free(service->catalog);
@@ -125,6 +127,8 @@ int service_need_store(struct service *service, bool create, struct error *err)
         return error_set(err, ERROR_NOT_FOUND,
                          "nothing was ever deployed from %s; --home or PARLEY_HOME names another",
                          service->home);
+    if (r == 0)
+        credentials_clear_environment(service);
     return r;
 }
 
@@ -160,11 +164,19 @@ int service_find_provider(struct service *service, const char *instance,
                               "what configures %s is not there, so nothing can be asked of it",
                               instance);
         }
+        CLEANUP(value_unrefp) struct value *filled = NULL;
         if (r == 0)
-            r = provider_new(service->loop, instance, driver, config, service->home, &provider,
+            r = credentials_fill(service, instance, config, &filled, err);
+        if (r == 0)
+            r = provider_new(service->loop, instance, driver, filled, service->home, &provider,
                              err);
         if (r < 0)
             return r;
+        struct provider *other = map_get(&service->providers, instance);
+        if (other) { /* it came while a credential was read */
+            provider_free(provider);
+            provider = other;
+        }
         map_put(&service->providers, instance, provider);
     }
     *ret_provider = provider;

@@ -52,6 +52,7 @@ struct service {
     struct secret_key *secret_key;   /* owned; NULL until secrets are needed, as the next */
     struct secrets *secrets;         /* owned */
     struct map secret_sources;       /* source -> owned digest, of those that were read */
+    struct map credentials;          /* name -> owned digest, of those of the site that were read */
     struct map secret_digests;       /* expression -> owned digest, while they are recalled */
     bool recalls_secrets;            /* digests are those of before: no source is read */
     const struct run_host *run_host; /* borrowed; NULL: a child of ours, with a socket */
@@ -75,11 +76,12 @@ void service_close(struct service *service); /* accepts NULL */
 
 /* Opens the store; makes it when create. ERROR_NOT_FOUND says that nothing was ever deployed from
  * this home. */
-int service_need_store(struct service *service, bool create, struct error *err);
+CO_FN int service_need_store(struct service *service, bool create, struct error *err);
 
-/* The provider of an instance, made when first asked for. Borrowed. */
-int service_find_provider(struct service *service, const char *instance,
-                          struct provider **ret_provider, struct error *err);
+/* The provider of an instance, made when first asked for: then its credentials are read. Borrowed.
+ */
+CO_FN int service_find_provider(struct service *service, const char *instance,
+                                struct provider **ret_provider, struct error *err);
 /* The type of something recorded or planned; ERROR_NOT_FOUND when the catalog lost it. Borrowed. */
 int service_find_type(const struct service *service, const char *type, const char *address,
                       const struct resource_type **ret_type, struct error *err);

@@ -4,8 +4,10 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "document/document.h"
 #include "model/yaml.h"
 #include "provider/provider.h"
+#include "service/credentials.h"
 
 #include <string.h>
 
@@ -21,7 +23,9 @@ struct instance {
 };
 
 struct site {
-    char *folder;               /* owned: catalog/ beside the file; NULL without a file */
+    char *folder;               /* owned: of the file; NULL without a file, as the next */
+    char *catalog_folder;       /* owned: catalog/ beside it */
+    struct value *secrets;      /* owned map of name -> source; NULL without any */
     struct value *content;      /* owned map; NULL without a file */
     struct instance *instances; /* owned; those of the file, then those made up on demand */
     size_t n_instances;
@@ -39,6 +43,8 @@ void site_free(struct site *site)
     }
     mem_free(site->instances);
     value_unref(site->content);
+    value_unref(site->secrets);
+    mem_free(site->catalog_folder);
     mem_free(site->folder);
     mem_free(site);
 }
@@ -96,6 +102,7 @@ static void read_instance(struct site *site, const struct yaml_tree *tree,
                         "The instance \"%s\" is not named PROVIDER.NAME.", pair->key);
         return;
     }
+    credentials_check(tree, pair, provider_find_driver(driver), site->secrets, diagnostics);
     CLEANUP(value_unrefp) struct value *fields = yaml_to_value(pair->value);
     struct value *config = value_with(fields, "driver", NULL);
     bool is_empty = value_count(config) == 0;
@@ -107,7 +114,7 @@ static void read_instance(struct site *site, const struct yaml_tree *tree,
 static void read_content(struct site *site, const struct yaml_tree *tree,
                          struct diagnostics *diagnostics)
 {
-    static const char *const keys[] = {"format", "instances", "environments"};
+    static const char *const keys[] = {"format", "secrets", "instances", "environments"};
     const struct yaml_node *root = yaml_root(tree);
     const struct yaml_node *body = yaml_get(root, "site");
     if (!body || body->kind != VALUE_MAP) {
@@ -122,6 +129,12 @@ static void read_content(struct site *site, const struct yaml_tree *tree,
         diagnostics_add(diagnostics, DIAGNOSTIC_UNKNOWN_FORMAT, yaml_position(tree, format),
                         "use a newer parley, or format: 1",
                         "This program reads sites of format 1.");
+    const struct yaml_node *secrets = yaml_get(body, "secrets");
+    if (secrets && secrets->kind != VALUE_MAP && secrets->kind != VALUE_NULL)
+        diagnostics_add(diagnostics, DIAGNOSTIC_WRONG_KIND, yaml_position(tree, secrets),
+                        "such as { lab-key: { environment: LAB_KEY } }",
+                        "\"secrets\" must be a map of names and sources.");
+    site->secrets = document_read_sources(tree, secrets, diagnostics);
     const struct yaml_node *instances = yaml_get(body, "instances");
     for (unsigned int i = 0; instances && instances->kind == VALUE_MAP && i < instances->n_items;
          i++)
@@ -129,11 +142,12 @@ static void read_content(struct site *site, const struct yaml_tree *tree,
     site->content = yaml_to_value(body);
 }
 
-static char *catalog_folder_of(const char *path)
+static char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return slash ? string_format("%.*s/catalog", (int)(slash - path), path)
-                 : string_copy("catalog");
+    if (!slash)
+        return string_copy(".");
+    return slash == path ? string_copy("/") : string_copy_n(path, (size_t)(slash - path));
 }
 
 int site_read(const char *path, struct site **ret_site, struct diagnostics *diagnostics,
@@ -150,7 +164,8 @@ int site_read(const char *path, struct site **ret_site, struct diagnostics *diag
         site_free(site);
         return error_wrap(err, r, "read the site");
     }
-    site->folder = catalog_folder_of(path);
+    site->folder = folder_of(path);
+    site->catalog_folder = string_format("%s/catalog", site->folder);
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NULL;
     yaml_read(path, text, size, &yaml_default_limits, &tree, diagnostics);
     if (tree)
@@ -163,7 +178,17 @@ int site_read(const char *path, struct site **ret_site, struct diagnostics *diag
 
 const char *site_catalog_folder(const struct site *site)
 {
+    return site->catalog_folder;
+}
+
+const char *site_folder(const struct site *site)
+{
     return site->folder;
+}
+
+const struct value *site_secrets(const struct site *site)
+{
+    return site->secrets;
 }
 
 static bool is_of_provider(const struct instance *instance, const char *provider)

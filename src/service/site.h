@@ -18,6 +18,11 @@ int site_read(const char *path, struct site **ret_site, struct diagnostics *diag
               struct error *err);
 void site_free(struct site *site); /* accepts NULL */
 
+/* Where the site's own secrets come from, as document_read_sources(): what instances are let in
+ * with. A map, or NULL. Borrowed. */
+const struct value *site_secrets(const struct site *site);
+/* The folder of the file; NULL without one. Borrowed. */
+const char *site_folder(const struct site *site);
 /* The folder beside the file that more types come from; NULL without a file. Borrowed. */
 const char *site_catalog_folder(const struct site *site);
 

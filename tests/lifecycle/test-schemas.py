@@ -215,12 +215,15 @@ def a_plan_or_event_that_lacks_something_does_not_validate(place):
 @test
 def a_site_validates_if_and_only_if_it_is_read(place):
     place.write("empty.yaml", document("demo", {}))
+    place.env["LAB_DOOR"] = "what an example of a site names"
     good = [text for text in examples("site.md") if text.startswith("site:")]
     assert len(good) >= 2
     good += [path.read_text() for path in sorted(GOLDEN.glob("plan/*/site.yaml"))]
     good += ["site: {}\n", "site: {format: 1, instances: {acme.lab: {driver: fake, latency: 1ms}}}\n"]
     bad = ["{}\n", "site: 1\n", "site: {format: 2}\n", "site: {instance: {}}\n", "site: {instances: {acme.lab: {}}}\n",
-           "site: {instances: {acme.lab: {driver: cloud}}}\n", "site: {instances: {lab: {driver: fake}}}\n"]
+           "site: {instances: {acme.lab: {driver: cloud}}}\n",
+           "site: {secrets: {a: {}}}\n", "site: {secrets: {a: {file: x, environment: Y}}}\n", "site: {secrets: [a]}\n",
+           "site: {secrets: {a: text}}\n", "site: {secrets: {a: {generated: {length: 3}}}}\n", "site: {instances: {lab: {driver: fake}}}\n"]
     limits = ["{concurrency: 0}", "{speed: 3}", "{rate: 3/day}", "{time: {wish: 3s}}", "{attempts: many}",
               "{settling: soon}", "{groups: {a: none}}"]
     bad += [f"site: {{instances: {{acme.lab: {{driver: fake, limits: {text}}}}}}}\n" for text in limits]

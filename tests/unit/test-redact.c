@@ -210,6 +210,28 @@ TEST(a_line_of_a_secret_is_one_and_a_short_one_hides_all)
     CHECK(!secrets_redact(NULL, "abcdefgh"));
 }
 
+TEST(of_a_secret_within_another_the_longer_one_is_taken_out_whole)
+{
+    begin();
+    add("all", "user:abcdefgh:more");
+    CLEANUP(mem_freep) char *text = secrets_redact(secrets, "was user:abcdefgh:more, abcdefgh");
+    CHECK_TEXT(text, "was (secret all), (secret token)");
+}
+
+TEST(what_was_made_of_a_secret_and_sent_is_taken_out_of_the_answer)
+{
+    begin();
+    CLEANUP(mem_freep) char *before = secrets_redact(secrets, "no ABCDEFGH here");
+    CHECK(!before);
+    CLEANUP(mem_freep) char *sent = text_of("${upper(secret.token)}");
+    CHECK_TEXT(sent, "ABCDEFGH");
+    CLEANUP(mem_freep) char *after = secrets_redact(secrets, "no ABCDEFGH here");
+    CHECK_TEXT(after, "no (secret) here");
+    CLEANUP(mem_freep) char *length = text_of("${length(secret.token)}");
+    CHECK_TEXT(length, "8");
+    CHECK(!secrets_redact(secrets, "8 of 8"));
+}
+
 TEST(a_text_of_a_value_that_holds_a_secret_becomes_a_handle)
 {
     static const char text[] = "{\"n\":1,\"url\":\"x://abcdefgh@y\",\"z\":[\"abcdefgh\",\"c\"]}";

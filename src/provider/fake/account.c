@@ -7,6 +7,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "provider/fake/files.h"
+#include "secret/secret.h"
 
 #include <string.h>
 
@@ -286,6 +287,33 @@ int fake_account_remove(const struct fake_account *account, const struct value *
     CLEANUP(value_unrefp)
     struct value *removal = value_with(resource, "deleted", value_bool(true));
     return fake_file_write(staged, name, removal, err);
+}
+
+int fake_account_let_in(const struct fake_account *account, struct value *credential,
+                        struct error *err)
+{
+    CLEANUP(mem_freep) char *path = string_format("%s/credential", account->folder);
+    CLEANUP(mem_freep) char *wanted = NULL;
+    CLEANUP(value_unrefp) struct value *brought = NULL;
+    struct call call = {.secrets = account->secrets};
+    size_t size = 0;
+    if (!world_file_exists(path))
+        return 0;
+    int r = world_read_file(path, SECRET_MAX_SIZE, &wanted, &size, err);
+    if (r == 0 && credential)
+        r = call_reveal(&call, credential, &brought, err);
+    if (r < 0)
+        return error_wrap(err, r, "the credential for the account %s", account->name);
+    bool is_right = brought && value_text_length(brought) == size &&
+                    memcmp(value_text(brought), wanted, size) == 0;
+    mem_wipe(wanted, size);
+    if (is_right)
+        return 0;
+    return error_set(
+        err, ERROR_DENIED,
+        "the account %s lets nobody in with this credential; nothing was done: look at "
+        "credential: of the instance in the site and where its text comes from",
+        account->name);
 }
 
 bool fake_account_is_stopped(const struct fake_account *account)

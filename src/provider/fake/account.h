@@ -11,6 +11,8 @@
  *
  * A secret in spec is {"$$text": TEXT}: the account is another system, which has to know it.
  *
+ * FOLDER/credential, which somebody else put there, is the text that a call has to bring.
+ *
  * FOLDER/staged/ID.json is what waits for an activation, in the same form, with deleted = true for
  * a removal and by = who staged it, when that was not us.
  */
@@ -80,6 +82,10 @@ int fake_account_activate(const struct fake_account *account, struct error *err)
 /* Somebody else stages something of that name. */
 int fake_account_stage_foreign(const struct fake_account *account, const char *name,
                                struct error *err);
+
+/* ERROR_DENIED when the account wants another credential, a text or the handle of one, or NULL. */
+int fake_account_let_in(const struct fake_account *account, struct value *credential,
+                        struct error *err);
 
 bool fake_account_is_stopped(const struct fake_account *account);
 int fake_account_start(const struct fake_account *account, struct error *err);

@@ -198,7 +198,10 @@ static int refuse_with_request(const struct fake_change *change, const struct ca
 {
     CLEANUP(value_unrefp) struct value *request = NULL;
     CLEANUP(value_unrefp) struct value *encoded = NULL;
-    int r = call_reveal(call, change->after, &request, err);
+    CLEANUP(value_unrefp)
+    struct value *whole = value_with(change->after, "credential",
+                                     change->credential ? value_ref(change->credential) : NULL);
+    int r = call_reveal(call, whole, &request, err);
     if (r < 0)
         return r;
     CLEANUP(mem_freep) char *text = json_text(request);

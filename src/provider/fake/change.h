@@ -14,6 +14,7 @@ struct fake_change {
     const struct step *step;
     struct value *after;
     const struct fake_event *event;
+    struct value *credential;     /* that of the call; NULL: none */
     const struct value *defaults; /* what each resource has besides; NULL: nothing */
 };
 

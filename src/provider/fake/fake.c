@@ -98,13 +98,15 @@ static CO_FN int hang(const struct call *call, struct error *err)
 }
 
 /* What happens to this call, and what somebody else does before it. target may be NULL. */
-static int next_event(struct fake_provider *fake, enum fake_verb verb, const struct target *target,
-                      struct fake_event *ret_event, struct error *err)
+static int next_event(struct fake_provider *fake, const struct call *call, enum fake_verb verb,
+                      const struct target *target, struct fake_event *ret_event, struct error *err)
 {
     *ret_event = (struct fake_event){.failure = FAKE_NO_FAILURE};
-    if (fake->rules.n_items == 0)
-        return 0;
-    int r = world_make_folder(fake->account.folder, 0700, err);
+    fake->account.secrets = call->secrets;
+    int r = fake_account_let_in(&fake->account, fake->settings.credential, err);
+    if (r < 0 || fake->rules.n_items == 0)
+        return r;
+    r = world_make_folder(fake->account.folder, 0700, err);
     if (r == 0)
         r = fake_rules_next(&fake->rules, verb, target ? target->address : "", ret_event, err);
     return r < 0 ? r : fake_meddle(&fake->account, target, ret_event, err);
@@ -114,7 +116,7 @@ static int next_event(struct fake_provider *fake, enum fake_verb verb, const str
 static CO_FN int ask(struct fake_provider *fake, struct call *call, enum fake_verb verb,
                      const struct target *target, struct fake_event *ret_event, struct error *err)
 {
-    int r = next_event(fake, verb, target, ret_event, err);
+    int r = next_event(fake, call, verb, target, ret_event, err);
     if (r < 0)
         return r;
     switch (ret_event->failure) {
@@ -151,7 +153,6 @@ static CO_FN int fake_list(struct provider *provider, struct call *call,
                            const struct listing *listing, struct page *ret_page, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.secrets = call->secrets;
     struct fake_event event;
     int r = ask(fake, call, FAKE_LIST, NULL, &event, err);
     if (r == 0 && event.failure == FAKE_CANNOT_TELL)
@@ -171,7 +172,6 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
                            const struct target *target, struct live *ret_live, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *resource = NULL;
     struct fake_event event;
     int r = ask(fake, call, FAKE_READ, target, &event, err);
@@ -235,12 +235,11 @@ static CO_FN int fake_propose(struct provider *provider, struct call *call,
                               struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *former = NULL;
     struct fake_event event;
     if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
         return 0;
-    int r = next_event(fake, FAKE_PROPOSE, target, &event, err);
+    int r = next_event(fake, call, FAKE_PROPOSE, target, &event, err);
     if (r < 0)
         return r;
     if (event.failure == FAKE_UNREACHABLE)
@@ -321,9 +320,8 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.secrets = call->secrets;
     struct fake_event event;
-    int r = next_event(fake, verb_of(step->kind), target, &event, err);
+    int r = next_event(fake, call, verb_of(step->kind), target, &event, err);
     if (r < 0)
         return r;
     if (event.failure == FAKE_UNREACHABLE)
@@ -334,9 +332,15 @@ static CO_FN int fake_apply(struct provider *provider, struct call *call,
         call_put_off(call, event.retry_after_us);
         return outcome_set(ret_outcome, OUTCOME_FAILED, ERROR_UNAVAILABLE, "too many calls");
     }
-    struct fake_change change = {
-        &fake->account, character_of(fake, target), provider, target, step, after,
-        &event,         fake->settings.defaults};
+    struct fake_change change = {&fake->account,
+                                 character_of(fake, target),
+                                 provider,
+                                 target,
+                                 step,
+                                 after,
+                                 &event,
+                                 fake->settings.credential,
+                                 fake->settings.defaults};
     struct error lost = {0};
     r = send_request(change.character, call, event.failure, &lost);
     if (r == 0) {
@@ -395,7 +399,6 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
                             struct error *err)
 {
     struct fake_provider *fake = fake_of(provider);
-    fake->account.secrets = call->secrets;
     CLEANUP(value_unrefp) struct value *resource = NULL;
     struct fake_event event;
     int r = ask(fake, call, FAKE_PROBE, target, &event, err);
@@ -470,7 +473,7 @@ static CO_FN int fake_commit(struct provider *provider, struct call *call,
     struct fake_provider *fake = fake_of(provider);
     const struct fake_character *character = &fake->settings.character;
     struct fake_event event;
-    int r = next_event(fake, FAKE_COMMIT, NULL, &event, err);
+    int r = next_event(fake, call, FAKE_COMMIT, NULL, &event, err);
     if (r < 0)
         return r;
     if (event.failure == FAKE_UNREACHABLE)
@@ -500,6 +503,8 @@ static CO_FN int fake_commit(struct provider *provider, struct call *call,
     return r < 0 ? outcome_set_error(ret_outcome, OUTCOME_UNKNOWN, &lost) : 0;
 }
 
+static const char *const credentials[] = {"credential", NULL};
+
 const struct provider_ops fake_provider_ops = {
     .driver = "fake",
     .instance_size = sizeof(struct fake_provider),
@@ -514,4 +519,5 @@ const struct provider_ops fake_provider_ops = {
     .pending = fake_pending,
     .commit = fake_commit,
     .limits = {.call_us = INT64_C(60) * 1000000},
+    .credentials = credentials,
 };

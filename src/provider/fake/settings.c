@@ -14,6 +14,7 @@ void fake_settings_done(struct fake_settings *settings)
         mem_free(settings->exceptions[i].name);
     mem_free(settings->exceptions);
     mem_free(settings->account);
+    value_unref(settings->credential);
     value_unref(settings->defaults);
     *settings = (struct fake_settings){0};
 }
@@ -55,11 +56,12 @@ static int read_character(const char *key, const struct value *value,
         return fake_read_duration(key, value, &character->settling_us, err);
     bool *flag = find_flag(character, key);
     if (!flag || value_kind(value) != VALUE_BOOL)
-        return error_set(err, ERROR_INVALID,
-                         "the driver fake has no such setting \"%s\"; it has account, latency, "
-                         "asynchronous, staged, normalises (true or false), settling, tokens, "
-                         "defaults, resources and fail",
-                         key);
+        return error_set(
+            err, ERROR_INVALID,
+            "the driver fake has no such setting \"%s\"; it has account, credential, latency, "
+            "asynchronous, staged, normalises (true or false), settling, tokens, "
+            "defaults, resources and fail",
+            key);
     *flag = value_to_bool(value);
     return 0;
 }
@@ -106,6 +108,11 @@ static int read_setting(const char *key, const struct value *value, struct fake_
         return fake_read_duration(key, value, &settings->token_us, err);
     if (text_equal(key, "defaults") && value_kind(value) == VALUE_MAP) {
         settings->defaults = value_ref((struct value *)value);
+        return 0;
+    }
+    bool is_text = value_kind(value) == VALUE_STRING || value_kind(value) == VALUE_SECRET;
+    if (text_equal(key, "credential") && is_text) {
+        settings->credential = value_ref((struct value *)value);
         return 0;
     }
     if (!text_equal(key, "account") || value_kind(value) != VALUE_STRING)

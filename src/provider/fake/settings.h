@@ -25,8 +25,9 @@ struct fake_exception {
 struct fake_settings {
     char *account; /* owned; NULL: the instance's name */
     struct fake_character character;
-    struct value *defaults; /* owned map: what each resource has besides; NULL: nothing */
-    int64_t token_us;       /* how long a token is known */
+    struct value *credential; /* owned: a text or the handle of one; NULL: none is shown */
+    struct value *defaults;   /* owned map: what each resource has besides; NULL: nothing */
+    int64_t token_us;         /* how long a token is known */
     struct fake_exception *exceptions; /* owned */
     size_t n_exceptions;
 };
