@@ -8,18 +8,17 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "net/child.h"
+#include "twin/log.h"
 #include "twin/network.h"
 #include "twin/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,8 +29,6 @@
 #define LAST_PROBE (40 * MILLISECOND)
 /* A program that ran this long is started again at once. */
 #define STEADY (10 * SECOND)
-/* A log that has grown beyond this is kept as NAME.log.old when its program starts again. */
-#define LOG_LIMIT (16 << 20)
 #define COMPLAINT_LINES 3
 
 static const char *const state_names[PROCESS_STATE_COUNT] = {
@@ -58,6 +55,7 @@ struct process {
     char **arguments;
     char **environment;
     struct process_spec spec; /* its strings are those above */
+    struct log *log;          /* owned */
     enum process_state state;
     pid_t pid; /* 0 while it does not run */
     int status;
@@ -188,6 +186,7 @@ static void free_process(struct process *process)
     while (*link != process)
         link = &(*link)->next;
     *link = process->next;
+    log_close(process->log);
     free_list(process->arguments);
     free_list(process->environment);
     mem_free(process->name);
@@ -229,17 +228,14 @@ static int enter_place(void *argument)
     return sandbox_drop_privileges(place->user);
 }
 
-static int open_log(const struct process *process, struct error *err)
+/* The end of a pipe into its log. */
+static int open_output(struct process *process, int *ret_fd, struct error *err)
 {
-    CLEANUP(mem_freep)
-    char *path = string_format("%s/%s.log", process->processes->folder, process->name);
-    struct stat status;
-    if (stat(path, &status) == 0 && status.st_size > LOG_LIMIT) {
-        CLEANUP(mem_freep) char *kept = string_format("%s.old", path);
-        rename(path, kept);
-    }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    return fd < 0 ? error_set_errno(err, errno, "open the log %s.log", process->name) : fd;
+    int r = 0;
+    if (!process->log)
+        r = log_open(process->processes->loop, process->processes->folder, process->name, LOG_LIMIT,
+                     &process->log, err);
+    return r < 0 ? r : log_attach(process->log, ret_fd, err);
 }
 
 static int find_place(const struct processes *processes, const struct process_spec *spec,
@@ -284,13 +280,14 @@ static int launch(struct process *process, struct error *err)
     int r = find_place(process->processes, &process->spec, &place, err);
     if (r < 0)
         return r;
-    CLEANUP(close_descriptorp) int log = open_log(process, err);
-    if (log < 0)
-        return log;
+    CLEANUP(close_descriptorp) int output = -1;
+    r = open_output(process, &output, err);
+    if (r < 0)
+        return r;
     struct child_spec child;
     describe_child(&process->spec, &place, &child);
-    child.output = log;
-    child.errors = log;
+    child.output = output;
+    child.errors = output;
     r = child_start(&child, &process->pid, err);
     if (r < 0)
         return explain_start(r, &process->spec, err);
@@ -298,26 +295,9 @@ static int launch(struct process *process, struct error *err)
     return 0;
 }
 
-/* The last line of a log, for messages. The caller frees it. */
-static char *last_line(const struct process *process)
-{
-    CLEANUP(mem_freep)
-    char *path = string_format("%s/%s.log", process->processes->folder, process->name);
-    CLEANUP(mem_freep) char *text = NULL;
-    size_t size;
-    if (world_read_file(path, (size_t)LOG_LIMIT * 2, &text, &size, NULL) < 0)
-        return string_copy("");
-    while (size > 0 && text[size - 1] == '\n')
-        text[--size] = '\0';
-    const char *line = memrchr(text, '\n', size);
-    line = line ? line + 1 : text;
-    size_t length = strlen(line);
-    return string_copy_n(line, length > 300 ? 300 : length);
-}
-
 static void describe_end(struct process *process, struct error *ret_problem)
 {
-    CLEANUP(mem_freep) char *line = last_line(process);
+    const char *line = log_last_line(process->log);
     int status = process->status;
     if (WIFSIGNALED(status))
         error_set(ret_problem, ERROR_UNAVAILABLE, "%s was killed by signal %d%s%s", process->name,
@@ -344,6 +324,7 @@ static CO_FN void live(struct process *process)
     /* What the program has left behind in its session goes with it. */
     kill(-process->pid, SIGKILL);
     process->pid = 0;
+    log_drain(process->log);
     reap_orphans(process->processes);
 }
 

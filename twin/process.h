@@ -4,7 +4,7 @@
  *
  * A program runs in its host's network namespace, in its own session, without capabilities and with
  * no_new_privs; as root it becomes the user asked for. stdout and stderr go to
- * STATE/logs/NAME.log. It dies with the twin.
+ * STATE/logs/NAME.log (log.h). It dies with the twin.
  */
 #pragma once
 
