@@ -1,9 +1,7 @@
-/* The verbs plan and approve. */
+/* The verb plan. */
 #include "apply/apply.h"
-#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "base/world.h"
 #include "document/document.h"
 #include "model/outputs.h"
 #include "service/credentials.h"
@@ -15,9 +13,6 @@
 #include "service/service.h"
 
 #include <string.h>
-#include <unistd.h>
-
-enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
 
 static void observation_done(struct observation *observation)
 {
@@ -218,7 +213,7 @@ static void move_notes(struct diagnostics *from, struct plan *plan, struct diagn
     }
 }
 
-static void put_plan(struct store_batch *batch, const struct plan *plan)
+void planning_put_plan(struct store_batch *batch, const struct plan *plan)
 {
     CLEANUP(mem_freep) char *head = plan_head_text(plan);
     store_batch_put_plan(batch, plan->hash, plan->deployment_uid, head);
@@ -231,7 +226,7 @@ static void put_plan(struct store_batch *batch, const struct plan *plan)
 static int store_plan(struct service *service, const struct plan *plan, struct error *err)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    put_plan(batch, plan);
+    planning_put_plan(batch, plan);
     return store_commit(service->store, batch, NULL, err);
 }
 
@@ -470,58 +465,4 @@ int service_get_plan(struct service *service, const char *hash, struct plan **re
 bool plan_has_effects(const struct plan *plan)
 {
     return plan->n_steps > 0 || plan->changes_outputs;
-}
-
-bool service_needs_name(const struct plan *plan)
-{
-    if (plan->is_destroy && plan->is_production)
-        return true;
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        const struct step *step = &plan->steps[i];
-        if (step->kind == STEP_DELETE && step->irreversible && plan->is_production)
-            return true;
-    }
-    return false;
-}
-
-/* With the plan, when that came from elsewhere and the store does not have it. */
-CO_FN static int store_approval(struct service *service, const struct plan *plan,
-                                const struct value *approval, struct error *err)
-{
-    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    struct error fault = {0};
-    store_batch_add_approval(batch, plan->hash, approval);
-    int r = store_commit(service->store, batch, NULL, &fault);
-    if (r != -ERROR_NOT_FOUND)
-        return r < 0 ? error_move(err, &fault) : 0;
-    error_done(&fault);
-    put_plan(batch, plan);
-    store_batch_add_approval(batch, plan->hash, approval);
-    return store_commit(service->store, batch, NULL, err);
-}
-
-int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
-                    struct error *err)
-{
-    int r = service_check_reverts(plan, consent, err);
-    if (r < 0)
-        return r;
-    if (service_needs_name(plan) && !text_equal_or_null(consent->name, plan->deployment))
-        return error_set(
-            err, ERROR_APPROVAL_NEEDED,
-            "this destroys what belongs to the production deployment %s: its name must be typed, or "
-            "given with --confirm %s",
-            plan->deployment, plan->deployment);
-    int64_t now = world_wall_clock();
-    struct value_builder fields = {0};
-    value_builder_set_string(&fields, "principal", service->principal);
-    value_builder_set_string(&fields, "deployment", plan->deployment_uid);
-    value_builder_set_string(&fields, "words", service->words);
-    value_builder_set_string(&fields, "level", "none");
-    value_builder_set(&fields, "created_at", value_integer(now));
-    value_builder_set(&fields, "expires_at",
-                      value_integer(now + (int64_t)APPROVAL_SECONDS * SECOND));
-    CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
-    r = service_need_store(service, true, err);
-    return r < 0 ? r : store_approval(service, plan, approval, err);
 }

@@ -30,6 +30,11 @@ struct planning {
     struct diagnostics notes;   /* what the merge with later revisions has to say */
 };
 
+/* --- plan-verbs.c --- */
+
+/* Stores a plan and its steps. */
+void planning_put_plan(struct store_batch *batch, const struct plan *plan);
+
 /* --- planning-instances.c: instances that resources configure --- */
 
 /* Notes what each such instance hangs on, lets what is on it come after that, and configures those

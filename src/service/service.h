@@ -188,6 +188,8 @@ CO_FN int service_get_plan(struct service *service, const char *hash, struct pla
 /* Whether it changes anything. */
 bool plan_has_effects(const struct plan *plan);
 
+/* --- Approvals (approve-verbs.c) --- */
+
 /* A yes, and what it was said to. All borrowed. */
 struct consent {
     bool is_seen; /* to this very plan, which was looked at or named by its hash */

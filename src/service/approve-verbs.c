@@ -1,0 +1,62 @@
+/* The verb approve: somebody's yes to a plan, and what that needs. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "service/planning.h"
+#include "service/service.h"
+
+enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
+
+bool service_needs_name(const struct plan *plan)
+{
+    if (plan->is_destroy && plan->is_production)
+        return true;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->kind == STEP_DELETE && step->irreversible && plan->is_production)
+            return true;
+    }
+    return false;
+}
+
+/* With the plan, when that came from elsewhere and the store does not have it. */
+CO_FN static int store_approval(struct service *service, const struct plan *plan,
+                                const struct value *approval, struct error *err)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct error fault = {0};
+    store_batch_add_approval(batch, plan->hash, approval);
+    int r = store_commit(service->store, batch, NULL, &fault);
+    if (r != -ERROR_NOT_FOUND)
+        return r < 0 ? error_move(err, &fault) : 0;
+    error_done(&fault);
+    planning_put_plan(batch, plan);
+    store_batch_add_approval(batch, plan->hash, approval);
+    return store_commit(service->store, batch, NULL, err);
+}
+
+int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
+                    struct error *err)
+{
+    int r = service_check_reverts(plan, consent, err);
+    if (r < 0)
+        return r;
+    if (service_needs_name(plan) && !text_equal_or_null(consent->name, plan->deployment))
+        return error_set(
+            err, ERROR_APPROVAL_NEEDED,
+            "this destroys what belongs to the production deployment %s: its name must be typed, or "
+            "given with --confirm %s",
+            plan->deployment, plan->deployment);
+    int64_t now = world_wall_clock();
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "principal", service->principal);
+    value_builder_set_string(&fields, "deployment", plan->deployment_uid);
+    value_builder_set_string(&fields, "words", service->words);
+    value_builder_set_string(&fields, "level", "none");
+    value_builder_set(&fields, "created_at", value_integer(now));
+    value_builder_set(&fields, "expires_at",
+                      value_integer(now + (int64_t)APPROVAL_SECONDS * SECOND));
+    CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
+    r = service_need_store(service, true, err);
+    return r < 0 ? r : store_approval(service, plan, approval, err);
+}
