@@ -51,6 +51,21 @@ static void write_summary(const struct plan *plan, struct strbuf *buffer)
     }
 }
 
+/* How old it is what the plan goes by, where that was not looked at just now. */
+static void write_knowledge(const struct plan *plan, struct strbuf *buffer)
+{
+    long long n_read = value_get_integer(plan->knowledge, "read", 0);
+    long long n_unread = value_get_integer(plan->knowledge, "unread", 0);
+    if (n_unread == 0)
+        return;
+    strbuf_addf(buffer,
+                "\nNot read now: %lld of %lld resources, which stand as recorded; the oldest of that "
+                "is from ",
+                n_unread, n_read + n_unread);
+    render_time(plan->knowledge, "oldest", buffer);
+    strbuf_add(buffer, ".\n");
+}
+
 /* A value on one line, cut where it would be too long. */
 static void write_value(const struct value *value, struct strbuf *buffer)
 {
@@ -259,6 +274,7 @@ void render_plan(const struct plan *plan, struct strbuf *buffer)
 {
     write_title(plan, buffer);
     write_summary(plan, buffer);
+    write_knowledge(plan, buffer);
     if (plan->n_steps == 0 && !plan->changes_outputs) {
         strbuf_add(buffer, "\nNo changes: everything is as the document says.\n");
         write_notes(plan, buffer);

@@ -158,6 +158,7 @@ void plan_free(struct plan *plan)
     value_unref(plan->reads);
     value_unref(plan->secrets);
     value_unref(plan->credentials);
+    value_unref(plan->knowledge);
     value_unref(plan->pending);
     value_unref(plan->outputs);
     diagnostics_done(&plan->notes);
@@ -334,6 +335,8 @@ static struct value *fields_before_steps(const struct plan *plan, bool is_hashed
     if (!is_hashed) {
         value_builder_set_string(&fields, "hash", plan->hash);
         value_builder_set(&fields, "notes", notes_to_value(&plan->notes));
+        if (plan->knowledge)
+            value_builder_set(&fields, "knowledge", value_ref(plan->knowledge));
     }
     return value_builder_map(&fields);
 }
@@ -624,6 +627,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     plan->reads = read_value(reader, "reads", VALUE_MAP, true);
     plan->secrets = read_value(reader, "secrets", VALUE_MAP, true);
     plan->credentials = read_value(reader, "credentials", VALUE_MAP, true);
+    plan->knowledge = read_value(reader, "knowledge", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);

@@ -148,6 +148,10 @@ struct plan {
     /* Owned map of name -> digest of the site's secrets that its instances are let in with; NULL or
      * empty: none. */
     struct value *credentials;
+    /* Owned map {refresh: "full"|"changed"|"none", read, calls, unread, oldest}: how many recorded
+     * resources were read for it, with how many calls, how many were not, and the oldest time at
+     * which what is known of those was so. Shown, not hashed; NULL: not told. */
+    struct value *knowledge;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */

@@ -105,6 +105,34 @@ void guard_live(const struct call *call, const struct resource_type *type, struc
     guard_texts(call, &live->status);
 }
 
+static struct value *guard_item(const struct call *call, const struct resource_type *type,
+                                const struct value *item)
+{
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(item); i++) {
+        const char *key = value_key_at(item, i);
+        struct value *value = value_ref(value_at(item, i));
+        if (value_kind(value) == VALUE_MAP && strcmp(key, "spec") == 0)
+            guard_spec(call, type, &value);
+        else if (value_kind(value) == VALUE_MAP && strcmp(key, "outputs") == 0)
+            guard_outputs(call, type, &value);
+        else
+            guard_texts(call, &value);
+        value_builder_set(&fields, key, value);
+    }
+    return value_builder_map(&fields);
+}
+
+void guard_page(const struct call *call, const struct resource_type *type, struct page *page)
+{
+    struct value_builder items = {0};
+    if (!call->secrets && !type->has_secrets)
+        return;
+    for (size_t i = 0; i < value_count(page->items); i++)
+        value_builder_append(&items, guard_item(call, type, value_at(page->items, i)));
+    replace(&page->items, value_builder_list(&items));
+}
+
 void guard_outcome(const struct call *call, const struct resource_type *type,
                    struct outcome *outcome)
 {

@@ -8,6 +8,8 @@
 void guard_live(const struct call *call, const struct resource_type *type, struct live *live);
 /* The same of a spec, which may be NULL; and so may be type, here and below. */
 void guard_spec(const struct call *call, const struct resource_type *type, struct value **spec);
+/* The same of all items of a page. */
+void guard_page(const struct call *call, const struct resource_type *type, struct page *page);
 void guard_outcome(const struct call *call, const struct resource_type *type,
                    struct outcome *outcome);
 /* err may be NULL. Returns r. */

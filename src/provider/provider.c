@@ -252,7 +252,7 @@ CO_FN int provider_list(struct provider *provider, const struct call *call,
         assert(r == 0 ? assert_page(listing, &page) : !page.items && !page.next);
     } while (r < 0 && calling_is_put_off(&calling, err));
     if (r == 0) {
-        guard_texts(call, &page.items);
+        guard_page(call, listing->type, &page);
         *ret_page = page;
     }
     return say_who(provider, guard_error(call, r, err), err);
@@ -472,6 +472,11 @@ static void add_stand_in(const struct provider *provider, const struct target *t
         return;
     diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, (struct position){0}, NULL,
                      "%s: %s", target->address, driver->note);
+}
+
+bool provider_has_propose(const struct provider *provider)
+{
+    return provider->ops->propose != NULL;
 }
 
 CO_FN int provider_propose(struct provider *provider, const struct call *call,

@@ -190,10 +190,14 @@ struct listing {
 
 /* One page of a list. Zero-initialise it. */
 struct page {
-    /* Owned list of {id, name, marker, spec}: by what it is read, what people call it there, and as
-     * in struct live; the last three are null where the list does not tell them. */
+    /*
+     * Owned list of {id, name, marker, spec, outputs}: by what it is read, what people call it
+     * there, and as in struct live; the last four are null, or not there, where the list does not
+     * tell them. Where it tells spec and outputs, a read at that moment would have said the same.
+     */
     struct value *items;
-    char *next; /* owned: the cursor of the next page; NULL: this was the last one */
+    bool is_stopped; /* as in struct live, of all items */
+    char *next;      /* owned: the cursor of the next page; NULL: this was the last one */
 };
 void page_done(struct page *page);
 
@@ -408,6 +412,8 @@ CO_FN int provider_apply(struct provider *provider, const struct call *call,
 CO_FN int provider_probe(struct provider *provider, const struct call *call,
                          const struct target *target, const struct attempt *attempt,
                          enum probe_kind *ret_kind, struct outcome *ret_outcome, struct error *err);
+/* Whether its driver has a dry run; where it has none provider_propose() never waits. */
+bool provider_has_propose(const struct provider *provider);
 /* Adds what the catalog says of a stand-in to what the driver says, if it has a propose; else
  * *ret_after is NULL. The caller unrefs it. */
 CO_FN int provider_propose(struct provider *provider, const struct call *call,

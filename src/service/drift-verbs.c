@@ -214,7 +214,7 @@ static int plan_again(struct service *service, const struct store_deployment *de
                                                   .text = applied.text,
                                                   .variables = applied.variables,
                                                   .secrets = applied.secrets},
-                                       .refresh = true};
+                                       .refresh = PLAN_REFRESH_FULL};
         r = service_plan(service, &request, ret_plan, NULL, &diagnostics, err);
     }
     for (size_t i = 0; r < 0 && i < diagnostics.n_items; i++)

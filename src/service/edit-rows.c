@@ -21,16 +21,15 @@ struct value *edits_describe(const struct edited *edited)
 int edits_plan(struct service *service, const struct edited *edited, const char *refresh,
                struct verb_answer *answer, struct error *err)
 {
-    if (refresh && !text_equal(refresh, "full") && !text_equal(refresh, "none"))
-        return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
-                         refresh);
     struct plan_request request = {
         .source = {.path = edited->label, .text = edited->after, .variables = edited->variables},
         .origin = edited->origin,
         .base = edited->base,
         .back_to = edited->back_to > 0 ? &edited->back_to : NULL,
-        .refresh = !refresh || text_equal(refresh, "full"),
     };
+    int r = plan_refresh_from_string(refresh, &request.refresh, err);
+    if (r < 0)
+        return r;
     answer->edit = edits_describe(edited);
     return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
 }

@@ -378,7 +378,7 @@ int edits_plan_import(struct service *service, const struct verb_call *call,
         .source = {.path = edited.label, .text = edited.after, .variables = edited.variables},
         .origin = edited.origin,
         .base = edited.base,
-        .refresh = true,
+        .refresh = PLAN_REFRESH_FULL,
         .adopt = adopt,
         .only_adopts = !value_get_bool(call->input, "update", false),
     };

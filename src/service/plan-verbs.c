@@ -31,6 +31,7 @@ static void planning_done(struct planning *planning)
     loaded_document_done(&planning->loaded);
     value_unref(planning->identities);
     value_unref(planning->pending);
+    value_unref(planning->parents);
     lineage_done(&planning->lineage);
     map_done(&planning->expired);
     adoptions_done(&planning->adoptions);
@@ -241,28 +242,22 @@ static struct value *list_parents(const struct planning *planning)
     return value_builder_list(&parents);
 }
 
-static int make_plan(struct planning *planning, const struct plan_request *request,
-                     struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
+/* What a plan is made from: all borrowed from planning and request. */
+static struct plan_input input_of(const struct planning *planning,
+                                  const struct plan_request *request)
 {
-    bool is_destroy = request->deployment && !request->forget;
-    const char *name =
-        request->deployment ? planning->deployment.name : document_name(planning->loaded.document);
-    const char *environment = request->deployment ? planning->deployment.environment
-                                                  : document_environment(planning->loaded.document);
-    CLEANUP(value_unrefp) struct value *parents = list_parents(planning);
-    CLEANUP(value_unrefp) struct value *credentials = NULL;
-    int r = credentials_digest(planning->service, planning->identities, &credentials, err);
-    if (r < 0)
-        return r;
-    struct plan_input input = {
-        .parents = parents,
+    const struct document *document = planning->loaded.document;
+    const char *environment =
+        request->deployment ? planning->deployment.environment : document_environment(document);
+    return (struct plan_input){
+        .parents = planning->parents,
         .given = planning->lineage.given,
         .source = request->origin,
         .catalog = planning->service->catalog,
         .wanted = &planning->loaded.wanted,
         .records = &planning->records,
-        .observations = request->refresh ? planning->observations : NULL,
-        .deployment = name,
+        .observations = planning->observations,
+        .deployment = request->deployment ? planning->deployment.name : document_name(document),
         .environment = environment,
         .deployment_uid = planning->uid,
         .incarnation = planning->incarnation,
@@ -275,7 +270,6 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .reads = planning->loaded.reads,
         .pending = planning->pending,
         .secrets = planning->loaded.secrets,
-        .credentials = credentials,
         .complete_secrets = secrets_complete_values,
         .secrets_argument = planning->service,
         .forget = request->forget ? &planning->forget : NULL,
@@ -284,12 +278,23 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         .only_adopts = request->only_adopts,
         .roots = &planning->roots,
         .released = &planning->released,
-        .is_destroy = is_destroy,
+        .is_destroy = request->deployment && !request->forget,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
         .trace_argument = request->trace_argument,
     };
+}
+
+static int make_plan(struct planning *planning, const struct plan_request *request,
+                     struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
+{
+    struct plan_input input = input_of(planning, request);
+    CLEANUP(value_unrefp) struct value *credentials = NULL;
     CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = credentials_digest(planning->service, planning->identities, &credentials, err);
+    if (r < 0)
+        return r;
+    input.credentials = credentials;
     r = plan_make(&input, &plan, diagnostics, err);
     if (r < 0)
         return r;
@@ -301,6 +306,8 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     move_notes(&found, plan, diagnostics);
     diagnostics_done(&found);
     move_notes(&planning->notes, plan, diagnostics);
+    if (!request->forget)
+        plan->knowledge = planning_tell_knowledge(planning, request->refresh);
     if (request->origin && text_equal(request->origin, "undo"))
         edits_note_losses(planning->service, plan);
     if (r == 0 && plan->document)
@@ -308,7 +315,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     if (r < 0)
         return r;
     if (diagnostics_has_errors(diagnostics))
-        return error_set(err, ERROR_INVALID, "the plan for %s has faults", name);
+        return error_set(err, ERROR_INVALID, "the plan for %s has faults", plan->deployment);
     r = store_plan(planning->service, plan, err);
     if (r < 0)
         return r;
@@ -417,6 +424,18 @@ static int choose_forgotten(struct planning *planning, const struct plan_request
     return r;
 }
 
+/* What its refresh says is read; a forget looks at nothing. */
+static int observe(struct planning *planning, const struct plan_request *request, struct error *err)
+{
+    planning->parents = list_parents(planning);
+    if (request->forget || request->refresh == PLAN_REFRESH_NONE)
+        return 0;
+    if (request->refresh == PLAN_REFRESH_FULL)
+        return planning_observe(planning, NULL, err);
+    struct plan_input input = input_of(planning, request);
+    return planning_observe_changed(planning, &input, err);
+}
+
 int service_plan(struct service *service, const struct plan_request *request,
                  struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
                  struct error *err)
@@ -440,8 +459,8 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = planning_identify(&planning, err);
     if (r == 0)
         r = planning_find_pending(&planning, err);
-    if (r == 0 && request->refresh && !request->forget)
-        r = planning_observe(&planning, err);
+    if (r == 0)
+        r = observe(&planning, request, err);
     if (r == 0 && !request->forget)
         r = find_adoptions(&planning, request, diagnostics, err);
     if (r == 0)

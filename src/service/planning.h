@@ -19,6 +19,7 @@ struct planning {
     struct records records;
     struct observation *observations; /* owned */
     struct value *identities;         /* owned */
+    struct value *parents;            /* owned list of the revisions it is made from */
     struct value *pending;            /* owned map of instance -> what others have staged there */
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
@@ -28,6 +29,10 @@ struct planning {
     struct string_list forget;  /* addresses */
     struct map released;        /* uids of what was adopted by what is taken back */
     struct diagnostics notes;   /* what the merge with later revisions has to say */
+    struct {
+        size_t n_read;  /* records */
+        size_t n_calls; /* for them; each once, however often the system put it off */
+    } knowledge;
 };
 
 /* --- plan-verbs.c --- */
@@ -51,12 +56,28 @@ bool planning_is_gone_with_root(const struct planning *planning, const struct re
 void planning_note_gone(struct planning *planning, const struct record *record,
                         const struct observation *seen);
 
+/* --- planning-observe.c --- */
+
+/*
+ * Reads what is recorded, or only what is chosen (one for each record; NULL: all), and not what was
+ * read before. Where nothing is found of all that was chosen of an instance, the rest of it is
+ * chosen, too. ERROR_CONFLICT when all of an instance is gone at once.
+ */
+CO_FN int planning_observe(struct planning *planning, bool *chosen, struct error *err);
+
+/* --- planning-changed.c --- */
+
+/* Reads what a plan from this input changes, what depends on that, and so on with what the reads
+ * bring to light. */
+CO_FN int planning_observe_changed(struct planning *planning, const struct plan_input *input,
+                                   struct error *err);
+/* What was read and how old the rest is, as in struct plan. The caller unrefs it. */
+struct value *planning_tell_knowledge(const struct planning *planning, enum plan_refresh refresh);
+
 /* --- planning-reads.c: what the systems are asked --- */
 
 /* Asks every instance that the plan touches who it really is. */
 CO_FN int planning_identify(struct planning *planning, struct error *err);
-/* Reads what is recorded. ERROR_CONFLICT when all of an instance is gone at once. */
-CO_FN int planning_observe(struct planning *planning, struct error *err);
 /* What others have staged where our changes need an activation: it would activate that, too. */
 CO_FN int planning_find_pending(struct planning *planning, struct error *err);
 /* What each target cannot do, or only stands in for, is said before anybody approves. */

@@ -134,8 +134,9 @@ struct call questions_call(struct questions *questions)
     return call;
 }
 
-static void free_lanes(struct questions *questions)
+void questions_done(struct questions *questions)
 {
+    assert(questions->n_asking == 0);
     size_t cursor = 0;
     struct map_entry *entry;
     while ((entry = map_next(&questions->lanes, &cursor))) {
@@ -144,6 +145,8 @@ static void free_lanes(struct questions *questions)
         mem_free(lane);
     }
     map_done(&questions->lanes);
+    error_done(&questions->fault);
+    *questions = (struct questions){.service = questions->service};
 }
 
 static void set_widths(struct questions *questions)
@@ -168,8 +171,7 @@ int questions_ask(struct questions *questions, struct error *err)
         (void)gate_wait(service->loop, &questions->ended, -1, NULL);
         start_lanes(questions);
     }
-    free_lanes(questions);
     int r = questions->is_over ? error_move(err, &questions->fault) : 0;
-    *questions = (struct questions){.service = service};
+    questions_done(questions);
     return r;
 }

@@ -31,7 +31,9 @@ void questions_add(struct questions *questions, const char *instance, question a
 /* A call for a question: as service_read_call(), and cancelled when another one failed. */
 struct call questions_call(struct questions *questions);
 /*
- * Asks all, and frees what questions holds. When some failed it fails as the first of them that was
+ * Asks all, and is empty afterwards. When some failed it fails as the first of them that was
  * added; those that were only cancelled because of that do not count.
  */
 CO_FN int questions_ask(struct questions *questions, struct error *err);
+/* Frees those that were added and not asked. */
+void questions_done(struct questions *questions);

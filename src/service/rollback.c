@@ -64,7 +64,7 @@ static struct plan_request request_of(const struct target_revision *target, cons
         .origin = target->document ? "undo" : NULL,
         .base = target->number + 1,
         .back_to = &target->number,
-        .refresh = true,
+        .refresh = PLAN_REFRESH_FULL,
     };
 }
 

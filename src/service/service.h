@@ -142,13 +142,26 @@ char *service_expand(const struct loaded_document *loaded);
 
 /* --- Plans (plan-verbs.c) --- */
 
+/* What a plan reads of what is recorded; for the rest the records stand. */
+enum plan_refresh {
+    PLAN_REFRESH_NONE,
+    PLAN_REFRESH_FULL,
+    /* What the document changes, and what depends on that: cost follows the change. What somebody
+     * changed outside elsewhere is not noticed. */
+    PLAN_REFRESH_CHANGED,
+    PLAN_REFRESH_COUNT
+};
+const char *plan_refresh_to_string(enum plan_refresh refresh);
+/* NULL is full; ERROR_INVALID names the words there are. */
+int plan_refresh_from_string(const char *text, enum plan_refresh *ret_refresh, struct error *err);
+
 struct plan_request {
     struct document_source source;
     const char *deployment;     /* for a destroy or forget: the word that names it; else NULL */
     const struct value *forget; /* list of the addresses whose records are let go; NULL: none */
     const char *origin;         /* "words" or "undo": what source.text was made by; NULL: a file */
     int64_t base;               /* with origin: the revision that the text was made from */
-    bool refresh;               /* read what is there; false: the records stand for it */
+    enum plan_refresh refresh;
     /* {address: id} of what is there already and is to become these resources; NULL: nothing. */
     const struct value *adopt;
     bool only_adopts; /* plans nothing else */

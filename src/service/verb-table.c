@@ -73,19 +73,17 @@ static void tell_pass(void *argument, const char *pass, const struct plan *plan)
 static int make_plan(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
-    const char *refresh = value_get_text(call->input, "refresh");
-    if (refresh && !text_equal(refresh, "full") && !text_equal(refresh, "none"))
-        return error_set(err, ERROR_INVALID, "refresh is \"full\" or \"none\", not \"%s\"",
-                         refresh);
     struct plan_request request = {
         .source = source_of(call),
         .deployment = value_get_text(call->input, "deployment"),
         .forget = value_get(call->input, "addresses"),
         .adopt = value_get(call->input, "adopt"),
-        .refresh = !refresh || text_equal(refresh, "full"),
         .trace = call->sink ? tell_pass : NULL,
         .trace_argument = (void *)call,
     };
+    int r = plan_refresh_from_string(value_get_text(call->input, "refresh"), &request.refresh, err);
+    if (r < 0)
+        return r;
     return service_plan(service, &request, &answer->plan, &answer->text, &answer->diagnostics, err);
 }
 
@@ -320,8 +318,8 @@ static int restore_state(struct service *service, const struct verb_call *call,
 #define VARIABLES \
     {"variables", INPUT_MAP, false, "--var", "NAME=VALUE", "sets a variable of the document"}
 #define REFRESH \
-    {"refresh", INPUT_TEXT, false, "--refresh", "full|none", \
-     "none plans by the records, without reading what is there"}
+    {"refresh", INPUT_TEXT, false, "--refresh", "full|changed|none", \
+     "what is read of what is there: all, only what the document changes, or nothing"}
 #define DEPLOYMENT \
     {"deployment", INPUT_TEXT, true, NULL, "NAME", "the deployment: NAME or NAME@ENVIRONMENT"}
 #define ANY_DEPLOYMENT \

@@ -713,6 +713,8 @@ TEST_LISTED(an_item_of_a_list_says_what_a_read_says)
     CHECK(!marker || text_equal(marker, box.target.uid));
     const struct value *seen = value_get(item, "spec");
     CHECK(value_is_null(seen) || value_equal(seen, box.live.spec));
+    const struct value *outputs = value_get(item, "outputs");
+    CHECK(!outputs || value_is_null(outputs) || value_equal(outputs, box.live.outputs));
 }
 
 TEST_LISTED(what_is_gone_or_of_another_type_is_not_listed)

@@ -46,6 +46,7 @@ static struct value *describe(const struct value *resource)
     set_text_or_null(&fields, "name", value_get_text(resource, "name"));
     set_text_or_null(&fields, "marker", value_get_text(resource, "uid"));
     value_builder_set(&fields, "spec", value_ref(value_get(resource, "spec")));
+    value_builder_set(&fields, "outputs", value_ref(value_get(resource, "outputs")));
     return value_builder_map(&fields);
 }
 
@@ -87,6 +88,7 @@ int fake_account_list(const struct fake_account *account, const struct listing *
         return r;
     }
     ret_page->items = value_builder_list(&items);
+    ret_page->is_stopped = fake_account_is_stopped(account);
     ret_page->next = i < value_count(names) && last ? string_copy(last) : NULL;
     return 0;
 }
