@@ -238,6 +238,35 @@ static int check_port(struct desiring *desiring, const struct machine_workload *
     return 0;
 }
 
+/* A name with "=" or nothing in it would be another variable for whoever reads the environment. */
+static int read_environment(struct desiring *desiring, const struct value *service,
+                            const char *name, struct machine_workload *workload)
+{
+    const struct value *environment = value_get(service, "environment");
+    if (!environment || value_is_null(environment))
+        return 0;
+    if (value_kind(environment) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "the environment of %s is not a map", name);
+    workload->variables = machine_memory(desiring->machine, value_count(environment) + 1,
+                                         sizeof(*workload->variables));
+    for (size_t i = 0; i < value_count(environment); i++) {
+        struct machine_variable *variable = &workload->variables[workload->n_variables++];
+        const char *key = value_key_at(environment, i);
+        const struct value *item = value_at(environment, i);
+        bool is_secret = value_kind(item) == VALUE_SECRET;
+        if (!*key || strchr(key, '='))
+            return desiring_fault(desiring, ERROR_INVALID,
+                                  "\"%s\" of %s is no name of an environment variable", key, name);
+        if (!is_secret && value_kind(item) != VALUE_STRING)
+            return desiring_fault(desiring, ERROR_INVALID, "%s of %s is not a text", key, name);
+        const char *text = desiring_text(desiring, value_text(item));
+        *variable = (struct machine_variable){.name = desiring_text(desiring, key),
+                                              .text = is_secret ? NULL : text,
+                                              .secret = is_secret ? text : NULL};
+    }
+    return 0;
+}
+
 static int desire_service(struct desiring *desiring, const char *name, const struct value *service)
 {
     static const struct spec_range ports = {1, 65535, 0};
@@ -254,6 +283,8 @@ static int desire_service(struct desiring *desiring, const char *name, const str
         r = spec_integer(desiring, service, "port", &ports, &port);
     if (r == 0)
         r = read_path(desiring, service, &workload->health_check);
+    if (r == 0)
+        r = read_environment(desiring, service, name, workload);
     if (r == 0)
         r = place_workload(desiring, service, name, workload);
     if (r < 0)

@@ -159,6 +159,13 @@ struct machine_database {
 };
 
 /* A service of a stack on its hosts. */
+/* What a workload has in its environment: a text, or the digest of a secret. */
+struct machine_variable {
+    const char *name;
+    const char *text;   /* NULL: it is a secret */
+    const char *secret; /* NULL: it is none */
+};
+
 struct machine_workload {
     const char *name;     /* of the service */
     const char *resource; /* uid of the stack */
@@ -170,6 +177,8 @@ struct machine_workload {
     const struct machine_frontend *upstream;  /* what it calls, or NULL */
     const struct machine_host *upstream_host; /* where upstream listens, or NULL */
     const struct machine_database *database;  /* what it reads and writes, or NULL */
+    struct machine_variable *variables;
+    size_t n_variables;
 };
 
 struct machine_alert {

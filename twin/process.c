@@ -280,12 +280,17 @@ static int launch(struct process *process, struct error *err)
     int r = find_place(process->processes, &process->spec, &place, err);
     if (r < 0)
         return r;
+    CLEANUP(close_descriptorp) int input = -1;
     CLEANUP(close_descriptorp) int output = -1;
+    if (process->spec.make_input &&
+        (r = process->spec.make_input(process->spec.argument, &input, err)) < 0)
+        return error_wrap(err, r, "start %s", process->name);
     r = open_output(process, &output, err);
     if (r < 0)
         return r;
     struct child_spec child;
     describe_child(&process->spec, &place, &child);
+    child.input = input;
     child.output = output;
     child.errors = output;
     r = child_start(&child, &process->pid, err);

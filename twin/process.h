@@ -25,6 +25,11 @@ struct process_spec {
     const char *folder; /* where it runs, entered before it loses its privileges; NULL: "/" */
     const char *const *arguments;   /* NULL-terminated; [0] is looked up in PATH without a slash */
     const char *const *environment; /* NULL-terminated additions "NAME=VALUE"; may be NULL */
+    /*
+     * Makes what the program reads as its stdin, at each start; the descriptor is closed for it.
+     * NULL: there is nothing to read.
+     */
+    int (*make_input)(void *argument, int *ret_descriptor, struct error *err);
     enum process_user user;
     int niceness;            /* above 0: what others wait for goes before it */
     int stop_signal;         /* asks it to end; 0: SIGTERM */

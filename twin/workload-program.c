@@ -1,9 +1,11 @@
 #include "twin/workload-program.h"
 
+#include "base/map.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
 #include "twin/http-server.h"
+#include "twin/workload-environment.h"
 #include "twin/workload-visits.h"
 
 #include <arpa/inet.h>
@@ -83,6 +85,9 @@ static int take_option(struct workload_options *options, int option, char *value
     case 'd':
         options->database = value;
         return 0;
+    case 'e':
+        options->reads_environment = true;
+        return 0;
     case 'n':
         options->name = value;
         return 0;
@@ -97,13 +102,11 @@ static int take_option(struct workload_options *options, int option, char *value
 int workload_parse_options(int argc, char **argv, struct workload_options *ret_options,
                            struct error *err)
 {
-    static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
-                                          {"health", required_argument, NULL, 'h'},
-                                          {"upstream", required_argument, NULL, 'u'},
-                                          {"database", required_argument, NULL, 'd'},
-                                          {"name", required_argument, NULL, 'n'},
-                                          {"tier", required_argument, NULL, 't'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"listen", required_argument, NULL, 'l'},   {"health", required_argument, NULL, 'h'},
+        {"upstream", required_argument, NULL, 'u'}, {"database", required_argument, NULL, 'd'},
+        {"environment", no_argument, NULL, 'e'},    {"name", required_argument, NULL, 'n'},
+        {"tier", required_argument, NULL, 't'},     {NULL, 0, NULL, 0}};
     struct workload_options options = {0};
     int option;
     optind = 0; /* glibc: forget an earlier parse */
@@ -144,9 +147,13 @@ void workload_write_metrics(struct strbuf *out, const struct workload_metrics *m
                 "http_answer_seconds_total %llu.%06llu\n"
                 "# HELP workload_up Whether the last health check found that it can serve.\n"
                 "# TYPE workload_up gauge\n"
-                "workload_up %d\n",
+                "workload_up %d\n"
+                "# HELP workload_environment_variables Variables that the document gives it.\n"
+                "# TYPE workload_environment_variables gauge\n"
+                "workload_environment_variables %zu\n",
                 metrics->in_flight, (unsigned long long)metrics->microseconds / 1000000,
-                (unsigned long long)metrics->microseconds % 1000000, metrics->is_healthy);
+                (unsigned long long)metrics->microseconds % 1000000, metrics->is_healthy,
+                metrics->n_variables);
 }
 
 /* --- The upstream --- */
@@ -382,8 +389,11 @@ int workload_main(int argc, char **argv)
 {
     CLEANUP(error_done) struct error err = {0};
     struct workload_options options;
+    struct map environment = {0};
     int fd = -1;
     int r = workload_parse_options(argc, argv, &options, &err);
+    if (r == 0 && options.reads_environment)
+        r = workload_environment_read(STDIN_FILENO, &environment, &err);
     if (r == 0)
         r = http_listen(options.ip, options.port, &fd, &err);
     if (r < 0) {
@@ -391,7 +401,9 @@ int workload_main(int argc, char **argv)
         return 1;
     }
     struct workload workload = {.loop = loop_new(), .options = &options};
+    workload.metrics.n_variables = environment.n_live;
     serve(&workload, fd);
+    workload_environment_done(&environment);
     loop_free(workload.loop);
     coroutine_pool_done();
     return 0;

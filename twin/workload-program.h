@@ -24,7 +24,8 @@ struct workload_options {
     const char *upstream; /* "10.201.0.10:8080" or NULL */
     uint32_t upstream_ip;
     uint16_t upstream_port;
-    const char *database; /* a file with a libpq conninfo, or NULL */
+    const char *database;   /* a file with a libpq conninfo, or NULL */
+    bool reads_environment; /* from stdin, see workload-environment.h */
 };
 
 /* Reads "10.200.0.11:80". */
@@ -48,14 +49,15 @@ struct workload_metrics {
     uint64_t requests[HANDLER_COUNT][WORKLOAD_CODES];
     uint64_t microseconds; /* spent on answers of "/" */
     unsigned int in_flight;
-    bool is_healthy; /* as the last health check found */
+    size_t n_variables; /* of its environment */
+    bool is_healthy;    /* as the last health check found */
 };
 /* Appends them in the text format of Prometheus. */
 void workload_write_metrics(struct strbuf *out, const struct workload_metrics *metrics);
 
 /*
  * `parley-twin workload --listen ADDRESS:PORT --name NAME [--tier TEXT] [--health PATH]...
- * [--upstream ADDRESS:PORT] [--database FILE]`: serves until SIGTERM or SIGINT, then ends the
- * requests under way. Returns the exit code.
+ * [--upstream ADDRESS:PORT] [--database FILE] [--environment]`: serves until SIGTERM or SIGINT,
+ * then ends the requests under way. Returns the exit code.
  */
 int workload_main(int argc, char **argv);

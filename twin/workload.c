@@ -5,9 +5,11 @@
 #include "twin/database.h"
 #include "twin/module.h"
 #include "twin/service.h"
+#include "twin/workload-environment.h"
 
 #include "base/text.h"
 #include "base/world.h"
+#include "model/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,10 +25,11 @@ struct instance {
     struct twin *twin;
     char *name;               /* owned; HOST.SERVICE */
     char *resource;           /* owned; the stack's uid */
-    char *command;            /* owned; all arguments it runs with, to see when they change */
+    char *command;            /* owned; arguments and environment, to see when they change */
     struct machine_host host; /* name and address are owned */
     uint16_t port;
-    char *probed; /* owned; the path that tells whether it is ready */
+    struct value *environment; /* owned map */
+    char *probed;              /* owned; the path that tells whether it is ready */
     struct process *process;
 };
 
@@ -43,6 +46,7 @@ struct command {
     const char *arguments[ARGUMENTS_LIMIT];
     size_t n_arguments;
     char *listen, *upstream, *database; /* owned */
+    struct value *environment;          /* owned map */
 };
 
 static void command_done(struct command *command)
@@ -50,6 +54,7 @@ static void command_done(struct command *command)
     mem_free(command->listen);
     mem_free(command->upstream);
     mem_free(command->database);
+    value_unref(command->environment);
 }
 
 static void add_argument(struct command *command, const char *option, const char *value)
@@ -80,6 +85,9 @@ static int make_command(struct twin *twin, const struct machine_workload *worklo
             return r;
         add_argument(command, "--database", command->database);
     }
+    command->environment = workload_environment(workload);
+    if (workload->n_variables > 0)
+        add_argument(command, "--environment", NULL);
     return 0;
 }
 
@@ -88,6 +96,7 @@ static char *command_text(const struct command *command)
     struct strbuf text = {0};
     for (size_t i = 0; i < command->n_arguments; i++)
         strbuf_addf(&text, "%s\n", command->arguments[i]);
+    json_write(&text, command->environment);
     return strbuf_take(&text);
 }
 
@@ -101,6 +110,7 @@ static void instance_free(struct instance *instance)
     mem_free((char *)(uintptr_t)instance->host.name);
     mem_free((char *)(uintptr_t)instance->host.address);
     mem_free(instance->probed);
+    value_unref(instance->environment);
     mem_free(instance);
 }
 
@@ -136,6 +146,14 @@ static CO_FN int probe(void *argument, struct error *err)
                       strbuf_text(&exchange.answer));
     http_exchange_done(&exchange);
     return r;
+}
+
+static int make_input(void *argument, int *ret_descriptor, struct error *err)
+{
+    const struct instance *instance = argument;
+    CLEANUP(mem_freep) char *folder = string_format("%s/given", instance->twin->folder);
+    return workload_environment_write(instance->environment, folder, instance->resource,
+                                      ret_descriptor, err);
 }
 
 static struct instance *find_instance(const struct workloads *module, const char *resource,
@@ -178,6 +196,9 @@ static int start_instance(struct workloads *module, const struct machine_workloa
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = instance};
+    instance->environment = value_ref(command->environment);
+    if (value_count(command->environment) > 0)
+        spec.make_input = make_input;
     int r = process_start(module->twin->processes, &spec, &instance->process, err);
     if (r < 0) {
         instance_free(instance);

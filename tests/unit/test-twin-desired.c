@@ -241,6 +241,9 @@ TEST(faults_say_what_is_wrong_with_which_resource)
         {"[{\"uid\":\"s\",\"name\":\"s\",\"type\":\"docker:compose:stack\",\"spec\":{\"services\":{"
          "\"x\":{}}}}]",
          "s: services.x.hosts refers to nothing; the twin needs it"},
+        {"[{\"uid\":\"s\",\"name\":\"s\",\"type\":\"docker:compose:stack\",\"spec\":{\"services\":{"
+         "\"x\":{\"environment\":{\"A=B\":\"c\"}}}}}]",
+         "s: \"A=B\" of x is no name of an environment variable"},
         {"[{\"uid\":\"c\",\"name\":\"c\",\"type\":\"aws:acm:certificate\",\"spec\":{\"domains\":["
          "\"a b\"]}}]",
          "c: domains[0] is not a domain"},

@@ -2,11 +2,15 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "harness.h"
+#include "net/child.h"
 #include "twin/http-server.h"
+#include "twin/workload-environment.h"
 #include "twin/workload-program.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -334,6 +338,52 @@ TEST(options_of_a_workload_are_checked)
     }
 }
 
+/* --- Its environment --- */
+
+TEST(an_environment_goes_through_a_descriptor_and_comes_out_the_same)
+{
+    struct machine_variable variables[] = {
+        {"DB_PASSWORD", NULL, "s1:12ab"}, {"EMPTY", "", NULL}, {"MODE", "a=b\nc \xc3\xa4", NULL}};
+    struct machine_workload workload = {.variables = variables, .n_variables = 3};
+    char folder[] = "/tmp/parley-given-XXXXXX";
+    CHECK(mkdtemp(folder));
+    CLEANUP(mem_freep) char *path = string_format("%s/stack.s1:12ab", folder);
+    CHECK(world_write_file(path, "open sesame", 11, 0600, true, NULL) == 0);
+    CLEANUP(value_unrefp) struct value *environment = workload_environment(&workload);
+    struct map read = {0};
+    struct error err = {0};
+    int fd = -1;
+    CHECK(workload_environment_write(environment, folder, "stack", &fd, NULL) == 0);
+    CHECK(workload_environment_read(fd, &read, NULL) == 0);
+    close(fd);
+    CHECK(read.n_live == 3);
+    CHECK_TEXT(map_get(&read, "DB_PASSWORD"), "open sesame");
+    CHECK_TEXT(map_get(&read, "EMPTY"), "");
+    CHECK_TEXT(map_get(&read, "MODE"), "a=b\nc \xc3\xa4");
+    workload_environment_done(&read);
+    CHECK(world_remove_file(path, NULL) == 0);
+    CHECK(workload_environment_write(environment, folder, "stack", &fd, &err) == -ERROR_NOT_FOUND);
+    CHECK(strstr(error_message(&err), "given for DB_PASSWORD is not there any more"));
+    error_done(&err);
+    rmdir(folder);
+}
+
+TEST(an_environment_that_is_none_is_refused)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } bad[] = {{"A", 2}, {"A=1", 3}, {"=A", 3}, {"A=1\0B", 6}};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct map read = {0};
+        int fd = -1;
+        CHECK(child_make_input(bad[i].bytes, bad[i].size, &fd, NULL) == 0);
+        CHECK(workload_environment_read(fd, &read, NULL) == -ERROR_INVALID);
+        close(fd);
+        workload_environment_done(&read);
+    }
+}
+
 TEST(metrics_have_the_text_format_of_prometheus)
 {
     struct workload_metrics *metrics = NEW(struct workload_metrics);
@@ -343,6 +393,7 @@ TEST(metrics_have_the_text_format_of_prometheus)
     metrics->requests[HANDLER_HEALTH][200] = 7;
     metrics->microseconds = 1000042;
     metrics->in_flight = 2;
+    metrics->n_variables = 3;
     metrics->is_healthy = true;
     workload_write_metrics(&text, metrics);
     CHECK_TEXT(strbuf_text(&text),
@@ -359,7 +410,10 @@ TEST(metrics_have_the_text_format_of_prometheus)
                "http_answer_seconds_total 1.000042\n"
                "# HELP workload_up Whether the last health check found that it can serve.\n"
                "# TYPE workload_up gauge\n"
-               "workload_up 1\n");
+               "workload_up 1\n"
+               "# HELP workload_environment_variables Variables that the document gives it.\n"
+               "# TYPE workload_environment_variables gauge\n"
+               "workload_environment_variables 3\n");
     strbuf_done(&text);
     mem_free(metrics);
 }

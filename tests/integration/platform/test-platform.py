@@ -252,4 +252,114 @@ def a_database_takes_the_password_that_the_document_names():
         assert not files_with(platform.home, "cnry-5e1f")
 
 
+SHELF = """
+deployment:
+  name: shelf
+  secrets:
+    word: { file: word.txt }
+  resources:
+    - { type: "opnsense:network:vlan", name: lobby, properties: { tag: 7, subnet: 10.7.0.0/28 } }
+    - { type: "aws:ec2:instances", name: desk, properties: { instances: 1, subnet: lobby } }
+    - type: docker:compose:stack
+      name: books
+      properties:
+        services:
+          reader:
+            image: example/reader:1
+            hosts: desk
+            port: 8080
+            environment: { MODE: cnry-plain, TOKEN: "${secret.word}", URL: "x://u:${upper(secret.word)}@y" }
+"""
+
+
+def descendants(pid):
+    children = {}
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = pathlib.Path(f"/proc/{other}/stat").read_text()
+        except OSError:
+            continue
+        children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(other))
+    found = [pid]
+    for known in found:
+        found += children.get(known, [])
+    return found
+
+
+def workloads(platform):
+    """The processes of workloads that get an environment: pid -> what /proc shows of each to others."""
+    found = {}
+    for pid in descendants(platform.twin_pid()):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"\0--environment\0" in words:
+                found[pid] = words + pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except PermissionError:
+            found[pid] = words
+        except OSError:
+            pass
+    return found
+
+
+def holds(pid, text):
+    """Whether a process has a text in its memory; None where we may not look."""
+    try:
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in maps:
+                span, rights = line.split()[:2]
+                start, end = (int(part, 16) for part in span.split("-"))
+                if rights.startswith("rw"):
+                    memory.seek(start)
+                    if text.encode() in memory.read(end - start):
+                        return True
+    except PermissionError:
+        return None
+    return False
+
+
+def check_shelf(platform, word):
+    """One workload that has the words of the document, and nobody sees them."""
+    metrics = platform.run("desk-0", "curl", "-s", f"http://{platform.hosts()['desk-0']['address']}:8080/metrics").stdout
+    assert "workload_environment_variables 3\n" in metrics, metrics
+    assert word not in metrics and word.upper() not in metrics
+    there = {pid: shown for pid, shown in workloads(platform).items() if holds(pid, word) is not False}
+    assert there, "no workload has the secret"
+    for pid, shown in there.items():
+        assert word.encode() not in shown and word.upper().encode() not in shown and b"cnry" not in shown, shown
+        assert holds(pid, f"x://u:{word.upper()}@y") is not False
+    return sorted(there)
+
+
+@test
+def a_workload_gets_the_environment_of_its_service_and_nobody_else_sees_it():
+    with Platform(SHELF) as platform:
+        source = platform.folder / "word.txt"
+        source.write_text("cnry-77ab-first\n")
+        platform.up()
+        first = check_shelf(platform, "cnry-77ab-first")
+        assert platform.steps() == []
+        # What the twin has to know lies where others do not come, and nothing of it anywhere else.
+        assert files_with(platform.home, "cnry-77ab-first") == {("twin", "given")}
+        assert files_with(platform.home, "CNRY-77AB-FIRST") == {("twin", "given")}
+        for words in (("status", "shelf"), ("show", "shelf", "--json"), ("twin", "status", "--json"), ("drift", "shelf")):
+            told = platform.parley(*words)
+            assert "77ab" not in (told.stdout + told.stderr).lower(), told.stdout + told.stderr
+        source.write_text("cnry-77ab-second\n")
+        assert platform.steps() == ["update books"]
+        platform.up()
+        second = check_shelf(platform, "cnry-77ab-second")
+        assert not set(first) & set(second)
+        assert not files_with(platform.home, "cnry-77ab-first")
+        # Started again by the twin, and with the twin, it has it again.
+        os.kill(second[0], 9)
+        assert twinlab.wait_until(lambda: any(holds(pid, "cnry-77ab-second") is not False
+                                              for pid in set(workloads(platform)) - set(second)), 60)
+        os.kill(platform.twin_pid(), 9)
+        platform.up()
+        check_shelf(platform, "cnry-77ab-second")
+        platform.parley("destroy", "shelf", "--yes")
+        assert not files_with(platform.home, "77ab")
+
+
 platformlab.run(TESTS)
