@@ -63,6 +63,7 @@ TEST(a_configuration_is_what_the_design_says)
         "    stats socket /run/twin/balancer/edge-balancer.sock mode 600 level admin expose-fd "
         "listeners\n"
         "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
+        "    httpclient.ssl.verify none\n"
         "    hard-stop-after 10s\n"
         "\n"
         "backend address_limits\n"
