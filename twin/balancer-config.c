@@ -101,11 +101,13 @@ static void write_global(struct strbuf *out, const struct balancer_config *confi
                 "    nbthread 2\n"
                 "    log stdout format raw local0 notice\n"
                 "    stats socket %s mode 600 level admin expose-fd listeners\n"
+                "    server-state-file %s\n"
+                "    max-spread-checks 50\n"
                 "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
                 "    httpclient.ssl.verify none\n"
                 "    hard-stop-after 10s\n"
                 "\n",
-                config->max_connections, config->socket);
+                config->max_connections, config->socket, config->state_file);
 }
 
 static void write_defaults(struct strbuf *out)
@@ -113,6 +115,7 @@ static void write_defaults(struct strbuf *out)
     strbuf_add(out, "defaults\n"
                     "    mode http\n"
                     "    log global\n"
+                    "    load-server-state-from-file global\n"
                     "    option dontlognull\n"
                     "    option forwardfor\n"
                     "    option redispatch\n"

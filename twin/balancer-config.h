@@ -14,7 +14,7 @@ enum {
 };
 
 /* How each server is watched, in the file and when it is added at run time. */
-#define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 50ms rise 1 fall 3"
+#define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 20ms rise 1 fall 3"
 
 /* What a balancer is made of; all borrowed. */
 struct balancer_config {
@@ -23,6 +23,7 @@ struct balancer_config {
     const char *const *certificate_lists; /* a path for each frontend; NULL where it speaks HTTP */
     size_t n_frontends;
     const char *socket;         /* path of the statistics socket */
+    const char *state_file;     /* what balancer_servers_write_states() wrote */
     const char *limits_file;    /* what balancer_write_limits() wrote */
     const char *limiter_socket; /* where the limiter answers */
     unsigned int max_connections;

@@ -5,7 +5,7 @@
  */
 #include "twin/balancer-config.h"
 #include "twin/balancer-limits.h"
-#include "twin/balancer-socket.h"
+#include "twin/balancer-servers.h"
 #include "twin/balancer-worker.h"
 #include "twin/certificate.h"
 #include "twin/module.h"
@@ -23,26 +23,12 @@
 #include <unistd.h>
 
 enum {
-    COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
-    START_TIME = 5 * 1000 * 1000,
+    START_TIME = 5 * 1000 * 1000, /* microseconds */
     RELOAD_TIME = 5 * 1000 * 1000,
-    CHECK_TIME = 3 * 1000 * 1000, /* until a new server's first check has ended */
-    DRAIN_TIME = 5 * 1000 * 1000,
-    UP_TIME = 10 * 1000 * 1000, /* until new servers pass their checks */
-    POLL_PAUSE = 20 * 1000,
+    CHECK_TIME = 3 * 1000 * 1000, /* until the first check of each server has ended */
+    UP_TIME = 10 * 1000 * 1000,   /* until new servers pass their checks */
+    POLL_PAUSE = 5 * 1000,
     CHECK_OUTPUT = 64 * 1024
-};
-
-/* A server as HAProxy knows it. */
-struct server {
-    char *path;    /* owned; BACKEND/SERVER */
-    char *address; /* owned; ADDRESS:PORT */
-};
-
-struct servers {
-    struct server *items; /* owned */
-    size_t n_items;
-    size_t capacity;
 };
 
 struct balancer {
@@ -50,13 +36,14 @@ struct balancer {
     char *host;        /* owned; its name */
     char *config_file; /* owned, as the paths below */
     char *draft_file;
+    char *state_file;
     char *socket;
-    struct process *process; /* owned; NULL while it was not started */
-    char *structure;         /* owned; the configuration that runs, without servers */
-    char *text;              /* owned; all of it */
-    struct servers servers;  /* those that run */
-    char *awaited;           /* owned; the servers with a workload that it has waited for */
-    struct balancer_statistics statistics; /* as of the last look, a second ago at most */
+    struct process *process;         /* owned; NULL while it was not started */
+    char *structure;                 /* owned; the configuration that runs, without servers */
+    char *text;                      /* owned; all of it */
+    struct balancer_servers servers; /* those that run */
+    char *awaited;                   /* owned; the servers with a workload that it has waited for */
+    struct balancer_control control;
 
     /* What is wanted, borrowed from the module's machine; the arrays are owned. */
     struct balancer_config config;
@@ -78,16 +65,6 @@ struct balancers {
 
 /* --- Life of a balancer --- */
 
-static void servers_done(struct servers *servers)
-{
-    for (size_t i = 0; i < servers->n_items; i++) {
-        mem_free(servers->items[i].path);
-        mem_free(servers->items[i].address);
-    }
-    mem_free(servers->items);
-    *servers = (struct servers){0};
-}
-
 static void clear_wanted(struct balancer *balancer)
 {
     for (size_t i = 0; i < balancer->config.n_frontends; i++)
@@ -102,11 +79,12 @@ static void clear_wanted(struct balancer *balancer)
 static void balancer_free(struct balancer *balancer)
 {
     clear_wanted(balancer);
-    servers_done(&balancer->servers);
-    balancer_statistics_done(&balancer->statistics);
+    balancer_servers_done(&balancer->servers);
+    balancer_statistics_done(&balancer->control.statistics);
     mem_free(balancer->host);
     mem_free(balancer->config_file);
     mem_free(balancer->draft_file);
+    mem_free(balancer->state_file);
     mem_free(balancer->socket);
     mem_free(balancer->structure);
     mem_free(balancer->text);
@@ -122,7 +100,10 @@ static struct balancer *balancer_new(struct balancers *module, const char *host)
     balancer->host = string_copy(host);
     balancer->config_file = string_format("%s/%s.cfg", module->config_folder, file);
     balancer->draft_file = string_format("%s/%s.draft", module->config_folder, file);
+    balancer->state_file = string_format("%s/%s.state", module->config_folder, file);
     balancer->socket = string_format("%s/%s.sock", module->socket_folder, file);
+    balancer->control.loop = module->twin->loop;
+    balancer->control.socket = balancer->socket;
     return balancer;
 }
 
@@ -134,54 +115,17 @@ static struct balancer *find_balancer(struct balancers *module, const char *host
     return NULL;
 }
 
-/* --- Commands --- */
-
-static CO_FN int command(struct balancer *balancer, const char *text, char **ret_answer,
-                         struct error *err)
-{
-    return balancer_command(balancer->module->twin->loop, balancer->socket, text,
-                            world_monotonic_clock() + COMMAND_TIME, ret_answer, err);
-}
-
-/* A command that says something only when it fails or, politely, when it is done. */
-static CO_FN int change(struct balancer *balancer, const char *verb, const char *path,
-                        const char *rest, struct error *err)
-{
-    CLEANUP(mem_freep) char *text = string_format("%s %s%s", verb, path, rest);
-    CLEANUP(mem_freep) char *answer = NULL;
-    int r = command(balancer, text, &answer, err);
-    if (r < 0)
-        return r;
-    if (*answer && !strstr(answer, "New server registered") && !strstr(answer, "Server deleted"))
-        return error_set(err, ERROR_CONFLICT, "HAProxy answers to \"%s %s\": %s", verb, path,
-                         answer);
-    return 0;
-}
-
-static CO_FN int look(struct balancer *balancer, struct error *err)
-{
-    CLEANUP(mem_freep) char *answer = NULL;
-    struct balancer_statistics statistics = {0};
-    int r = command(balancer, "show stat", &answer, err);
-    if (r == 0)
-        r = balancer_parse_statistics(answer, &statistics, err);
-    if (r < 0)
-        return r;
-    balancer_statistics_done(&balancer->statistics);
-    balancer->statistics = statistics;
-    return 0;
-}
-
 static CO_FN int probe(void *argument, struct error *err)
 {
-    return look(argument, err);
+    struct balancer *balancer = argument;
+    return balancer_control_look(&balancer->control, err);
 }
 
 /* The process id of the worker that answers on the socket; 0 when none does. */
 static CO_FN int64_t worker_pid(struct balancer *balancer)
 {
     CLEANUP(mem_freep) char *answer = NULL;
-    if (command(balancer, "show info", &answer, NULL) < 0)
+    if (balancer_control_ask(&balancer->control, "show info", &answer, NULL) < 0)
         return 0;
     const char *line = strstr(answer, "\nPid: ");
     int64_t pid = 0;
@@ -238,6 +182,7 @@ static void set_wanted(struct balancer *balancer, const struct machine_balancer 
         .certificate_lists = (const char *const *)balancer->lists,
         .n_frontends = n,
         .socket = balancer->socket,
+        .state_file = balancer->state_file,
         .limits_file = balancer_limits_file(balancer->module->limits),
         .limiter_socket = balancer_limits_socket(balancer->module->limits),
         .max_connections = balancer_max_connections(descriptors.rlim_max),
@@ -258,114 +203,6 @@ static void add_certificate_times(struct strbuf *out, const struct balancer_conf
             strbuf_addf(out, "# %s %lld.%09ld\n", bundle, (long long)status.st_mtim.tv_sec,
                         status.st_mtim.tv_nsec);
     }
-}
-
-struct server_collector {
-    struct servers *servers;
-    const struct balancer_config *config;
-};
-
-static void collect_servers(void *argument, const struct machine_backend *backend)
-{
-    struct server_collector *collector = argument;
-    struct servers *servers = collector->servers;
-    CLEANUP(mem_freep) char *name = balancer_backend_name(collector->config, backend);
-    for (size_t i = 0; i < backend->n_servers; i++) {
-        const struct machine_host *host = backend->servers[i];
-        ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
-        servers->items[servers->n_items++] = (struct server){
-            .path = string_format("%s/%s", name, host->name),
-            .address = string_format("%s:%u", host->address, backend->port),
-        };
-    }
-}
-
-static bool has_server(const struct servers *servers, const struct server *server)
-{
-    for (size_t i = 0; i < servers->n_items; i++)
-        if (text_equal(servers->items[i].path, server->path) &&
-            text_equal(servers->items[i].address, server->address))
-            return true;
-    return false;
-}
-
-/* --- Servers come and go while it runs --- */
-
-static CO_FN const struct balancer_line *look_at(struct balancer *balancer,
-                                                 const struct server *server)
-{
-    const char *slash = strchr(server->path, '/');
-    CLEANUP(mem_freep) char *proxy = string_copy_n(server->path, (size_t)(slash - server->path));
-    if (look(balancer, NULL) < 0)
-        return NULL;
-    return balancer_find_line(&balancer->statistics, proxy, slash + 1);
-}
-
-/* HAProxy takes a new server for one that is up; it gets requests when a check has told. */
-static CO_FN void await_check(struct balancer *balancer, const struct server *server)
-{
-    int64_t deadline = world_monotonic_clock() + CHECK_TIME;
-    const struct balancer_line *line;
-    while (world_monotonic_clock() < deadline && (line = look_at(balancer, server)) &&
-           !balancer_line_is_checked(line))
-        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
-}
-
-static CO_FN int add_server(struct balancer *balancer, const struct server *server,
-                            struct error *err)
-{
-    CLEANUP(mem_freep)
-    char *rest = string_format(" %s " BALANCER_SERVER_OPTIONS, server->address);
-    int r = change(balancer, "add server", server->path, rest, err);
-    if (r == 0)
-        r = change(balancer, "enable health", server->path, "", err);
-    if (r == 0)
-        r = change(balancer, "set server", server->path, " state drain", err);
-    if (r < 0)
-        return r;
-    await_check(balancer, server);
-    return change(balancer, "set server", server->path, " state ready", err);
-}
-
-static CO_FN int64_t sessions_of(struct balancer *balancer, const struct server *server)
-{
-    const struct balancer_line *line = look_at(balancer, server);
-    return line ? line->sessions : 0;
-}
-
-/* No request of it is lost: it gets no new ones, ends those it has, and goes. */
-static CO_FN int remove_server(struct balancer *balancer, const struct server *server,
-                               struct error *err)
-{
-    struct loop *loop = balancer->module->twin->loop;
-    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
-    int r = change(balancer, "set server", server->path, " state drain", err);
-    if (r < 0)
-        return r;
-    while (sessions_of(balancer, server) > 0 && world_monotonic_clock() < deadline)
-        loop_sleep(loop, POLL_PAUSE);
-    r = change(balancer, "set server", server->path, " state maint", err);
-    if (r == 0)
-        r = change(balancer, "del server", server->path, "", err);
-    /* Idle connections to it are closed a little later. */
-    while (r == -ERROR_CONFLICT && world_monotonic_clock() < deadline) {
-        loop_sleep(loop, POLL_PAUSE);
-        r = change(balancer, "del server", server->path, "", err);
-    }
-    return r;
-}
-
-static CO_FN int change_servers(struct balancer *balancer, const struct servers *wanted,
-                                struct error *err)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < balancer->servers.n_items; i++)
-        if (!has_server(wanted, &balancer->servers.items[i]))
-            r = remove_server(balancer, &balancer->servers.items[i], err);
-    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
-        if (!has_server(&balancer->servers, &wanted->items[i]))
-            r = add_server(balancer, &wanted->items[i], err);
-    return r;
 }
 
 /* --- Files, start, reload --- */
@@ -397,6 +234,17 @@ static CO_FN int replace_file(struct balancer *balancer, const char *text, struc
     if (rename(balancer->draft_file, balancer->config_file) < 0)
         return error_set_errno(err, errno, "replace %s", balancer->config_file);
     return 0;
+}
+
+/* Of use for the next start, also for one after a crash. */
+static CO_FN int write_states(struct balancer *balancer, const struct balancer_servers *servers,
+                              struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf states = {0};
+    if (balancer->process)
+        balancer_control_look(&balancer->control, NULL);
+    balancer_servers_write_states(&states, &balancer->control, &balancer->servers, servers);
+    return service_write(balancer->state_file, strbuf_text(&states), NULL, err);
 }
 
 static CO_FN int start(struct balancer *balancer, struct error *err)
@@ -469,7 +317,7 @@ static void expect_servers(void *argument, const struct machine_backend *backend
     for (size_t i = 0; i < backend->n_servers; i++) {
         const struct machine_host *host = backend->servers[i];
         const struct balancer_line *line =
-            balancer_find_line(&balancer->statistics, name, host->name);
+            balancer_find_line(&balancer->control.statistics, name, host->name);
         if (!has_workload(balancer->module->machine, host, backend->port))
             continue;
         strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
@@ -491,7 +339,7 @@ static CO_FN void await_checks(struct balancer *balancer)
 {
     int64_t deadline = world_monotonic_clock() + CHECK_TIME;
     for (;;) {
-        look(balancer, NULL);
+        balancer_control_look(&balancer->control, NULL);
         struct expectation expectation = expect(balancer);
         strbuf_done(&expectation.names);
         if (expectation.n_unchecked == 0 || world_monotonic_clock() >= deadline)
@@ -511,7 +359,7 @@ static CO_FN void await_servers(struct balancer *balancer)
     while (expectation.n_missing > 0 && world_monotonic_clock() < deadline &&
            !text_equal_or_null(balancer->awaited, strbuf_text(&expectation.names))) {
         loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
-        look(balancer, NULL);
+        balancer_control_look(&balancer->control, NULL);
         strbuf_done(&expectation.names);
         expectation = expect(balancer);
     }
@@ -523,25 +371,25 @@ static CO_FN void await_servers(struct balancer *balancer)
 
 /* take_structure, take_text and take_servers are what runs from now on. */
 static void remember(struct balancer *balancer, char **take_structure, char **take_text,
-                     struct servers *take_servers)
+                     struct balancer_servers *take_servers)
 {
     mem_free(balancer->structure);
     mem_free(balancer->text);
-    servers_done(&balancer->servers);
+    balancer_servers_done(&balancer->servers);
     balancer->structure = take_ptr(*take_structure);
     balancer->text = take_ptr(*take_text);
     balancer->servers = *take_servers;
-    *take_servers = (struct servers){0};
+    *take_servers = (struct balancer_servers){0};
 }
 
 static CO_FN int bring_about(struct balancer *balancer, const char *structure,
-                             const struct servers *servers, struct error *err)
+                             const struct balancer_servers *servers, struct error *err)
 {
     if (!balancer->process)
         return start(balancer, err);
     bool is_same_structure = text_equal_or_null(balancer->structure, structure);
     if (is_same_structure && process_state(balancer->process) == PROCESS_READY &&
-        change_servers(balancer, servers, NULL) == 0)
+        balancer_servers_change(&balancer->control, &balancer->servers, servers, NULL) == 0)
         return 0;
     int r = reload(balancer, err);
     if (r == 0)
@@ -561,12 +409,11 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
 {
     CLEANUP(strbuf_done) struct strbuf structure_buffer = {0};
     CLEANUP(strbuf_done) struct strbuf text_buffer = {0};
-    CLEANUP(servers_done) struct servers servers = {0};
-    struct server_collector collector = {&servers, &balancer->config};
+    CLEANUP(balancer_servers_done)
+    struct balancer_servers servers = balancer_servers_of(&balancer->config);
     balancer_write_config(&structure_buffer, &balancer->config, false);
     add_certificate_times(&structure_buffer, &balancer->config);
     balancer_write_config(&text_buffer, &balancer->config, true);
-    balancer_each_backend(&balancer->config, collect_servers, &collector);
     CLEANUP(mem_freep) char *structure = strbuf_take(&structure_buffer);
     CLEANUP(mem_freep) char *text = strbuf_take(&text_buffer);
     int64_t deadline = world_monotonic_clock() + START_TIME;
@@ -578,6 +425,8 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
         r = balancer_limits_start(balancer->module->limits, deadline, err);
     if (r == 0)
         r = replace_file(balancer, text, err);
+    if (r == 0)
+        r = write_states(balancer, &servers, err);
     if (r == 0)
         r = bring_about(balancer, structure, &servers, err);
     if (r == 0)
@@ -593,6 +442,7 @@ static CO_FN void remove_balancer(struct balancers *module, size_t index)
     process_stop(balancer->process);
     unlink(balancer->config_file);
     unlink(balancer->draft_file);
+    unlink(balancer->state_file);
     unlink(balancer->socket);
     balancer_free(balancer);
     module->items[index] = module->items[--module->n_items];
@@ -699,7 +549,8 @@ static void report_frontend(const struct balancer *balancer, size_t index,
     const struct machine_frontend *frontend = balancer->config.frontends[index];
     const char *address = balancer->config.host->address;
     CLEANUP(mem_freep) char *name = balancer_frontend_name(&balancer->config, index);
-    const struct balancer_line *line = balancer_find_line(&balancer->statistics, name, "FRONTEND");
+    const struct balancer_line *line =
+        balancer_find_line(&balancer->control.statistics, name, "FRONTEND");
     bool is_kept = frontend->limit.count == 0 || balancer_limits_are_kept(balancer->module->limits);
     value_builder_set_string(status, "state", is_kept ? state_of_process(balancer) : "starting");
     service_report_restarts(status, process_restarts(balancer->process));
@@ -739,7 +590,7 @@ static void report_backend(const struct balancer *balancer, const struct machine
     size_t n_up = 0;
     for (size_t i = 0; i < backend->n_servers; i++) {
         const struct balancer_line *line =
-            balancer_find_line(&balancer->statistics, name, backend->servers[i]->name);
+            balancer_find_line(&balancer->control.statistics, name, backend->servers[i]->name);
         n_up += line && balancer_line_is_up(line) && balancer_line_is_checked(line);
         report_server(line, backend->servers[i], &servers);
     }

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "harness.h"
 #include "twin/balancer-config.h"
+#include "twin/balancer-servers.h"
 #include "twin/balancer-socket.h"
 
 /* Hosts, backends and frontends of two tiers; tests change what they are about. */
@@ -38,6 +39,7 @@ static struct balancer_config config_of(const struct machine_frontend *const *fr
                                     .certificate_lists = lists,
                                     .n_frontends = n_frontends,
                                     .socket = "/run/twin/balancer/edge-balancer.sock",
+                                    .state_file = "/run/twin/balancer-config/edge-balancer.state",
                                     .limits_file = "/run/twin/balancer-config/limits",
                                     .limiter_socket = "/run/twin/balancer/limits",
                                     .max_connections = 4000};
@@ -62,6 +64,8 @@ TEST(a_configuration_is_what_the_design_says)
         "    log stdout format raw local0 notice\n"
         "    stats socket /run/twin/balancer/edge-balancer.sock mode 600 level admin expose-fd "
         "listeners\n"
+        "    server-state-file /run/twin/balancer-config/edge-balancer.state\n"
+        "    max-spread-checks 50\n"
         "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
         "    httpclient.ssl.verify none\n"
         "    hard-stop-after 10s\n"
@@ -75,6 +79,7 @@ TEST(a_configuration_is_what_the_design_says)
         "defaults\n"
         "    mode http\n"
         "    log global\n"
+        "    load-server-state-from-file global\n"
         "    option dontlognull\n"
         "    option forwardfor\n"
         "    option redispatch\n"
@@ -113,9 +118,9 @@ TEST(a_configuration_is_what_the_design_says)
         "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
         "    option httpchk\n"
         "    http-check send meth GET uri /healthy ver HTTP/1.1 hdr Host web-pool\n"
-        "    server web-0 10.1.0.11:81 check inter 500ms fastinter 100ms downinter 50ms rise 1 "
+        "    server web-0 10.1.0.11:81 check inter 500ms fastinter 100ms downinter 20ms rise 1 "
         "fall 3\n"
-        "    server web-1 10.1.0.12:81 check inter 500ms fastinter 100ms downinter 50ms rise 1 "
+        "    server web-1 10.1.0.12:81 check inter 500ms fastinter 100ms downinter 20ms rise 1 "
         "fall 3\n");
     strbuf_done(&text);
 }
@@ -260,6 +265,61 @@ TEST(statistics_are_read_by_the_names_of_their_columns)
     }
     CHECK(!balancer_find_line(&statistics, "web-pool", "web-9"));
     balancer_statistics_done(&statistics);
+}
+
+static void add_wanted(struct balancer_servers *servers, const char *name, uint16_t port)
+{
+    ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
+    servers->items[servers->n_items++] =
+        (struct balancer_server){.backend = string_copy("web-pool"),
+                                 .name = string_copy(name),
+                                 .address = string_copy("10.1.0.9"),
+                                 .port = port};
+}
+
+/* With which state each of the wanted servers begins, as the digits of srv_op_state, in order. */
+static void check_begin(const struct balancer_control *control,
+                        const struct balancer_servers *running,
+                        const struct balancer_servers *wanted, const char *digits)
+{
+    CLEANUP(strbuf_done) struct strbuf text = {0}, found = {0};
+    balancer_servers_write_states(&text, control, running, wanted);
+    for (const char *line = strbuf_text(&text); (line = strstr(line, " 10.1.0.9 ")); line++)
+        strbuf_add_char(&found, line[strlen(" 10.1.0.9 ")]);
+    CHECK_TEXT(strbuf_text(&found), digits);
+}
+
+TEST(only_servers_that_were_seen_to_serve_begin_so)
+{
+    struct balancer_control control = {0};
+    CLEANUP(balancer_servers_done) struct balancer_servers wanted = {0}, running = {0}, moved = {0};
+    add_wanted(&wanted, "web-0", 81);
+    add_wanted(&wanted, "web-1", 81);
+    check_begin(&control, &running, &wanted, "00");
+    CHECK(balancer_parse_statistics(statistics_text, &control.statistics, NULL) == 0);
+    check_begin(&control, &running, &wanted, "00");
+    check_begin(&control, &wanted, &wanted, "20");
+    add_wanted(&running, "web-0", 81);
+    add_wanted(&wanted, "web-7", 81);
+    check_begin(&control, &running, &wanted, "200");
+    /* Nobody is left of those that served. */
+    add_wanted(&moved, "web-0", 82);
+    add_wanted(&moved, "web-8", 82);
+    check_begin(&control, &running, &moved, "22");
+    balancer_statistics_done(&control.statistics);
+}
+
+/* Of HAProxy's documentation, 3.1, "server-state-file": the fields in their order. */
+TEST(states_are_written_as_haproxy_reads_them)
+{
+    struct balancer_control control = {0};
+    CLEANUP(balancer_servers_done) struct balancer_servers wanted = {0}, running = {0};
+    CLEANUP(strbuf_done) struct strbuf text = {0};
+    add_wanted(&wanted, "web-0", 81);
+    balancer_servers_write_states(&text, &control, &running, &wanted);
+    CHECK(text_starts_with(strbuf_text(&text), "1\n# be_id be_name srv_id srv_name srv_addr "));
+    CHECK(text_ends_with(strbuf_text(&text), "\n1 web-pool 1 web-0 10.1.0.9 0 0 1 1 0 1 0 0 6 0 0 "
+                                             "0 - 81 - 0 0 - - 0\n"));
 }
 
 TEST(statistics_that_are_cut_off_or_of_another_form_are_refused)

@@ -6,6 +6,8 @@
 #include "harness.h"
 #include "loopback.h"
 #include "model/json.h"
+#include "twin/balancer-socket.h"
+#include "twin/http-server.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -223,6 +225,64 @@ TEST(both_domains_are_served_over_http_2_by_the_whole_chain)
 {
     struct outcome outcome = {0};
     loopback_run(serve_tls, &outcome);
+    CHECK(outcome.is_good);
+}
+
+/* Whether HAProxy would send requests to a server of the front tier. */
+static CO_FN bool see_server(struct loopback *loopback, const char *name, bool *ret_is_up)
+{
+    CLEANUP(mem_freep) char *answer = NULL;
+    CLEANUP(mem_freep)
+    char *socket = string_format("%s/balancer/front-balancer.sock", loopback->folder);
+    struct balancer_statistics statistics = {0};
+    int64_t deadline = world_monotonic_clock() + 5000000;
+    if (balancer_command(loopback->twin.loop, socket, "show stat", deadline, &answer, NULL) < 0 ||
+        balancer_parse_statistics(answer, &statistics, NULL) < 0)
+        return false;
+    const struct balancer_line *line = balancer_find_line(&statistics, "front", name);
+    bool is_there = line != NULL;
+    if (line)
+        *ret_is_up = balancer_line_is_up(line);
+    balancer_statistics_done(&statistics);
+    return is_there;
+}
+
+/* Servers that take connections and say nothing: a check of one ends late, as does a request. */
+static CO_FN void ask_before_anybody_serves(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    struct loopback_module opened[N_MODULES];
+    make_platform(loopback, &platform);
+    platform.machine->n_workloads = 0;
+    int silent[2] = {-1, -1};
+    for (size_t i = 0; i < 2; i++)
+        HOLDS(outcome,
+              http_listen(platform.web_hosts[i]->ip, WEB_SERVER_PORT, &silent[i], NULL) == 0);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    struct public public = public_of(loopback, domains[0]);
+    for (size_t i = 0; i < 2; i++) {
+        bool is_up = true;
+        HOLDS(outcome, see_server(loopback, platform.web_hosts[i]->name, &is_up));
+        HOLDS(outcome, !is_up);
+    }
+    struct client_answer early = client_get(public.url, public.resolve, public.authority, false);
+    HOLDS(outcome, early.code == 503);
+    for (size_t i = 0; i < 2; i++)
+        close_descriptor(silent[i]);
+    platform.machine->generation++;
+    platform.machine->n_workloads = 2;
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    HOLDS(outcome, client_get(public.url, public.resolve, public.authority, false).code == 200);
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(a_request_that_comes_before_anybody_serves_is_answered_at_once)
+{
+    struct outcome outcome = {0};
+    loopback_run(ask_before_anybody_serves, &outcome);
     CHECK(outcome.is_good);
 }
 

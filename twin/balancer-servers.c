@@ -1,0 +1,231 @@
+#include "twin/balancer-servers.h"
+
+#include "base/text.h"
+#include "base/world.h"
+
+#include <string.h>
+
+enum {
+    COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
+    CHECK_TIME = 3 * 1000 * 1000,   /* until a new server's first check has ended */
+    DRAIN_TIME = 5 * 1000 * 1000,
+    POLL_PAUSE = 5 * 1000
+};
+
+/* --- Which there are --- */
+
+void balancer_servers_done(struct balancer_servers *servers)
+{
+    for (size_t i = 0; i < servers->n_items; i++) {
+        mem_free(servers->items[i].backend);
+        mem_free(servers->items[i].name);
+        mem_free(servers->items[i].address);
+    }
+    mem_free(servers->items);
+    *servers = (struct balancer_servers){0};
+}
+
+struct collector {
+    struct balancer_servers *servers;
+    const struct balancer_config *config;
+};
+
+static void collect(void *argument, const struct machine_backend *backend)
+{
+    struct collector *collector = argument;
+    struct balancer_servers *servers = collector->servers;
+    CLEANUP(mem_freep) char *name = balancer_backend_name(collector->config, backend);
+    for (size_t i = 0; i < backend->n_servers; i++) {
+        const struct machine_host *host = backend->servers[i];
+        ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
+        servers->items[servers->n_items++] = (struct balancer_server){
+            .backend = string_copy(name),
+            .name = string_copy(host->name),
+            .address = string_copy(host->address),
+            .port = backend->port,
+        };
+    }
+}
+
+struct balancer_servers balancer_servers_of(const struct balancer_config *config)
+{
+    struct balancer_servers servers = {0};
+    struct collector collector = {&servers, config};
+    balancer_each_backend(config, collect, &collector);
+    return servers;
+}
+
+static bool has_server(const struct balancer_servers *servers, const struct balancer_server *server)
+{
+    for (size_t i = 0; i < servers->n_items; i++)
+        if (text_equal(servers->items[i].backend, server->backend) &&
+            text_equal(servers->items[i].name, server->name) &&
+            text_equal(servers->items[i].address, server->address) &&
+            servers->items[i].port == server->port)
+            return true;
+    return false;
+}
+
+/* --- Commands --- */
+
+CO_FN int balancer_control_ask(struct balancer_control *control, const char *command,
+                               char **ret_answer, struct error *err)
+{
+    return balancer_command(control->loop, control->socket, command,
+                            world_monotonic_clock() + COMMAND_TIME, ret_answer, err);
+}
+
+CO_FN int balancer_control_look(struct balancer_control *control, struct error *err)
+{
+    CLEANUP(mem_freep) char *answer = NULL;
+    struct balancer_statistics statistics = {0};
+    int r = balancer_control_ask(control, "show stat", &answer, err);
+    if (r == 0)
+        r = balancer_parse_statistics(answer, &statistics, err);
+    if (r < 0)
+        return r;
+    balancer_statistics_done(&control->statistics);
+    control->statistics = statistics;
+    return 0;
+}
+
+/* A command that says something only when it fails or, politely, when it is done. */
+static CO_FN int change(struct balancer_control *control, const char *verb,
+                        const struct balancer_server *server, const char *rest, struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *text = string_format("%s %s/%s%s", verb, server->backend, server->name, rest);
+    CLEANUP(mem_freep) char *answer = NULL;
+    int r = balancer_control_ask(control, text, &answer, err);
+    if (r < 0)
+        return r;
+    if (*answer && !strstr(answer, "New server registered") && !strstr(answer, "Server deleted"))
+        return error_set(err, ERROR_CONFLICT, "HAProxy answers to \"%s\": %s", text, answer);
+    return 0;
+}
+
+static CO_FN const struct balancer_line *look_at(struct balancer_control *control,
+                                                 const struct balancer_server *server)
+{
+    if (balancer_control_look(control, NULL) < 0)
+        return NULL;
+    return balancer_find_line(&control->statistics, server->backend, server->name);
+}
+
+/* --- They come and go --- */
+
+/* HAProxy takes a new server for one that is up; it gets requests when a check has told. */
+static CO_FN void await_check(struct balancer_control *control,
+                              const struct balancer_server *server)
+{
+    int64_t deadline = world_monotonic_clock() + CHECK_TIME;
+    const struct balancer_line *line;
+    while (world_monotonic_clock() < deadline && (line = look_at(control, server)) &&
+           !balancer_line_is_checked(line))
+        loop_sleep(control->loop, POLL_PAUSE);
+}
+
+static CO_FN int add_server(struct balancer_control *control, const struct balancer_server *server,
+                            struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *rest = string_format(" %s:%u " BALANCER_SERVER_OPTIONS, server->address, server->port);
+    int r = change(control, "add server", server, rest, err);
+    if (r == 0)
+        r = change(control, "enable health", server, "", err);
+    if (r == 0)
+        r = change(control, "set server", server, " state drain", err);
+    if (r < 0)
+        return r;
+    await_check(control, server);
+    return change(control, "set server", server, " state ready", err);
+}
+
+static CO_FN int64_t sessions_of(struct balancer_control *control,
+                                 const struct balancer_server *server)
+{
+    const struct balancer_line *line = look_at(control, server);
+    return line ? line->sessions : 0;
+}
+
+/* No request of it is lost: it gets no new ones, ends those it has, and goes. */
+static CO_FN int remove_server(struct balancer_control *control,
+                               const struct balancer_server *server, struct error *err)
+{
+    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
+    int r = change(control, "set server", server, " state drain", err);
+    if (r < 0)
+        return r;
+    while (sessions_of(control, server) > 0 && world_monotonic_clock() < deadline)
+        loop_sleep(control->loop, POLL_PAUSE);
+    r = change(control, "set server", server, " state maint", err);
+    if (r == 0)
+        r = change(control, "del server", server, "", err);
+    /* Idle connections to it are closed a little later. */
+    while (r == -ERROR_CONFLICT && world_monotonic_clock() < deadline) {
+        loop_sleep(control->loop, POLL_PAUSE);
+        r = change(control, "del server", server, "", err);
+    }
+    return r;
+}
+
+CO_FN int balancer_servers_change(struct balancer_control *control,
+                                  const struct balancer_servers *running,
+                                  const struct balancer_servers *wanted, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < running->n_items; i++)
+        if (!has_server(wanted, &running->items[i]))
+            r = remove_server(control, &running->items[i], err);
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
+        if (!has_server(running, &wanted->items[i]))
+            r = add_server(control, &wanted->items[i], err);
+    return r;
+}
+
+/* --- What a start is told --- */
+
+static bool serves(const struct balancer_control *control, const struct balancer_server *server)
+{
+    const struct balancer_line *line =
+        balancer_find_line(&control->statistics, server->backend, server->name);
+    return line && balancer_line_is_up(line);
+}
+
+/* Whether one of the servers of a backend serves that are in the second list, too, if there is one.
+ */
+static bool has_serving(const struct balancer_control *control, const char *backend,
+                        const struct balancer_servers *servers,
+                        const struct balancer_servers *others)
+{
+    for (size_t i = 0; i < servers->n_items; i++)
+        if (text_equal(servers->items[i].backend, backend) && serves(control, &servers->items[i]) &&
+            (!others || has_server(others, &servers->items[i])))
+            return true;
+    return false;
+}
+
+/* The fields that this leaves open are those of agents, names and service records. */
+static void write_state(struct strbuf *out, const struct balancer_server *server, bool begins_up)
+{
+    strbuf_addf(out, "1 %s 1 %s %s %d 0 1 1 0 1 0 %d 6 0 0 0 - %u - 0 0 - - 0\n", server->backend,
+                server->name, server->address, begins_up ? 2 : 0, begins_up ? 1 : 0, server->port);
+}
+
+void balancer_servers_write_states(struct strbuf *out, const struct balancer_control *control,
+                                   const struct balancer_servers *running,
+                                   const struct balancer_servers *wanted)
+{
+    strbuf_add(out, "1\n"
+                    "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state "
+                    "srv_uweight srv_iweight srv_time_since_last_change srv_check_status "
+                    "srv_check_result srv_check_health srv_check_state srv_agent_state "
+                    "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
+                    "srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
+    for (size_t i = 0; i < wanted->n_items; i++) {
+        const struct balancer_server *server = &wanted->items[i];
+        bool loses_all = has_serving(control, server->backend, running, NULL) &&
+                         !has_serving(control, server->backend, running, wanted);
+        write_state(out, server, has_server(running, server) ? serves(control, server) : loses_all);
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * The servers of a running HAProxy, which come and go while it runs: what is asked and told through
+ * its socket. Knows no files, no start and no reload.
+ */
+#pragma once
+
+#include "base/strbuf.h"
+#include "net/loop.h"
+#include "twin/balancer-config.h"
+#include "twin/balancer-socket.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A server as HAProxy knows it. */
+struct balancer_server {
+    char *backend; /* owned, as the next two */
+    char *name;
+    char *address;
+    uint16_t port;
+};
+
+struct balancer_servers {
+    struct balancer_server *items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* All servers of a configuration. The caller frees them with balancer_servers_done(). */
+struct balancer_servers balancer_servers_of(const struct balancer_config *config);
+void balancer_servers_done(struct balancer_servers *servers);
+
+/* The way to one HAProxy, and what was seen on it last. */
+struct balancer_control {
+    struct loop *loop;
+    const char *socket;                    /* borrowed */
+    struct balancer_statistics statistics; /* owned */
+};
+
+/* Gives a command; the caller frees *ret_answer. */
+CO_FN int balancer_control_ask(struct balancer_control *control, const char *command,
+                               char **ret_answer, struct error *err);
+/* Looks at the statistics; those of before stay when it fails. */
+CO_FN int balancer_control_look(struct balancer_control *control, struct error *err);
+
+/*
+ * Makes the servers that run those that are wanted, without a request lost: one that goes ends what
+ * it has, one that comes gets requests when a check has told how it is. When it fails, some of the
+ * changes are made.
+ */
+CO_FN int balancer_servers_change(struct balancer_control *control,
+                                  const struct balancer_servers *running,
+                                  const struct balancer_servers *wanted, struct error *err);
+
+/*
+ * Appends what HAProxy is told of the wanted servers when it starts (its server-state file): one
+ * that runs and was seen to serve does so, any other begins as down until a check of it has passed.
+ * HAProxy would take all of them for serving, and let a request that meets nobody wait for a
+ * second. Only where none is left of those that served, that is better than an error.
+ */
+void balancer_servers_write_states(struct strbuf *out, const struct balancer_control *control,
+                                   const struct balancer_servers *running,
+                                   const struct balancer_servers *wanted);
