@@ -326,7 +326,7 @@ static CO_FN int read_head(struct http_stream *stream, int64_t deadline, bool is
                            struct http_head *ret_head, struct error *err)
 {
     CLEANUP(http_head_done) struct http_head head = {0};
-    size_t size;
+    size_t size = 0;
     int r = await_head(stream, deadline, &size, err);
     if (r < 0)
         return r;

@@ -126,7 +126,7 @@ int world_read_file(const char *path, size_t limit, char **ret_text, size_t *ret
                     struct error *err)
 {
     CLEANUP(close_descriptorp) int fd = -1;
-    size_t capacity;
+    size_t capacity = 0;
     int r = open_for_reading(path, limit, &fd, &capacity, err);
     if (r < 0)
         return r;
