@@ -11,54 +11,26 @@
 #include <assert.h>
 #include <string.h>
 
+/* take_body is what is told of the row, once it is durable. */
+static void note(struct run *run, const struct node *node, const char *kind,
+                 struct value *take_body)
+{
+    ARRAY_RESERVE(run->journal, run->n_journal, run->journal_capacity);
+    run->journal[run->n_journal++] = (struct journal_row){node, kind, take_body};
+}
+
 void run_journal(struct run *run, const char *kind, struct value *take_body)
 {
     store_batch_journal(run->batch, run->row->id, kind, take_body);
-    struct value_builder row = {0};
-    for (size_t i = 0; i < value_count(take_body); i++)
-        value_builder_set(&row, value_key_at(take_body, i), value_ref(value_at(take_body, i)));
-    value_builder_set_string(&row, "kind", kind);
-    value_builder_append(&run->journal, value_builder_map(&row));
-    value_unref(take_body);
+    note(run, NULL, kind, take_body);
 }
 
-/* One event as its readers get it (DESIGN section 14). */
-static struct value *make_event(struct run *run, const struct value *row, int64_t seq)
+/* What is kept of a step is its place in the plan, which says the rest. */
+static void journal_step(struct node *node, const char *kind, struct value *take_body)
 {
-    struct value_builder event = {0};
-    for (size_t i = 0; i < value_count(row); i++)
-        value_builder_set(&event, value_key_at(row, i), value_ref(value_at(row, i)));
-    value_builder_set(&event, "format", value_integer(1));
-    value_builder_set_string(&event, "run", run->row->id);
-    value_builder_set(&event, "time", value_integer(world_wall_clock()));
-    if (seq > 0)
-        value_builder_set(&event, "seq", value_integer(seq));
-    return value_builder_map(&event);
-}
-
-static void tell(struct run *run, const struct value *row, int64_t seq)
-{
-    if (!run->context->event)
-        return;
-    CLEANUP(value_unrefp) struct value *event = make_event(run, row, seq);
-    run->context->event(run->context->argument, event);
-}
-
-int run_commit(struct run *run, struct error *err)
-{
-    /* The lease's own commit takes the epoch; every later one proves that it is still ours. */
-    CLEANUP(value_unrefp) struct value *rows = value_builder_list(&run->journal);
-    int64_t last_seq = 0;
-    int64_t now = world_monotonic_clock();
-    int r = store_commit(run->context->store, run->batch, &last_seq, err);
-    if (r < 0)
-        return r;
-    run->lease_checked_at = now;
-    int64_t seq = last_seq - (int64_t)value_count(rows);
-    for (size_t i = 0; i < value_count(rows); i++)
-        tell(run, value_at(rows, i), ++seq);
-    store_batch_check_epoch(run->batch, run->plan->deployment_uid, run->row->epoch);
-    return 0;
+    struct run *run = node->run;
+    store_batch_journal_step(run->batch, run->row->id, kind, node->index, take_body);
+    note(run, node, kind, take_body);
 }
 
 static void set_step_fields(struct value_builder *body, const struct step *step)
@@ -68,6 +40,60 @@ static void set_step_fields(struct value_builder *body, const struct step *step)
     value_builder_set_string(body, "address", step->address);
     value_builder_set_string(body, "type", step->type);
     value_builder_set_string(body, "stage", stage_to_string(step->stage));
+}
+
+/* Tells one event as its readers get it (DESIGN section 14); seq is 0 when it is in no journal. */
+static void tell(struct run *run, const struct journal_row *row, int64_t seq)
+{
+    struct value_builder fields = {0};
+    if (!run->context->event)
+        return;
+    for (size_t i = 0; i < value_count(row->body); i++)
+        value_builder_set(&fields, value_key_at(row->body, i), value_ref(value_at(row->body, i)));
+    if (row->node)
+        set_step_fields(&fields, run_step(row->node));
+    value_builder_set_string(&fields, "kind", row->kind);
+    value_builder_set(&fields, "format", value_integer(1));
+    value_builder_set_string(&fields, "run", run->row->id);
+    value_builder_set(&fields, "time", value_integer(world_wall_clock()));
+    if (seq > 0)
+        value_builder_set(&fields, "seq", value_integer(seq));
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    run->context->event(run->context->argument, event);
+}
+
+static void forget_rows(struct journal_row *rows, size_t n_rows)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        value_unref(rows[i].body);
+    mem_free(rows);
+}
+
+void run_forget_journal(struct run *run)
+{
+    forget_rows(take_ptr(run->journal), run->n_journal);
+    run->n_journal = run->journal_capacity = 0;
+}
+
+int run_commit(struct run *run, struct error *err)
+{
+    /* Calls that are over meanwhile write rows of the commit after this one. */
+    struct journal_row *rows = take_ptr(run->journal);
+    size_t n_rows = run->n_journal;
+    run->n_journal = run->journal_capacity = 0;
+    int64_t last_seq = 0;
+    int64_t now = world_monotonic_clock();
+    /* The lease's own commit takes the epoch; every later one proves that it is still ours. */
+    int r = store_commit(run->context->store, run->batch, &last_seq, err);
+    if (r == 0) {
+        run->lease_checked_at = now;
+        int64_t seq = last_seq - (int64_t)n_rows;
+        for (size_t i = 0; i < n_rows; i++)
+            tell(run, &rows[i], ++seq);
+        store_batch_check_epoch(run->batch, run->plan->deployment_uid, run->row->epoch);
+    }
+    forget_rows(rows, n_rows);
+    return r;
 }
 
 /* A token that is still known stays the same, so that an attempt that arrives late makes nothing
@@ -92,45 +118,39 @@ void run_add_intent(struct node *node)
     struct value_builder body = {0};
     node->began_at = world_wall_clock();
     renew_token(node);
-    set_step_fields(&body, run_step(node));
     if (node->token)
         value_builder_set_string(&body, "token", node->token);
     /* Where the plan has unknowns the intent keeps what they became; else the plan's step says it.
      */
     if (node->after && run_step(node)->after && value_has_unknown(run_step(node)->after))
         value_builder_set(&body, "after", value_ref(node->after));
-    run_journal(node->run, "intent", value_builder_map(&body));
+    journal_step(node, "intent", value_builder_map(&body));
 }
 
 int run_commit_handle(struct node *node, struct error *err)
 {
     struct run *run = node->run;
     struct value_builder body = {0};
-    set_step_fields(&body, run_step(node));
     value_builder_set_string(&body, "handle", node->handle);
     CLEANUP(value_unrefp) struct value *row = value_builder_map(&body);
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     store_batch_check_epoch(batch, run->plan->deployment_uid, run->row->epoch);
-    store_batch_journal(batch, run->row->id, "handle", row);
+    store_batch_journal_step(batch, run->row->id, "handle", node->index, row);
     int64_t seq = 0;
     int r = store_commit(run->context->store, batch, &seq, err);
     if (r < 0)
         return r;
-    CLEANUP(value_unrefp)
-    struct value *event = value_with(row, "kind", value_string("handle"));
-    tell(run, event, seq);
+    tell(run, &(struct journal_row){node, "handle", row}, seq);
     return 0;
 }
 
 void run_tell_progress(struct node *node, const char *message)
 {
     struct value_builder body = {0};
-    set_step_fields(&body, run_step(node));
-    value_builder_set_string(&body, "kind", "progress");
     CLEANUP(mem_freep) char *redacted = secrets_redact(node->run->context->secrets, message);
     value_builder_set_string(&body, "message", redacted ? redacted : message);
     CLEANUP(value_unrefp) struct value *row = value_builder_map(&body);
-    tell(node->run, row, 0);
+    tell(node->run, &(struct journal_row){node, "progress", row}, 0);
 }
 
 static struct record *new_record(const struct node *node)
@@ -414,13 +434,12 @@ static void record_effect(struct node *node)
 void run_add_result(struct node *node)
 {
     struct value_builder body = {0};
-    set_step_fields(&body, run_step(node));
     value_builder_set_string(&body, "outcome", outcome_kind_to_string(node->outcome.kind));
     if (node->outcome.message)
         value_builder_set_string(&body, "message", node->outcome.message);
     int64_t took = node->started_at ? world_monotonic_clock() - node->started_at : 0;
     value_builder_set(&body, "took_us", value_integer(took));
-    run_journal(node->run, "result", value_builder_map(&body));
+    journal_step(node, "result", value_builder_map(&body));
     if (TOOTH(TWO_TRANSACTIONS))
         (void)run_commit(node->run, NULL);
     record_effect(node);
@@ -429,9 +448,8 @@ void run_add_result(struct node *node)
 void run_add_skip(struct node *node, const char *because)
 {
     struct value_builder body = {0};
-    set_step_fields(&body, run_step(node));
     value_builder_set_string(&body, "because", because);
-    run_journal(node->run, "skipped", value_builder_map(&body));
+    journal_step(node, "skipped", value_builder_map(&body));
 }
 
 static size_t count_state(const struct run *run, enum node_state state)

@@ -264,7 +264,7 @@ void run_done(struct run *run)
     free_values(&run->uids, mem_free);
     free_values(&run->records, free_record);
     outputs_done(&run->outputs);
-    value_builder_done(&run->journal);
+    run_forget_journal(run);
     value_unref(run->known_outputs);
     store_batch_free(run->batch);
     close_descriptor(run->lease_fd);

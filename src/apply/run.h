@@ -66,6 +66,13 @@ struct staging {
     int64_t started_at;
 };
 
+/* A row of the journal as it is told. */
+struct journal_row {
+    const struct node *node; /* borrowed; NULL: it is about no step of the plan */
+    const char *kind;        /* static */
+    struct value *body;      /* owned */
+};
+
 struct run {
     const struct apply_context *context;
     const struct plan *plan;
@@ -81,12 +88,14 @@ struct run {
     struct map uids;         /* address -> owned uid of its newest generation */
     struct map records;      /* "ADDRESS#GENERATION" -> owned record */
     struct map generations;  /* address -> number of the newest generation that was there before */
-    struct value_builder journal; /* rows of the next commit, to be told of once it is durable */
-    struct store_batch *batch;    /* owned: the next commit */
-    struct map stagings;          /* instance -> owned struct staging */
-    struct string_list own;       /* uids of all steps and records; filled for the first commit */
-    size_t n_ended_commits;       /* whose results are not written */
-    struct gate ended;            /* opened when a call ends */
+    struct journal_row *journal; /* owned: of the next commit, to be told of once it is durable */
+    size_t n_journal;
+    size_t journal_capacity;
+    struct store_batch *batch; /* owned: the next commit */
+    struct map stagings;       /* instance -> owned struct staging */
+    struct string_list own;    /* uids of all steps and records; filled for the first commit */
+    size_t n_ended_commits;    /* whose results are not written */
+    struct gate ended;         /* opened when a call ends */
     size_t n_running;
     size_t n_over; /* nodes that are done, failed or skipped */
     int lease_fd;
@@ -127,8 +136,10 @@ CO_FN int run_take_lease(struct run *run, bool is_first, struct error *err);
 CO_FN int run_check_lease(struct run *run, struct error *err);
 
 /* --- journal.c: what is written down --- */
-/* Adds a row to the next commit. take_body is a map. */
+/* Adds a row to the next commit. take_body is a map; kind lives as long as the program. */
 void run_journal(struct run *run, const char *kind, struct value *take_body);
+/* Nothing is told of the next commit any more. */
+void run_forget_journal(struct run *run);
 /* Makes all that was added durable under our epoch, then tells of it. */
 CO_FN int run_commit(struct run *run, struct error *err);
 void run_add_intent(struct node *node);

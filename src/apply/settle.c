@@ -19,12 +19,21 @@ static void replay_token(struct node *node, const char *token)
     node->token_at = node->began_at;
 }
 
+/* The node that a row is about; rows of older programs name its step. */
+static struct node *find_node(struct run *run, const struct value *row)
+{
+    const char *id = value_get_text(row, "step");
+    int64_t place = value_get_integer(row, "place", -1);
+    if (place >= 0 && (size_t)place < run->plan->n_steps)
+        return &run->nodes[place];
+    return id ? map_get(&run->nodes_by_id, id) : NULL;
+}
+
 /* A step's own rows, in their order: intent, then maybe handles, then a result. */
 static void replay_row(struct run *run, const struct value *row)
 {
-    const char *id = value_get_text(row, "step");
     const char *kind = value_get_text(row, "kind");
-    struct node *node = id ? map_get(&run->nodes_by_id, id) : NULL;
+    struct node *node = find_node(run, row);
     if (!node || !kind)
         return;
     const char *outcome = value_get_text(row, "outcome");
@@ -64,7 +73,7 @@ int run_read_journal(struct run *run, struct error *err)
     int64_t seq = 0;
     for (;;) {
         CLEANUP(value_unrefp) struct value *rows = NULL;
-        int r = store_read_journal(run->context->store, run->row->id, seq, PAGE, &rows, err);
+        int r = store_replay_journal(run->context->store, run->row->id, seq, PAGE, &rows, err);
         if (r < 0)
             return r;
         size_t n = value_count(rows);
@@ -148,7 +157,7 @@ int run_settle(struct run *run, size_t *ret_n_open, struct error *err)
         run_await_call(run);
         while (!queue_is_empty(&run->done_calls))
             settle_node(&run->nodes[queue_take(&run->done_calls)], ret_n_open);
-        if (run->journal.n_items > 0)
+        if (run->n_journal > 0)
             r = run_commit(run, err);
     }
     mem_free(open.items);

@@ -247,7 +247,15 @@ void store_batch_journal(struct store_batch *batch, const char *run_id, const ch
 {
     assert(value_kind(body) == VALUE_MAP);
     ADD_CHANGE(batch, CHANGE_JOURNAL, text(run_id), number(world_wall_clock()), text(kind),
-               json(body));
+               json(body), text_or_null(NULL));
+}
+
+void store_batch_journal_step(struct store_batch *batch, const char *run_id, const char *kind,
+                              size_t step, const struct value *body)
+{
+    assert(value_kind(body) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_JOURNAL, text(run_id), number(world_wall_clock()), text(kind),
+               json(body), number((int64_t)step));
 }
 
 int store_refuse_change(const struct store_change *change, struct error *err)

@@ -82,6 +82,7 @@ enum {
     JOURNAL_COLUMN_TIME,
     JOURNAL_COLUMN_KIND,
     JOURNAL_COLUMN_BODY, /* JSON */
+    JOURNAL_COLUMN_STEP, /* the number of the plan's step it is about; a NULL text: of none */
     JOURNAL_COLUMN_COUNT
 };
 
@@ -113,6 +114,8 @@ enum store_query {
     QUERY_FIND_PLANS,
     /* (prefix of the hash of one plan) -> JSON; by number */
     QUERY_READ_STEPS,
+    /* (run id, number) -> JSON of that step of the run's plan */
+    QUERY_GET_STEP,
     /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_APPROVALS,
     /* (deployment uid, name, form) -> sealed text */
@@ -168,7 +171,8 @@ enum store_change_kind {
     CHANGE_PUT_RECORD,
     /* (uid, address, generation): refused when it is not there */
     CHANGE_REMOVE_RECORD,
-    /* (run id, time, kind, JSON): goes into the run's chain, too; refused without the run */
+    /* (run id, time, kind, JSON, number of a step or a NULL text): goes into the run's chain, too;
+     * refused without the run */
     CHANGE_JOURNAL,
     /* (time, kind, JSON, run id or NULL): becomes the newest entry of the audit chain */
     CHANGE_AUDIT,

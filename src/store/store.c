@@ -417,6 +417,9 @@ static int add_journal_row(void *argument, const struct store_row *row, struct e
     value_builder_set(&fields, "time", value_integer(store_row_number(row, JOURNAL_COLUMN_TIME)));
     value_builder_set(&fields, "kind", value_string(store_row_text(row, JOURNAL_COLUMN_KIND)));
     value_builder_set(&fields, "run", value_string(store_row_text(row, JOURNAL_COLUMN_RUN)));
+    if (!row->cells[JOURNAL_COLUMN_STEP].is_text)
+        value_builder_set(&fields, "place",
+                          value_integer(store_row_number(row, JOURNAL_COLUMN_STEP)));
     value_builder_append(&reading->rows, value_builder_map(&fields));
     return 0;
 }
@@ -429,8 +432,8 @@ CO_FN static int check_run(struct store *store, const char *run_id, struct error
     return r;
 }
 
-int store_read_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
-                       struct value **ret_rows, struct error *err)
+int store_replay_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
+                         struct value **ret_rows, struct error *err)
 {
     assert(run_id && after_seq >= 0 && ret_rows);
     CLEANUP(value_unrefp) struct value *rows = NULL;
@@ -444,6 +447,72 @@ int store_read_journal(struct store *store, const char *run_id, int64_t after_se
     assert(value_count(rows) <= limit);
     *ret_rows = take_ptr(rows);
     return 0;
+}
+
+/* A step of a run's plan; in plans of older programs they stand inside. */
+CO_FN static int find_step(struct store *store, const char *run_id, int64_t place,
+                           struct value **ret_step, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    struct store_run run = {0};
+    int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)), add_body,
+                         "a step", &found, err);
+    if (r == 0 && value_count(found) > 0) {
+        *ret_step = value_ref(value_at(found, 0));
+        return 0;
+    }
+    if (r == 0)
+        r = store_get_run(store, run_id, &run, err);
+    if (r == 0)
+        r = store_get_plan(store, run.plan_hash, &plan, err);
+    store_run_done(&run);
+    if (r < 0)
+        return r;
+    const struct value *steps = value_get(plan, "steps");
+    if (place < 0 || (size_t)place >= value_count(steps))
+        return error_set(err, ERROR_CORRUPT, "%s: the plan of run %s has no step %" PRId64,
+                         store->place, run_id, place);
+    *ret_step = value_ref(value_at(steps, (size_t)place));
+    return 0;
+}
+
+/* The row with what the plan says of its step, instead of the step's place. */
+static struct value *describe_row(const struct value *row, const struct value *step)
+{
+    static const char *const names[][2] = {
+        {"id", "step"},   {"kind", "step_kind"}, {"address", "address"},
+        {"type", "type"}, {"stage", "stage"},
+    };
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(row); i++)
+        if (!text_equal(value_key_at(row, i), "place"))
+            value_builder_set(&fields, value_key_at(row, i), value_ref(value_at(row, i)));
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        value_builder_set_string(&fields, names[i][1], value_get_text(step, names[i][0]));
+    return value_builder_map(&fields);
+}
+
+int store_read_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
+                       struct value **ret_rows, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    struct value_builder described = {0};
+    int r = store_replay_journal(store, run_id, after_seq, limit, &rows, err);
+    for (size_t i = 0; r == 0 && i < value_count(rows); i++) {
+        struct value *row = value_at(rows, i);
+        CLEANUP(value_unrefp) struct value *step = NULL;
+        int64_t place = value_get_integer(row, "place", -1);
+        if (place >= 0)
+            r = find_step(store, run_id, place, &step, err);
+        if (r == 0)
+            value_builder_append(&described, step ? describe_row(row, step) : value_ref(row));
+    }
+    if (r < 0)
+        value_builder_done(&described);
+    else
+        *ret_rows = value_builder_list(&described);
+    return r;
 }
 
 /* --- Changes --- */

@@ -159,10 +159,15 @@ CO_FN int store_list_runs(struct store *store, const char *deployment_uid, size_
 /*
  * The journal of a run after seq, oldest first, at most limit rows: a list of {seq, run, time,
  * kind, ...fields of the row's body}; a field of the body that has one of these names is lost. kind
- * is "intent", "handle", "result" or another durable event. ERROR_NOT_FOUND without the run.
+ * is "intent", "handle", "result" or another durable event. A row about a step of the run's plan
+ * has {step, step_kind, address, type, stage} of it, too. ERROR_NOT_FOUND without the run.
  */
 CO_FN int store_read_journal(struct store *store, const char *run_id, int64_t after_seq,
                              size_t limit, struct value **ret_rows, struct error *err);
+/* The same as it is kept: of its step a row has only place, its number in the plan. Rows of older
+ * programs have the other fields instead. For who has the plan. */
+CO_FN int store_replay_journal(struct store *store, const char *run_id, int64_t after_seq,
+                               size_t limit, struct value **ret_rows, struct error *err);
 
 /* --- Changes --- */
 
@@ -234,6 +239,10 @@ void store_batch_remove_secrets(struct store_batch *batch, const char *deploymen
 /* body: a map. The row's time is now. */
 void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
                          const struct value *body);
+/* The same about the step with this number, from 0, of the run's plan: what the plan says of it is
+ * not said again. */
+void store_batch_journal_step(struct store_batch *batch, const char *run_id, const char *kind,
+                              size_t step, const struct value *body);
 
 /*
  * Adds an entry to the audit chain (audit.h): kind is a word, fields a map without secrets. What

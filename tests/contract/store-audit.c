@@ -33,7 +33,8 @@ static void do_something(void)
     add_run(batch, RUN);
     add_journal(batch, RUN, "{\"n\":1}");
     CHECK(commits(batch, NULL));
-    add_journal(batch, RUN, "{\"n\":2}");
+    CLEANUP(value_unrefp) struct value *second = from_json("{\"n\":2}");
+    store_batch_journal_step(batch, RUN, "result", 0, second);
     store_batch_add_revision(batch, DEPLOYMENT, revision);
     add_journal(batch, RUN, "{\"n\":3}");
     add_end(batch, RUN, RUN_DONE);
@@ -128,11 +129,12 @@ static void add_body_line(struct strbuf *lines, const struct value *entry, const
 STORE_TEST(each_digest_is_the_one_that_the_header_describes)
 {
     static const char *const of_entry[] = {"number", "time", "kind", "digest", "rows", "head"};
-    static const char *const of_row[] = {"seq", "time", "kind", "run"};
+    static const char *const of_row[] = {"seq", "time", "kind", "run", "place"};
     char run_head[DIGEST_HEX_SIZE];
     char head[DIGEST_HEX_SIZE];
     do_something();
-    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 10);
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    CHECK(store_replay_journal(store, RUN, 0, 10, &rows, NULL) == 0 && value_count(rows) == 3);
     snprintf(run_head, sizeof(run_head), "%s", RUN);
     for (size_t i = 0; i < value_count(rows); i++) {
         struct strbuf lines = {0};
@@ -140,6 +142,8 @@ STORE_TEST(each_digest_is_the_one_that_the_header_describes)
         add_line(&lines, value_at(rows, i), "time");
         strbuf_addf(&lines, "%s\n", value_get_text(value_at(rows, i), "kind"));
         add_body_line(&lines, value_at(rows, i), of_row, ARRAY_LENGTH(of_row));
+        if (value_get(value_at(rows, i), "place"))
+            add_line(&lines, value_at(rows, i), "place");
         digest_lines(&lines, run_head);
     }
     CLEANUP(value_unrefp) struct value *entries = read_audit(0, 100);
@@ -251,7 +255,9 @@ static const struct {
      "the first 3 rows of the journal of run " RUN},
     {"DELETE FROM journal WHERE seq = 1", "the journal of run " RUN " has 2 rows"},
     {"DELETE FROM journal WHERE seq = 3", "the journal of run " RUN " has 2 rows"},
-    {"INSERT INTO journal SELECT 9, run, time, kind, body FROM journal WHERE seq = 3",
+    {"UPDATE journal SET step = 1 WHERE seq = 2", "the first 3 rows of the journal of run " RUN},
+    {"UPDATE journal SET step = 1 WHERE seq = 3", "the first 3 rows of the journal of run " RUN},
+    {"INSERT INTO journal SELECT 9, run, time, kind, body, step FROM journal WHERE seq = 3",
      "the journal of run " RUN " has 4 rows"},
     {"UPDATE journal SET seq = 7 WHERE seq = 2", "the first 3 rows of the journal of run " RUN},
     {"UPDATE audit SET body = replace(body, 'user:1000', 'user:0') WHERE number = 1",
@@ -313,11 +319,48 @@ FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
     CHECK(
         end == 0 &&
         tamper(
-            "DROP TABLE steps; DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
+            "ALTER TABLE journal DROP COLUMN step; DROP TABLE steps; DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
             "ALTER TABLE runs DROP COLUMN chained; "
             "ALTER TABLE runs DROP COLUMN unchained; PRAGMA user_version = 3"));
     CHECK(open_store());
     end = run_on_loop(check_older);
+    close_store();
+    CHECK(end == 0);
+}
+
+static void begin_older(void)
+{
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_journal(batch, RUN, "{\"step\":\"create a#1\"}");
+    CHECK(commits(batch, NULL));
+}
+
+static void go_on_with_older(void)
+{
+    CHECK(has_no_faults());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *body = from_json("{}");
+    store_batch_journal_step(batch, RUN, "result", 0, body);
+    CHECK(commits(batch, NULL));
+    CHECK(has_no_faults());
+    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 10);
+    CHECK(value_count(rows) == 2);
+    for (size_t i = 0; i < 2; i++)
+        CHECK_TEXT(value_get_text(value_at(rows, i), "step"), "create a#1");
+}
+
+/* As the program left it whose rows named their steps themselves. */
+FOLDER_TEST_IF(is_sqlite(), a_journal_of_before_rows_had_places_goes_on_in_its_chain)
+{
+    remove_folder();
+    CHECK(mkdir(folder, 0700) == 0);
+    CHECK(open_store());
+    int end = run_on_loop(begin_older);
+    close_store();
+    CHECK(end == 0 && tamper("ALTER TABLE journal DROP COLUMN step; PRAGMA user_version = 6"));
+    CHECK(open_store());
+    end = run_on_loop(go_on_with_older);
     close_store();
     CHECK(end == 0);
 }

@@ -564,6 +564,68 @@ STORE_TEST(journal_rows_say_what_and_when)
                         "\",\"step\":\"create a#1\"}"));
 }
 
+static const char a_step[] = "{\"id\":\"update b#2\",\"kind\":\"update\",\"address\":\"b\","
+                             "\"type\":\"core:data:value\",\"stage\":\"network\",\"uid\":\"u\"}";
+
+/* A plan with two steps, in rows or, as older programs kept them, inside; and a run of it. */
+static bool begin_run_of_steps(bool has_rows)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(mem_freep)
+    char *whole = string_format("{\"steps\":[{\"id\":\"create a#1\"},%s]}", a_step);
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, has_rows ? "{}" : whole);
+    if (has_rows) {
+        store_batch_add_step(batch, PLAN, 0, "{\"id\":\"create a#1\"}");
+        store_batch_add_step(batch, PLAN, 1, a_step);
+    }
+    add_run(batch, RUN);
+    return commits(batch, NULL);
+}
+
+static void check_step_row(bool has_rows)
+{
+    CHECK(begin_run_of_steps(has_rows));
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *body = from_json("{\"outcome\":\"done\"}");
+    store_batch_journal_step(batch, RUN, "result", 1, body);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 10);
+    CHECK(rows && value_count(rows) == 1);
+    CLEANUP(value_unrefp) struct value *timeless = value_with(value_at(rows, 0), "time", NULL);
+    CLEANUP(value_unrefp) struct value *rest = value_with(timeless, "seq", NULL);
+    CHECK(is_json(rest, "{\"address\":\"b\",\"kind\":\"result\",\"outcome\":\"done\",\"run\":\"" RUN
+                        "\",\"stage\":\"network\",\"step\":\"update b#2\","
+                        "\"step_kind\":\"update\",\"type\":\"core:data:value\"}"));
+    CLEANUP(value_unrefp) struct value *kept = NULL;
+    CHECK(store_replay_journal(store, RUN, 0, 10, &kept, NULL) == 0 && value_count(kept) == 1);
+    CHECK(value_get_integer(value_at(kept, 0), "place", -1) == 1);
+    CHECK(!value_get(value_at(kept, 0), "step"));
+}
+
+STORE_TEST(a_row_about_a_step_is_read_with_what_the_plan_says_of_it)
+{
+    check_step_row(true);
+}
+
+STORE_TEST(a_row_about_a_step_of_an_older_plan_is_read_the_same)
+{
+    check_step_row(false);
+}
+
+STORE_TEST(a_row_about_a_step_that_the_plan_lacks_is_damage)
+{
+    CHECK(begin_run_of_steps(true));
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *body = from_json("{}");
+    store_batch_journal_step(batch, RUN, "result", 2, body);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    struct error err = {0};
+    CHECK(store_read_journal(store, RUN, 0, 10, &rows, &err) == -ERROR_CORRUPT && !rows);
+    error_done(&err);
+}
+
 STORE_TEST(the_rows_of_one_batch_are_consecutive_up_to_its_last_seq)
 {
     CHECK(begin_run());

@@ -17,6 +17,7 @@ static struct {
     struct map approvals; /* plan hash -> owned expiry */
     struct map versions;  /* plan hash -> owned version of the records it was made from */
     struct map plans;     /* run -> owned hash of its plan */
+    struct map steps;     /* "PLAN PLACE" -> owned id of that step */
     struct map made;      /* "REMOTE UID" -> how many are there */
     struct map reverted;  /* numbers of revisions that an approved plan takes back */
     int64_t seen;         /* the newest revision that somebody wrote a file against */
@@ -46,6 +47,7 @@ void oracle_done(void)
     map_done(&oracle.perhaps);
     free_numbers(&oracle.approvals);
     free_numbers(&oracle.plans);
+    free_numbers(&oracle.steps);
     free_numbers(&oracle.versions);
     map_done(&oracle.made);
     map_done(&oracle.reverted);
@@ -62,10 +64,19 @@ bool batch_has_row(const struct store_batch *batch, const char *kind)
     return false;
 }
 
-/* Names a row of a journal by what matters of it. */
-static char *row_key(const char *run, const char *kind, const struct value *body)
+/* The id of the step that a row of a journal is about; NULL: of none. */
+static const char *step_of_row(const struct store_row *row, const struct value *body)
 {
-    const char *step = value_get_text(body, "step");
+    const char *plan = map_get(&oracle.plans, store_row_text(row, 0));
+    if (row->cells[4].is_text || !plan)
+        return value_get_text(body, "step");
+    CLEANUP(mem_freep) char *key = string_format("%s %" PRId64, plan, store_row_number(row, 4));
+    return map_get(&oracle.steps, key);
+}
+
+/* Names a row of a journal by what matters of it. */
+static char *row_key(const char *run, const char *kind, const char *step, const struct value *body)
+{
     const char *outcome = value_get_text(body, "outcome");
     return string_format("%s %s %s%s%s", run, kind, step ? step : "", outcome ? " " : "",
                          outcome ? outcome : "");
@@ -86,7 +97,8 @@ static void count_rows(const struct store_batch *batch, struct map *rows)
         const char *text = store_row_text(row, 3);
         (void)json_read(text, strlen(text), &body, NULL);
         CLEANUP(mem_freep)
-        char *key = row_key(store_row_text(row, 0), store_row_text(row, 2), body);
+        char *key =
+            row_key(store_row_text(row, 0), store_row_text(row, 2), step_of_row(row, body), body);
         count(rows, key, 1);
     }
 }
@@ -98,6 +110,23 @@ static void note_runs(const struct store_batch *batch)
         if (batch->changes[i].kind == CHANGE_PUT_RUN)
             mem_free(map_put(&oracle.plans, store_row_text(row, RUN_COLUMN_ID),
                              string_copy(store_row_text(row, RUN_COLUMN_PLAN_HASH))));
+    }
+}
+
+/* What the steps of plans are called, by their places. */
+static void note_steps(const struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        const struct store_row *row = &batch->changes[i].row;
+        CLEANUP(value_unrefp) struct value *step = NULL;
+        if (batch->changes[i].kind != CHANGE_ADD_STEP)
+            continue;
+        const char *text = store_row_text(row, 2);
+        (void)json_read(text, strlen(text), &step, NULL);
+        const char *id = value_get_text(step, "id");
+        CLEANUP(mem_freep)
+        char *key = string_format("%s %" PRId64, store_row_text(row, 0), store_row_number(row, 1));
+        mem_free(map_put(&oracle.steps, key, string_copy(id ? id : "")));
     }
 }
 
@@ -119,12 +148,14 @@ void oracle_committed(struct process *process, const struct store_batch *batch, 
         sim_violation("a run wrote into its journal after another had taken the lease");
     if (process->id == oracle.holder)
         process->proved_at = begun_at;
-    count_rows(batch, &oracle.rows);
+    note_steps(batch);
     note_runs(batch);
+    count_rows(batch, &oracle.rows);
 }
 
 void oracle_interrupted(const struct store_batch *batch)
 {
+    note_steps(batch);
     count_rows(batch, &oracle.perhaps);
 }
 
@@ -307,7 +338,8 @@ static CO_FN void read_rows(struct store *store, const char *run, struct map *ro
     }
     for (size_t i = 0; i < value_count(journal); i++) {
         const struct value *row = value_at(journal, i);
-        CLEANUP(mem_freep) char *key = row_key(run, value_get_text(row, "kind"), row);
+        CLEANUP(mem_freep)
+        char *key = row_key(run, value_get_text(row, "kind"), value_get_text(row, "step"), row);
         count(rows, key, 1);
         CLEANUP(mem_freep) char *text = json_text(row);
         oracle_note_output(NULL, text);

@@ -188,6 +188,19 @@ static void read_steps(struct memory_store *memory, const struct store_row *para
     } while (found->n_rows > n_before);
 }
 
+static void get_step(struct memory_store *memory, const struct store_row *parameters,
+                     struct found *found)
+{
+    const struct store_row *run =
+        map_get(&memory->tables[TABLE_RUNS], store_row_text(parameters, 0));
+    if (!run)
+        return;
+    CLEANUP(mem_freep)
+    char *key =
+        memory_step_key(store_row_text(run, RUN_COLUMN_PLAN_HASH), store_row_number(parameters, 1));
+    add_found(memory, TABLE_STEPS, key, found);
+}
+
 static void list_approvals(struct memory_store *memory, const struct store_row *parameters,
                            struct found *found)
 {
@@ -280,6 +293,7 @@ static const struct {
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
     [QUERY_READ_STEPS] = {read_steps, {2, 3}},
+    [QUERY_GET_STEP] = {get_step, {2, 3}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},

@@ -46,6 +46,8 @@ static const char *const query_texts[] = {
         "SELECT steps.body FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
         "AND steps.id < (plans.id + 1) << 32 "
         "WHERE plans.hash >= ?1 AND plans.hash < ?1 || 'g' ORDER BY steps.id",
+    [QUERY_GET_STEP] = "SELECT body FROM steps WHERE id = "
+                       "(SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1)",
     [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
@@ -55,7 +57,7 @@ static const char *const query_texts[] = {
     [QUERY_LIST_RUNS] =
         "SELECT " RUN_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY runs.id DESC LIMIT ?2",
     [QUERY_LIST_ALL_RUNS] = "SELECT " RUN_LIST "ORDER BY runs.id DESC LIMIT ?1",
-    [QUERY_READ_JOURNAL] = "SELECT seq, ?1, time, kind, body FROM journal "
+    [QUERY_READ_JOURNAL] = "SELECT seq, ?1, time, kind, body, step FROM journal "
                            "WHERE run = (SELECT id FROM runs WHERE uid = ?1) AND seq > ?2 "
                            "ORDER BY seq LIMIT ?3",
     [QUERY_READ_AUDIT] = "SELECT number, time, kind, body, rows, head, digest FROM audit "
@@ -112,7 +114,8 @@ static const char *const change_texts[] = {
     [CHANGE_REMOVE_RECORD] = "DELETE FROM records WHERE deployment = " DEPLOYMENT_ID
                              " AND address = ?2 AND generation = ?3",
     /* Its first parameter is the number of the run's row. */
-    [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body) VALUES (?1, ?2, ?3, ?4)",
+    [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body, step) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5)",
     [CHANGE_AUDIT] =
         "INSERT INTO audit (number, time, kind, body, rows, head, digest) "
         "SELECT ifnull(newest.number, 0) + 1, ?1, ?2, ?3, ifnull(chained, 0), chain, "

@@ -126,6 +126,8 @@ static const char *const migrations[] = {
     "  plan INTEGER NOT NULL REFERENCES plans,"
     "  body TEXT NOT NULL"
     ") STRICT;",
+    /* Which step of the run's plan a row is about; older rows say it themselves. */
+    "ALTER TABLE journal ADD COLUMN step INTEGER;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
