@@ -29,6 +29,7 @@ enum option_group {
     OPTIONS_APPLY = 1 << 2,   /* of what is approved and carried out */
     OPTIONS_APPROVE = 1 << 4, /* of what only needs a yes */
     OPTIONS_FILE = 1 << 5,    /* of what writes a file */
+    OPTIONS_VIEW = 1 << 6,    /* which part of a plan is shown */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -54,6 +55,9 @@ struct options {
     const char *confirm; /* --confirm NAME */
     const char *approve; /* --approve HASH */
     const char *revert;  /* --revert NUMBERS */
+    const char *type;    /* --type TYPE */
+    const char *only;    /* --only KINDS */
+    const char *page;    /* --page N */
     struct value *input; /* owned map: the verb's input */
     const char *word;    /* the first word after the command, or NULL */
     char **rest;         /* all that follows "twin exec", options or not */
@@ -64,6 +68,7 @@ struct options {
     bool detailed_exit_code;
     bool resume;
     bool rollback;
+    bool all;
     bool help;
 };
 
@@ -109,11 +114,17 @@ void cli_print_json(const struct value *value);
 void cli_print_answer(struct cli *cli, const struct value *answer,
                       void (*render)(const struct value *answer, struct strbuf *buffer));
 
+/* Prints a text; where somebody reads it at a terminal and it is longer than that, with a pager
+ * (pager.c). */
+CO_FN void cli_print_long(struct cli *cli, const char *text);
+
 /* Replaces a document's file, which keeps its mode, or makes it (edit-commands.c). */
 int cli_write_document(const char *path, const char *text, struct error *err);
 
 /* --- render.c: values as text for people. Pure. --- */
-void render_plan(const struct plan *plan, struct strbuf *buffer);
+struct plan_view;
+/* The part of a plan that was asked for; of more steps than a screen has, what they come to. */
+void render_plan(const struct plan *plan, const struct plan_view *view, struct strbuf *buffer);
 /* Stages in the order in which people read them: a destroy goes from the last to the first. */
 enum stage stage_in_turn(const struct plan *plan, int turn);
 void render_duration(double seconds, struct strbuf *buffer);

@@ -2,7 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "cli/cli.h"
+#include "cli/plan-view.h"
 #include "model/json.h"
 
 #include <assert.h>
@@ -11,13 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PLAN_BYTES = 512 << 20, MAX_ANSWER = 200, HEALTH_PATIENCE_US = 15000000 };
+enum {
+    MAX_PLAN_BYTES = 512 << 20,
+    MAX_ANSWER = 200,
+    HEALTH_PATIENCE_US = 15000000,
+    MIN_HASH_DIGITS = 12 /* of a hash that is meant as one */
+};
 
-static void print_plan(const struct plan *plan, FILE *stream)
+static void print_plan(struct cli *cli, const struct plan *plan, const struct plan_view *view)
 {
     struct strbuf buffer = {0};
-    render_plan(plan, &buffer);
-    fputs(strbuf_text(&buffer), stream);
+    render_plan(plan, view, &buffer);
+    cli_print_long(cli, strbuf_text(&buffer));
     strbuf_done(&buffer);
 }
 
@@ -33,17 +38,34 @@ static int save_plan(struct cli *cli, const struct plan *plan)
     return 0;
 }
 
+/* A stored plan by its hash, where what was typed is one and no file; else a new one. */
+static int make_or_find(struct cli *cli, struct plan **ret_plan)
+{
+    const char *word = cli->options.word;
+    size_t n_digits = word ? strspn(word, "0123456789abcdef") : 0;
+    if (n_digits < MIN_HASH_DIGITS || word[n_digits] != '\0' || world_file_exists(word))
+        return cli_ask_plan(cli, "plan_make", ret_plan);
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "plan", word);
+    value_unref(cli->options.input);
+    cli->options.input = value_builder_map(&fields);
+    return cli_ask_plan(cli, "plan_show", ret_plan);
+}
+
 int command_plan(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int r = cli_ask_plan(cli, "plan_make", &plan);
+    struct plan_view view;
+    int r = plan_view_read(cli, &view);
+    if (r == 0)
+        r = make_or_find(cli, &plan);
     if (r != 0)
         return r;
     if (cli->options.json) {
-        CLEANUP(value_unrefp) struct value *value = plan_to_value(plan);
+        CLEANUP(value_unrefp) struct value *value = plan_view_to_value(plan, &view);
         cli_print_json(value);
     } else {
-        print_plan(plan, stdout);
+        print_plan(cli, plan, &view);
     }
     if (cli->options.output && (r = save_plan(cli, plan)) != 0)
         return r;
@@ -84,7 +106,7 @@ static bool ask(const struct plan *plan, char ret_name[MAX_ANSWER])
 
 bool cli_is_approved(const struct options *options, const char *hash)
 {
-    return options->approve && strlen(options->approve) >= 12 &&
+    return options->approve && strlen(options->approve) >= MIN_HASH_DIGITS &&
            text_starts_with(hash, options->approve);
 }
 
@@ -215,7 +237,7 @@ static int roll_back(struct cli *cli, const struct plan *plan)
     assert(back);
     if (!cli->options.json) {
         printf("\nThe way back:\n\n");
-        print_plan(back, stdout);
+        print_plan(cli, back, &(struct plan_view){.is_all = cli->options.all});
     }
     fflush(stdout);
     if (!plan_has_effects(back))
@@ -239,15 +261,19 @@ static int write_document(struct cli *cli)
 
 int cli_carry_out(struct cli *cli, const struct plan *plan)
 {
+    struct plan_view view;
     assert(plan);
+    int r = plan_view_read(cli, &view);
+    if (r != 0)
+        return r;
     if (!cli->options.json)
-        print_plan(plan, stdout);
+        print_plan(cli, plan, &view);
     if (!plan_has_effects(plan))
         return write_document(cli);
     if (cli->options.rollback && !cli->options.json)
         print_irreversible(plan);
     fflush(stdout);
-    int r = cli_approve(cli, plan);
+    r = cli_approve(cli, plan);
     if (r == 0)
         r = write_document(cli);
     if (r == 0)

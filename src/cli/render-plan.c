@@ -2,7 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "cli/cli.h"
+#include "cli/plan-view.h"
 #include "model/json.h"
 
 #include <string.h>
@@ -19,6 +19,11 @@ static const char *const summary_words[] = {
     [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_FORGET] = "to forget",
     [STEP_ADOPT] = "to adopt",   [STEP_KEEP] = "unchanged",
 };
+
+char render_mark(enum step_kind kind)
+{
+    return step_marks[kind];
+}
 
 void render_duration(double seconds, struct strbuf *buffer)
 {
@@ -58,10 +63,11 @@ static void write_knowledge(const struct plan *plan, struct strbuf *buffer)
     long long n_unread = value_get_integer(plan->knowledge, "unread", 0);
     if (n_unread == 0)
         return;
-    strbuf_addf(buffer,
-                "\nNot read now: %lld of %lld resources, which stand as recorded; the oldest of that "
-                "is from ",
-                n_unread, n_read + n_unread);
+    strbuf_addf(
+        buffer,
+        "\nNot read now: %lld of %lld resources, which stand as recorded; the oldest of that "
+        "is from ",
+        n_unread, n_read + n_unread);
     render_time(plan->knowledge, "oldest", buffer);
     strbuf_add(buffer, ".\n");
 }
@@ -87,14 +93,18 @@ static void write_value(const struct value *value, struct strbuf *buffer)
         strbuf_add(buffer, " ...");
 }
 
-/* What stood before a step: of the create of a replacement it is what its other half removes. */
-static struct value *find_before(const struct plan *plan, const struct step *step)
+/* Address -> what stood there before, of what is replaced: its create shows what its other half
+ * removes. */
+static void note_replaced(const struct plan *plan, struct map *replaced)
 {
-    for (size_t i = 0; !step->before && step->replaces && i < plan->n_steps; i++)
-        if (plan->steps[i].kind == STEP_DELETE && plan->steps[i].replaces &&
-            text_equal(plan->steps[i].address, step->address))
-            return plan->steps[i].before;
-    return step->before;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].kind == STEP_DELETE && plan->steps[i].replaces)
+            map_put(replaced, plan->steps[i].address, plan->steps[i].before);
+}
+
+static struct value *find_before(const struct map *replaced, const struct step *step)
+{
+    return step->before || !step->replaces ? step->before : map_get(replaced, step->address);
 }
 
 /* Two values that differ in nothing that can be shown. */
@@ -130,9 +140,10 @@ static void write_change(const struct step *step, struct value *before, const ch
     strbuf_add(buffer, string_list_has(&step->defaulted, path) ? ", its default\n" : "\n");
 }
 
-static void write_changes(const struct plan *plan, const struct step *step, struct strbuf *buffer)
+static void write_changes(const struct map *replaced, const struct step *step,
+                          struct strbuf *buffer)
 {
-    struct value *before = step->changed ? find_before(plan, step) : NULL;
+    struct value *before = step->changed ? find_before(replaced, step) : NULL;
     for (size_t i = 0; step->changed && i < value_count(step->changed); i++) {
         const char *path = value_text(value_at(step->changed, i));
         strbuf_addf(buffer, "        %s: ", path);
@@ -166,8 +177,7 @@ static void write_proposed(const struct step *step, struct strbuf *buffer)
     }
 }
 
-/* What others, or somebody later, did and this takes back. */
-static void write_reverts(const struct step *step, struct strbuf *buffer)
+void render_reverts(const struct step *step, struct strbuf *buffer)
 {
     for (size_t i = 0; step->reverts && i < value_count(step->reverts); i++) {
         const struct value *revert = value_at(step->reverts, i);
@@ -181,7 +191,15 @@ static void write_reverts(const struct step *step, struct strbuf *buffer)
     }
 }
 
-static void write_step(const struct plan *plan, const struct step *step, struct strbuf *buffer)
+void render_reason(const struct step *step, struct strbuf *buffer)
+{
+    if (step->reason != STEP_REASON_NEW)
+        strbuf_addf(buffer, "  (%s)", step_reason_sentence(step->reason));
+    if (step->irreversible)
+        strbuf_add(buffer, "  cannot be undone: its data goes with it");
+}
+
+static void write_step(const struct map *replaced, const struct step *step, struct strbuf *buffer)
 {
     strbuf_addf(buffer, "    %c %s%s\"%s\"", step_marks[step->kind], step->type,
                 *step->type ? " " : "", step->address);
@@ -189,29 +207,17 @@ static void write_step(const struct plan *plan, const struct step *step, struct 
         strbuf_addf(buffer, ", until now \"%s\"", step->former);
     if (step->kind == STEP_ADOPT)
         strbuf_addf(buffer, ", %s on %s", step->provider_id, step->instance);
-    if (step->reason != STEP_REASON_NEW)
-        strbuf_addf(buffer, "  (%s)", step_reason_sentence(step->reason));
-    if (step->irreversible)
-        strbuf_add(buffer, "  cannot be undone: its data goes with it");
+    render_reason(step, buffer);
     strbuf_add(buffer, "\n");
     if (step->origin && !text_equal(step->origin, "document"))
         strbuf_addf(buffer, "        from %s\n", step->origin);
-    write_reverts(step, buffer);
+    render_reverts(step, buffer);
     if (step->note)
         strbuf_addf(buffer, "        %s\n", step->note);
     if (step->record_only)
         strbuf_add(buffer, "        only the record changes, nothing outside\n");
-    write_changes(plan, step, buffer);
+    write_changes(replaced, step, buffer);
     write_proposed(step, buffer);
-}
-
-static void write_stage(const struct plan *plan, enum stage stage, int number,
-                        struct strbuf *buffer)
-{
-    strbuf_addf(buffer, "\n  Stage %d (%s):\n", number, stage_title(stage));
-    for (size_t i = 0; i < plan->n_steps; i++)
-        if (plan->steps[i].stage == stage)
-            write_step(plan, &plan->steps[i], buffer);
 }
 
 enum stage stage_in_turn(const struct plan *plan, int turn)
@@ -219,18 +225,61 @@ enum stage stage_in_turn(const struct plan *plan, int turn)
     return (enum stage)(plan->is_destroy ? STAGE_COUNT - 1 - turn : turn);
 }
 
-static void write_stages(const struct plan *plan, struct strbuf *buffer)
+static void write_stage(const struct plan *plan, const struct plan_choice *choice, enum stage stage,
+                        const struct map *replaced, struct strbuf *buffer)
 {
-    bool is_used[STAGE_COUNT] = {false};
-    for (size_t i = 0; i < plan->n_steps; i++)
-        is_used[plan->steps[i].stage] = true;
-    strbuf_add(buffer, "\nExecution Order:");
+    if (choice->is_summary) {
+        render_summary(plan, choice, stage, buffer);
+        return;
+    }
+    for (size_t i = 0; i < choice->n_steps; i++)
+        if (plan->steps[choice->steps[i]].stage == stage)
+            write_step(replaced, &plan->steps[choice->steps[i]], buffer);
+}
+
+/* Stages have the numbers that they have in the whole plan. */
+static void write_stages(const struct plan *plan, const struct plan_choice *choice,
+                         struct strbuf *buffer)
+{
+    size_t n_steps[STAGE_COUNT] = {0};
+    size_t n_shown[STAGE_COUNT] = {0};
+    struct map replaced = {0};
     int number = 0;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        n_steps[plan->steps[i].stage]++;
+    for (size_t i = 0; i < choice->n_steps; i++)
+        n_shown[plan->steps[choice->steps[i]].stage]++;
+    note_replaced(plan, &replaced);
+    strbuf_add(buffer, "\nExecution Order:");
     for (int turn = 0; turn < STAGE_COUNT; turn++) {
         enum stage stage = stage_in_turn(plan, turn);
-        if (is_used[stage])
-            write_stage(plan, stage, ++number, buffer);
+        number += n_steps[stage] > 0;
+        if (n_shown[stage] == 0)
+            continue;
+        strbuf_addf(buffer, "\n  Stage %d (%s):\n", number, stage_title(stage));
+        write_stage(plan, choice, stage, &replaced, buffer);
     }
+    if (choice->n_steps == 0)
+        strbuf_add(buffer, " none of these steps\n");
+    map_done(&replaced);
+}
+
+/* Which part of the plan that was, where it is not all of it. */
+static void write_part(const struct plan *plan, const struct plan_view *view,
+                       const struct plan_choice *choice, struct strbuf *buffer)
+{
+    if (choice->is_summary)
+        strbuf_addf(
+            buffer,
+            "\nThese are %zu steps: --all shows each of them, --page N %d at a time (of %zu "
+            "pages), --type TYPE and --only KIND,... some of them.\n",
+            choice->n_chosen, PLAN_PAGE_STEPS, choice->n_pages);
+    else if (view->page > 0)
+        strbuf_addf(buffer, "\nShown: %zu of %zu steps, from number %zu on (page %zu of %zu).\n",
+                    choice->n_steps, choice->n_chosen, choice->first, view->page, choice->n_pages);
+    if (choice->is_filtered)
+        strbuf_addf(buffer, "\nShown: %zu of the plan's %zu steps, as was asked for.\n",
+                    choice->n_chosen, plan->n_steps);
 }
 
 /* What the deployment will answer, where that is not what it answers now. */
@@ -270,8 +319,9 @@ static void write_notes(const struct plan *plan, struct strbuf *buffer)
     }
 }
 
-void render_plan(const struct plan *plan, struct strbuf *buffer)
+void render_plan(const struct plan *plan, const struct plan_view *view, struct strbuf *buffer)
 {
+    struct plan_choice choice;
     write_title(plan, buffer);
     write_summary(plan, buffer);
     write_knowledge(plan, buffer);
@@ -280,8 +330,11 @@ void render_plan(const struct plan *plan, struct strbuf *buffer)
         write_notes(plan, buffer);
         return;
     }
+    plan_view_choose(plan, view, &choice);
     if (plan->n_steps > 0)
-        write_stages(plan, buffer);
+        write_stages(plan, &choice, buffer);
+    write_part(plan, view, &choice, buffer);
+    plan_choice_done(&choice);
     if (plan->changes_outputs)
         write_outputs(plan, buffer);
     write_pending(plan, buffer);

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""What is printed stays readable, however much there is: plans of many steps, progress, long lists."""
+import os
+import pty
+import re
+import subprocess
+
+from lifecycle import PROGRAM, box, data, document, main, steps, test
+
+N = 450
+
+
+def many(n=N, **more):
+    """n values, and a few boxes that come and go between them."""
+    return {"value": data("${count.index}", count=n), **more}
+
+
+def plan(place, *words, **options):
+    return place.parley("plan", "demo.yaml", *words, **options)
+
+
+def shown(text):
+    """The addresses of the steps that are listed one by one."""
+    return re.findall(r'^    [-+~&<>*] [a-z:]+ "(.*?)"', text, re.M)
+
+
+def given(place, resources):
+    place.with_boxes()
+    place.write("demo.yaml", document("demo", resources))
+
+
+@test
+def many_steps_are_told_by_type_kind_and_reason(place):
+    given(place, many(300, box=box()))
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {**many(100), "other": ("core:data:value", {"value": "x"}, {"count": 20})})
+    text = plan(place).out
+    assert shown(text) == [] and len(text.splitlines()) < 40, text
+    assert "- 200 resources" not in text  # 200 values and the box go
+    assert "  - 201 resources to destroy" in text and "  + 20 resources to create" in text, text
+    assert '    - 200 x core:data:value  (the document no longer has it)\n        "value[' in text, text
+    assert "and 197 more" in text and "    + 20 x core:data:value\n" in text, text
+    assert '    - 1 x acme:thing:box  (the document no longer has it)\n        "box"\n' in text, text
+    assert "These are 221 steps: --all shows each of them, --page N 200 at a time (of 2 pages)" in text, text
+    assert "Plan hash: " in text
+
+
+@test
+def up_to_200_steps_are_listed(place):
+    given(place, many(200))
+    text = plan(place).out
+    assert len(shown(text)) == 200 and "--page" not in text and " x core" not in text
+    given(place, many(201))
+    assert shown(plan(place).out) == []
+
+
+@test
+def all_shows_each_step_and_pages_show_each_once(place):
+    given(place, many())
+    whole = plan(place, "--all").out
+    assert sorted(shown(whole)) == sorted(f"value[{i}]" for i in range(N))
+    pages = [plan(place, "--page", str(number)).out for number in (1, 2, 3)]
+    assert [len(shown(page)) for page in pages] == [200, 200, 50]
+    assert sum((shown(page) for page in pages), []) == shown(whole)
+    assert "Shown: 50 of 450 steps, from number 401 on (page 3 of 3)." in pages[2]
+    assert shown(plan(place, "--page", "4").out) == []
+    hashes = {text.split("Plan hash: ")[1] for text in [whole, *pages, plan(place).out]}
+    assert len(hashes) == 1
+
+
+@test
+def json_has_all_steps_or_the_page_that_was_asked_for(place):
+    given(place, many())
+    whole = plan(place, "--json").json()
+    assert len(whole["steps"]) == N and "shown" not in whole
+    page = plan(place, "--json", "--page=3").json()
+    assert page["steps"] == whole["steps"][400:] and page["hash"] == whole["hash"]
+    assert page["shown"] == dict(steps=50, chosen=450, of=450, page=3, pages=3)
+
+
+@test
+def steps_are_chosen_by_type_and_by_kind(place):
+    given(place, many(5, old=box(), vault=("acme:thing:vault", {}, {})))
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, many(4, fresh=box(), value2=data("x")))
+    assert shown(plan(place, "--type", "acme:thing:box").out) == ["fresh", "old"]
+    assert shown(plan(place, "--type=thing:vault").out) == ["vault"]
+    assert sorted(shown(plan(place, "--only", "create").out)) == ["fresh", "value2"]
+    assert shown(plan(place, "--only=create,destroy", "--type=thing:box").out) == ["fresh", "old"]
+    text = plan(place, "--only=delete").out
+    assert sorted(shown(text)) == ["old", "value[4]", "vault"]
+    assert "Shown: 3 of the plan's 5 steps, as was asked for." in text
+    assert "  + 2 resources to create" in text  # the summary is of the whole plan
+    made = plan(place, "--only=create", "--json").json()
+    assert sorted(steps(made)) == ["create fresh", "create value2"] and made["summary"]["delete"] == 3
+    assert made["shown"] == dict(steps=2, chosen=2, of=5, page=1, pages=1)
+    assert "none of these steps" in plan(place, "--only=start").out
+
+
+@test
+def what_cannot_be_undone_is_named_also_among_many(place):
+    vaults = {f"vault-{i}": ("acme:thing:vault", {}, {}) for i in range(5)}
+    given(place, many(300, **vaults))
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {"value": data("x")})
+    text = plan(place).out
+    assert "    - 5 x acme:thing:vault  (the document no longer has it)  cannot be undone" in text, text
+    for name in vaults:
+        assert f'"{name}"' in text, text
+
+
+@test
+def a_wrong_view_is_refused_with_what_there_is(place):
+    given(place, many(3))
+    for words, said in ((("--page", "0"), "--page takes a number from 1 on"), (("--page", "x"), "--page takes"),
+                        (("--only", "make"), 'not "make"'), (("--only", ""), "--only takes"),
+                        (("--all", "--page", "1"), "contradict")):
+        assert said in plan(place, *words, want=1).err, words
+
+
+@test
+def a_stored_plan_is_shown_by_its_hash(place):
+    given(place, many())
+    whole = plan(place, "--json").json()
+    os.remove(place.path("demo.yaml"))
+    text = place.parley("plan", whole["hash"][:12], "--page=2").out
+    assert len(shown(text)) == 200 and whole["hash"] in text
+    assert "no plan" in place.parley("plan", "0123456789ab", want=1).err
+
+
+def at_a_terminal(place, *words, **environment):
+    """What a terminal of 24 lines shows of a command."""
+    master, slave = pty.openpty()
+    place.env.update(environment)
+    process = subprocess.Popen([PROGRAM, *words, "--home", place.home], cwd=place.folder, env=place.env,
+                               stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:
+            part = b""
+        if not part:
+            break
+        seen += part
+    os.close(master)
+    assert process.wait(60) == 0, seen
+    return seen.decode()
+
+
+@test
+def a_long_plan_is_paged_at_a_terminal_and_nowhere_else(place):
+    given(place, many(100))
+    pager = f"cat > {place.path('paged')}"
+    seen = at_a_terminal(place, "plan", "demo.yaml", PAGER=pager)
+    assert shown(seen) == [] and len(shown(place.read("paged"))) == 100, seen
+    os.remove(place.path("paged"))
+    assert len(shown(at_a_terminal(place, "plan", "demo.yaml", PARLEY_PAGER="cat").replace("\r", ""))) == 100
+    assert len(shown(plan(place).out)) == 100  # piped
+    at_a_terminal(place, "up", "demo.yaml", "--yes", PARLEY_PAGER=pager)
+    given(place, many(99))
+    at_a_terminal(place, "plan", "demo.yaml", PARLEY_PAGER=pager)  # fits the screen
+    assert not os.path.exists(place.path("paged"))
+
+
+@test
+def a_pager_that_is_left_early_or_missing_hurts_nothing(place):
+    given(place, many(200, text=data("x" * 100000)))
+    at_a_terminal(place, "plan", "demo.yaml", "--all", PAGER="head -n 1")
+    seen = at_a_terminal(place, "plan", "demo.yaml", "--all", PAGER="/no/such/pager")
+    assert len(shown(seen.replace("\r", ""))) == 201, seen[:2000]
+
+
+if __name__ == "__main__":
+    main()
