@@ -28,6 +28,8 @@ enum schema_kind {
     SCHEMA_DURATION, /* 30s, 5m, 1h30m, 30d; canonical in the largest whole unit */
     SCHEMA_RATE,     /* 1000/minute; second, minute, hour */
     SCHEMA_PORT,     /* integer, or "8000-8100" */
+    SCHEMA_CLOCK,    /* of a day, "08:30" */
+    SCHEMA_DATE,     /* "2027-01-31T08:30:00Z" */
     SCHEMA_DOMAIN,   /* canonical in small letters */
     SCHEMA_PATH,     /* of a URL: begins with "/", without spaces */
     SCHEMA_LIST,

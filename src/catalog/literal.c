@@ -218,6 +218,43 @@ struct value *literal_port(const char *text)
     return value_string(canonical);
 }
 
+/* Whether a text has the form of a pattern, in which "0" stands for any digit. */
+static bool has_form(const char *text, const char *form)
+{
+    for (; *form; form++, text++)
+        if (*form == '0' ? !is_digit(*text) : *text != *form)
+            return false;
+    return *text == '\0';
+}
+
+static int two_digits(const char *text)
+{
+    return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+struct value *literal_clock(const char *text)
+{
+    bool is_clock = has_form(text, "00:00") && two_digits(text + 3) < 60 &&
+                    two_digits(text) * 60 + two_digits(text + 3) <= 24 * 60;
+    return is_clock ? value_string(text) : NULL;
+}
+
+struct value *literal_date(const char *text)
+{
+    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool has_time = has_form(text, "0000-00-00T00:00:00Z");
+    if (!has_time && !has_form(text, "0000-00-00"))
+        return NULL;
+    int month = two_digits(text + 5), day = two_digits(text + 8);
+    if (month < 1 || month > 12 || day < 1 || day > days[month - 1])
+        return NULL;
+    if (has_time &&
+        (two_digits(text + 11) > 23 || two_digits(text + 14) > 59 || two_digits(text + 17) > 59))
+        return NULL;
+    CLEANUP(mem_freep) char *canonical = string_format("%s%s", text, has_time ? "" : "T00:00:00Z");
+    return value_string(canonical);
+}
+
 /* One label of a domain of this length: letters, digits and inner "-". */
 static bool is_label(const char *label, size_t length)
 {

@@ -15,6 +15,8 @@ struct value *literal_network(const char *text);  /* either; an address as "10.0
 struct value *literal_duration(const char *text); /* "90s" as it is, "60s" as "1m" */
 struct value *literal_rate(const char *text);     /* "1000/minute" */
 struct value *literal_port(const char *text);     /* 443 as an integer, "8000-8100" */
+struct value *literal_clock(const char *text);    /* "08:30", up to "24:00" */
+struct value *literal_date(const char *text);     /* "2027-01-31T08:30:00Z"; also a day alone */
 struct value *literal_domain(const char *text);   /* "shop.example", "*.shop.example" */
 struct value *literal_path(const char *text);     /* "/health" */
 

@@ -25,6 +25,8 @@ static const struct {
     [SCHEMA_DURATION] = {"duration", "a duration such as 30s or 1h30m", literal_duration},
     [SCHEMA_RATE] = {"rate", "a rate such as 1000/minute", literal_rate},
     [SCHEMA_PORT] = {"port", "a port from 1 to 65535 or a range such as 8000-8100", literal_port},
+    [SCHEMA_CLOCK] = {"clock", "a time of day such as 08:30", literal_clock},
+    [SCHEMA_DATE] = {"date", "a date such as 2027-01-31 or 2027-01-31T08:30:00Z", literal_date},
     [SCHEMA_DOMAIN] = {"domain", "a domain such as shop.example", literal_domain},
     [SCHEMA_PATH] = {"path", "a path of a URL that begins with \"/\"", literal_path},
     [SCHEMA_LIST] = {"list", "a list", NULL},

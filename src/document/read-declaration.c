@@ -2,6 +2,7 @@
 #include "document/document-internal.h"
 
 #include "base/text.h"
+#include "catalog/literal.h"
 
 #include <string.h>
 
@@ -85,36 +86,6 @@ static void check_texts(const struct document *document, const struct yaml_node 
     }
 }
 
-/* Whether a text has the form of a pattern, in which "0" stands for any digit. */
-static bool has_form(const char *text, const char *form)
-{
-    for (; *form; form++, text++)
-        if (*form == '0' ? *text < '0' || *text > '9' : *text != *form)
-            return false;
-    return *text == '\0';
-}
-
-/* The two digits at a place of a text that has them. */
-static int two_digits(const char *text, size_t at)
-{
-    return (text[at] - '0') * 10 + text[at + 1] - '0';
-}
-
-/* Whether it is 2027-01-31 or 2027-01-31T08:30:00Z. */
-static bool is_date(const char *text)
-{
-    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool has_time = has_form(text, "0000-00-00T00:00:00Z");
-    if (!has_time && !has_form(text, "0000-00-00"))
-        return false;
-    int month = two_digits(text, 5);
-    int day = two_digits(text, 8);
-    if (month < 1 || month > 12 || day < 1 || day > days[month - 1])
-        return false;
-    return !has_time ||
-           (two_digits(text, 11) < 24 && two_digits(text, 14) < 60 && two_digits(text, 17) < 60);
-}
-
 static void check_lifecycle(const struct document *document, const struct yaml_node *map,
                             struct diagnostics *diagnostics)
 {
@@ -125,7 +96,8 @@ static void check_lifecycle(const struct document *document, const struct yaml_n
                 diagnostics);
     check_texts(document, lifecycle, "ignoreChanges", diagnostics);
     const struct yaml_node *expires = shape_get(lifecycle, "expires", KIND(STRING));
-    if (expires && !is_date(expires->text))
+    CLEANUP(value_unrefp) struct value *date = expires ? literal_date(expires->text) : NULL;
+    if (expires && !date)
         diagnostics_add(diagnostics, DIAGNOSTIC_BAD_VALUE, yaml_position(document->tree, expires),
                         "Write it as 2027-01-31 or 2027-01-31T08:30:00Z.",
                         "\"%.80s\" is no date on which the resource could expire.", expires->text);
