@@ -3,11 +3,14 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define VLAN "opnsense:network:vlan"
 #define ALIAS "opnsense:firewall:alias"
+#define SCHEDULE "opnsense:firewall:schedule"
 
 static int read_literal(struct desiring *desiring, const char *field, const char *text,
                         struct machine_endpoint *ret_endpoint)
@@ -81,41 +84,54 @@ static int by_first(const void *a, const void *b)
 }
 
 /* Ranges that touch or overlap become one: nftables wants them apart. */
-static void merge_ports(struct machine_rule *rule)
+static void merge_ports(struct machine_port_list *list)
 {
     size_t n = 0;
-    qsort(rule->ports, rule->n_ports, sizeof(*rule->ports), by_first);
-    for (size_t i = 0; i < rule->n_ports; i++) {
-        struct machine_ports next = rule->ports[i];
-        if (n > 0 && next.first <= rule->ports[n - 1].last + 1) {
-            if (next.last > rule->ports[n - 1].last)
-                rule->ports[n - 1].last = next.last;
+    qsort(list->items, list->n_items, sizeof(*list->items), by_first);
+    for (size_t i = 0; i < list->n_items; i++) {
+        struct machine_ports next = list->items[i];
+        if (n > 0 && next.first <= list->items[n - 1].last + 1) {
+            if (next.last > list->items[n - 1].last)
+                list->items[n - 1].last = next.last;
         } else {
-            rule->ports[n++] = next;
+            list->items[n++] = next;
         }
     }
-    rule->n_ports = n;
+    list->n_items = n;
+}
+
+int desiring_ports(struct desiring *desiring, const char *field, struct machine_port_list *ret_list)
+{
+    struct machine_port_list list = {0};
+    const struct value *item;
+    for (size_t i = 0; (item = spec_item(desiring, field, i)); i++) {
+        struct machine_ports ports;
+        if (!read_port(item, &ports))
+            return desiring_fault(desiring, ERROR_INVALID,
+                                  "%s is not one from 1 to 65535 nor a range such as 8000-8100",
+                                  field);
+        MACHINE_ADD(desiring->machine, list.items, list.n_items, ports);
+    }
+    if (list.n_items > 0)
+        merge_ports(&list);
+    *ret_list = list;
+    return 0;
+}
+
+static bool has_ports(const struct machine_rule *rule)
+{
+    return rule->protocol <= PROTOCOL_TCP_UDP || rule->protocol == PROTOCOL_ANY;
 }
 
 static int read_ports(struct desiring *desiring, struct machine_rule *rule)
 {
-    const struct value *port = value_get(desiring_spec(desiring), "port");
-    if (value_is_null(port))
-        return 0;
-    bool is_list = value_kind(port) == VALUE_LIST || value_kind(port) == VALUE_SET;
-    size_t n = is_list ? value_count(port) : 1;
-    rule->ports = machine_memory(desiring->machine, n, sizeof(*rule->ports));
-    for (size_t i = 0; i < n; i++) {
-        if (!read_port(is_list ? value_at(port, i) : port, &rule->ports[i]))
-            return desiring_fault(desiring, ERROR_INVALID,
-                                  "port is not one from 1 to 65535 nor a range such as "
-                                  "8000-8100");
-    }
-    rule->n_ports = n;
-    merge_ports(rule);
-    if (rule->protocol == PROTOCOL_ICMP && n > 0)
-        return desiring_fault(desiring, ERROR_INVALID, "icmp has no ports");
-    return 0;
+    int r = desiring_ports(desiring, "port", &rule->ports);
+    if (r == 0)
+        r = desiring_ports(desiring, "sourcePort", &rule->source_ports);
+    if (r == 0 && !has_ports(rule) && (rule->ports.n_items > 0 || rule->source_ports.n_items > 0))
+        return desiring_fault(desiring, ERROR_INVALID, "%s has no ports",
+                              value_get_text(desiring_spec(desiring), "protocol"));
+    return r;
 }
 
 static int read_limit(struct desiring *desiring, struct machine_limit *ret_limit)
@@ -147,12 +163,19 @@ static int read_limit(struct desiring *desiring, struct machine_limit *ret_limit
 static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
 {
     static const char *const actions[] = {"allow", "block", "reject", "pass"};
-    static const char *const protocols[] = {"tcp", "udp", "icmp", "any"};
+    static const char *const protocols[PROTOCOL_COUNT] = {
+        [PROTOCOL_TCP] = "tcp",   [PROTOCOL_UDP] = "udp",   [PROTOCOL_TCP_UDP] = "tcp/udp",
+        [PROTOCOL_ICMP] = "icmp", [PROTOCOL_ESP] = "esp",   [PROTOCOL_AH] = "ah",
+        [PROTOCOL_GRE] = "gre",   [PROTOCOL_IGMP] = "igmp", [PROTOCOL_ANY] = "any"};
+    static const char *const directions[] = {
+        [DIRECTION_IN] = "in", [DIRECTION_OUT] = "out", [DIRECTION_BOTH] = "any"};
     static const struct spec_range sequences = {INT64_MIN, INT64_MAX, 0};
-    size_t action = 0, protocol = 0;
+    size_t action = 0, protocol = 0, direction = 0;
     int r = spec_choice(desiring, "action", actions, ARRAY_LENGTH(actions), &action);
     if (r == 0)
         r = spec_choice(desiring, "protocol", protocols, ARRAY_LENGTH(protocols), &protocol);
+    if (r == 0)
+        r = spec_choice(desiring, "direction", directions, ARRAY_LENGTH(directions), &direction);
     if (r == 0)
         r = spec_bool(desiring, "log", false, &rule->log);
     if (r == 0)
@@ -162,8 +185,63 @@ static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
         return r;
     rule->action = action == 3 ? ACTION_ALLOW : (enum machine_action)action;
     rule->protocol = (enum machine_protocol)protocol;
+    rule->direction = (enum machine_direction)direction;
     if (value_is_null(value_get(desiring_spec(desiring), "action")))
         return desiring_fault(desiring, ERROR_INVALID, "action is missing");
+    return 0;
+}
+
+/* "wan" is the network outside; every other one is a reference. */
+static int read_interfaces(struct desiring *desiring, struct machine_rule *rule)
+{
+    struct machine *machine = desiring->machine;
+    const struct value *item;
+    size_t n = 0;
+    for (; (item = spec_item(desiring, "interface", n)); n++) {
+        if (value_kind(item) == VALUE_STRING && text_equal(value_text(item), "wan"))
+            MACHINE_ADD(machine, rule->interfaces, rule->n_interfaces,
+                        machine_find_network(machine, MACHINE_OUTSIDE));
+    }
+    for (size_t i = 0; i < n; i++) {
+        void *network = NULL;
+        int r = spec_reference_at(desiring, "interface", i, VLAN, &network);
+        if (r < 0)
+            return r;
+        if (network)
+            MACHINE_ADD(machine, rule->interfaces, rule->n_interfaces, network);
+    }
+    if (rule->n_interfaces < n)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "interface names something that is neither wan nor a network");
+    return 0;
+}
+
+/* Seconds since 1970 of 2027-01-31T08:30:00Z; a day alone is its first second. */
+static bool read_time(const char *text, int64_t *ret_seconds)
+{
+    struct tm parts = {0};
+    const char *end = strptime(text, "%Y-%m-%d", &parts);
+    if (end && *end)
+        end = strptime(end, "T%H:%M:%SZ", &parts);
+    if (!end || *end)
+        return false;
+    *ret_seconds = timegm(&parts);
+    return *ret_seconds > 0;
+}
+
+static int read_times(struct desiring *desiring, struct machine_rule *rule)
+{
+    void *schedule = NULL;
+    const char *expires = NULL;
+    int r = spec_reference(desiring, "schedule", SCHEDULE, false, &schedule);
+    if (r == 0)
+        r = spec_text(desiring, desiring_spec(desiring), "expires", NULL, &expires);
+    if (r < 0)
+        return r;
+    rule->schedule = schedule;
+    if (expires && !read_time(expires, &rule->expires))
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "expires is \"%s\"; it must be like 2027-01-31T08:30:00Z", expires);
     return 0;
 }
 
@@ -171,7 +249,10 @@ int desire_rule(struct desiring *desiring)
 {
     struct machine *machine = desiring->machine;
     struct machine_rule *rule = machine_memory(machine, 1, sizeof(*rule));
-    int r = read_verdict(desiring, rule);
+    bool is_enabled = true;
+    int r = spec_bool(desiring, "enabled", true, &is_enabled);
+    if (r == 0)
+        r = read_verdict(desiring, rule);
     if (r == 0)
         r = read_endpoint(desiring, "source", &rule->source);
     if (r == 0)
@@ -180,12 +261,88 @@ int desire_rule(struct desiring *desiring)
         r = read_ports(desiring, rule);
     if (r == 0)
         r = read_limit(desiring, &rule->limit);
+    if (r == 0)
+        r = read_interfaces(desiring, rule);
+    if (r == 0)
+        r = read_times(desiring, rule);
     if (r < 0)
         return r;
     rule->name = desiring_label(desiring);
     rule->resource = desiring_text(desiring, resource_uid(desiring->resource));
-    MACHINE_ADD(machine, machine->rules, machine->n_rules, rule);
+    if (is_enabled)
+        MACHINE_ADD(machine, machine->rules, machine->n_rules, rule);
     desiring_built(desiring, rule);
+    return 0;
+}
+
+static int read_day_time(struct desiring *desiring, const struct value *window, const char *field,
+                         const char *fallback, uint32_t *ret_seconds)
+{
+    const char *text = NULL;
+    unsigned int hour, minute;
+    int end = 0;
+    int r = spec_text(desiring, window, field, fallback, &text);
+    if (r < 0)
+        return r;
+    if (sscanf(text, "%2u:%2u%n", &hour, &minute, &end) < 2 || text[end] || minute > 59 ||
+        hour * 60 + minute > 1440)
+        return desiring_fault(desiring, ERROR_INVALID, "%s is \"%s\"; it must be like 08:30", field,
+                              text);
+    *ret_seconds = (hour * 60 + minute) * 60;
+    return 0;
+}
+
+static int read_days(struct desiring *desiring, const struct value *days, unsigned int *ret_days)
+{
+    static const char *const names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+    size_t n = value_is_null(days) ? 0 : value_count(days);
+    *ret_days = n == 0 ? 0x7f : 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct value *day = value_at(days, i);
+        size_t at = 0;
+        while (at < ARRAY_LENGTH(names) &&
+               !(value_kind(day) == VALUE_STRING && text_equal(value_text(day), names[at])))
+            at++;
+        if (at == ARRAY_LENGTH(names))
+            return desiring_fault(desiring, ERROR_INVALID, "days[%zu] is no day of a week", i);
+        *ret_days |= 1u << at;
+    }
+    return 0;
+}
+
+static int read_window(struct desiring *desiring, const struct value *spec,
+                       struct machine_window *ret_window)
+{
+    uint32_t from = 0, to = 0;
+    unsigned int days = 0;
+    int r = read_days(desiring, value_get(spec, "days"), &days);
+    if (r == 0)
+        r = read_day_time(desiring, spec, "from", "00:00", &from);
+    if (r == 0)
+        r = read_day_time(desiring, spec, "to", "24:00", &to);
+    if (r == 0 && from >= to)
+        r = desiring_fault(desiring, ERROR_INVALID,
+                           "a window ends before it begins; write one for each side of midnight");
+    if (r == 0)
+        *ret_window = (struct machine_window){days, from, to - 1};
+    return r;
+}
+
+int desire_schedule(struct desiring *desiring)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_schedule *schedule = machine_memory(machine, 1, sizeof(*schedule));
+    const struct value *item;
+    for (size_t i = 0; (item = spec_item(desiring, "windows", i)); i++) {
+        struct machine_window window;
+        int r = read_window(desiring, item, &window);
+        if (r < 0)
+            return r;
+        MACHINE_ADD(machine, schedule->windows, schedule->n_windows, window);
+    }
+    schedule->name = desiring_label(desiring);
+    schedule->resource = desiring_text(desiring, resource_uid(desiring->resource));
+    desiring_built(desiring, schedule);
     return 0;
 }
 
@@ -194,10 +351,10 @@ static int by_precedence(const void *a, const void *b)
     const struct machine_rule *left = *(struct machine_rule *const *)a;
     const struct machine_rule *right = *(struct machine_rule *const *)b;
     bool left_allows = left->action == ACTION_ALLOW, right_allows = right->action == ACTION_ALLOW;
-    if (left_allows != right_allows)
-        return left_allows ? 1 : -1;
     if (left->sequence != right->sequence)
         return left->sequence < right->sequence ? -1 : 1;
+    if (left_allows != right_allows)
+        return left_allows ? 1 : -1;
     return strcmp(left->name, right->name);
 }
 
@@ -209,14 +366,15 @@ static bool reaches(const struct machine_rule *rule, uint32_t ip, uint16_t port)
                     (to->kind == ENDPOINT_SUBNET && machine_subnet_contains(to->subnet, target));
     for (size_t i = 0; !is_there && to->kind == ENDPOINT_SET && i < to->set->n_subnets; i++)
         is_there = machine_subnet_contains(to->set->subnets[i], target);
-    if (!is_there || rule->action != ACTION_ALLOW ||
-        (rule->protocol != PROTOCOL_TCP && rule->protocol != PROTOCOL_ANY))
+    bool is_tcp = rule->protocol == PROTOCOL_TCP || rule->protocol == PROTOCOL_TCP_UDP ||
+                  rule->protocol == PROTOCOL_ANY;
+    if (!is_there || rule->action != ACTION_ALLOW || rule->direction == DIRECTION_OUT || !is_tcp)
         return false;
-    for (size_t i = 0; i < rule->n_ports; i++) {
-        if (rule->ports[i].first <= port && port <= rule->ports[i].last)
+    for (size_t i = 0; i < rule->ports.n_items; i++) {
+        if (rule->ports.items[i].first <= port && port <= rule->ports.items[i].last)
             return true;
     }
-    return rule->n_ports == 0;
+    return rule->ports.n_items == 0;
 }
 
 /* Requests are limited where they are understood; the firewall leaves room for what is not one. */
@@ -243,6 +401,14 @@ static void add_entrance(struct desiring *desiring, const struct machine_fronten
     MACHINE_ADD(machine, machine->entrances, machine->n_entrances, entrance);
 }
 
+static bool lets_anybody_in(const struct machine_rule *rule)
+{
+    bool is_outside = rule->n_interfaces == 0;
+    for (size_t i = 0; i < rule->n_interfaces; i++)
+        is_outside = is_outside || text_equal(rule->interfaces[i]->name, MACHINE_OUTSIDE);
+    return is_outside && rule->source.kind == ENDPOINT_ANY;
+}
+
 static void open_frontends(struct desiring *desiring, struct machine_rule *rule)
 {
     struct machine *machine = desiring->machine;
@@ -254,9 +420,9 @@ static void open_frontends(struct desiring *desiring, struct machine_rule *rule)
         if (rule->limit.count > 0)
             limit_frontend(rule, frontend);
         is_limited = is_limited || rule->limit.count > 0;
-        if (rule->source.kind == ENDPOINT_ANY && !frontend->is_public)
+        if (lets_anybody_in(rule) && !frontend->is_public)
             add_entrance(desiring, frontend);
-        frontend->is_public = frontend->is_public || rule->source.kind == ENDPOINT_ANY;
+        frontend->is_public = frontend->is_public || lets_anybody_in(rule);
     }
     if (is_limited)
         rule->limit.count *= 2;

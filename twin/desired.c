@@ -22,6 +22,7 @@ struct type_reader {
 static const struct type_reader readers[] = {
     {"opnsense:network:vlan", desire_vlan, 0, NULL},
     {"opnsense:firewall:alias", desire_alias, 0, NULL},
+    {"opnsense:firewall:schedule", desire_schedule, 0, NULL},
     {"opnsense:firewall:rule", desire_rule, ON(BALANCER) | ON(ENTRANCE), NULL},
     {"aws:acm:certificate", desire_certificate, ON(CERTIFICATE),
      "signed by the twin's own authority"},
@@ -149,6 +150,14 @@ int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool 
         return desiring_fault(desiring, ERROR_INVALID, "%s is neither true nor false", field);
     *ret_bool = value ? value_to_bool(value) : fallback;
     return 0;
+}
+
+const struct value *spec_item(const struct desiring *desiring, const char *field, size_t index)
+{
+    const struct value *value = find_field(desiring_spec(desiring), field);
+    if (value && (value_kind(value) == VALUE_LIST || value_kind(value) == VALUE_SET))
+        return index < value_count(value) ? value_at(value, index) : NULL;
+    return index == 0 ? value : NULL;
 }
 
 /* References of a list stand at "servers" as a list, or one by one at "servers[0]". */

@@ -46,6 +46,8 @@ int spec_integer(struct desiring *desiring, const struct value *map, const char 
 int spec_choice(struct desiring *desiring, const char *field, const char *const *allowed,
                 size_t n_allowed, size_t *ret_choice);
 int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool *ret_bool);
+/* The index-th item of a property that may be one or a list, NULL behind the last. */
+const struct value *spec_item(const struct desiring *desiring, const char *field, size_t index);
 
 /*
  * What the resource that the property at path refers to became. A fault when there is no such
@@ -77,6 +79,10 @@ struct host_wish {
 int desiring_add_hosts(struct desiring *desiring, const struct host_wish *wish,
                        struct host_list *ret_list);
 
+/* The ports of a property, which may be one or a list: sorted, and ranges that touch are one. */
+int desiring_ports(struct desiring *desiring, const char *field,
+                   struct machine_port_list *ret_list);
+
 /* The balancer of a network, made for the current resource when there is none. */
 int desiring_find_balancer(struct desiring *desiring, const struct machine_network *network,
                            struct machine_balancer **ret_balancer);
@@ -84,6 +90,7 @@ int desiring_find_balancer(struct desiring *desiring, const struct machine_netwo
 /* One function for each type; each has added its faults when it fails. */
 int desire_vlan(struct desiring *desiring);
 int desire_alias(struct desiring *desiring);
+int desire_schedule(struct desiring *desiring);
 int desire_rule(struct desiring *desiring);
 int desire_certificate(struct desiring *desiring);
 int desire_group(struct desiring *desiring);

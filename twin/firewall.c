@@ -5,16 +5,19 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "model/value.h"
+#include "twin/elements.h"
 #include "twin/ruleset.h"
 
 #include <nftables/libnftables.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNTER_AGE 200000
 
 struct firewall {
     struct nft_ctx *nft;     /* bound to the namespace that it was made in */
+    int elements;            /* a socket to nftables, for what sets hold */
     struct ruleset *applied; /* NULL: there is no table yet */
     bool is_uncertain;       /* a change of elements failed halfway */
     struct value *counters;  /* owned: name -> packets; NULL before the first reading */
@@ -24,10 +27,14 @@ struct firewall {
 int firewall_new(struct firewall **ret_firewall, struct error *err)
 {
     CLEANUP(firewall_freep) struct firewall *firewall = NEW(struct firewall);
+    firewall->elements = -1;
     firewall->nft = nft_ctx_new(NFT_CTX_DEFAULT);
     if (!firewall->nft || nft_ctx_buffer_output(firewall->nft) < 0 ||
         nft_ctx_buffer_error(firewall->nft) < 0)
         return error_set(err, ERROR_SYSTEM, "nftables cannot be used");
+    int r = elements_open(&firewall->elements, err);
+    if (r < 0)
+        return r;
     *ret_firewall = take_ptr(firewall);
     return 0;
 }
@@ -38,6 +45,7 @@ void firewall_free(struct firewall *firewall)
         return;
     if (firewall->nft)
         nft_ctx_free(firewall->nft);
+    close_descriptor(firewall->elements);
     ruleset_free(firewall->applied);
     value_unref(firewall->counters);
     mem_free(firewall);
@@ -45,7 +53,15 @@ void firewall_free(struct firewall *firewall)
 
 static int run(struct firewall *firewall, const char *commands, struct error *err)
 {
-    if (nft_run_cmd_from_buffer(firewall->nft, commands) == 0)
+    /* It reads times as local ones, numbers too. */
+    CLEANUP(mem_freep) char *zone = getenv("TZ") ? string_copy(getenv("TZ")) : NULL;
+    setenv("TZ", "UTC0", 1);
+    int r = nft_run_cmd_from_buffer(firewall->nft, commands);
+    if (zone)
+        setenv("TZ", zone, 1);
+    else
+        unsetenv("TZ");
+    if (r == 0)
         return 0;
     const char *reason = nft_ctx_get_error_buffer(firewall->nft);
     CLEANUP(mem_freep) char *first_line = string_copy_n(reason, strcspn(reason, "\n"));
@@ -55,15 +71,14 @@ static int run(struct firewall *firewall, const char *commands, struct error *er
 static int apply_elements(struct firewall *firewall, const struct ruleset *wanted,
                           struct error *err)
 {
-    size_t cursor = 0;
-    for (;;) {
-        struct strbuf commands = {0};
-        bool is_more = ruleset_write_elements(firewall->applied, wanted, &cursor, &commands);
-        int r = is_more ? run(firewall, strbuf_text(&commands), err) : 0;
-        strbuf_done(&commands);
-        if (r < 0 || !is_more)
-            return r;
-    }
+    struct element_change *changes = NEW_ARRAY(struct element_change, ELEMENTS_LIMIT);
+    size_t cursor = 0, n;
+    int r = 0;
+    while (r == 0 && (n = ruleset_next_elements(firewall->applied, wanted, &cursor, changes,
+                                                ELEMENTS_LIMIT)) > 0)
+        r = elements_change(firewall->elements, changes, n, err);
+    mem_free(changes);
+    return r;
 }
 
 int firewall_apply(struct firewall *firewall, const struct machine *wanted, struct error *err)

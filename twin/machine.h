@@ -84,19 +84,57 @@ struct machine_ports {
     uint16_t last;
 };
 
-enum machine_protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, PROTOCOL_ANY };
+struct machine_port_list {
+    struct machine_ports *items; /* sorted, apart from each other */
+    size_t n_items;
+};
+
+enum machine_protocol {
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    PROTOCOL_TCP_UDP,
+    PROTOCOL_ICMP,
+    PROTOCOL_ESP,
+    PROTOCOL_AH,
+    PROTOCOL_GRE,
+    PROTOCOL_IGMP,
+    PROTOCOL_ANY,
+    PROTOCOL_COUNT
+};
 enum machine_action { ACTION_ALLOW, ACTION_BLOCK, ACTION_REJECT };
+
+/* In at the router's interface, out of it, or both. */
+enum machine_direction { DIRECTION_IN, DIRECTION_OUT, DIRECTION_BOTH };
+
+/* A part of each week, in UTC. */
+struct machine_window {
+    unsigned int days; /* 1 << weekday; 0 is Sunday */
+    uint32_t first_s;  /* of the day */
+    uint32_t last_s;   /* belongs to it */
+};
+
+struct machine_schedule {
+    const char *name;
+    const char *resource; /* uid */
+    struct machine_window *windows;
+    size_t n_windows;
+};
 
 struct machine_rule {
     const char *name;
     const char *resource; /* uid */
-    int64_t sequence;     /* rules apply in this order, then by name; what blocks comes first */
+    int64_t sequence; /* the first rule that fits decides; of the same number, first what blocks */
     enum machine_action action;
     enum machine_protocol protocol;
     struct machine_endpoint source;
     struct machine_endpoint destination;
-    struct machine_ports *ports; /* of the destination; none: all */
-    size_t n_ports;
+    enum machine_direction direction;
+    const struct machine_network **interfaces; /* none: all */
+    size_t n_interfaces;
+    struct machine_port_list source_ports;   /* none: all */
+    struct machine_port_list ports;          /* of the destination; none: all */
+    const struct machine_schedule *schedule; /* NULL: always */
+    int64_t expires;            /* seconds since 1970: from then on it fits nothing; 0: never */
     struct machine_limit limit; /* the firewall's own window; twice what was asked where an HTTP
                                    balancer keeps the limit itself */
     bool log;

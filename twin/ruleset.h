@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/strbuf.h"
+#include "twin/elements.h"
 #include "twin/machine.h"
 
 struct ruleset;
@@ -23,15 +24,13 @@ DEFINE_CLEANUP(struct ruleset *, ruleset_free)
 void ruleset_write_changes(const struct ruleset *from, const struct ruleset *to,
                            struct strbuf *commands);
 
-/* How many elements one transaction takes: more is too long a message for an ordinary user. */
-#define RULESET_CHUNK 1000
 /*
- * Appends the commands that change the elements of sets: the part of at most RULESET_CHUNK elements
- * that begins at *cursor (start with 0), and moves *cursor behind it. Returns whether there was
- * any.
+ * Gives the next changes of the elements of sets, at most n_changes: what goes, then what comes.
+ * *cursor starts as 0 and moves on. Returns how many; 0 when there are no more. Their texts are the
+ * rulesets'.
  */
-bool ruleset_write_elements(const struct ruleset *from, const struct ruleset *to, size_t *cursor,
-                            struct strbuf *commands);
+size_t ruleset_next_elements(const struct ruleset *from, const struct ruleset *to, size_t *cursor,
+                             struct element_change *changes, size_t n_changes);
 
 /* Appends the commands that empty all sets of addresses, and takes their elements from the ruleset:
  * for when it is not known which of them are in the kernel. */

@@ -42,7 +42,55 @@ static void check_hosts(const struct machine *machine)
     map_done(&bridges);
 }
 
-/* Every line of the commands is one that we write. */
+/* All words of the commands, with blanks between them; what is a name, a number or an address is
+ * told by its form. A document has no other way into them. */
+static const char words[] =
+    " add flush delete table inet parley chain set counter rule element { } ; , : type filter hook "
+    "forward input prerouting postrouting priority filter; 10; policy drop; accept; jump return "
+    "accept drop reject with tcp reset ct state established,related established related invalid "
+    "vmap direction original iifname oifname fib saddr . iif oif missing daddr ip != name icmp "
+    "echo-request limit rate 10/second log prefix group over 1/day burst packets meta l4proto th "
+    "sport dport { tcp udp esp ah gre day hour time < ipv4_addr; flags dynamic,timeout; interval; "
+    "timeout size nat dstnat; srcnat; dnat snat to masquerade status ";
+
+static bool is_word(const char *text, size_t length)
+{
+    for (const char *at = words; at; at = strstr(at + 1, " "))
+        if (strncmp(at + 1, text, length) == 0 && at[1 + length] == ' ')
+            return true;
+    return false;
+}
+
+/* Names begin with a word of ours or stand in quotes, and are of letters, digits and "-._". */
+static bool is_name(const char *text, size_t length)
+{
+    static const char *const beginnings[] = {"rule-",    "set-",     "@set-",    "window-",
+                                             "@window-", "decided-", "limited-", "counter-"};
+    bool is_ours = text[0] == '"' || (length > 1 && text[length - 1] == '"');
+    for (size_t i = 0; i < ARRAY_LENGTH(beginnings); i++)
+        is_ours = is_ours || strncmp(text, beginnings[i], strlen(beginnings[i])) == 0;
+    for (size_t i = 0; i < length && is_ours; i++)
+        is_ours = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9') ||
+                  strchr("-._@", text[i]) || (text[i] == '"' && (i == 0 || i == length - 1));
+    return is_ours;
+}
+
+static void check_token(const char *text, size_t length)
+{
+    static const char *const own[] = {"forward",  "input",    "leaving",  "origin", "denying",
+                                      "incoming", "outgoing", "standing", "denied", "spoofed"};
+    if (length > 0 && text[length - 1] == ',')
+        length--;
+    bool is_ours =
+        strspn(text, "0123456789./-s;") >= length || is_word(text, length) || is_name(text, length);
+    for (size_t i = 0; i < ARRAY_LENGTH(own); i++)
+        is_ours = is_ours || (strlen(own[i]) == length && strncmp(text, own[i], length) == 0);
+    if (!is_ours)
+        fprintf(stderr, "not ours: %.*s\n", (int)length, text);
+    MUST(is_ours);
+}
+
+/* Every line of the commands is one that we write, of words that are ours. */
 static void check_commands(const char *commands)
 {
     static const char *const beginnings[] = {"add ", "flush ", "delete "};
@@ -51,6 +99,19 @@ static void check_commands(const char *commands)
         for (size_t i = 0; i < ARRAY_LENGTH(beginnings); i++)
             is_ours = is_ours || text_starts_with(line, beginnings[i]);
         MUST(is_ours && strchr(line, '\n'));
+        for (const char *at = line; *at != '\n';) {
+            size_t length = strcspn(at, " \n");
+            check_token(at, length);
+            at += length + (at[length] == ' ');
+        }
+    }
+}
+
+static void check_changes(const struct element_change *changes, size_t n_changes)
+{
+    for (size_t i = 0; i < n_changes; i++) {
+        MUST(is_name(changes[i].set, strlen(changes[i].set)));
+        MUST(changes[i].subnet.prefix >= 1 && changes[i].subnet.prefix <= 32);
     }
 }
 
@@ -68,8 +129,10 @@ static void compute(struct manifest *manifest, struct ruleset **ruleset)
     check_hosts(machine);
     struct ruleset *new = ruleset_compile(machine);
     ruleset_write_changes(*ruleset, new, &commands);
-    while (ruleset_write_elements(*ruleset, new, &cursor, &commands))
-        continue;
+    struct element_change changes[64];
+    size_t n;
+    while ((n = ruleset_next_elements(*ruleset, new, &cursor, changes, 64)) > 0)
+        check_changes(changes, n);
     check_commands(strbuf_text(&commands));
     strbuf_clear(&commands);
     ruleset_write_changes(new, new, &commands);

@@ -118,7 +118,7 @@ TEST(a_balancer_keeps_its_name_when_another_frontend_comes_first)
     machine_unref(machine);
 }
 
-TEST(what_blocks_comes_before_what_allows_then_sequence_then_name)
+TEST(rules_stand_in_the_order_of_their_numbers_then_what_blocks_then_by_name)
 {
     CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
     struct problems faults = {0};
@@ -127,14 +127,17 @@ TEST(what_blocks_comes_before_what_allows_then_sequence_then_name)
         "[" RULE("d", "any", "any", ",\"action\":\"allow\"") "," RULE("c", "any", "any", ",\"action\":\"pass\",\"sequence\":-5") "," RULE(
             "b", "any", "any",
             ",\"action\":\"reject\",\"sequence\":9") "," RULE("a", "any", "any",
-                                                              ",\"action\":\"allow\"") "," RULE("e",
+                                                              ",\"action\":\"allow\"") "," RULE("f",
                                                                                                 "any",
                                                                                                 "any",
-                                                                                                ",\"action\":\"block\",\"sequence\":2") "]");
+                                                                                                ",\"action\":\"block\"") "," RULE("e",
+                                                                                                                                  "any",
+                                                                                                                                  "any",
+                                                                                                                                  ",\"action\":\"block\",\"sequence\":2") "]");
     struct machine *machine = compute(manifest, &faults);
-    CHECK(faults.n_items == 0 && machine->n_rules == 5);
-    static const char *const want[] = {"e", "b", "c", "a", "d"};
-    for (size_t i = 0; i < 5; i++)
+    CHECK(faults.n_items == 0 && machine->n_rules == 6);
+    static const char *const want[] = {"c", "f", "a", "d", "e", "b"};
+    for (size_t i = 0; i < 6; i++)
         CHECK_TEXT(machine->rules[i]->name, want[i]);
     machine_unref(machine);
 }
@@ -191,9 +194,10 @@ TEST(ports_that_touch_become_one_range)
                                      ",\"action\":\"allow\",\"port\":[\"8000-8100\",80,8101,\"79\","
                                      "8050]") "]");
     struct machine *machine = compute(manifest, &faults);
-    CHECK(faults.n_items == 0 && machine->rules[0]->n_ports == 2);
-    CHECK(machine->rules[0]->ports[0].first == 79 && machine->rules[0]->ports[0].last == 80);
-    CHECK(machine->rules[0]->ports[1].first == 8000 && machine->rules[0]->ports[1].last == 8101);
+    CHECK(faults.n_items == 0 && machine->rules[0]->ports.n_items == 2);
+    const struct machine_ports *ports = machine->rules[0]->ports.items;
+    CHECK(ports[0].first == 79 && ports[0].last == 80);
+    CHECK(ports[1].first == 8000 && ports[1].last == 8101);
     machine_unref(machine);
 }
 
@@ -238,6 +242,15 @@ TEST(faults_say_what_is_wrong_with_which_resource)
          "r: rateLimit is \"0/second\"; it must be like 1000/minute"},
         {"[" RULE("r", "any", "any", ",\"action\":\"allow\",\"protocol\":\"icmp\",\"port\":1") "]",
          "r: icmp has no ports"},
+        {"[" RULE("r", "any", "any", ",\"action\":\"allow\",\"interface\":\"lan\"") "]",
+         "r: interface names something that is neither wan nor a network"},
+        {"[" RULE("r", "any", "any", ",\"action\":\"allow\",\"expires\":\"2027-01-31 accept\"") "]",
+         "r: expires is \"2027-01-31 accept\"; it must be like 2027-01-31T08:30:00Z"},
+        {"[" SCHEDULE("s", "{\"from\":\"18:00\",\"to\":\"08:00\"}") "]",
+         "s: a window ends before it begins; write one for each side of midnight"},
+        {"[" SCHEDULE("s", "{\"from\":\"08:00 drop\"}") "]",
+         "s: from is \"08:00 drop\"; it must be like 08:30"},
+        {"[" SCHEDULE("s", "{\"days\":[\"mon\",\"fri,\"]}") "]", "s: days[1] is no day of a week"},
         {"[{\"uid\":\"s\",\"name\":\"s\",\"type\":\"docker:compose:stack\",\"spec\":{\"services\":{"
          "\"x\":{}}}}]",
          "s: services.x.hosts refers to nothing; the twin needs it"},

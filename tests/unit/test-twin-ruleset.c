@@ -30,14 +30,39 @@ static const char *changes(const char *from, const char *to)
     return strbuf_text(&commands);
 }
 
+/* "-set 10.0.0.0/8" and "+set ..." for each change, in a buffer that the next call reuses; limit
+ * at a time. */
+static const char *elements_by(size_t limit, const char *from, const char *to)
+{
+    static struct strbuf text;
+    CLEANUP(ruleset_freep) struct ruleset *old = ruleset_of(from), *new = ruleset_of(to);
+    struct element_change changes[16];
+    size_t cursor = 0, n;
+    strbuf_clear(&text);
+    while ((n = ruleset_next_elements(old, new, &cursor, changes, limit)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            char address[MACHINE_ADDRESS_SIZE];
+            machine_address_to_text(changes[i].subnet.base, address);
+            strbuf_addf(&text, "%c%s %s/%u\n", changes[i].is_added ? '+' : '-', changes[i].set,
+                        address, changes[i].subnet.prefix);
+        }
+    }
+    return strbuf_text(&text);
+}
+
 static const char *elements(const char *from, const char *to)
 {
+    return elements_by(16, from, to);
+}
+
+/* The commands for these resources where nothing is. */
+static const char *commands_of(const char *json)
+{
     static struct strbuf commands;
-    CLEANUP(ruleset_freep) struct ruleset *old = ruleset_of(from), *new = ruleset_of(to);
-    size_t cursor = 0;
+    CLEANUP(ruleset_freep) struct ruleset *ruleset = ruleset_of(json);
     strbuf_clear(&commands);
-    while (ruleset_write_elements(old, new, &cursor, &commands))
-        strbuf_add(&commands, "--\n");
+    if (ruleset)
+        ruleset_write_changes(NULL, ruleset, &commands);
     return strbuf_text(&commands);
 }
 
@@ -53,11 +78,11 @@ TEST(a_changed_port_touches_only_the_order_of_rules)
     CHECK_TEXT(
         changes("[" ALLOW("a", "80") "," ALLOW("b", "22") "]",
                 "[" ALLOW("a", "81") "," ALLOW("b", "22") "]"),
-        "flush chain inet parley allowing\n"
-        "add rule inet parley allowing ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 tcp dport { "
-        "81-81 } jump rule-a\n"
-        "add rule inet parley allowing ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 tcp dport { "
-        "22-22 } jump rule-b\n");
+        "flush chain inet parley incoming\n"
+        "add rule inet parley incoming ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 meta l4proto tcp th "
+        "dport { 81-81 } jump rule-a\n"
+        "add rule inet parley incoming ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 meta l4proto tcp th "
+        "dport { 22-22 } jump rule-b\n");
 }
 
 TEST(a_rule_that_goes_takes_its_chain_and_counter_along)
@@ -65,9 +90,9 @@ TEST(a_rule_that_goes_takes_its_chain_and_counter_along)
     CHECK_TEXT(
         changes("[" ALLOW("a", "80") "," ALLOW("b", "22") "]", "[" ALLOW("b", "22") "]"),
         "flush chain inet parley rule-a\n"
-        "flush chain inet parley allowing\n"
-        "add rule inet parley allowing ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 tcp dport { "
-        "22-22 } jump rule-b\n"
+        "flush chain inet parley incoming\n"
+        "add rule inet parley incoming ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 meta l4proto tcp th "
+        "dport { 22-22 } jump rule-b\n"
         "delete chain inet parley rule-a\n"
         "delete counter inet parley decided-a\n");
 }
@@ -83,20 +108,61 @@ TEST(a_limit_is_a_window_of_its_own)
     CHECK(strstr(text, "add rule inet parley rule-a counter name \"decided-a\" accept\n"));
 }
 
-TEST(what_blocks_stands_before_what_is_established)
+TEST(what_blocks_cuts_what_is_established_as_far_as_no_earlier_rule_allows_it)
 {
-    CLEANUP(ruleset_freep)
-    struct ruleset *new = ruleset_of(
-        "[" RULE("a", "10.0.0.1", "any", ",\"action\":\"block\",\"protocol\":\"any\"") "]");
-    struct strbuf text = {0};
-    ruleset_write_changes(NULL, new, &text);
-    const char *blocking =
-        strstr(strbuf_text(&text), "forward ct direction original jump blocking");
-    CHECK(blocking && strstr(blocking, "established : accept"));
-    CHECK(strstr(strbuf_text(&text), "add rule inet parley blocking ip saddr 10.0.0.1/32 jump "
-                                     "rule-a\n"));
-    CHECK(strstr(strbuf_text(&text), "hook forward priority filter; policy drop;"));
-    strbuf_done(&text);
+    const char *text = commands_of(
+        "[" RULE("a", "10.0.0.1", "any", ",\"action\":\"allow\",\"protocol\":\"any\",\"sequence\":1") "," RULE(
+            "b", "10.0.0.0/24", "any",
+            ",\"action\":\"block\",\"protocol\":\"any\",\"sequence\":2") "," ALLOW("c", "80") "]");
+    const char *standing = strstr(text, "forward ct state established,related ct direction "
+                                        "original jump standing\n");
+    CHECK(standing && strstr(standing, "established : accept"));
+    CHECK(strstr(text, "hook forward priority filter; policy drop;"));
+    CHECK(strstr(text, "add rule inet parley standing ip saddr 10.0.0.1/32 return\n"
+                       "add rule inet parley standing ip saddr 10.0.0.0/24 jump rule-b\n"));
+    CHECK(strstr(text, "add rule inet parley incoming ip saddr 10.0.0.1/32 jump rule-a\n"
+                       "add rule inet parley incoming ip saddr 10.0.0.0/24 jump rule-b\n"));
+    CHECK(!strstr(commands_of("[" ALLOW("c", "80") "]"), "add rule inet parley standing "));
+}
+
+TEST(a_direction_is_where_the_rule_is_asked)
+{
+    const char *text = commands_of("[" VLAN(
+        "n",
+        "10.9.0.0/24") ","
+                       "{\"uid\":\"r\",\"name\":\"r\",\"type\":\"opnsense:firewall:rule\",\"spec\":{\"source\":"
+                       "\"any\",\"destination\":\"any\",\"action\":\"block\",\"direction\":\"out\",\"interface\":["
+                       "\"n\",\"wan\"],\"protocol\":\"udp\",\"sourcePort\":53},\"references\":{\"interface\":[\"n\"]}}"
+                       "," RULE("b", "any", "any",
+                                ",\"action\":\"allow\",\"direction\":\"any\"") "]");
+    CHECK(strstr(text, "hook forward priority 10; policy accept;"));
+    CHECK(strstr(text, "add rule inet parley outgoing oifname { \"br-outside\", \"br-n\" } "
+                       "meta l4proto udp th sport { 53-53 } jump rule-r\n"));
+    CHECK(!strstr(text, "incoming iifname") && !strstr(text, "standing iifname"));
+    /* What is counted as it comes in is not counted a second time. */
+    CHECK(strstr(text, "add rule inet parley incoming meta l4proto tcp jump rule-b\n"));
+    CHECK(strstr(text, "add rule inet parley outgoing meta l4proto tcp accept\n"));
+}
+
+TEST(a_schedule_is_a_line_for_each_of_its_windows)
+{
+    const char *text = commands_of(
+        "[{\"uid\":\"s\",\"name\":\"s\",\"type\":\"opnsense:firewall:schedule\",\"spec\":{\"windows\":["
+        "{\"days\":[\"mon\",\"sun\"],\"from\":\"08:30\",\"to\":\"18:00\"},{\"from\":\"23:00\"}]}},"
+        "{\"uid\":\"r\",\"name\":\"r\",\"type\":\"opnsense:firewall:rule\",\"spec\":{\"source\":"
+        "\"any\",\"destination\":\"any\",\"action\":\"allow\",\"expires\":\"2027-01-31T08:30:00Z\"},"
+        "\"references\":{\"schedule\":[\"s\"]}}]");
+    CHECK(strstr(text, "add rule inet parley incoming meta l4proto tcp meta day { 0, 1 } meta hour "
+                       "30600-64799 meta time < 1801384200 jump rule-r\n"
+                       "add rule inet parley incoming meta l4proto tcp meta day { 0, 1, 2, 3, 4, "
+                       "5, 6 } meta hour 82800-86399 meta time < 1801384200 jump rule-r\n"));
+}
+
+TEST(a_rule_that_is_not_enabled_is_not_there)
+{
+    CHECK(!strstr(
+        commands_of("[" RULE("r", "any", "any", ",\"action\":\"allow\",\"enabled\":false") "]"),
+        "rule-r"));
 }
 
 TEST(elements_that_contain_others_stand_for_them)
@@ -104,32 +170,22 @@ TEST(elements_that_contain_others_stand_for_them)
     CHECK_TEXT(
         elements("[" ALIAS("s", "") "]",
                  "[" ALIAS("s", "\"10.1.0.0/16\",\"10.1.2.3\",\"10.0.0.0/8\",\"11.0.0.1\"") "]"),
-        "add element inet parley set-s { 10.0.0.0/8, 11.0.0.1/32 }\n--\n");
+        "+set-s 10.0.0.0/8\n+set-s 11.0.0.1/32\n");
 }
 
 TEST(what_goes_is_gone_before_what_contains_it_comes)
 {
     CHECK_TEXT(elements("[" ALIAS("s", "\"10.1.0.0/16\",\"9.0.0.1\"") "]",
                         "[" ALIAS("s", "\"10.0.0.0/8\",\"9.0.0.1\"") "]"),
-               "delete element inet parley set-s { 10.1.0.0/16 }\n"
-               "add element inet parley set-s { 10.0.0.0/8 }\n--\n");
+               "-set-s 10.1.0.0/16\n+set-s 10.0.0.0/8\n");
 }
 
-TEST(many_elements_go_in_chunks_and_none_is_lost)
+TEST(many_elements_go_in_parts_and_none_is_lost)
 {
-    struct strbuf list = {0};
-    strbuf_add(&list,
-               "[{\"uid\":\"s\",\"name\":\"s\",\"type\":\"opnsense:firewall:alias\",\"spec\":{"
-               "\"content\":[");
-    for (unsigned int i = 0; i < 2500; i++)
-        strbuf_addf(&list, "%s\"10.0.%u.%u\"", i ? "," : "", i / 256, i % 256);
-    strbuf_add(&list, "]}}]");
-    const char *text = elements("[" ALIAS("s", "") "]", strbuf_text(&list));
-    size_t n_chunks = 0, n_elements = 0;
-    for (const char *c = text; (c = strstr(c, "--\n")); c++)
-        n_chunks++;
-    for (const char *c = text; (c = strstr(c, "/32")); c++)
-        n_elements++;
-    CHECK(n_chunks == 3 && n_elements == 2500);
-    strbuf_done(&list);
+    const char *from =
+        "[" ALIAS("s", "\"10.0.0.1\",\"10.0.0.2\",\"10.0.0.3\"") "," ALIAS("t", "") "]";
+    const char *to = "[" ALIAS("s", "\"10.0.0.2\"") "," ALIAS("t", "\"10.0.0.4\",\"10.0.0.5\"") "]";
+    for (size_t limit = 1; limit < 6; limit++)
+        CHECK_TEXT(elements_by(limit, from, to), "-set-s 10.0.0.1/32\n-set-s 10.0.0.3/32\n"
+                                                 "+set-t 10.0.0.4/32\n+set-t 10.0.0.5/32\n");
 }

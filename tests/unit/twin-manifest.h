@@ -57,6 +57,9 @@ static inline struct machine *compute(struct manifest *manifest, struct problems
 #define RULE(name, source, destination, more)                                                    \
     "{\"uid\":\"" name "\",\"name\":\"" name "\",\"type\":\"opnsense:firewall:rule\",\"spec\":{" \
     "\"source\":\"" source "\",\"destination\":\"" destination "\"" more "}}"
+#define SCHEDULE(name, windows)              \
+    "{\"uid\":\"" name "\",\"name\":\"" name \
+    "\",\"type\":\"opnsense:firewall:schedule\",\"spec\":{\"windows\":[" windows "]}}"
 #define BACKEND(name, servers, port)                                                               \
     "{\"uid\":\"" name "\",\"name\":\"" name "\",\"type\":\"opnsense:haproxy:backend\",\"spec\":{" \
     "\"port\":" port "},\"references\":{\"servers\":[\"" servers "\"]}}"

@@ -186,10 +186,11 @@ class Rules:
         return False
 
     def let_in(self, source, target, port):
-        fitting = [spec["action"] for spec in self.rules
-                   if spec.get("protocol", "tcp") in ("tcp", "any") and self.has_port(spec, port)
-                   and self.covers(spec["source"], source) and self.covers(spec["destination"], target)]
-        return "allow" in fitting and "block" not in fitting and "reject" not in fitting
+        for spec in sorted(self.rules, key=lambda spec: spec["sequence"]):
+            if (spec.get("protocol", "tcp") in ("tcp", "tcp/udp", "any") and self.has_port(spec, port)
+                    and self.covers(spec["source"], source) and self.covers(spec["destination"], target)):
+                return spec["action"] == "allow"
+        return False
 
 
 def differences(got, want):
