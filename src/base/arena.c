@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 64 * 1024, LARGE = BLOCK_SIZE / 8 };
+/* Blocks grow, because many an arena stays small. */
+enum { LARGE = 8 * 1024, FIRST_BLOCK = LARGE, BLOCK_MAX = 64 * 1024 };
 
 struct arena_block {
     struct arena_block *next;
@@ -32,6 +33,14 @@ static struct arena_block *block_new(size_t size)
     return block;
 }
 
+/* The newest block decides. */
+static size_t next_size(const struct arena *arena)
+{
+    if (!arena->blocks)
+        return FIRST_BLOCK;
+    return arena->blocks->size < BLOCK_MAX / 2 ? 2 * arena->blocks->size : BLOCK_MAX;
+}
+
 /* A large piece gets a block of its own, put behind the newest one, which stays in use. */
 static void *take_large(struct arena *arena, size_t size)
 {
@@ -52,7 +61,7 @@ static void *take_bytes(struct arena *arena, size_t size, size_t alignment)
         return take_large(arena, size);
     size_t start = (arena->used + alignment - 1) / alignment * alignment;
     if (!arena->blocks || start + size > arena->blocks->size) {
-        struct arena_block *block = block_new(BLOCK_SIZE);
+        struct arena_block *block = block_new(next_size(arena));
         block->next = arena->blocks;
         arena->blocks = block;
         start = 0;

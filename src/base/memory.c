@@ -27,6 +27,15 @@ void *mem_zeroed(size_t count, size_t size)
     return block;
 }
 
+/* For what is overwritten at once. */
+static void *mem_raw(size_t size)
+{
+    void *block = malloc(size ? size : 1);
+    if (!block)
+        out_of_memory(size);
+    return block;
+}
+
 void *mem_resize(void *block, size_t count, size_t size)
 {
     assert(size > 0);
@@ -47,7 +56,7 @@ void *mem_resize(void *block, size_t count, size_t size)
 
 void *mem_copy(const void *block, size_t size)
 {
-    void *copy = mem_zeroed(1, size);
+    void *copy = mem_raw(size);
     if (size)
         memcpy(copy, block, size);
     return copy;
@@ -60,8 +69,9 @@ char *string_copy(const char *text)
 
 char *string_copy_n(const char *text, size_t length)
 {
-    char *copy = mem_zeroed(length + 1, 1);
+    char *copy = mem_raw(length + 1);
     memcpy(copy, text, length);
+    copy[length] = '\0';
     return copy;
 }
 

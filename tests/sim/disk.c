@@ -69,15 +69,20 @@ static struct {
 
 /* --- Content --- */
 
+static void content_reserve(struct content *content, size_t size)
+{
+    if (size <= content->capacity)
+        return;
+    size_t capacity = content->capacity ? content->capacity : 8192;
+    while (capacity < size)
+        capacity *= 2;
+    content->bytes = mem_resize(content->bytes, capacity, 1);
+    content->capacity = capacity;
+}
+
 static void content_resize(struct content *content, size_t size)
 {
-    if (size > content->capacity) {
-        size_t capacity = content->capacity ? content->capacity : 8192;
-        while (capacity < size)
-            capacity *= 2;
-        content->bytes = mem_resize(content->bytes, capacity, 1);
-        content->capacity = capacity;
-    }
+    content_reserve(content, size);
     if (size > content->size)
         memset(content->bytes + content->size, 0, size - content->size);
     content->size = size;
@@ -87,14 +92,18 @@ static void content_put(struct content *content, const char *bytes, size_t size,
 {
     if (size == 0)
         return;
-    if (offset + size > content->size)
-        content_resize(content, offset + size);
+    if (offset > content->size)
+        content_resize(content, offset);
+    content_reserve(content, offset + size);
     memcpy(content->bytes + offset, bytes, size);
+    if (offset + size > content->size)
+        content->size = offset + size;
 }
 
 static void content_copy(struct content *to, const struct content *from)
 {
-    content_resize(to, from->size);
+    content_reserve(to, from->size);
+    to->size = from->size;
     if (from->size > 0)
         memcpy(to->bytes, from->bytes, from->size);
 }

@@ -468,6 +468,7 @@ static sqlite3_vfs layer = {
 void vfs_register(void)
 {
     sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int rc = sqlite3_vfs_register(&layer, 1);
     assert(rc == SQLITE_OK);
     (void)rc;
