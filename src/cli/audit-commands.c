@@ -11,10 +11,14 @@ static void write_subject(const struct value *entry, struct strbuf *buffer)
     const char *kind = value_get_text(entry, "kind");
     const char *plan = value_get_text(entry, "plan");
     const char *run = value_get_text(entry, "run");
+    const char *secret = value_get_text(entry, "secret");
     if (text_equal(kind, "run"))
         strbuf_addf(buffer, "  %.8s is %s", run ? run : "-", value_get_text(entry, "status"));
     else if (text_equal(kind, "revision") && run)
         strbuf_addf(buffer, "  by run %.8s", run);
+    else if (text_equal(kind, "reveal"))
+        strbuf_addf(buffer, "  %s %s", secret ? "secret" : "output",
+                    secret ? secret : value_get_text(entry, "output"));
     else if (plan)
         strbuf_addf(buffer, "  of plan %.12s", plan);
     if (text_equal(kind, "approval"))

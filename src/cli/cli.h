@@ -30,6 +30,8 @@ enum option_group {
     OPTIONS_APPROVE = 1 << 4, /* of what only needs a yes */
     OPTIONS_FILE = 1 << 5,    /* of what writes a file */
     OPTIONS_VIEW = 1 << 6,    /* which part of a plan is shown */
+    OPTIONS_REVEAL = 1 << 7,  /* of what may show a secret */
+    OPTIONS_SHOW = 1 << 8,    /* of what does */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -69,6 +71,8 @@ struct options {
     bool resume;
     bool rollback;
     bool all;
+    bool reveal;
+    bool shows_it; /* --yes-show-it */
     bool help;
 };
 
@@ -135,6 +139,7 @@ void render_diff(const char *label, const char *before, const char *after, struc
 void render_time(const struct value *map, const char *key, struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
+void render_secrets(const struct value *secrets, struct strbuf *buffer);
 void render_audit(const struct value *entries, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
 void render_runs(const struct value *runs, struct strbuf *buffer);
@@ -185,6 +190,8 @@ CO_FN int command_run_exec(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
 CO_FN int command_twin_exec(struct cli *cli);
+CO_FN int command_secret_reveal(struct cli *cli);
+CO_FN int command_output(struct cli *cli);
 CO_FN int command_audit_verify(struct cli *cli);
 CO_FN int command_state_check(struct cli *cli);
 CO_FN int command_state_repair(struct cli *cli);

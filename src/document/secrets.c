@@ -17,6 +17,7 @@ static const struct key_rule source_rules[] = {
 static const struct key_rule generated_rules[] = {
     {.key = "length", .kinds = KIND(INTEGER)},
     {.key = "alphabet", .kinds = KIND(STRING)},
+    {.key = "generation", .kinds = KIND(INTEGER)},
 };
 
 static const char *const alphabets[] = {"alphanumeric", "lowercase", "digits", "hex", "printable"};
@@ -62,6 +63,10 @@ static void check_generated(const struct document *document, const char *secret,
                 ARRAY_LENGTH(generated_rules), diagnostics);
     const struct yaml_node *length = shape_get(generated, "length", KIND(INTEGER));
     const struct yaml_node *alphabet = shape_get(generated, "alphabet", KIND(STRING));
+    const struct yaml_node *generation = shape_get(generated, "generation", KIND(INTEGER));
+    if (generation && generation->integer < 1)
+        tell_bad(document, generation, "The first is 1; a greater one is another secret.", secret,
+                 "its generation must be at least 1", diagnostics);
     if (length && (length->integer < MIN_LENGTH || length->integer > MAX_LENGTH))
         tell_bad(document, length, NULL, secret, "its length must be from 16 to 1024", diagnostics);
     for (size_t i = 0; alphabet && i < ARRAY_LENGTH(alphabets); i++)
@@ -134,6 +139,9 @@ static struct value *with_defaults(const struct value *generated)
     value_builder_set(&fields, "length",
                       value_integer(value_get_integer(generated, "length", DEFAULT_LENGTH)));
     value_builder_set_string(&fields, "alphabet", alphabet ? alphabet : alphabets[0]);
+    /* The first says nothing, so that it is the same with and without. */
+    if (value_get_integer(generated, "generation", 1) > 1)
+        value_builder_set(&fields, "generation", value_ref(value_get(generated, "generation")));
     return value_builder_map(&fields);
 }
 

@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-/* What the site generates belongs to no deployment. */
-static const char site_uid[] = "site";
+const char credentials_uid[] = "site";
 
 /* --- What a setting refers to --- */
 
@@ -166,7 +165,7 @@ static CO_FN int read_one(struct service *service, const char *name, struct erro
     if (r == 0)
         r = source_settle(given, site_folder(service->site), &source, err);
     if (r == 0)
-        r = source_find_digest(service, site_uid, name, source, &digest, err);
+        r = source_find_digest(service, credentials_uid, name, source, &digest, err);
     if (r < 0)
         return error_wrap(err, r, "the secret %s of the site", name);
     mem_free(map_put(&service->credentials, name, take_ptr(digest)));

@@ -7,6 +7,9 @@
 #include "model/yaml.h"
 #include "service/service.h"
 
+/* Whose secrets the site's generated ones are: no deployment's. */
+extern const char credentials_uid[];
+
 /*
  * Tells what is wrong with the settings of an instance, a pair of the site, as far as secrets go:
  * one where it would be shown, one that the site does not have, one that is written down (a

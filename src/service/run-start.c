@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "net/child.h"
 #include "service/adoptions.h"
+#include "service/credentials.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/runs-internal.h"
@@ -106,6 +107,13 @@ static int add_new_deployment(struct service *service, const struct plan *plan,
     return 0;
 }
 
+/* All that is handed over: the document's and the site's. */
+static CO_FN int gather_secrets(struct service *service, const struct plan *plan, struct error *err)
+{
+    int r = credentials_gather(service, plan, err);
+    return r < 0 ? r : secrets_gather(service, plan, err);
+}
+
 int service_start_run(struct service *service, const struct plan *plan, char **ret_run_id,
                       struct error *err)
 {
@@ -113,7 +121,7 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
     int64_t until;
     int r = service_need_store(service, true, err);
     if (r < 0 || (r = run_check_plan(service, plan, &until, err)) < 0 ||
-        (r = secrets_gather(service, plan, err)) < 0)
+        (r = gather_secrets(service, plan, err)) < 0)
         return r;
     run_sweep_sockets();
     unbegun_settle_newest(service, plan->deployment_uid);
@@ -212,7 +220,7 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
     if (r == 0)
         r = run_check_approved(service, plan, &until, err);
     if (r == 0)
-        r = secrets_gather(service, plan, err);
+        r = gather_secrets(service, plan, err);
     if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||
         (r = start_process(service, plan, run_id, true, log, err)) < 0)
         return r;

@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "secret/derive.h"
-#include "service/credentials.h"
 #include "service/secret-source.h"
 
 static char *key_path(const struct service *service)
@@ -194,8 +193,6 @@ int secrets_gather(struct service *service, const struct plan *plan, struct erro
 {
     size_t n = plan->secrets ? value_count(plan->secrets) : 0;
     int r = n > 0 ? secrets_open(service, err) : 0;
-    if (r == 0)
-        r = credentials_gather(service, plan, err);
     if (r == 0 && n > 0)
         secrets_forget_names(service->secrets);
     for (size_t i = 0; r == 0 && i < n; i++) {

@@ -318,6 +318,32 @@ CO_FN int service_show(struct service *service, const char *word, const char *ad
 CO_FN int service_outputs(struct service *service, const char *word, struct value **ret_outputs,
                           struct error *err);
 
+/* --- Secrets (secret-verbs.c): no verbs but the first, so that no door but a terminal's has them
+ * ---
+ */
+
+/* Those of a deployment, or (word NULL) of the site: a list of {name, source, digest, made_at (when
+ * it was generated), read_at (when it was last read), is_former}, without texts. */
+CO_FN int service_list_secrets(struct service *service, const char *word,
+                               struct value **ret_secrets, struct error *err);
+
+/* Shows a value with its texts to a person; it is wiped when show() returns, which must not wait.
+ */
+struct secret_showing {
+    int (*show)(void *argument, const struct value *shown, struct error *err);
+    void *argument;
+};
+/*
+ * Shows a secret that was generated, once the audit chain has that it is shown.
+ * ERROR_UNSUPPORTED names where another comes from. word NULL: one of the site.
+ */
+CO_FN int service_reveal_secret(struct service *service, const char *word, const char *name,
+                                const struct secret_showing *showing, struct error *err);
+/* The same of an output; what it is made of is read from its sources. One without a secret in it is
+ * only shown. */
+CO_FN int service_reveal_output(struct service *service, const char *word, const char *name,
+                                const struct secret_showing *showing, struct error *err);
+
 /* --- The audit chain (audit-verbs.c; store/audit.h) --- */
 
 /* Adds an entry of fields, which are emptied, with principal and words: to a batch, or at once. */

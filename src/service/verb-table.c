@@ -142,6 +142,29 @@ static int show_outputs(struct service *service, const struct verb_call *call,
     return 0;
 }
 
+static int list_secrets(struct service *service, const struct verb_call *call,
+                        struct verb_answer *answer, struct error *err)
+{
+    return service_list_secrets(service, value_get_text(call->input, "deployment"), &answer->value,
+                                err);
+}
+
+static int show_secret(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    const char *word = value_get_text(call->input, "deployment");
+    const char *name = value_get_text(call->input, "secret");
+    CLEANUP(value_unrefp) struct value *all = NULL;
+    int r = service_list_secrets(service, name ? word : NULL, &all, err);
+    const char *wanted = name ? name : word;
+    for (size_t i = 0; r == 0 && i < value_count(all) && !answer->value; i++)
+        if (text_equal(value_get_text(value_at(all, i), "name"), wanted))
+            answer->value = value_ref(value_at(all, i));
+    return r < 0 || answer->value
+               ? r
+               : error_set(err, ERROR_NOT_FOUND, "there is no secret \"%.80s\"", wanted);
+}
+
 static int show_history(struct service *service, const struct verb_call *call,
                         struct verb_answer *answer, struct error *err)
 {
@@ -395,6 +418,13 @@ static const struct verb verbs[] = {
     {"output_show", "the outputs of a deployment, or one of them", VERB_READ,
      {DEPLOYMENT, {"output", INPUT_TEXT, false, NULL, "OUTPUT", "only this output"}},
      show_outputs},
+    {"secret_list", "the secrets of a deployment, or of the site: sources and digests, no texts",
+     VERB_READ, {{"deployment", INPUT_TEXT, false, NULL, "NAME",
+                  "the deployment; without it, what the site has"}}, list_secrets},
+    {"secret_show", "where a secret comes from and its digest, not its text", VERB_READ,
+     {{"deployment", INPUT_TEXT, true, NULL, "NAME",
+       "the deployment, or without SECRET a secret of the site"},
+      {"secret", INPUT_TEXT, false, NULL, "SECRET", "the secret"}}, show_secret},
     {"deployment_history", "revisions and runs, newest first", VERB_READ,
      {DEPLOYMENT}, show_history},
     {"audit_list", "who approved, ran and changed what, the newest 200 entries", VERB_READ,

@@ -120,6 +120,8 @@ enum store_query {
     QUERY_LIST_APPROVALS,
     /* (deployment uid, name, form) -> sealed text */
     QUERY_FIND_SECRET,
+    /* (deployment uid) -> name, form, created_at; oldest first */
+    QUERY_LIST_SECRETS,
     /* (run id) -> RUN_* */
     QUERY_GET_RUN,
     /* (deployment uid, limit) -> RUN_*; newest first */

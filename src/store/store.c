@@ -338,6 +338,32 @@ int store_find_secret(struct store *store, const char *deployment_uid, const cha
     return 0;
 }
 
+static int add_secret(void *argument, const struct store_row *row, struct error *err)
+{
+    struct value_builder *list = argument;
+    struct value_builder fields = {0};
+    (void)err;
+    value_builder_set_string(&fields, "name", store_row_text(row, 0));
+    value_builder_set_string(&fields, "form", store_row_text(row, 1));
+    value_builder_set(&fields, "created_at", value_integer(store_row_number(row, 2)));
+    value_builder_append(list, value_builder_map(&fields));
+    return 0;
+}
+
+int store_list_secrets(struct store *store, const char *deployment_uid, struct value **ret_secrets,
+                       struct error *err)
+{
+    assert(deployment_uid && ret_secrets);
+    struct value_builder list = {0};
+    int r = store_query(store, QUERY_LIST_SECRETS, PARAMETERS(text(deployment_uid)), add_secret,
+                        &list, err);
+    if (r < 0)
+        value_builder_done(&list);
+    else
+        *ret_secrets = value_builder_list(&list);
+    return r;
+}
+
 /* --- Runs and their journals --- */
 
 struct runs {

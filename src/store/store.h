@@ -116,6 +116,10 @@ CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
 CO_FN int store_find_secret(struct store *store, const char *deployment_uid, const char *name,
                             const char *form, char **ret_sealed, struct error *err);
 
+/* Those of a deployment, oldest first: a list of {name, form, created_at}. The caller unrefs it. */
+CO_FN int store_list_secrets(struct store *store, const char *deployment_uid,
+                             struct value **ret_secrets, struct error *err);
+
 /* --- Runs and their journals --- */
 
 enum run_status {

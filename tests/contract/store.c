@@ -742,6 +742,14 @@ STORE_TEST(a_secret_that_is_there_stays_and_goes_with_its_deployment)
         CLEANUP(mem_freep) char *sealed = find_secret(rows[i].uid, rows[i].name, rows[i].form);
         CHECK_TEXT(sealed, rows[i].want);
     }
+    CLEANUP(value_unrefp) struct value *listed = NULL;
+    CLEANUP(value_unrefp) struct value *nothing = NULL;
+    CHECK(store_list_secrets(store, "u1", &listed, NULL) == 0 && value_count(listed) == 2);
+    CHECK_TEXT(value_get_text(value_at(listed, 0), "form"), "a");
+    CHECK_TEXT(value_get_text(value_at(listed, 1), "form"), "b");
+    CHECK_TEXT(value_get_text(value_at(listed, 1), "name"), "db");
+    CHECK(value_get_integer(value_at(listed, 0), "created_at", 0) > 0);
+    CHECK(store_list_secrets(store, "nobody", &nothing, NULL) == 0 && value_count(nothing) == 0);
     store_batch_remove_secrets(batch, "u1");
     store_batch_remove_secrets(batch, "nobody");
     CHECK(commits(batch, NULL));

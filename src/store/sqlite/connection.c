@@ -53,6 +53,8 @@ static const char *const query_texts[] = {
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
     [QUERY_FIND_SECRET] =
         "SELECT sealed FROM secrets WHERE deployment_uid = ?1 AND name = ?2 AND form = ?3",
+    [QUERY_LIST_SECRETS] =
+        "SELECT name, form, created_at FROM secrets WHERE deployment_uid = ?1 ORDER BY id",
     [QUERY_GET_RUN] = "SELECT " RUN_LIST "WHERE runs.uid = ?1",
     [QUERY_LIST_RUNS] =
         "SELECT " RUN_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY runs.id DESC LIMIT ?2",
