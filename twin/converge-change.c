@@ -7,6 +7,19 @@
 #include "net/program.h"
 #include "twin/desired.h"
 #include "twin/network.h"
+#include "twin/sandbox.h"
+#include "twin/sources.h"
+
+/* Before anything of the machine runs: so whatever has a log is known. */
+static void note_sources(struct converge *converge, const struct machine *machine)
+{
+    struct value *before = converge->sources;
+    struct value *now = sources_merge(before, sources_describe(machine));
+    if (!before || !value_equal(before, now))
+        sources_save(SANDBOX_LOGS, now);
+    value_unref(before);
+    converge->sources = now;
+}
 
 /* Makes network and firewall like a machine, which the modules see from then on. */
 static int adopt_machine(struct converge *converge, struct machine *machine, struct error *err)
@@ -16,6 +29,7 @@ static int adopt_machine(struct converge *converge, struct machine *machine, str
         r = firewall_apply(converge->firewall, machine, err);
     if (r < 0)
         return r;
+    note_sources(converge, machine);
     machine->generation = ++converge->generation;
     machine_unref(converge->machine);
     converge->machine = machine_ref(machine);

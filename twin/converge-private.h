@@ -34,6 +34,7 @@ struct converge {
     struct machine *machine;
     struct problems
         faults; /* of the manifest: only one that an older program has written has any */
+    struct value *sources; /* owned: whose the programs are, and were */
     struct firewall *firewall;
     struct module_run runs[MODULE_COUNT];
     struct map generations; /* uid -> the generation of its last change, as a number */

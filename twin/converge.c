@@ -7,6 +7,7 @@
 #include "twin/desired.h"
 #include "twin/network.h"
 #include "twin/sandbox.h"
+#include "twin/sources.h"
 
 /* What did not become well is tried again this often. */
 #define RETRY_PERIOD 5000000
@@ -241,6 +242,7 @@ int converge_new(struct twin *twin, struct manifest *take_manifest, struct conve
     struct converge *converge = NEW(struct converge);
     converge->twin = twin;
     converge->manifest = take_manifest;
+    converge->sources = sources_load(SANDBOX_LOGS);
     twin->converge = converge;
     *ret_converge = converge;
     int r = firewall_new(&converge->firewall, err);
@@ -277,6 +279,7 @@ CO_FN void converge_free(struct converge *converge)
     machine_unref(converge->machine);
     problems_done(&converge->faults);
     map_done(&converge->generations);
+    value_unref(converge->sources);
     firewall_free(converge->firewall);
     manifest_free(converge->manifest);
     mem_free(converge);

@@ -12,6 +12,7 @@
 /* What the inner half sees of the machine's files. */
 #define SANDBOX_FOLDER "/run/twin"
 #define SANDBOX_STATE SANDBOX_FOLDER "/state"
+#define SANDBOX_LOGS SANDBOX_STATE "/logs"
 #define SANDBOX_PROGRAM SANDBOX_FOLDER "/parley-twin"
 
 /*

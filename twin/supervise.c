@@ -94,7 +94,7 @@ static int start(struct inner *inner, struct error *err)
     leftovers_remove(manifest, twin->folder);
     r = network_new(&twin->network, err);
     if (r == 0)
-        r = processes_new(twin->loop, twin->network, SANDBOX_STATE "/logs", &twin->processes, err);
+        r = processes_new(twin->loop, twin->network, SANDBOX_LOGS, &twin->processes, err);
     if (r < 0) {
         manifest_free(manifest);
         return r;

@@ -364,6 +364,7 @@ static void asked_to_end(void *argument, int number)
     if (workload->is_closing)
         return;
     workload->is_closing = true;
+    printf("asked to end\n");
     loop_spawn(workload->loop, "close", close_workload, workload);
 }
 
@@ -400,6 +401,8 @@ int workload_main(int argc, char **argv)
         fprintf(stderr, "workload: %s\n", error_message(&err));
         return 1;
     }
+    printf("the built-in workload of %s serves port %u\n", options.name, options.port);
+    fflush(stdout);
     struct workload workload = {.loop = loop_new(), .options = &options};
     workload.metrics.n_variables = environment.n_live;
     serve(&workload, fd);

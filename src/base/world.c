@@ -209,6 +209,22 @@ int world_open_append(const char *path, unsigned int mode, int *ret_fd, struct e
     return 0;
 }
 
+int world_open_file(const char *path, int *ret_fd, struct error *err)
+{
+    size_t hint;
+    return open_for_reading(path, SIZE_MAX, ret_fd, &hint, err);
+}
+
+int world_read_part(int fd, int64_t offset, size_t size, void *ret_bytes, size_t *ret_n,
+                    struct error *err)
+{
+    int64_t n = files_read_at(fd, ret_bytes, size, offset);
+    if (n < 0)
+        return error_set_errno(err, (int)-n, "read a file");
+    *ret_n = (size_t)n;
+    return 0;
+}
+
 bool world_file_exists(const char *path)
 {
     return files_may_access(path, F_OK) == 0;

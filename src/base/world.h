@@ -51,6 +51,12 @@ void world_format_time(int64_t wall_clock, char ret_text[WORLD_TIME_SIZE]);
 int world_read_file(const char *path, size_t limit, char **ret_text, size_t *ret_size,
                     struct error *err);
 
+/* Opens a file to read it piece by piece. ERROR_NOT_FOUND when there is none. */
+int world_open_file(const char *path, int *ret_fd, struct error *err);
+/* At most size bytes from offset on; *ret_n is 0 at the end of what is there now. */
+int world_read_part(int fd, int64_t offset, size_t size, void *ret_bytes, size_t *ret_n,
+                    struct error *err);
+
 /*
  * Replaces a file as a whole: a reader, or the next start after a crash, sees the old content or
  * the new one, never a part. Synced to disk when durable.

@@ -107,6 +107,9 @@ int cli_open(struct cli *cli);
  * 0 or an exit code. The caller frees the answer with verb_answer_done() either way.
  */
 CO_FN int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer);
+/* The same, and tells sink (may be NULL) of what goes on meanwhile. */
+CO_FN int cli_ask_and_hear(struct cli *cli, const char *verb, event_sink sink, void *argument,
+                           struct verb_answer *ret_answer);
 /* The same with the first plan that a verb gives. */
 CO_FN int cli_ask_plan(struct cli *cli, const char *verb, struct plan **ret_plan);
 
@@ -171,7 +174,7 @@ bool cli_is_approved(const struct options *options, const char *hash);
  * input. */
 bool cli_ask_person(const char *question, char *ret_answer, size_t size);
 
-/* --- drift-command.c, plan-commands.c, run-commands.c, state-commands.c: one function for each
+/* --- drift-command.c, log-command.c, plan-commands.c, run-commands.c, state-commands.c: one function for each
  * command that is more than one verb and its answer; returns the exit code --- */
 CO_FN int command_expand(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
@@ -182,6 +185,7 @@ CO_FN int command_up(struct cli *cli);
 CO_FN int command_apply(struct cli *cli);
 CO_FN int command_edit(struct cli *cli);
 CO_FN int command_pull(struct cli *cli);
+CO_FN int command_logs(struct cli *cli);
 CO_FN int command_resume(struct cli *cli);
 CO_FN int command_unlock(struct cli *cli);
 CO_FN int command_run_wait(struct cli *cli);

@@ -45,6 +45,7 @@ static const struct command commands[] = {
     {"secret reveal", "secret_show", OPTIONS_SHOW, command_secret_reveal, NULL,
      "show the text of a secret that Parley generated; the audit chain says so"},
     {"history", "deployment_history", 0, NULL, render_history, NULL},
+    {"logs", "log_show", 0, command_logs, NULL, NULL},
     {"audit list", "audit_list", 0, NULL, render_audit, NULL},
     {"audit verify", "audit_verify", 0, command_audit_verify, NULL, NULL},
     {"run list", "run_list", 0, NULL, render_runs, NULL},

@@ -120,11 +120,18 @@ static const char *document_of(const struct cli *cli, const struct verb_answer *
 
 int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer)
 {
+    return cli_ask_and_hear(cli, verb, cli->options.trace ? print_trace : NULL, NULL, ret_answer);
+}
+
+int cli_ask_and_hear(struct cli *cli, const char *verb, event_sink sink, void *argument,
+                     struct verb_answer *ret_answer)
+{
     struct error err = {0};
     struct verb_call call = {
         .may = VERB_APPLY,
         .input = cli->options.input,
-        .sink = cli->options.trace ? print_trace : NULL,
+        .sink = sink,
+        .argument = argument,
     };
     int r = verb_run(cli->service, verb_find(verb), &call, ret_answer, &err);
     if (!cli->options.json)

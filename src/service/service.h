@@ -271,6 +271,25 @@ enum { RUN_EXIT = 64 };
 CO_FN int service_execute_run(struct service *service, const char *run_id, bool is_resume,
                               struct error *err);
 
+/* --- Logs (log-verbs.c) --- */
+
+/* All borrowed. */
+struct log_request {
+    const char *name;  /* a deployment, a resource's address, a host, or a program's own name */
+    const char *since; /* a duration back from now, or a time; NULL: from the oldest line on */
+    const char *match; /* only lines with this text; NULL: all */
+    bool follow;       /* goes on for ever with what comes */
+    event_sink sink;   /* {"kind": "line", "source", "time", "text"} for each; may be NULL */
+    void *argument;
+};
+/*
+ * Tells the lines that the twin's programs printed, in order of time; whether it runs does not
+ * matter. *ret_answer is {"lines": COUNT}. ERROR_NOT_FOUND when nothing of that name has a log,
+ * unless it is waited for.
+ */
+CO_FN int service_show_logs(struct service *service, const struct log_request *request,
+                            struct value **ret_answer, struct error *err);
+
 /* The plan that a run carries out. */
 CO_FN int service_get_run_plan(struct service *service, const char *run_id, struct plan **ret_plan,
                                struct error *err);

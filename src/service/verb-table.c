@@ -253,6 +253,20 @@ static int unlock(struct service *service, const struct verb_call *call, struct 
                           err);
 }
 
+static int show_logs(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    struct log_request request = {
+        .name = value_get_text(call->input, "name"),
+        .since = value_get_text(call->input, "since"),
+        .match = value_get_text(call->input, "match"),
+        .follow = value_get_bool(call->input, "follow", false),
+        .sink = call->sink,
+        .argument = call->argument,
+    };
+    return service_show_logs(service, &request, &answer->value, err);
+}
+
 static int show_twin(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
@@ -458,6 +472,14 @@ static const struct verb verbs[] = {
     {"state_restore", "bring a snapshot's records back", VERB_APPLY,
      {SNAPSHOT, {"plan", INPUT_TEXT, true, "--plan", "HASH", "the hash of the restore's plan"}},
      restore_state},
+    {"log_show", "what the programs of a deployment, a resource or an instance printed", VERB_READ,
+     {{"name", INPUT_TEXT, true, NULL, "NAME",
+       "a deployment, a resource, an instance (a host of the twin), or one program of it"},
+      {"since", INPUT_TEXT, false, "--since", "WHEN",
+       "only what came since then: 10m, or 2026-11-21T22:16Z"},
+      {"match", INPUT_TEXT, false, "--match", "TEXT", "only lines with this text"},
+      {"follow", INPUT_FLAG, false, "--follow", NULL, "goes on with what comes"}},
+     show_logs},
     {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, show_twin},
     {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, check_twin},
     {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, stop_twin},
