@@ -3,12 +3,18 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/cli.h"
+#include "base/world.h"
+#include "cli/bar.h"
+#include "cli/plan-view.h"
 #include "model/json.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Of many steps so many failures are told one by one; the rest is counted. */
+enum { MAX_FAILURES = 20 };
 
 /* Steps of several stages run at the same time; people read one stage after the other. */
 struct stage_progress {
@@ -28,6 +34,9 @@ struct progress {
     struct stage_progress stages[STAGE_COUNT];
     int current; /* how many stages are over, in that order */
     bool has_status_line;
+    bool is_many;  /* too many steps for a line each: a bar tells of them */
+    bool has_room; /* stdout is a terminal, where a line can be written over */
+    struct bar bar;
 };
 
 static const char *const done_words[] = {
@@ -158,12 +167,70 @@ static void take_message(struct progress *progress, const struct value *event)
                 value_get_text(event, "address"), value_get_text(event, "message"));
 }
 
+/* A line of its own above the bar. */
+static void tell_failure(struct progress *progress, const struct value *event)
+{
+    const char *kind = value_get_text(event, "step_kind");
+    const char *message = value_get_text(event, "message");
+    clear_status_line(progress);
+    if (progress->bar.n_failed <= MAX_FAILURES)
+        printf("  \xe2\x9c\x97 %s %s \"%s\": %s: %s\n", kind ? kind : "?",
+               value_get_text(event, "type"), value_get_text(event, "address"),
+               value_get_text(event, "outcome"), message ? message : "no reason given");
+    else if (progress->bar.n_failed == MAX_FAILURES + 1)
+        printf("  more failures are counted; \"parley run show\" lists all of them\n");
+}
+
+static void count_result(struct progress *progress, const struct value *event)
+{
+    const char *outcome = value_get_text(event, "outcome");
+    if (!outcome || text_equal(outcome, "staged") || !value_get_text(event, "address") ||
+        !value_get_text(event, "type") || value_get_text(event, "activates"))
+        return;
+    progress->bar.n_ended++;
+    if (text_equal(outcome, "done"))
+        return;
+    progress->bar.n_failed++;
+    tell_failure(progress, event);
+}
+
+static void write_bar(struct progress *progress)
+{
+    struct strbuf buffer = {0};
+    bar_write(&progress->bar, world_monotonic_clock(), progress->has_room, &buffer);
+    clear_status_line(progress);
+    printf("  %s%s", strbuf_text(&buffer), progress->has_room ? "" : "\n");
+    progress->has_status_line = progress->has_room;
+    fflush(stdout);
+    strbuf_done(&buffer);
+}
+
+/* Of many steps only how many have ended is told, and what failed. */
+static void count_event(struct progress *progress, const char *kind, const struct value *event)
+{
+    if (text_equal(kind, "result")) {
+        count_result(progress, event);
+    } else if (text_equal(kind, "skipped")) {
+        progress->bar.n_ended++;
+        progress->bar.n_skipped++;
+    } else if (text_equal(kind, "resumed")) {
+        clear_status_line(progress);
+        printf("Resuming; what was begun is looked up first.\n");
+    }
+    if (bar_is_due(&progress->bar, world_monotonic_clock(), progress->has_room))
+        write_bar(progress);
+}
+
 static void show_event(struct progress *progress, const struct value *event)
 {
     const char *kind = value_get_text(event, "kind");
     const char *step = value_get_text(event, "step");
     if (!kind)
         return;
+    if (progress->is_many) {
+        count_event(progress, kind, event);
+        return;
+    }
     clear_status_line(progress);
     if (text_equal(kind, "intent") && step)
         map_put(&progress->begun, step, NULL);
@@ -238,6 +305,9 @@ static void expect_steps(struct progress *progress, const struct plan *plan)
 {
     progress->plan = plan;
     progress->n_steps = plan->n_steps;
+    progress->bar.n_steps = plan->n_steps;
+    progress->is_many = plan->n_steps > PLAN_PAGE_STEPS && !progress->cli->options.all;
+    progress->has_room = isatty(STDOUT_FILENO);
     for (size_t i = 0; i < plan->n_steps; i++)
         progress->stages[plan->steps[i].stage].n_steps++;
 }
@@ -264,7 +334,13 @@ int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan
     enum run_status status = RUN_PENDING;
     int r = service_follow_run(cli->service, &progress.follower, &status, &err);
     loop_unwatch_signal(interrupt);
-    clear_status_line(&progress);
+    /* How far it came stays to be read. */
+    if (progress.is_many && !cli->options.json && progress.bar.n_ended > progress.bar.shown.n_ended)
+        write_bar(&progress);
+    if (progress.is_many && progress.has_status_line)
+        putchar('\n');
+    else
+        clear_status_line(&progress);
     flush_all(&progress);
     map_done(&progress.begun);
     if (r < 0 && progress.follower.cancel_level > 1) {

@@ -172,5 +172,58 @@ def a_pager_that_is_left_early_or_missing_hurts_nothing(place):
     assert len(shown(seen.replace("\r", ""))) == 201, seen[:2000]
 
 
+@test
+def the_progress_of_many_steps_is_counted(place):
+    given(place, many(3000))
+    result = place.parley("up", "demo.yaml", "--yes")
+    progress = result.out.split("Plan hash: ")[1]
+    lines = [line for line in progress.splitlines() if " steps (" in line]
+    assert 1 <= len(lines) <= 101 and lines[-1].startswith("  3000/3000 steps (100 %)"), progress
+    assert "Created" not in progress and "Stage" not in progress and "Deployment Complete!" in progress
+    assert "\r" not in result.out and "\033" not in result.out
+
+
+@test
+def the_progress_of_few_steps_is_told_step_by_step(place):
+    given(place, many(200))
+    out = place.parley("up", "demo.yaml", "--yes").out
+    assert out.count("Created core:data:value") == 200 and " steps (" not in out
+
+
+@test
+def all_tells_of_each_of_many_steps(place):
+    given(place, many(300))
+    out = place.parley("up", "demo.yaml", "--yes", "--all").out
+    assert out.count("Created core:data:value") == 300 and " steps (" not in out
+
+
+@test
+def json_streams_every_event_of_many_steps(place):
+    given(place, many(300))
+    events = place.parley("up", "demo.yaml", "--yes", "--json").events()
+    assert sum(event["kind"] == "result" for event in events) == 300
+
+
+@test
+def failures_among_many_steps_are_told_and_counted(place):
+    place.with_boxes(fail=[dict(verb="create", how="refuse", count=30)])
+    place.write("demo.yaml", document("demo", {
+        "value": data("${count.index}", count=250), "box": ("acme:thing:box", {}, {"count": 30}),
+        "late": box(lid="box[0]")}))
+    result = place.parley("up", "demo.yaml", "--yes", want=4)
+    progress = result.out.split("Plan hash: ")[1]
+    assert progress.count("\u2717 create acme:thing:box") == 20, progress
+    assert "more failures are counted" in progress
+    assert "281/281 steps (100 %)" in progress and ", 30 failed, 1 skipped" in progress, progress
+
+
+@test
+def a_terminal_has_one_bar_that_moves(place):
+    given(place, many(2000))
+    seen = at_a_terminal(place, "up", "demo.yaml", "--yes")
+    assert "[##############################] 2000/2000 steps (100 %)" in seen, seen[-3000:]
+    assert "Deployment Complete!" in seen
+
+
 if __name__ == "__main__":
     main()
