@@ -80,6 +80,13 @@ void render_status(const struct value *status, struct strbuf *buffer)
         write_resource(value_at(resources, i), buffer);
 }
 
+/* Where a page is full there may be older rows. */
+static void write_more(const struct value *rows, struct strbuf *buffer)
+{
+    if (value_count(rows) == SERVICE_PAGE_ROWS)
+        strbuf_addf(buffer, "%d are a page: --page N shows older ones.\n", SERVICE_PAGE_ROWS);
+}
+
 void render_runs(const struct value *runs, struct strbuf *buffer)
 {
     if (value_count(runs) == 0)
@@ -92,6 +99,7 @@ void render_runs(const struct value *runs, struct strbuf *buffer)
         if (value_get_text(run, "message"))
             strbuf_addf(buffer, "          %s\n", value_get_text(run, "message"));
     }
+    write_more(runs, buffer);
 }
 
 /* Which revisions it was made from, where that is not just the one before it. */
@@ -118,6 +126,7 @@ void render_history(const struct value *history, struct strbuf *buffer)
         write_parents(value_get(row, "parents"), buffer);
         strbuf_addf(buffer, "\n     %s\n", text_of(row, "words"));
     }
+    write_more(revisions, buffer);
     strbuf_add(buffer, "Runs:\n");
     render_runs(value_get(history, "runs"), buffer);
 }

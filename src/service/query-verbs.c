@@ -7,7 +7,7 @@
 #include "service/run-socket.h"
 #include "service/service.h"
 
-enum { MAX_HISTORY = 200, LOOK_AGAIN_US = 50000 };
+enum { LOOK_AGAIN_US = 50000 };
 
 static const char *deployment_state(const struct store_deployment *deployment,
                                     const struct store_run *last)
@@ -259,17 +259,32 @@ int service_outputs(struct service *service, const char *word, struct value **re
     return r;
 }
 
-int service_history(struct service *service, const char *word, struct value **ret_history,
-                    struct error *err)
+/* Those of a page: the rows before it are read again, which costs as much as it is old. */
+static int list_revisions(struct service *service, const char *uid, size_t page,
+                          struct value **ret_revisions, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *all = NULL;
+    struct value_builder list = {0};
+    int r = store_list_revisions(service->store, uid, 0, page * SERVICE_PAGE_ROWS, &all, err);
+    if (r < 0)
+        return r;
+    for (size_t i = (page - 1) * SERVICE_PAGE_ROWS; i < value_count(all); i++)
+        value_builder_append(&list, value_ref(value_at(all, i)));
+    *ret_revisions = value_builder_list(&list);
+    return 0;
+}
+
+int service_history(struct service *service, const char *word, size_t page,
+                    struct value **ret_history, struct error *err)
 {
     struct store_deployment deployment = {0};
     CLEANUP(value_unrefp) struct value *revisions = NULL;
     CLEANUP(value_unrefp) struct value *runs = NULL;
     int r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
-        r = service_list_runs(service, word, &runs, err);
+        r = service_list_runs(service, word, page, &runs, err);
     if (r == 0)
-        r = store_list_revisions(service->store, deployment.uid, 0, MAX_HISTORY, &revisions, err);
+        r = list_revisions(service, deployment.uid, page, &revisions, err);
     store_deployment_done(&deployment);
     if (r < 0)
         return r;

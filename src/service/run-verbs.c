@@ -1,4 +1,5 @@
 /* The verbs about runs: list, show, cancel. */
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
@@ -25,8 +26,9 @@ static struct value *run_to_value(const struct store_run *run)
     return value_builder_map(&fields);
 }
 
-int service_list_runs(struct service *service, const char *word, struct value **ret_runs,
-                      struct error *err)
+/* So many of the newest runs, but for those that are skipped. */
+static int list_runs(struct service *service, const char *word, size_t n_skipped, size_t limit,
+                     struct value **ret_runs, struct error *err)
 {
     struct store_deployment deployment = {0};
     int r = word ? service_find_deployment(service, word, &deployment, err)
@@ -35,11 +37,13 @@ int service_list_runs(struct service *service, const char *word, struct value **
         return r;
     struct store_run *runs = NULL;
     size_t n = 0;
-    r = store_list_runs(service->store, deployment.uid, MAX_RUNS, &runs, &n, err);
+    r = store_list_runs(service->store, deployment.uid, n_skipped + limit, &runs, &n, err);
     struct value_builder list = {0};
     for (size_t i = 0; i < n; i++) {
-        unbegun_settle(service, &runs[i]);
-        value_builder_append(&list, run_to_value(&runs[i]));
+        if (i >= n_skipped) {
+            unbegun_settle(service, &runs[i]);
+            value_builder_append(&list, run_to_value(&runs[i]));
+        }
         store_run_done(&runs[i]);
     }
     mem_free(runs);
@@ -51,15 +55,26 @@ int service_list_runs(struct service *service, const char *word, struct value **
     return r;
 }
 
-/* The id that a prefix of at least six digits means. */
+int service_list_runs(struct service *service, const char *word, size_t page,
+                      struct value **ret_runs, struct error *err)
+{
+    return list_runs(service, word, (page - 1) * SERVICE_PAGE_ROWS, SERVICE_PAGE_ROWS, ret_runs,
+                     err);
+}
+
+/* The id that a prefix of at least six digits means; a whole one is looked for among all. */
 static int complete_id(struct service *service, const char *prefix, char **ret_id,
                        struct error *err)
 {
     CLEANUP(value_unrefp) struct value *runs = NULL;
-    int r = service_list_runs(service, NULL, &runs, err);
+    int r = list_runs(service, NULL, 0, MAX_RUNS, &runs, err);
     if (r < 0)
         return r;
-    const char *found = NULL;
+    const char *found = strlen(prefix) == UUID_TEXT_SIZE - 1 ? prefix : NULL;
+    if (found) {
+        *ret_id = string_copy(found);
+        return 0;
+    }
     for (size_t i = 0; i < value_count(runs); i++) {
         const char *id = value_get_text(value_at(runs, i), "id");
         if (strlen(prefix) < 6 || !text_starts_with(id, prefix))
@@ -69,9 +84,11 @@ static int complete_id(struct service *service, const char *prefix, char **ret_i
         found = id;
     }
     if (!found)
-        return error_set(err, ERROR_NOT_FOUND,
-                         "there is no run %s among the last %d; \"parley run list\" shows them",
-                         prefix, MAX_RUNS);
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "there is no run %s among the last %d; \"parley run list\" shows them, and "
+            "an older one is found by its whole id",
+            prefix, MAX_RUNS);
     *ret_id = string_copy(found);
     return 0;
 }

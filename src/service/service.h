@@ -293,8 +293,10 @@ CO_FN int service_show_logs(struct service *service, const struct log_request *r
 /* The plan that a run carries out. */
 CO_FN int service_get_run_plan(struct service *service, const char *run_id, struct plan **ret_plan,
                                struct error *err);
-CO_FN int service_list_runs(struct service *service, const char *word, struct value **ret_runs,
-                            struct error *err);
+/* The runs of a deployment (word NULL: of all) on a page, from 1 on, newest first. */
+enum { SERVICE_PAGE_ROWS = 50 };
+CO_FN int service_list_runs(struct service *service, const char *word, size_t page,
+                            struct value **ret_runs, struct error *err);
 CO_FN int service_show_run(struct service *service, const char *run_id, struct value **ret_run,
                            struct error *err);
 /*
@@ -377,9 +379,9 @@ CO_FN int service_show_audit(struct service *service, const char *word, struct v
 CO_FN int service_verify_audit(struct service *service, const char *digest,
                                struct value **ret_report, struct error *err);
 
-/* Runs and revisions of a deployment, newest first. */
-CO_FN int service_history(struct service *service, const char *word, struct value **ret_history,
-                          struct error *err);
+/* Runs and revisions of a deployment, newest first: those on a page, from 1 on. */
+CO_FN int service_history(struct service *service, const char *word, size_t page,
+                          struct value **ret_history, struct error *err);
 
 /* --- The store itself (state-verbs.c): none of these needs one that can be opened --- */
 

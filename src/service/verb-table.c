@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+enum { MAX_PAGE = 1000000 };
+
 /* --- What carries them out --- */
 
 static struct document_source source_of(const struct verb_call *call)
@@ -165,10 +167,25 @@ static int show_secret(struct service *service, const struct verb_call *call,
                : error_set(err, ERROR_NOT_FOUND, "there is no secret \"%.80s\"", wanted);
 }
 
+/* The number of a page; the first where none is named. */
+static int read_page(const struct verb_call *call, size_t *ret_page, struct error *err)
+{
+    const char *text = value_get_text(call->input, "page");
+    int64_t page = 1;
+    if (text && (!text_to_integer(text, &page) || page < 1 || page > MAX_PAGE))
+        return error_set(err, ERROR_INVALID, "a page is a number from 1 on, not \"%s\"", text);
+    *ret_page = (size_t)page;
+    return 0;
+}
+
 static int show_history(struct service *service, const struct verb_call *call,
                         struct verb_answer *answer, struct error *err)
 {
-    return service_history(service, value_get_text(call->input, "deployment"), &answer->value, err);
+    size_t page;
+    int r = read_page(call, &page, err);
+    return r < 0 ? r
+                 : service_history(service, value_get_text(call->input, "deployment"), page,
+                                   &answer->value, err);
 }
 
 static int list_audit(struct service *service, const struct verb_call *call,
@@ -198,8 +215,11 @@ static int show_types(struct service *service, const struct verb_call *call,
 static int list_runs(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
-    return service_list_runs(service, value_get_text(call->input, "deployment"), &answer->value,
-                             err);
+    size_t page;
+    int r = read_page(call, &page, err);
+    return r < 0 ? r
+                 : service_list_runs(service, value_get_text(call->input, "deployment"), page,
+                                     &answer->value, err);
 }
 
 static int show_run(struct service *service, const struct verb_call *call,
@@ -361,6 +381,8 @@ static int restore_state(struct service *service, const struct verb_call *call,
     {"deployment", INPUT_TEXT, true, NULL, "NAME", "the deployment: NAME or NAME@ENVIRONMENT"}
 #define ANY_DEPLOYMENT \
     {"deployment", INPUT_TEXT, false, NULL, "NAME", "only this deployment"}
+#define PAGE \
+    {"page", INPUT_TEXT, false, "--page", "N", "older ones: 50 are a page, the newest on the first"}
 #define SNAPSHOT {"snapshot", INPUT_TEXT, true, NULL, "FILE", "the snapshot's file"}
 #define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
 
@@ -440,7 +462,7 @@ static const struct verb verbs[] = {
        "the deployment, or without SECRET a secret of the site"},
       {"secret", INPUT_TEXT, false, NULL, "SECRET", "the secret"}}, show_secret},
     {"deployment_history", "revisions and runs, newest first", VERB_READ,
-     {DEPLOYMENT}, show_history},
+     {DEPLOYMENT, PAGE}, show_history},
     {"audit_list", "who approved, ran and changed what, the newest 200 entries", VERB_READ,
      {ANY_DEPLOYMENT}, list_audit},
     {"audit_verify", "whether anything of that was altered, taken out or put in", VERB_READ,
@@ -449,7 +471,7 @@ static const struct verb verbs[] = {
      verify_audit},
     {"type_show", "the resource types, or all about one", VERB_READ,
      {{"type", INPUT_TEXT, false, NULL, "TYPE", "only this type"}}, show_types},
-    {"run_list", "the runs, newest first", VERB_READ, {ANY_DEPLOYMENT}, list_runs},
+    {"run_list", "the runs, newest first", VERB_READ, {ANY_DEPLOYMENT, PAGE}, list_runs},
     {"run_show", "a run with its journal", VERB_READ, {RUN}, show_run},
     {"run_cancel", "ask a run to stop; what is under way ends first", VERB_APPLY,
      {RUN}, cancel_run},

@@ -225,5 +225,28 @@ def a_terminal_has_one_bar_that_moves(place):
     assert "Deployment Complete!" in seen
 
 
+@test
+def runs_and_history_are_paged_newest_first(place):
+    place.with_boxes()
+    for number in range(1, 56):
+        place.write("demo.yaml", document("demo", {"value": data(number)}))
+        place.parley("up", "demo.yaml", "--yes")
+    def numbers(*words):
+        return [row["number"] for row in place.parley("history", "demo", "--json", *words).json()["revisions"]]
+    assert numbers() == list(range(55, 5, -1)) and numbers("--page=2") == [5, 4, 3, 2, 1]
+    assert numbers("--page", "3") == []
+    first = place.parley("run", "list", "--json").json()
+    second = place.parley("run", "list", "demo", "--page", "2", "--json").json()
+    ids = [run["id"] for run in first + second]
+    assert len(first) == 50 and len(second) == 5 and len(set(ids)) == 55
+    times = [run["started_at"] for run in first + second]
+    assert times == sorted(times, reverse=True)
+    assert place.parley("run", "show", ids[-1], "--json").json()["id"] == ids[-1]
+    text = place.parley("run", "list").out
+    assert len(text.splitlines()) == 51 and "--page N shows older ones" in text, text
+    assert "--page" not in place.parley("run", "list", "--page", "2").out
+    assert "from 1 on" in place.parley("run", "list", "--page", "0", want=1).err
+
+
 if __name__ == "__main__":
     main()
