@@ -427,6 +427,8 @@ static void add_revision(struct run *run)
     value_builder_set(&fields, "parents", value_ref(plan->parents));
     value_builder_set_string(&fields, "plan", plan->hash);
     value_builder_set_string(&fields, "run", run->row->id);
+    if (plan->partial)
+        value_builder_set(&fields, "partial", value_ref(plan->partial));
     if (plan->reads && value_count(plan->reads) > 0)
         value_builder_set(&fields, "reads", value_ref(plan->reads));
     CLEANUP(value_unrefp) struct value *revision = value_builder_map(&fields);

@@ -132,6 +132,8 @@ int cli_write_document(const char *path, const char *text, struct error *err);
 struct plan_view;
 /* The part of a plan that was asked for; of more steps than a screen has, what they come to. */
 void render_plan(const struct plan *plan, const struct plan_view *view, struct strbuf *buffer);
+/* Of a plan, or a revision, that was limited: "web, db and what they need". */
+void render_partial(const struct value *partial, struct strbuf *buffer);
 /* Stages in the order in which people read them: a destroy goes from the last to the first. */
 enum stage stage_in_turn(const struct plan *plan, int turn);
 void render_duration(double seconds, struct strbuf *buffer);

@@ -56,6 +56,35 @@ static void write_summary(const struct plan *plan, struct strbuf *buffer)
     }
 }
 
+void render_partial(const struct value *partial, struct strbuf *buffer)
+{
+    const struct value *targets = value_get(partial, "targets");
+    size_t n = targets ? value_count(targets) : 0;
+    for (size_t i = 0; i < n; i++)
+        strbuf_addf(buffer, "%s%s", i > 0 ? ", " : "", value_text(value_at(targets, i)));
+    strbuf_add(buffer, n == 1 ? " and what it needs" : " and what they need");
+}
+
+/* What the plan is limited to, and what it leaves for the next one. */
+static void write_partial(const struct plan *plan, struct strbuf *buffer)
+{
+    const struct value *left_out = value_get(plan->partial, "left_out");
+    const char *separator = "";
+    if (!left_out)
+        return;
+    strbuf_add(buffer, "\nOnly in part: ");
+    render_partial(plan->partial, buffer);
+    strbuf_add(buffer, ". Left out, and in the next plan: ");
+    for (size_t i = 0; i < value_count(left_out); i++) {
+        enum step_kind kind = step_kind_from_string(value_key_at(left_out, i));
+        strbuf_addf(buffer, "%s%lld %s", separator,
+                    (long long)value_to_integer(value_at(left_out, i)),
+                    kind < STEP_KIND_COUNT ? summary_words[kind] : value_key_at(left_out, i));
+        separator = ", ";
+    }
+    strbuf_add(buffer, ".\n");
+}
+
 /* How old it is what the plan goes by, where that was not looked at just now. */
 static void write_knowledge(const struct plan *plan, struct strbuf *buffer)
 {
@@ -324,9 +353,11 @@ void render_plan(const struct plan *plan, const struct plan_view *view, struct s
     struct plan_choice choice;
     write_title(plan, buffer);
     write_summary(plan, buffer);
+    write_partial(plan, buffer);
     write_knowledge(plan, buffer);
     if (plan->n_steps == 0 && !plan->changes_outputs) {
-        strbuf_add(buffer, "\nNo changes: everything is as the document says.\n");
+        strbuf_addf(buffer, "\nNo changes: %s as the document says.\n",
+                    plan->partial ? "that is" : "everything is");
         write_notes(plan, buffer);
         return;
     }

@@ -28,9 +28,10 @@ static void write_deployments(const struct value *deployments, struct strbuf *bu
         strbuf_add(buffer, "No deployments.\n");
     for (size_t i = 0; i < value_count(deployments); i++) {
         const struct value *row = value_at(deployments, i);
-        strbuf_addf(buffer, "%s@%s  %s  revision %lld, %lld resources, updated ",
+        strbuf_addf(buffer, "%s@%s  %s  revision %lld%s, %lld resources, updated ",
                     text_of(row, "name"), text_of(row, "environment"), text_of(row, "state"),
                     (long long)value_get_integer(row, "revision", 0),
+                    value_get(row, "partial") ? " in part" : "",
                     (long long)value_get_integer(row, "resources", 0));
         render_time(row, "updated_at", buffer);
         strbuf_add(buffer, "\n");
@@ -74,6 +75,11 @@ void render_status(const struct value *status, struct strbuf *buffer)
     strbuf_addf(buffer, "%s@%s: %s, revision %lld\n", text_of(deployment, "name"),
                 text_of(deployment, "environment"), text_of(deployment, "state"),
                 (long long)value_get_integer(deployment, "revision", 0));
+    if (value_get(deployment, "partial")) {
+        strbuf_add(buffer, "Applied in part: only ");
+        render_partial(value_get(deployment, "partial"), buffer);
+        strbuf_add(buffer, ".\n");
+    }
     write_sections(value_get(status, "sections"), buffer);
     strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));
     for (size_t i = 0; i < value_count(resources); i++)
@@ -125,6 +131,11 @@ void render_history(const struct value *history, struct strbuf *buffer)
                     text_of(row, "plan"), text_of(row, "source"));
         write_parents(value_get(row, "parents"), buffer);
         strbuf_addf(buffer, "\n     %s\n", text_of(row, "words"));
+        if (value_get(row, "partial")) {
+            strbuf_add(buffer, "     in part: only ");
+            render_partial(value_get(row, "partial"), buffer);
+            strbuf_add(buffer, "\n");
+        }
     }
     write_more(revisions, buffer);
     strbuf_add(buffer, "Runs:\n");

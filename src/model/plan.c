@@ -159,6 +159,7 @@ void plan_free(struct plan *plan)
     value_unref(plan->secrets);
     value_unref(plan->credentials);
     value_unref(plan->knowledge);
+    value_unref(plan->partial);
     value_unref(plan->pending);
     value_unref(plan->outputs);
     diagnostics_done(&plan->notes);
@@ -171,6 +172,18 @@ struct step *plan_add_step(struct plan *plan)
     struct step *step = &plan->steps[plan->n_steps++];
     *step = (struct step){0};
     return step;
+}
+
+void plan_keep_steps(struct plan *plan, const bool *kept)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        if (kept[i])
+            plan->steps[n++] = plan->steps[i];
+        else
+            step_done(&plan->steps[i]);
+    }
+    plan->n_steps = n;
 }
 
 struct step *plan_find_step(const struct plan *plan, const char *id)
@@ -330,6 +343,8 @@ static struct value *fields_before_steps(const struct plan *plan, bool is_hashed
         value_builder_set(&fields, "reads", value_ref(plan->reads));
     if (plan->secrets && value_count(plan->secrets) > 0)
         value_builder_set(&fields, "secrets", value_ref(plan->secrets));
+    if (plan->partial)
+        value_builder_set(&fields, "partial", value_ref(plan->partial));
     value_builder_set(&fields, "outputs", value_or_null(plan->outputs));
     value_builder_set(&fields, "changes_outputs", value_bool(plan->changes_outputs));
     if (!is_hashed) {
@@ -627,6 +642,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     plan->reads = read_value(reader, "reads", VALUE_MAP, true);
     plan->secrets = read_value(reader, "secrets", VALUE_MAP, true);
     plan->credentials = read_value(reader, "credentials", VALUE_MAP, true);
+    plan->partial = read_value(reader, "partial", VALUE_MAP, true);
     plan->knowledge = read_value(reader, "knowledge", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");

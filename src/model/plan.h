@@ -152,6 +152,9 @@ struct plan {
      * resources were read for it, with how many calls, how many were not, and the oldest time at
      * which what is known of those was so. Shown, not hashed; NULL: not told. */
     struct value *knowledge;
+    /* Owned map {targets: [address], left_out: {KIND: steps}} of a plan that is limited to targets
+     * and what they need; NULL: of a whole one. */
+    struct value *partial;
     bool changes_outputs;  /* they are others than the deployment has, or will be */
     struct value *outputs; /* owned map of the deployment's outputs, with unknowns; may be NULL */
     struct step *steps;    /* owned, in an order that depends_on allows */
@@ -166,6 +169,8 @@ void plan_free(struct plan *plan); /* accepts NULL */
 DEFINE_CLEANUP(struct plan *, plan_free)
 /* A new, empty step at the end; borrowed until the next one is added. */
 struct step *plan_add_step(struct plan *plan);
+/* Drops those that are not kept, one for each step. */
+void plan_keep_steps(struct plan *plan, const bool *kept);
 /* Linear in the number of steps; use a map for many. */
 struct step *plan_find_step(const struct plan *plan, const char *id);
 

@@ -100,3 +100,4 @@ int draft_decide(struct draft *draft, struct error *err);
 int draft_doubt(struct draft *draft, struct error *err);
 int draft_add_steps(struct draft *draft, struct error *err);
 int draft_link(struct draft *draft, struct error *err);
+int draft_target(struct draft *draft, struct error *err);

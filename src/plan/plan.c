@@ -10,9 +10,9 @@ static const struct {
     const char *name;
     int (*run)(struct draft *draft, struct error *err);
 } passes[] = {
-    {"match", draft_match},   {"order", draft_order}, {"sequence", draft_sequence},
-    {"decide", draft_decide}, {"doubt", draft_doubt}, {"add steps", draft_add_steps},
-    {"link", draft_link},
+    {"match", draft_match},   {"order", draft_order},   {"sequence", draft_sequence},
+    {"decide", draft_decide}, {"doubt", draft_doubt},   {"add steps", draft_add_steps},
+    {"link", draft_link},     {"target", draft_target},
 };
 
 const struct record *draft_record(const struct draft *draft, size_t index)
@@ -162,6 +162,12 @@ int plan_make(const struct plan_input *input, struct plan **ret_plan,
     draft_done(&draft);
     if (r < 0)
         return r;
+    /* What a partial plan leaves out may be part of them: they stay, and the next plan changes
+     * them. */
+    if (plan->partial) {
+        value_unref(plan->outputs);
+        plan->outputs = input->outputs ? value_ref((struct value *)input->outputs) : NULL;
+    }
     take_pending(input, plan);
     plan->changes_outputs = changes_outputs(input, plan);
     plan_seal(plan);

@@ -62,6 +62,9 @@ struct plan_input {
     /* The plan only lets go of the records of these addresses, and of all of a counted resource by
      * its name; NULL: of none. */
     const struct string_list *forget;
+    /* The plan is limited to these addresses, or all of a counted resource by its name, and to what
+     * they need; NULL: to none. */
+    const struct string_list *targets;
     const struct map
         *expired;                /* addresses that are not wanted because their time is over; NULL:
                                     none. That it is, is decided by the caller: no clock is read here */

@@ -37,6 +37,7 @@ static void planning_done(struct planning *planning)
     adoptions_done(&planning->adoptions);
     map_done(&planning->released);
     string_list_done(&planning->forget);
+    string_list_done(&planning->targets);
     size_t cursor = 0;
     struct map_entry *entry;
     while ((entry = map_next(&planning->roots, &cursor))) {
@@ -273,6 +274,7 @@ static struct plan_input input_of(const struct planning *planning,
         .complete_secrets = secrets_complete_values,
         .secrets_argument = planning->service,
         .forget = request->forget ? &planning->forget : NULL,
+        .targets = request->targets ? &planning->targets : NULL,
         .expired = &planning->expired,
         .adoptions = &planning->adoptions.found,
         .only_adopts = request->only_adopts,
@@ -441,6 +443,7 @@ int service_plan(struct service *service, const struct plan_request *request,
                  struct error *err)
 {
     struct planning planning = {.service = service};
+    string_list_from_value(&planning.targets, request->targets);
     int r = begin(&planning, request, diagnostics, err);
     if (r == 0)
         r = load_state(&planning, request->forget != NULL, err);

@@ -27,6 +27,7 @@ struct planning {
     struct map gone;            /* names of what was read and is not there */
     struct map roots;           /* instance -> owned struct string_list */
     struct string_list forget;  /* addresses */
+    struct string_list targets; /* addresses */
     struct map released;        /* uids of what was adopted by what is taken back */
     struct diagnostics notes;   /* what the merge with later revisions has to say */
     struct {

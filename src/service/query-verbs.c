@@ -38,9 +38,14 @@ static int summarise(struct service *service, const struct store_deployment *dep
     struct store_run last = {0};
     size_t n_runs = 0;
     int r = store_load_records(service->store, deployment->uid, &records, err);
+    CLEANUP(value_unrefp) struct value *revisions = NULL;
     if (r == 0)
         r = load_last_run(service, deployment->uid, &last, &n_runs, err);
+    if (r == 0)
+        r = store_list_revisions(service->store, deployment->uid, 0, 1, &revisions, err);
     if (r == 0) {
+        struct value *partial =
+            value_count(revisions) > 0 ? value_get(value_at(revisions, 0), "partial") : NULL;
         struct value_builder fields = {0};
         value_builder_set_string(&fields, "name", deployment->name);
         value_builder_set_string(&fields, "environment", deployment->environment);
@@ -48,6 +53,8 @@ static int summarise(struct service *service, const struct store_deployment *dep
         value_builder_set_string(&fields, "state",
                                  deployment_state(deployment, n_runs ? &last : NULL));
         value_builder_set(&fields, "revision", value_integer(deployment->head_revision));
+        if (partial)
+            value_builder_set(&fields, "partial", value_ref(partial));
         value_builder_set(&fields, "resources", value_integer((int64_t)records.n_items));
         value_builder_set(&fields, "updated_at", value_integer(deployment->updated_at));
         *ret_summary = value_builder_map(&fields);

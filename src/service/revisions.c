@@ -12,6 +12,27 @@
 #include <inttypes.h>
 #include <string.h>
 
+int revision_check_whole(const struct value *revision, const char *deployment, struct error *err)
+{
+    const struct value *partial = value_get(revision, "partial");
+    struct string_list targets = {0};
+    struct strbuf names = {0};
+    if (!partial)
+        return 0;
+    string_list_from_value(&targets, value_get(partial, "targets"));
+    for (size_t i = 0; i < targets.n_items; i++)
+        strbuf_addf(&names, "%s%s", i > 0 ? ", " : "", targets.items[i]);
+    string_list_done(&targets);
+    int r = error_set(err, ERROR_UNSUPPORTED,
+                      "revision %lld of %s was applied in part only (%s and what that needed), so "
+                      "its document does not say what was there then: go back to another one, or "
+                      "change the document",
+                      (long long)value_get_integer(revision, "number", 0), deployment,
+                      strbuf_text(&names));
+    strbuf_done(&names);
+    return r;
+}
+
 int lineage_open(struct service *service, const char *uid, struct lineage *ret_lineage,
                  struct error *err)
 {

@@ -22,6 +22,10 @@ struct lineage {
 /* What is further back is not looked at. */
 enum { MAX_LINEAGE = 200 };
 
+/* ERROR_UNSUPPORTED when a revision was applied in part only: there is no way back to it, since its
+ * document does not say what was there. */
+int revision_check_whole(const struct value *revision, const char *deployment, struct error *err);
+
 CO_FN int lineage_open(struct service *service, const char *uid, struct lineage *ret_lineage,
                        struct error *err);
 void lineage_done(struct lineage *lineage);

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "service/revisions.h"
 #include "service/service.h"
 
 #include <assert.h>
@@ -19,12 +20,13 @@ static void target_revision_done(struct target_revision *target)
     plan_free(target->plan);
 }
 
-static int read_revision(struct service *service, const char *deployment_uid, int64_t number,
-                         struct target_revision *target, struct error *err)
+static int read_revision(struct service *service, const char *deployment,
+                         const char *deployment_uid, int64_t number, struct target_revision *target,
+                         struct error *err)
 {
     CLEANUP(value_unrefp) struct value *revision = NULL;
     int r = store_get_revision(service->store, deployment_uid, number, &revision, err);
-    if (r < 0)
+    if (r < 0 || (r = revision_check_whole(revision, deployment, err)) < 0)
         return r;
     const char *plan = value_get_text(revision, "plan");
     target->number = value_get_integer(revision, "number", 0);
@@ -38,7 +40,7 @@ static int find_before(struct service *service, const struct store_run *run,
 {
     CLEANUP(value_unrefp) struct value *head = NULL;
     if (plan->is_destroy || !plan->document)
-        return read_revision(service, run->deployment_uid, 0, target, err);
+        return read_revision(service, plan->deployment, run->deployment_uid, 0, target, err);
     int r = store_get_revision(service->store, run->deployment_uid, 0, &head, err);
     if (r < 0)
         return r;
@@ -48,7 +50,9 @@ static int find_before(struct service *service, const struct store_run *run,
                          "revision %lld of %s is not of the run %.8s; there is no way back of that "
                          "run alone any more",
                          (long long)number, plan->deployment, run->id);
-    return number == 1 ? 0 : read_revision(service, run->deployment_uid, number - 1, target, err);
+    if (number == 1)
+        return 0;
+    return read_revision(service, plan->deployment, run->deployment_uid, number - 1, target, err);
 }
 
 /* To the document of that revision with its variables; without one, to nothing at all. */

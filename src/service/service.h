@@ -157,10 +157,11 @@ int plan_refresh_from_string(const char *text, enum plan_refresh *ret_refresh, s
 
 struct plan_request {
     struct document_source source;
-    const char *deployment;     /* for a destroy or forget: the word that names it; else NULL */
-    const struct value *forget; /* list of the addresses whose records are let go; NULL: none */
-    const char *origin;         /* "words" or "undo": what source.text was made by; NULL: a file */
-    int64_t base;               /* with origin: the revision that the text was made from */
+    const char *deployment;      /* for a destroy or forget: the word that names it; else NULL */
+    const struct value *forget;  /* list of the addresses whose records are let go; NULL: none */
+    const struct value *targets; /* list of the addresses that the plan is limited to; NULL: none */
+    const char *origin;          /* "words" or "undo": what source.text was made by; NULL: a file */
+    int64_t base;                /* with origin: the revision that the text was made from */
     enum plan_refresh refresh;
     /* {address: id} of what is there already and is to become these resources; NULL: nothing. */
     const struct value *adopt;

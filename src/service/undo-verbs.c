@@ -6,6 +6,7 @@
 #include "model/yaml-edit.h"
 #include "service/edits-internal.h"
 #include "service/revisions-internal.h"
+#include "service/revisions.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -134,6 +135,8 @@ int service_undo(struct service *service, const char *word, int64_t revision,
         r = choose_revision(&deployment, &revision, err);
     if (r == 0)
         r = store_get_revision(service->store, deployment.uid, revision, &old, err);
+    if (r == 0)
+        r = revision_check_whole(old, deployment.name, err);
     if (r == 0)
         r = edits_keep_variables(service, old, &edited.variables, err);
     if (r == 0) {

@@ -83,6 +83,7 @@ struct scene {
     struct diagnostics diagnostics;
     struct plan *plan;
     bool is_destroy;
+    struct string_list targets;
 };
 
 static struct catalog *read_catalog(void)
@@ -128,6 +129,7 @@ static void scene_done(struct scene *scene)
     plan_free(scene->plan);
     diagnostics_done(&scene->diagnostics);
     records_done(&scene->records);
+    string_list_done(&scene->targets);
     wanted_done(&scene->wanted);
     mem_free(scene->observations);
     catalog_free(scene->catalog);
@@ -181,6 +183,7 @@ static int make(struct scene *scene)
         .document = "text",
         .identities = identities,
         .is_destroy = scene->is_destroy,
+        .targets = scene->targets.n_items > 0 ? &scene->targets : NULL,
     };
     struct error err = {0};
     plan_free(scene->plan);
@@ -896,6 +899,26 @@ TEST(where_no_number_fits_between_all_are_numbered_anew)
     const struct step *second = plan_find_step(scene.plan, "update second#1");
     CHECK(middle && value_get_integer(middle->after, "sequence", 0) == 200);
     CHECK(second && value_get_integer(second->after, "sequence", 0) == 300);
+    scene_done(&scene);
+}
+
+TEST(a_target_among_what_is_ordered_gets_its_place_whoever_must_move_for_it)
+{
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:rule", "first", "{\"text\":\"another\"}");
+    want(&scene, "acme:net:rule", "middle", "{\"text\":\"m\"}");
+    want(&scene, "acme:net:rule", "second", "{\"text\":\"b\"}");
+    want(&scene, "acme:net:rule", "third", "{\"text\":\"new\"}");
+    record(&scene, "acme:net:rule", "first", "{\"text\":\"a\",\"sequence\":100}", "{}");
+    record(&scene, "acme:net:rule", "second", "{\"text\":\"b\",\"sequence\":101}", "{}");
+    string_list_add(&scene.targets, "middle");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 2);
+    CHECK(plan_find_step(scene.plan, "create middle#4"));
+    CHECK(plan_find_step(scene.plan, "update second#1"));
+    const struct value *left_out = value_get(scene.plan->partial, "left_out");
+    CHECK(value_get_integer(left_out, "create", 0) == 1);
+    CHECK(value_get_integer(left_out, "update", 0) == 1);
     scene_done(&scene);
 }
 
