@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""What a command costs, counted and never timed: blocks of memory, syncs, rows and calls. Four times as many resources
+cost four times as much at most, so that a quadratic pass or a sync for each resource cannot come back."""
+import contextlib
+import os
+import sqlite3
+import sys
+
+from lifecycle import box, data, document, main, test
+
+COUNTER = os.path.abspath(sys.argv[2])
+SMALL, LARGE = 1000, 4000
+MOST = 4.4  # of four times as many; doubled arrays and deeper search trees make it more than 4
+
+
+def tree(n):
+    """Each refers to one of ten times fewer."""
+    return {f"n{i}": data("${n%d.value}" % ((i - 1) // 10) if i else 0) for i in range(n)}, len(str(n)) + 1
+
+
+def chains(n):
+    """A hundred chains beside each other."""
+    return {f"n{i}": data("${n%d.value}" % (i - 100) if i >= 100 else i) for i in range(n)}, n // 100
+
+
+def fan(n):
+    """One that all others refer to, and one that refers to all others."""
+    nodes = {f"n{i}": data("${hub.value}") for i in range(n - 2)}
+    return {"hub": data(1), **nodes, "all": data("x", dependsOn=list(nodes))}, 3
+
+
+def counted(n):
+    return {"many": data("${count.index}", count=n), "user": data("${many.value}")}, 2
+
+
+SHAPES = {"tree": tree, "chains": chains, "fan": fan, "counted": counted}
+
+
+class Costs:
+    """Blocks and syncs of a command with all processes that it starts."""
+
+    def __init__(self, place, *words, **options):
+        path = place.path("counts")
+        place.env.update(PARLEY_COUNTS=path, LD_PRELOAD=COUNTER)
+        try:
+            self.result = place.parley(*words, patience=300, **options)
+        finally:
+            del place.env["LD_PRELOAD"]
+        with open(path, encoding="utf-8") as file:
+            rows = [[int(word) for word in line.split()] for line in file]
+        os.remove(path)
+        self.blocks = sum(row[0] for row in rows)
+        self.syncs = sum(row[1] for row in rows)
+        self.processes = len(rows)
+
+
+def rows_of(place):
+    """Table -> rows of the store."""
+    with contextlib.closing(sqlite3.connect(f"file:{place.home}/parley.db?mode=ro", uri=True)) as store:
+        names = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: store.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
+def write(place, name, resources):
+    place.write(f"{name}.yaml", document(name, resources))
+    return f"{name}.yaml"
+
+
+def life(place, shape, n):
+    """Command -> its costs, for a deployment of n resources; and the rows that its life leaves."""
+    name = f"d{n}"
+    resources, depth = SHAPES[shape](n)
+    path = write(place, name, resources)
+    before = rows_of(place)
+    costs = {"validate": Costs(place, "validate", path), "plan": Costs(place, "plan", path),
+             "up": Costs(place, "up", path, "--yes"), "no change": Costs(place, "plan", path)}
+    first = next(iter(resources))
+    write(place, name, {**resources, f"{first}-more": data("x")})
+    costs.update({"one more": Costs(place, "up", path, "--yes"), "status": Costs(place, "status", name),
+                  "show": Costs(place, "show", name), "history": Costs(place, "history", name),
+                  "destroy": Costs(place, "destroy", name, "--yes")})
+    rows = {table: count - before.get(table, 0) for table, count in rows_of(place).items()}
+    return costs, rows, depth
+
+
+def check_shape(place, shape):
+    place.parley("up", write(place, "warm", {"one": data(1)}), "--yes")
+    small, small_rows, _ = life(place, shape, SMALL)
+    large, large_rows, depth = life(place, shape, LARGE)
+    for command, costs in large.items():
+        ratio = costs.blocks / small[command].blocks
+        print(f"# {shape}: {command}: {small[command].blocks} blocks for {SMALL}, {ratio:.2f} times that for {LARGE}; "
+              f"{small[command].syncs} and {costs.syncs} syncs")
+        assert ratio < MOST, f"{shape}: {command}: {small[command].blocks} and {costs.blocks} blocks"
+    # An approval, a plan, the run's row, its start and its end are commits of their own.
+    for command in ("up", "destroy"):
+        most = 2 * depth + LARGE / 500 + 10
+        assert large[command].syncs <= most, f"{shape}: {command}: {large[command].syncs} syncs, not {most}"
+        assert large[command].processes == 2
+    for command in ("validate", "plan", "no change", "status", "show", "history"):
+        assert large[command].syncs <= 8, f"{shape}: {command}: {large[command].syncs} syncs"
+    assert large["one more"].syncs <= small["one more"].syncs + 2, large["one more"].syncs
+    for table, count in large_rows.items():
+        grown = count - small_rows[table] * LARGE / SMALL
+        assert grown <= 0, f"{shape}: {table}: {small_rows[table]} rows for {SMALL}, {count} for {LARGE}"
+    assert sum(large_rows.values()) <= 12 * LARGE, large_rows
+
+
+@test
+def a_tree_costs_what_its_resources_cost(place):
+    check_shape(place, "tree")
+
+
+@test
+def chains_cost_what_their_resources_cost(place):
+    check_shape(place, "chains")
+
+
+@test
+def one_that_all_refer_to_and_one_that_refers_to_all_cost_no_more(place):
+    check_shape(place, "fan")
+
+
+@test
+def what_is_counted_costs_what_its_instances_cost(place):
+    check_shape(place, "counted")
+
+
+@test
+def reads_of_a_system_grow_by_pages_and_not_by_resources(place):
+    place.with_boxes()
+    calls = {}
+    for n in (250, 1000):
+        path = write(place, f"d{n}", {f"b{i}": box(size=1) for i in range(n)})
+        place.parley("up", path, "--yes")
+        calls[n] = place.parley("plan", path, "--json").json()["knowledge"]["calls"]
+        place.parley("destroy", f"d{n}", "--yes")
+    assert calls == {250: 1, 1000: 1}, calls
+
+
+if __name__ == "__main__":
+    main()
