@@ -4,7 +4,7 @@
 # What tools/demo needs: a compiler, the libraries, and the servers of the local twin.
 packages_demo=(
     gcc meson ninja-build pkg-config libc6-dev
-    libyaml-dev libsqlite3-dev libpq-dev libgnutls28-dev libsodium-dev libnftables-dev
+    libyaml-dev libjansson-dev libsqlite3-dev libpq-dev libgnutls28-dev libsodium-dev libnftables-dev
     libmimalloc-dev
     libcurl4-gnutls-dev
     haproxy postgresql-15 prometheus prometheus-alertmanager prometheus-node-exporter

@@ -1,10 +1,13 @@
 #include "model/json.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_DEPTH = 1000 };
 
 /* Integers that every JSON reader keeps exactly. */
 static const int64_t exact_limit = INT64_C(1) << 53;
@@ -185,4 +188,128 @@ char *json_pretty(const struct value *value)
     struct strbuf buffer = {0};
     write_value(&buffer, value, 0);
     return strbuf_take(&buffer);
+}
+
+static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err);
+
+static int from_array(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    struct value_builder builder = {0};
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        struct value *item = NULL;
+        int r = from_json(json_array_get(json, i), depth + 1, &item, err);
+        if (r < 0) {
+            value_builder_done(&builder);
+            return r;
+        }
+        value_builder_append(&builder, item);
+    }
+    *ret_value = value_builder_list(&builder);
+    return 0;
+}
+
+/* {"$secret": ...}, alone or with "$origin". */
+static struct value *from_secret(json_t *json)
+{
+    const char *digest = json_string_value(json_object_get(json, "$secret"));
+    const char *origin = json_string_value(json_object_get(json, "$origin"));
+    bool fits = digest && json_object_size(json) == (origin ? 2 : 1);
+    return fits ? value_secret(digest, origin ? origin : "") : NULL;
+}
+
+/* The one field of {"$unknown": ...}. */
+static int from_marker(const char *key, json_t *content, struct value **ret_value,
+                       struct error *err)
+{
+    const char *type = json_string_value(json_object_get(content, "type"));
+    const char *origin = json_string_value(json_object_get(content, "origin"));
+    if (strcmp(key, "$unknown") != 0 || !type || !origin)
+        return error_set(
+            err, ERROR_INVALID,
+            "the key \"%s\" begins with a single \"$\" and is neither $unknown nor $secret", key);
+    *ret_value = value_unknown(type, origin);
+    return 0;
+}
+
+static int from_object(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    struct value_builder builder = {0};
+    const char *key;
+    json_t *field;
+    json_object_foreach(json, key, field)
+    {
+        int r;
+        struct value *item = NULL;
+        if (key[0] == '$' && key[1] != '$') {
+            value_builder_done(&builder);
+            struct value *secret = from_secret(json);
+            if (secret) {
+                *ret_value = secret;
+                return 0;
+            }
+            return json_object_size(json) == 1
+                       ? from_marker(key, field, ret_value, err)
+                       : error_set(err, ERROR_INVALID,
+                                   "the key \"%s\" must stand alone in its object", key);
+        }
+        r = from_json(field, depth + 1, &item, err);
+        if (r < 0) {
+            value_builder_done(&builder);
+            return r;
+        }
+        value_builder_set(&builder, key[0] == '$' ? key + 1 : key, item);
+    }
+    *ret_value = value_builder_map(&builder);
+    return 0;
+}
+
+/*
+ * Decimals without a fraction are written as integers are, up to 1e21; what lies beyond the
+ * integers that are written as numbers must have been one of them.
+ */
+static struct value *from_number(double number)
+{
+    if (fabs(number) <= (double)exact_limit && number == (double)(int64_t)number)
+        return value_integer((int64_t)number);
+    return value_decimal(number);
+}
+
+static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err)
+{
+    if (depth > MAX_DEPTH)
+        return error_set(err, ERROR_LIMIT, "JSON nests deeper than %d", MAX_DEPTH);
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return from_object(json, depth, ret_value, err);
+    case JSON_ARRAY:
+        return from_array(json, depth, ret_value, err);
+    case JSON_STRING:
+        *ret_value = value_string_n(json_string_value(json), json_string_length(json));
+        return 0;
+    case JSON_INTEGER: /* json_read() asks for reals only */
+    case JSON_REAL:
+        *ret_value = from_number(json_number_value(json));
+        return 0;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        *ret_value = value_bool(json_is_true(json));
+        return 0;
+    case JSON_NULL:
+        break;
+    }
+    *ret_value = value_null();
+    return 0;
+}
+
+int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)
+{
+    json_error_t fault;
+    json_t *json = json_loadb(
+        text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
+    if (!json)
+        return error_set(err, ERROR_INVALID, "JSON, line %d, column %d: %s", fault.line,
+                         fault.column, fault.text);
+    int r = from_json(json, 0, ret_value, err);
+    json_decref(json);
+    return r;
 }

@@ -26,7 +26,6 @@ void json_write_string(struct strbuf *buffer, const char *text, size_t length);
 
 /*
  * Reads one JSON text of size bytes. ERROR_INVALID with line and column when it is malformed, has a
- * duplicate key or a NUL in a string; ERROR_LIMIT when it nests deeper than 1,000. The caller unrefs
- * *ret_value.
+ * duplicate key, a NUL in a string, or nests deeper than 1,000. The caller unrefs *ret_value.
  */
 int json_read(const char *text, size_t size, struct value **ret_value, struct error *err);

@@ -220,12 +220,6 @@ void value_builder_set(struct value_builder *builder, const char *key, struct va
     builder_push(builder, string_copy(key), take_item);
 }
 
-void value_builder_set_taken(struct value_builder *builder, char *take_key, struct value *take_item)
-{
-    assert(take_key);
-    builder_push(builder, take_key, take_item);
-}
-
 void value_builder_set_string(struct value_builder *builder, const char *key,
                               const char *text_or_null)
 {

@@ -67,9 +67,6 @@ void value_builder_done(struct value_builder *builder);
 void value_builder_append(struct value_builder *builder, struct value *take_item);
 /* A later field replaces an earlier one of the same key. */
 void value_builder_set(struct value_builder *builder, const char *key, struct value *take_item);
-/* The same, and the key is the builder's then. */
-void value_builder_set_taken(struct value_builder *builder, char *take_key,
-                             struct value *take_item);
 void value_builder_set_string(struct value_builder *builder, const char *key,
                               const char *text_or_null);
 struct value *value_builder_list(struct value_builder *builder);
