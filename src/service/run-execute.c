@@ -100,7 +100,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     int r = service_get_plan(service, run->plan_hash, &plan, err);
     int64_t until = 0;
     if (r == 0)
-        r = is_resume ? run_check_approved(service, plan, &until, err)
+        r = is_resume ? run_check_resumed(service, plan, &until, err)
                       : run_check_plan(service, plan, &until, err);
     if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
         (r = service_check_identities(service, plan, err)) < 0)

@@ -18,8 +18,10 @@
 
 enum { MAX_RUNS = 200 };
 
-int run_check_approved(struct service *service, const struct plan *plan, int64_t *ret_until,
-                       struct error *err)
+/* Whether somebody approved this very plan, and not too long ago; *ret_until is when the longest
+ * approval ends. ERROR_APPROVAL_NEEDED without. */
+static CO_FN int check_approved(struct service *service, const struct plan *plan,
+                                int64_t *ret_until, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *approvals = NULL;
     int r = store_list_approvals(service->store, plan->hash, &approvals, err);
@@ -39,15 +41,33 @@ int run_check_approved(struct service *service, const struct plan *plan, int64_t
                                 : "is not approved");
 }
 
+static bool is_of_this_catalog(const struct service *service, const struct plan *plan)
+{
+    return text_equal(plan->catalog_digest, catalog_digest(service->catalog));
+}
+
+int run_check_resumed(struct service *service, const struct plan *plan, int64_t *ret_until,
+                      struct error *err)
+{
+    if (!is_of_this_catalog(service, plan))
+        return error_set(err, ERROR_STALE,
+                         "the catalog has changed since the plan %.12s was made, so its run does "
+                         "not go on, and nothing was changed. Plan again: what is open is looked "
+                         "at first, and what is done stays done. Or bring the former catalog "
+                         "back, and resume",
+                         plan->hash);
+    return check_approved(service, plan, ret_until, err);
+}
+
 int run_check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
                    struct error *err)
 {
-    if (!text_equal(plan->catalog_digest, catalog_digest(service->catalog)))
+    if (!is_of_this_catalog(service, plan))
         return error_set(err, ERROR_STALE,
                          "the catalog has changed since the plan %.12s was made; plan again",
                          plan->hash);
     int r = adoptions_check_free(service, plan, err);
-    return r < 0 ? r : run_check_approved(service, plan, ret_until, err);
+    return r < 0 ? r : check_approved(service, plan, ret_until, err);
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */
@@ -218,7 +238,7 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
     if (r == 0)
         r = service_get_run_plan(service, run_id, &plan, err);
     if (r == 0)
-        r = run_check_approved(service, plan, &until, err);
+        r = run_check_resumed(service, plan, &until, err);
     if (r == 0)
         r = gather_secrets(service, plan, err);
     if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||

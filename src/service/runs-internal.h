@@ -4,10 +4,11 @@
 
 #include "service/service.h"
 
-/* Whether somebody approved this very plan, and not too long ago; *ret_until is when the longest
- * approval ends. ERROR_APPROVAL_NEEDED without. */
-CO_FN int run_check_approved(struct service *service, const struct plan *plan, int64_t *ret_until,
-                             struct error *err);
-/* The same, and what was judged still holds: the types and the identities to be adopted. */
+/* Whether a run may go on with its plan: somebody approved it, and not too long ago, and the types
+ * are those it was made with. *ret_until is when the longest approval ends. ERROR_APPROVAL_NEEDED,
+ * or ERROR_STALE. */
+CO_FN int run_check_resumed(struct service *service, const struct plan *plan, int64_t *ret_until,
+                            struct error *err);
+/* The same of one that is to begin: also the identities to be adopted are free. */
 CO_FN int run_check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
                          struct error *err);

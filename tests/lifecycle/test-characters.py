@@ -47,6 +47,33 @@ def a_lost_answer_is_looked_up_by_key_token_tag_or_name(place):
 
 
 @test
+def a_run_of_another_catalog_is_not_resumed_and_a_new_plan_goes_on(place):
+    given(place, fail=lose("create", "lose-request"))
+    place.parley("up", "demo.yaml", "--yes", want=1)
+    former = place.read("catalog/acme.yaml")
+    place.write("catalog/acme.yaml", former + "# another\n")
+    before = place.parley("run", "list", "--json").out
+    refused = place.parley("resume", "demo", want=1).err
+    for words in ("catalog has changed", "nothing was changed", "Plan again", "former catalog"):
+        assert words in refused, refused
+    assert place.files() == {} and place.parley("run", "list", "--json").out == before
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+
+
+@test
+def a_run_is_resumed_when_its_former_catalog_is_back(place):
+    given(place, fail=lose("create", "lose-request"))
+    place.parley("up", "demo.yaml", "--yes", want=1)
+    former = place.read("catalog/acme.yaml")
+    place.write("catalog/acme.yaml", former + "# another\n")
+    place.parley("resume", "demo", want=1)
+    place.write("catalog/acme.yaml", former)
+    place.parley("resume", "demo")
+    is_complete(place)
+
+
+@test
 def a_lost_request_is_tried_again_by_a_resume(place):
     for repeat in ("key", TOKEN, TAG, NATURAL):
         given(place, repeat=repeat, fail=lose("create", "lose-request"))
