@@ -12,7 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, FIRST_FD = 1 << 24, FDS_MAX = 256 };
+enum {
+    SECTOR = 512,
+    FIRST_FD = 1 << 24,
+    FDS_MAX = 256,
+    SMALL_FILE = 8 * 1024,
+    LARGE_FILE = 512 * 1024, /* a database grows into it without being copied */
+};
 
 /* A write since the last sync; one without bytes cuts the file off at offset. */
 struct unsynced {
@@ -73,7 +79,7 @@ static void content_reserve(struct content *content, size_t size)
 {
     if (size <= content->capacity)
         return;
-    size_t capacity = content->capacity ? content->capacity : 8192;
+    size_t capacity = size <= SMALL_FILE ? SMALL_FILE : LARGE_FILE;
     while (capacity < size)
         capacity *= 2;
     content->bytes = mem_resize(content->bytes, capacity, 1);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -196,14 +197,24 @@ static void add_tally(struct tally *sum, const struct tally *tally)
             sum->struck[i][k] += tally->struck[i][k];
 }
 
+/* Of all workers so far, which have ended. */
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 static void print_sum(const struct arguments *arguments, const struct tally *sum, double seconds)
 {
     uint64_t few = sum->faults[0] + sum->faults[1] + sum->faults[2];
     print_table(sum);
-    printf("# %" PRIu64 " runs in %.1f s (%.0f/s): %" PRIu64 " processes, %" PRIu64
-           " effects, %" PRIu64 " faults\n",
+    printf("# %" PRIu64 " runs in %.1f s (%.0f/s, %.1f ms of a core each): %" PRIu64
+           " processes, %" PRIu64 " effects, %" PRIu64 " faults\n",
            sum->n_runs, seconds, (double)sum->n_runs / (seconds > 0 ? seconds : 1),
-           sum->n_processes, sum->n_effects, sum->n_faults);
+           cpu_seconds() * 1e3 / (double)(sum->n_runs ? sum->n_runs : 1), sum->n_processes,
+           sum->n_effects, sum->n_faults);
     printf("# median %zu resources, %zu faults (%" PRIu64 " runs with fewer than 3); %" PRIu64
            " runs with a replacement or delete; traces %016" PRIx64 "\n",
            median(sum->items, ITEMS_COUNTED), median(sum->faults, FAULTS_MAX + 1), few,
@@ -346,7 +357,7 @@ static int run_all_kept(const struct arguments *arguments)
 /* --- The command line --- */
 
 static const char usage[] =
-    "usage: tools/sim [--runs N] [--seed S | --fresh] [--workers N] [--trace | --verbose] [--shrink] [--calm]\n"
+    "usage: tools/sim [--runs N] [--seed S | --fresh] [--jobs N] [--trace | --verbose] [--shrink] [--calm]\n"
     "                 [--without-items BITS] [--without-faults BITS] [--kept FILE] [--tap] [--teeth]\n";
 
 static uint64_t number(const char *text)
@@ -366,7 +377,7 @@ static void read_arguments(int argc, char **argv, struct arguments *arguments)
     static const struct option options[] = {
         {"runs", required_argument, NULL, 'r'},
         {"seed", required_argument, NULL, 's'},
-        {"workers", required_argument, NULL, 'w'},
+        {"jobs", required_argument, NULL, 'w'},
         {"trace", no_argument, NULL, 't'},
         {"verbose", no_argument, NULL, 'v'},
         {"shrink", no_argument, NULL, 'k'},

@@ -25,8 +25,8 @@ def traces(*arguments):
 
 
 def a_seed_always_gives_the_same_trace():
-    first = traces("--seed", "7", "--runs", "12", "--workers", "1")
-    assert first == traces("--seed", "7", "--runs", "12", "--workers", "3"), first
+    first = traces("--seed", "7", "--runs", "12", "--jobs", "1")
+    assert first == traces("--seed", "7", "--runs", "12", "--jobs", "3"), first
     assert first != traces("--seed", "8", "--runs", "12")
 
 
