@@ -86,10 +86,17 @@ static struct problem *find_new_fault(const struct converge *converge, struct at
     return NULL;
 }
 
+static void read_file(void *argument, const char *path, int64_t period_us)
+{
+    tables_read(argument, path, period_us);
+}
+
 static void compute(struct converge *converge, struct attempt *ret_attempt)
 {
-    struct desired_means means = {.has_grafana = program_find_kit(&program_grafana, NULL, NULL)};
+    struct desired_means means = {.has_grafana = program_find_kit(&program_grafana, NULL, NULL),
+                                  .tables = &converge->tables};
     *ret_attempt = (struct attempt){0};
+    desired_list_files(converge->manifest, read_file, &converge->tables);
     desired_compute(converge->manifest, &means, &ret_attempt->machine, &ret_attempt->assigned,
                     &ret_attempt->faults);
 }
@@ -186,7 +193,7 @@ static void decide(struct converge *converge, struct change *changes)
 {
     struct error reason = {0};
     apply_changes(converge, changes);
-    if (is_any_left(changes) && converge_carry_out(converge, &reason) < 0)
+    if ((!changes || is_any_left(changes)) && converge_carry_out(converge, &reason) < 0)
         undo_all(converge, changes, &reason);
     error_done(&reason);
     for (struct change *change = changes; change; change = change->next) {
@@ -227,19 +234,32 @@ static struct change *take_batch(struct converge *converge)
 static void decide_pending(void *argument)
 {
     struct converge *converge = argument;
-    while (converge->pending)
+    while (converge->pending || converge->is_stale) {
+        converge->is_stale = false;
         decide(converge, take_batch(converge));
+    }
     converge->is_deciding = false;
     gate_open(converge->twin->loop, &converge->changed);
+}
+
+static void begin_to_decide(struct converge *converge)
+{
+    if (converge->is_deciding)
+        return;
+    converge->is_deciding = true;
+    loop_spawn(converge->twin->loop, "decide", decide_pending, converge);
+}
+
+void converge_refresh(struct converge *converge)
+{
+    converge->is_stale = true;
+    begin_to_decide(converge);
 }
 
 CO_FN void converge_submit(struct converge *converge, struct change *change)
 {
     append(&converge->pending, change);
-    if (!converge->is_deciding) {
-        converge->is_deciding = true;
-        loop_spawn(converge->twin->loop, "decide", decide_pending, converge);
-    }
+    begin_to_decide(converge);
     while (!change->is_decided)
         gate_wait(converge->twin->loop, &converge->changed, -1, NULL);
 }

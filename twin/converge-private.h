@@ -5,6 +5,7 @@
 #include "twin/converge.h"
 #include "twin/firewall.h"
 #include "twin/modules.h"
+#include "twin/tables.h"
 
 struct module_run {
     struct converge *converge;
@@ -37,6 +38,10 @@ struct converge {
     struct value *sources; /* owned: whose the programs are, and were */
     struct firewall *firewall;
     struct module_run runs[MODULE_COUNT];
+    struct tables tables;   /* the files that aliases name */
+    bool is_stale;          /* one of them is another one now */
+    int64_t looked_at;      /* when they were last looked at */
+    bool is_watching;       /* the coroutine that looks at them */
     struct map generations; /* uid -> the generation of its last change, as a number */
     uint64_t generation;
     uint64_t pruned; /* the generation whose leftovers are gone */
@@ -58,5 +63,7 @@ const struct error *converge_find_problem(const struct converge *converge, const
 /* Makes the manifest of now durable and its machine the one that counts. */
 int converge_carry_out(struct converge *converge, struct error *err);
 /* Waits until a change is decided: its err is set, or it is in the manifest at its generation. */
+/* Computes the machine anew, since what it depends on outside of the manifest has changed. */
+void converge_refresh(struct converge *converge);
 CO_FN void converge_submit(struct converge *converge, struct change *change);
 void converge_change_done(struct change *change);

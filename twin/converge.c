@@ -218,6 +218,24 @@ bool converge_is_empty(const struct converge *converge)
     return converge->manifest->resources.n_live == 0 && !converge->is_deciding;
 }
 
+/* Files that aliases name are looked at when the machine changes, and now and then. */
+static void watch_tables(void *argument)
+{
+    struct converge *converge = argument;
+    while (!converge->is_closing) {
+        int64_t period = tables_period(&converge->tables);
+        int64_t deadline = period < 0 ? -1 : converge->looked_at + period;
+        if (gate_wait(converge->twin->loop, &converge->changed, deadline, NULL) == 0 ||
+            world_monotonic_clock() < deadline)
+            continue;
+        converge->looked_at = world_monotonic_clock();
+        if (tables_have_changed(&converge->tables))
+            converge_refresh(converge);
+    }
+    converge->is_watching = false;
+    gate_open(converge->twin->loop, &converge->changed);
+}
+
 static int open_modules(struct converge *converge, struct error *err)
 {
     for (size_t i = 0; i < MODULE_COUNT; i++) {
@@ -244,14 +262,20 @@ int converge_new(struct twin *twin, struct manifest *take_manifest, struct conve
     converge->manifest = take_manifest;
     converge->sources = sources_load(SANDBOX_LOGS);
     twin->converge = converge;
+    CLEANUP(mem_freep) char *tables = string_format("%s/tables", twin->folder);
+    tables_init(&converge->tables, tables);
     *ret_converge = converge;
     int r = firewall_new(&converge->firewall, err);
     if (r == 0)
         r = converge_carry_out(converge, err);
     if (r == 0)
         r = open_modules(converge, err);
-    if (r == 0)
+    if (r == 0) {
+        converge->is_watching = true;
+        converge->looked_at = world_monotonic_clock();
+        loop_spawn(twin->loop, "tables", watch_tables, converge);
         converge_note_progress(converge);
+    }
     return r;
 }
 
@@ -269,6 +293,8 @@ CO_FN void converge_free(struct converge *converge)
     gate_open(converge->twin->loop, &converge->changed);
     for (size_t i = 0; i < MODULE_COUNT; i++)
         wait_for_end_of(converge, &converge->runs[i]);
+    while (converge->is_watching || converge->is_deciding)
+        gate_wait(converge->twin->loop, &converge->changed, -1, NULL);
     for (size_t i = MODULE_COUNT; i-- > 0;) {
         struct module_run *run = &converge->runs[i];
         if (run->module)
@@ -278,6 +304,7 @@ CO_FN void converge_free(struct converge *converge)
     }
     machine_unref(converge->machine);
     problems_done(&converge->faults);
+    tables_done(&converge->tables);
     map_done(&converge->generations);
     value_unref(converge->sources);
     firewall_free(converge->firewall);

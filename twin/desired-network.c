@@ -1,4 +1,4 @@
-/* Networks and aliases. */
+/* Networks. */
 #include "twin/desiring.h"
 
 #include "base/digest.h"
@@ -108,31 +108,5 @@ int desire_vlan(struct desiring *desiring)
     network->resource = desiring_text(desiring, resource_uid(desiring->resource));
     network->tag = tag;
     desiring_built(desiring, network);
-    return 0;
-}
-
-int desire_alias(struct desiring *desiring)
-{
-    const struct value *content = value_get(desiring_spec(desiring), "content");
-    struct machine *machine = desiring->machine;
-    struct machine_set *set = machine_memory(machine, 1, sizeof(*set));
-    if (!value_is_null(content) && value_kind(content) != VALUE_LIST)
-        return desiring_fault(desiring, ERROR_INVALID, "content is not a list");
-    size_t n = value_is_null(content) ? 0 : value_count(content);
-    set->subnets = machine_memory(machine, n, sizeof(*set->subnets));
-    for (size_t i = 0; i < n; i++) {
-        const struct value *item = value_at(content, i);
-        if (value_kind(item) != VALUE_STRING ||
-            !machine_subnet_from_text(value_text(item), &set->subnets[i]))
-            return desiring_fault(desiring, ERROR_INVALID,
-                                  "content[%zu] is not an IPv4 address or network", i);
-        if (set->subnets[i].prefix == 0)
-            return desiring_fault(desiring, ERROR_INVALID, "content[%zu] is every address", i);
-    }
-    set->n_subnets = n;
-    set->name = desiring_label(desiring);
-    set->resource = desiring_text(desiring, resource_uid(desiring->resource));
-    MACHINE_ADD(machine, machine->sets, machine->n_sets, set);
-    desiring_built(desiring, set);
     return 0;
 }

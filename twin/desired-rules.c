@@ -44,7 +44,11 @@ static int read_endpoint(struct desiring *desiring, const char *field,
         return r < 0 ? r : read_literal(desiring, field, text, ret_endpoint);
     }
     if (text_equal(spec_reference_type(desiring, field), ALIAS)) {
-        *ret_endpoint = (struct machine_endpoint){.kind = ENDPOINT_SET, .set = built};
+        const struct machine_set *set = built;
+        if (set->has_ports)
+            return desiring_fault(desiring, ERROR_INVALID, "%s refers to %s, which holds ports",
+                                  field, set->name);
+        *ret_endpoint = (struct machine_endpoint){.kind = ENDPOINT_SET, .set = set};
         return 0;
     }
     const struct machine_network *network = built;
@@ -100,18 +104,43 @@ static void merge_ports(struct machine_port_list *list)
     list->n_items = n;
 }
 
+static int add_alias_ports(struct desiring *desiring, const char *field, size_t n_names,
+                           struct machine_port_list *list)
+{
+    for (size_t i = 0;; i++) {
+        void *built = NULL;
+        int r = spec_reference_at(desiring, field, i, ALIAS, &built);
+        if (r < 0 || (!built && i >= n_names))
+            return r;
+        const struct machine_set *set = built;
+        if (!set || !set->has_ports)
+            return desiring_fault(desiring, ERROR_INVALID, "%s names %s, which holds no ports",
+                                  field, set ? set->name : "something");
+        for (size_t k = 0; k < set->ports.n_items; k++)
+            MACHINE_ADD(desiring->machine, list->items, list->n_items, set->ports.items[k]);
+    }
+}
+
 int desiring_ports(struct desiring *desiring, const char *field, struct machine_port_list *ret_list)
 {
     struct machine_port_list list = {0};
     const struct value *item;
+    size_t n_names = 0;
     for (size_t i = 0; (item = spec_item(desiring, field, i)); i++) {
         struct machine_ports ports;
+        if (value_kind(item) == VALUE_STRING && text_is_name(value_text(item))) {
+            n_names++;
+            continue;
+        }
         if (!read_port(item, &ports))
             return desiring_fault(desiring, ERROR_INVALID,
                                   "%s is not one from 1 to 65535 nor a range such as 8000-8100",
                                   field);
         MACHINE_ADD(desiring->machine, list.items, list.n_items, ports);
     }
+    int r = add_alias_ports(desiring, field, n_names, &list);
+    if (r < 0)
+        return r;
     if (list.n_items > 0)
         merge_ports(&list);
     *ret_list = list;

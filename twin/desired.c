@@ -171,6 +171,11 @@ static const char *reference_at(const struct value *resource, const char *path, 
     return resource_reference(resource, item);
 }
 
+const char *spec_reference_uid(const struct desiring *desiring, const char *path, size_t index)
+{
+    return reference_at(desiring->resource, path, index);
+}
+
 static bool has_word(const char *words, const char *word)
 {
     size_t length = strlen(word);

@@ -11,6 +11,8 @@
 /* What is installed here that the machine depends on. */
 struct desired_means {
     bool has_grafana;
+    const struct tables *tables; /* the files that aliases name, as desired_list_files() tells them
+                                    (NULL: none was read) */
 };
 
 /*
@@ -21,6 +23,13 @@ struct desired_means {
 void desired_compute(const struct manifest *manifest, const struct desired_means *means,
                      struct machine **ret_machine, struct value **ret_assigned,
                      struct problems *faults);
+
+struct tables;
+/* Calls found() with each file that a machine of this manifest depends on, and how often to look at
+ * it. */
+void desired_list_files(const struct manifest *manifest,
+                        void (*found)(void *argument, const char *path, int64_t period_us),
+                        void *argument);
 
 /* Whether the twin serves a type. */
 bool desired_has_type(const char *type);

@@ -59,6 +59,8 @@ int spec_reference(struct desiring *desiring, const char *path, const char *type
 /* The index-th reference of a list property, NULL at its end. */
 int spec_reference_at(struct desiring *desiring, const char *path, size_t index, const char *types,
                       void **ret_built);
+/* The uid of that one, whatever it is, or NULL. */
+const char *spec_reference_uid(const struct desiring *desiring, const char *path, size_t index);
 /* The type of what the property at path refers to, or NULL. */
 const char *spec_reference_type(const struct desiring *desiring, const char *path);
 

@@ -63,22 +63,6 @@ struct machine_subnet {
     unsigned int prefix;
 };
 
-/* A named list of addresses that rules point to. */
-struct machine_set {
-    const char *name;     /* unique on this twin */
-    const char *resource; /* uid */
-    struct machine_subnet *subnets;
-    size_t n_subnets;
-};
-
-/* Where a rule's packets come from or go to. */
-struct machine_endpoint {
-    enum { ENDPOINT_ANY, ENDPOINT_SUBNET, ENDPOINT_SET } kind;
-    struct machine_subnet subnet;  /* ENDPOINT_SUBNET: an address, a CIDR or a whole network */
-    const struct machine_set *set; /* ENDPOINT_SET */
-    const struct machine_network *network; /* the network that was named, else NULL */
-};
-
 struct machine_ports {
     uint16_t first;
     uint16_t last;
@@ -87,6 +71,25 @@ struct machine_ports {
 struct machine_port_list {
     struct machine_ports *items; /* sorted, apart from each other */
     size_t n_items;
+};
+
+/* A named list of addresses, or of ports, that rules point to. */
+struct machine_set {
+    const char *name;     /* unique on this twin */
+    const char *resource; /* uid */
+    struct machine_subnet *subnets;
+    size_t n_subnets;
+    struct machine_port_list ports; /* instead of addresses, where has_ports */
+    bool has_ports;
+    bool is_open; /* while it is read: then it must not be used */
+};
+
+/* Where a rule's packets come from or go to. */
+struct machine_endpoint {
+    enum { ENDPOINT_ANY, ENDPOINT_SUBNET, ENDPOINT_SET } kind;
+    struct machine_subnet subnet;  /* ENDPOINT_SUBNET: an address, a CIDR or a whole network */
+    const struct machine_set *set; /* ENDPOINT_SET */
+    const struct machine_network *network; /* the network that was named, else NULL */
 };
 
 enum machine_protocol {

@@ -279,7 +279,7 @@ static const struct {
      "10.0.0.0/24 or the name of a resource of type opnsense:network:vlan or "
      "opnsense:firewall:alias, not \"10.0.0.0/33\".\n"
      "bad-value port[1]: \"port[1]\" must be a port from 1 to 65535 or a range such as "
-     "8000-8100, not 0.\n"
+     "8000-8100 or the name of a resource of type opnsense:firewall:alias, not 0.\n"
      "bad-value rateLimit: \"rateLimit\" must be a rate such as 1000/minute, not \"many\".\n"
      "bad-value source: \"source\" must be any, an address or a CIDR such as 10.0.0.0/24 or the "
      "name of a resource of type opnsense:network:vlan or opnsense:firewall:alias, not \"Web "

@@ -1,4 +1,5 @@
 #include "harness.h"
+#include "twin/tables.h"
 #include "unit/twin-manifest.h"
 
 #define TIERS \
@@ -199,6 +200,108 @@ TEST(ports_that_touch_become_one_range)
     CHECK(ports[0].first == 79 && ports[0].last == 80);
     CHECK(ports[1].first == 8000 && ports[1].last == 8101);
     machine_unref(machine);
+}
+
+#define LIST(name, kind, more)               \
+    "{\"uid\":\"" name "\",\"name\":\"" name \
+    "\",\"type\":\"opnsense:firewall:alias\",\"spec\":{\"kind\":\"" kind "\"" more "}}"
+#define CONTENT(list) ",\"content\":[" list "]"
+#define REFERRING(name, kind, content, to)                               \
+    "{\"uid\":\"" name "\",\"name\":\"" name                             \
+    "\",\"type\":\"opnsense:firewall:alias\",\"spec\":{\"kind\":\"" kind \
+    "\"" CONTENT(content) "},\"references\":{\"content\":[" to "]}}"
+
+/* The networks of the alias "a", or the only fault, in a buffer that the next call reuses. */
+static const char *alias_of(const char *json)
+{
+    static struct strbuf text;
+    CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
+    struct problems faults = {0};
+    add_resources(manifest, json);
+    struct machine *machine = compute(manifest, &faults);
+    strbuf_clear(&text);
+    if (faults.n_items > 0)
+        strbuf_add(&text, error_message(&faults.items[0].err));
+    for (size_t i = 0; i < machine->n_sets && faults.n_items == 0; i++) {
+        const struct machine_set *set = machine->sets[i];
+        for (size_t k = 0; k < set->n_subnets && strcmp(set->name, "a") == 0; k++) {
+            char address[MACHINE_ADDRESS_SIZE];
+            machine_address_to_text(set->subnets[k].base, address);
+            strbuf_addf(&text, "%s%s/%u", k ? " " : "", address, set->subnets[k].prefix);
+        }
+    }
+    machine_unref(machine);
+    problems_done(&faults);
+    return strbuf_text(&text);
+}
+
+TEST(an_alias_holds_what_the_aliases_that_it_names_hold)
+{
+    CHECK_TEXT(
+        alias_of(
+            "[" REFERRING("a", "networkgroup", "\"10.1.0.0/16\",\"c\",\"b\"", "\"b\",\"c\"") "," REFERRING(
+                "b", "host", "\"d\"",
+                "\"d\"") "," LIST("c", "host",
+                                  CONTENT(
+                                      "\"192.0.2.1\"")) "," LIST("d", "network",
+                                                                 CONTENT(
+                                                                     "\"192.0.2.128/25\"")) "]"),
+        "10.1.0.0/16 192.0.2.128/25 192.0.2.1/32");
+    CHECK_TEXT(alias_of("[" REFERRING("a", "host", "\"b\"",
+                                      "\"b\"") "," REFERRING("b", "host", "\"a\"", "\"a\"") "]"),
+               "b: it holds itself through a");
+    CHECK_TEXT(alias_of("[" REFERRING("a", "host", "\"p\"",
+                                      "\"p\"") "," LIST("p", "port", ",\"ports\":[80]") "]"),
+               "a: content refers to p, which holds ports");
+}
+
+TEST(an_alias_of_ports_stands_for_them)
+{
+    CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
+    struct problems faults = {0};
+    add_resources(
+        manifest,
+        "[" LIST(
+            "p", "port",
+            ",\"ports\":[\"8000-8010\",443]") ","
+                                              "{\"uid\":\"r\",\"name\":\"r\",\"type\":\"opnsense:firewall:rule\",\"spec\":{\"source\":"
+                                              "\"any\",\"destination\":\"any\",\"action\":\"allow\",\"port\":[80,\"p\"]},\"references\":{"
+                                              "\"port\":[\"p\"]}}]");
+    struct machine *machine = compute(manifest, &faults);
+    CHECK(faults.n_items == 0 && machine->n_sets == 0);
+    const struct machine_port_list *ports = &machine->rules[0]->ports;
+    CHECK(ports->n_items == 3 && ports->items[0].first == 80 && ports->items[1].first == 443 &&
+          ports->items[2].first == 8000 && ports->items[2].last == 8010);
+    machine_unref(machine);
+}
+
+TEST(a_country_is_the_networks_that_the_data_says_it_has)
+{
+    struct table_range ranges[] = {{0x01000000, 0x010000ff, "AU"},
+                                   {0x01000100, 0x010003ff, "CN"},
+                                   {0xffffff00, 0xffffffff, "AU"}};
+    struct table table = {
+        .path = (char *)"/data", .ranges = ranges, .n_ranges = 3, .is_known = true};
+    struct table *list[] = {&table};
+    struct tables read = {.tables = list, .n_tables = 1};
+    tables = &read;
+    CHECK_TEXT(
+        alias_of("[" LIST("a", "geoip", ",\"countries\":[\"AU\"],\"database\":\"/data\"") "]"),
+        "1.0.0.0/24 255.255.255.0/24");
+    CHECK_TEXT(
+        alias_of("[" LIST("a", "geoip", ",\"countries\":[\"CN\"],\"database\":\"/data\"") "]"),
+        "1.0.1.0/24 1.0.2.0/23");
+    CHECK_TEXT(alias_of("[" LIST("a", "urltable", ",\"url\":\"file:///data\"") "]"),
+               "1.0.0.0/24 1.0.1.0/24 1.0.2.0/23 255.255.255.0/24");
+    CHECK_TEXT(alias_of("[" LIST("a", "urltable", ",\"url\":\"file:///other\"") "]"),
+               "a: /other cannot be read");
+    CHECK_TEXT(
+        alias_of("[" LIST("a", "geoip", ",\"countries\":[\"AUS\"],\"database\":\"/data\"") "]"),
+        "a: countries[0] is no country such as DE");
+    CHECK_TEXT(alias_of("[" LIST("a", "urltable", ",\"url\":\"https://lists.example/x\"") "]"),
+               "a: the twin fetches nothing from outside: url must be that of a file on this "
+               "machine, such as file:///etc/blocked.txt");
+    tables = NULL;
 }
 
 TEST(long_names_have_short_bridges_that_differ)

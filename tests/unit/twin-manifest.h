@@ -32,16 +32,17 @@ static inline void add_resources(struct manifest *manifest, const char *json)
     value_unref(list);
 }
 
-/* Set by tests for a machine that has it. */
+/* Set by tests for a machine that has it, or that has read some. */
 static bool has_grafana;
+static const struct tables *tables;
 
 /* Computes the machine and keeps what it assigns. */
 static inline struct machine *compute(struct manifest *manifest, struct problems *faults)
 {
     struct machine *machine;
     struct value *assigned;
-    desired_compute(manifest, &(struct desired_means){.has_grafana = has_grafana}, &machine,
-                    &assigned, faults);
+    desired_compute(manifest, &(struct desired_means){.has_grafana = has_grafana, .tables = tables},
+                    &machine, &assigned, faults);
     value_unref(manifest->assigned);
     manifest->assigned = assigned;
     return machine;

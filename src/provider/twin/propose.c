@@ -59,6 +59,38 @@ static void check_grafana(const struct target *target, struct diagnostics *diagn
         target->address);
 }
 
+/* --- Files that lists of addresses are read from --- */
+
+#define COUNTRIES "/usr/share/tor/geoip"
+
+static void check_file(const struct target *target, const char *path, const char *help,
+                       struct diagnostics *diagnostics)
+{
+    if (path[0] == '/' && world_file_exists(path))
+        return;
+    diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help,
+                    "%s needs the file %s, which is not on this machine.", target->address, path);
+}
+
+static void check_alias(const struct target *target, const struct value *spec,
+                        struct diagnostics *diagnostics)
+{
+    const char *kind = value_get_text(spec, "kind"), *url = value_get_text(spec, "url");
+    const char *database = value_get_text(spec, "database");
+    if (text_equal_or_null(kind, "geoip")) {
+        check_file(target, database ? database : COUNTRIES,
+                   "apt-get install tor-geoipdb, or name a file with \"database:\".", diagnostics);
+    } else if (text_equal_or_null(kind, "urltable")) {
+        if (url && text_starts_with(url, "file://"))
+            check_file(target, url + strlen("file://"), "Put the list there.", diagnostics);
+        else
+            diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                            "Put the list into a file and name it: file:///etc/blocked.txt.",
+                            "%s: the twin fetches nothing from outside, and %.200s is no file.",
+                            target->address, url ? url : "nothing");
+    }
+}
+
 /* --- PostgreSQL --- */
 
 static int find_newest(void *argument, const char *name, struct error *err)
@@ -206,6 +238,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
     for (size_t i = 0; i < ARRAY_LENGTH(requirements); i++)
         if (text_equal(type, requirements[i].type))
             check_program(&requirements[i], target, diagnostics);
+    if (text_equal(type, "opnsense:firewall:alias"))
+        check_alias(target, step->after, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
     if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)

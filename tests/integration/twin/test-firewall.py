@@ -200,6 +200,69 @@ def protocols_and_ports_of_the_source_are_told_apart():
 
 
 @test
+def lists_are_of_addresses_ports_other_lists_countries_and_files():
+    with Twin() as twin:
+        target = build(twin)
+        address = twin.hosts()["l-0"]["address"]
+        alias = "opnsense:firewall:alias"
+        file = twin.folder / "blocked.txt"
+        data = twin.folder / "countries.csv"
+        file.write_text("# nobody yet\n192.0.2.0/24 ; SBL1\n")
+        data.write_text("192.0.2.0/24,XA\n10.210.0.0,10.210.0.255,XB\n")
+        twin.made(alias, "web", {"kind": "port", "ports": ["80-81", 443]})
+        twin.made("opnsense:firewall:rule", "open", {
+            "source": "any", "destination": "right", "port": ["web"], "action": "allow", "sequence": 9},
+            {"destination": "right", "port": "web"})
+        assert verdict(twin, target) == "open"
+        twin.made(alias, "web", {"kind": "port", "ports": [443]})
+        assert verdict(twin, target) == "silent" and verdict(twin, [target[0], 443]) == "open"
+        target[1] = 443
+        twin.made(alias, "few", {"kind": "host", "content": []})
+        twin.made(alias, "all", {"kind": "networkgroup", "content": ["few"]}, {"content": "few"})
+        twin.rule("block", ("all",), "any", protocol="any", action="block", sequence=1)
+        assert verdict(twin, target) == "open"
+        twin.made(alias, "few", {"kind": "host", "content": [address]})
+        assert verdict(twin, target) == "silent"
+
+        twin.made(alias, "few", {"kind": "geoip", "countries": ["XA"], "database": str(data)})
+        assert verdict(twin, target) == "open"
+        twin.made(alias, "few", {"kind": "geoip", "countries": ["XA", "XB"], "database": str(data)})
+        assert verdict(twin, target) == "silent"
+
+        twin.made(alias, "few", {"kind": "urltable", "url": f"file://{file}", "refresh": "1s"})
+        assert verdict(twin, target) == "open"
+        counted = packets(twin, "open")
+        file.write_text(f"{address}\n")
+        assert twinlab.wait_until(lambda: verdict(twin, target) == "silent", 30), "the file is not looked at"
+        assert packets(twin, "open") >= counted
+        # Whoever takes it away, or is just writing it, opens nothing; nor does a new start.
+        file.write_text("10.0.0.1\nnonsense\n")
+        twin.made(alias, "else", {"kind": "host", "content": []})
+        assert verdict(twin, target) == "silent"
+        file.unlink()
+        twin.stop()
+        twin.start()
+        twin.listen("r-0", [80, 443])
+        assert verdict(twin, target) == "silent"
+        file.write_text("192.0.2.1\n")
+        assert twinlab.wait_until(lambda: verdict(twin, target) == "open", 30)
+
+
+@test
+def what_an_alias_cannot_hold_is_refused_and_nothing_changes():
+    with Twin() as twin:
+        build(twin)
+        for spec, words in (
+                ({"kind": "urltable", "url": "https://lists.example/x"}, "fetches nothing from outside"),
+                ({"kind": "urltable", "url": f"file://{twin.folder}/none"}, "cannot be read"),
+                ({"kind": "geoip", "countries": ["xx"], "database": "/none"}, "no country such as DE"),
+                ({"kind": "host", "content": ["10.0.0.1 accept"]}, "not an IPv4 address")):
+            answer = twin.put("opnsense:firewall:alias", "odd", spec)
+            assert not answer["ok"] and words in json.dumps(answer), answer
+        assert not twin.get("uid-odd")["present"]
+
+
+@test
 def a_list_of_100000_networks_is_taken_and_changed_while_connections_stand():
     with Twin() as twin:
         target = build(twin)
