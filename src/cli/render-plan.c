@@ -355,12 +355,15 @@ void render_plan(const struct plan *plan, const struct plan_view *view, struct s
     write_summary(plan, buffer);
     write_partial(plan, buffer);
     write_knowledge(plan, buffer);
-    if (plan->n_steps == 0 && !plan->changes_outputs) {
+    if (plan->n_steps == 0 && !plan->changes_outputs && !plan->is_destroy) {
         strbuf_addf(buffer, "\nNo changes: %s as the document says.\n",
                     plan->partial ? "that is" : "everything is");
         write_notes(plan, buffer);
         return;
     }
+    if (plan->n_steps == 0 && plan->is_destroy)
+        strbuf_add(buffer,
+                   "\nNo resources are left: what the store keeps for the deployment goes.\n");
     plan_view_choose(plan, view, &choice);
     if (plan->n_steps > 0)
         write_stages(plan, &choice, buffer);

@@ -287,6 +287,24 @@ static struct plan_input input_of(const struct planning *planning,
     };
 }
 
+/* What they were made for stays where it is, and has them: only a destroy removes them. */
+static int note_kept_secrets(struct planning *planning, const struct plan *plan, struct error *err)
+{
+    const char *name = plan->deployment;
+    CLEANUP(value_unrefp) struct value *kept = NULL;
+    if (plan->n_steps < planning->records.n_items)
+        return 0;
+    int r = store_list_secrets(planning->service->store, planning->uid, &kept, err);
+    if (r == 0 && value_count(kept) > 0)
+        diagnostics_note(&planning->notes, DIAGNOSTIC_NOTE, DIAGNOSTIC_SECRET_KEPT,
+                         (struct position){0}, NULL,
+                         "What is forgotten stays there with the secrets that were generated for "
+                         "%s, and the store keeps them: \"parley secret reveal %s SECRET\" shows "
+                         "one, \"parley destroy %s\" removes them.",
+                         name, name, name);
+    return r;
+}
+
 static int make_plan(struct planning *planning, const struct plan_request *request,
                      struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
 {
@@ -305,6 +323,8 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     r = planning_propose(planning, plan, &found, err);
     if (r == 0)
         r = reads_check_users(planning->service, plan, diagnostics, err);
+    if (r == 0 && request->forget)
+        r = note_kept_secrets(planning, plan, err);
     move_notes(&found, plan, diagnostics);
     diagnostics_done(&found);
     move_notes(&planning->notes, plan, diagnostics);
@@ -486,5 +506,6 @@ int service_get_plan(struct service *service, const char *hash, struct plan **re
 
 bool plan_has_effects(const struct plan *plan)
 {
-    return plan->n_steps > 0 || plan->changes_outputs;
+    /* A destroy ends the deployment, also one that has no resources. */
+    return plan->n_steps > 0 || plan->changes_outputs || plan->is_destroy;
 }

@@ -224,6 +224,28 @@ def what_was_generated_stays_until_its_deployment_is_destroyed(place):
 
 
 @test
+def forgetting_all_keeps_what_was_generated_and_says_so_until_a_destroy(place):
+    given(place)
+    place.parley("up", "bank.yaml", "--yes")
+    made = texts_at(place, "big")["papers"]["made"]
+    part = place.parley("forget", "bank", "note", "--yes")
+    assert "were generated" not in part.out, part.out
+    told = place.parley("forget", "bank", "big", "small", "--yes").out
+    assert "What is forgotten stays there with the secrets that were generated for bank" in told, told
+    assert "parley destroy bank" in told and "parley secret reveal bank" in told, told
+    # It may be needed again: what is there has it.
+    assert place.parley("secret", "reveal", "bank", "made", "--yes-show-it").out.strip() == made
+    plan = place.parley("plan", "bank.yaml", "--json").json()
+    assert plan["secrets"]["made"]["digest"] == place.parley("secret", "list", "bank", "--json").json()[3]["digest"]
+    # A destroy of what has no resources any more ends the deployment and its secrets.
+    ended = place.parley("destroy", "bank", "--yes").out
+    assert "No resources are left" in ended and "No changes" not in ended, ended
+    refused = place.parley("secret", "reveal", "bank", "made", "--yes-show-it", want=1)
+    assert "the store has no secret made" in refused.err, refused.err
+    assert "destroyed already" in place.parley("destroy", "bank", "--yes", want=1).err
+
+
+@test
 def without_its_key_or_source_nothing_is_planned_and_nothing_lost(place):
     given(place)
     place.parley("up", "bank.yaml", "--yes")
