@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/world.h"
+#include "twin/database-template.h"
 #include "twin/service.h"
 
 #include <assert.h>
@@ -237,6 +238,18 @@ int database_member_copy(struct database_member *member, const struct database_m
     int r = make_folder(member, err);
     if (r == 0)
         r = database_data_copy(maker, from, member->paths.data, err);
+    if (r == 0 && is_replica)
+        r = make_replica(member, err);
+    member->is_made = r == 0;
+    return r;
+}
+
+int database_member_take(struct database_member *member, const struct database_maker *maker,
+                         bool is_replica, struct error *err)
+{
+    int r = make_folder(member, err);
+    if (r == 0 && !database_template_take(maker, member->paths.data))
+        r = error_set(err, ERROR_NOT_FOUND, "there is no spare data");
     if (r == 0 && is_replica)
         r = make_replica(member, err);
     member->is_made = r == 0;

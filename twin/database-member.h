@@ -68,6 +68,9 @@ CO_FN int database_member_create(struct database_member *member, const struct da
 /* Copies FROM/data that was never started, for a primary or a replica. */
 CO_FN int database_member_copy(struct database_member *member, const struct database_maker *maker,
                                const char *from, bool is_replica, struct error *err);
+/* As that, with data that was copied before; ERROR_NOT_FOUND when there is none. */
+int database_member_take(struct database_member *member, const struct database_maker *maker,
+                         bool is_replica, struct error *err);
 /* Notes that data which was made now is durable: until then, the next life makes it anew. */
 int database_member_keep(struct database_member *member, struct error *err);
 /* Makes a replica of a primary that runs; database_member_configure() comes first. */

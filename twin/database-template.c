@@ -14,7 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MARK_LIMIT = 256, KEY_LENGTH = 16 };
+enum {
+    MARK_LIMIT = 256,
+    KEY_LENGTH = 16,
+    TURN_TIME = 2 * 1000 * 1000 /* microseconds; so long others go first */
+};
 
 /* --- Where templates are kept --- */
 
@@ -118,17 +122,69 @@ char *database_template_find(const struct database_maker *maker)
     return take_ptr(folder);
 }
 
-/* --- Making one --- */
+/* --- Spares --- */
+
+static char *spare_folder(const char *template, size_t index)
+{
+    return string_format("%s/spare-%zu", template, index);
+}
+
+/* The path of something in the maker's folder by which it can be moved there: the folder is a mount
+ * of its own, and nothing moves from one mount to another. NULL when there is no such path. */
+static char *movable_path(const struct database_maker *maker, const char *path)
+{
+    CLEANUP(mem_freep)
+    char *folder = string_format("%s%s", maker->twin->shown_folder, strrchr(maker->folder, '/'));
+    return service_is_same_folder(folder, maker->folder)
+               ? string_format("%s%s", folder, path + strlen(maker->folder))
+               : NULL;
+}
+
+/* Looked at in its new place, where nobody else takes it. */
+static bool take_spare(const struct database_maker *maker, const char *spare, const char *data)
+{
+    CLEANUP(mem_freep) char *source = string_format("%s/data", spare);
+    CLEANUP(mem_freep) char *mark = string_format("%s/complete", spare);
+    CLEANUP(mem_freep) char *target = movable_path(maker, data);
+    CLEANUP(mem_freep) char *expected = NULL;
+    if (!target || !children_own(maker, spare) ||
+        world_read_file(mark, MARK_LIMIT, &expected, NULL, NULL) < 0 || rename(source, target) < 0)
+        return false;
+    CLEANUP(mem_freep) char *folder = string_copy_n(data, (size_t)(strrchr(data, '/') - data));
+    CLEANUP(mem_freep) char *counted = count(maker, folder);
+    if (counted && text_equal(counted, expected))
+        return true;
+    service_remove_folder(data);
+    return false;
+}
+
+bool database_template_take(const struct database_maker *maker, const char *data)
+{
+    CLEANUP(mem_freep) char *cache = cache_folder();
+    CLEANUP(mem_freep) char *template = cache ? template_folder(maker, cache) : NULL;
+    if (!template || !is_folder_of(cache, geteuid(), 022) || !children_own(maker, template))
+        return false;
+    for (size_t i = 0; i < DATABASE_SPARES; i++) {
+        CLEANUP(mem_freep) char *spare = spare_folder(template, i);
+        if (take_spare(maker, spare, data))
+            return true;
+    }
+    return false;
+}
+
+/* --- Making them --- */
 
 struct template_job {
     struct database_maker maker;
     struct process *running;
+    size_t n_spares;
     char *cache; /* owned, as the next two */
     char *draft; /* in the cache; it becomes the template */
     char *made;  /* in the state folder: children cannot reach the cache */
     int lock;
     bool is_ending;
     bool is_running;
+    struct gate ending;
     struct gate ended;
 };
 
@@ -151,49 +207,85 @@ static bool make_folder(const char *path)
     return mkdir(path, 0700) == 0 && twin_give(path, PROCESS_POSTGRES, NULL) == 0;
 }
 
-static bool open_draft(struct template_job *job)
+static bool open_cache(struct template_job *job)
 {
     CLEANUP(mem_freep) char *lock = string_format("%s/lock", job->cache);
     return world_make_folder(job->cache, 0700, NULL) == 0 &&
-           is_folder_of(job->cache, geteuid(), 022) &&
-           world_lock_file(lock, &job->lock, NULL) == 0 && make_folder(job->draft) &&
-           make_folder(job->made);
+           is_folder_of(job->cache, geteuid(), 022) && world_lock_file(lock, &job->lock, NULL) == 0;
+}
+
+/* Whatever is in its place is not whole: were it so, and ours, it would have been used. */
+static bool place_draft(const struct template_job *job, const char *draft, const char *place)
+{
+    CLEANUP(mem_freep) char *mark = string_format("%s/complete", draft);
+    CLEANUP(mem_freep) char *counted = count(&job->maker, draft);
+    if (!counted || world_write_file(mark, counted, strlen(counted), 0600, false, NULL) < 0)
+        return false;
+    service_remove_folder(place);
+    return rename(draft, place) == 0;
 }
 
 static CO_FN bool make_draft(struct template_job *job)
 {
     CLEANUP(mem_freep) char *data = string_format("%s/data", job->made);
     const struct database_maker *maker = &job->maker;
-    return database_data_create(maker, data, NULL) == 0 &&
-           database_data_copy_into(maker, job->made, job->draft, NULL) == 0;
+    bool is_made = make_folder(job->draft) && make_folder(job->made) &&
+                   database_data_create(maker, data, NULL) == 0 &&
+                   database_data_copy_into(maker, job->made, job->draft, NULL) == 0;
+    service_remove_folder(job->made);
+    return is_made;
 }
 
-static bool place_draft(const struct template_job *job)
+/* The template, which is made when there is none; NULL when it cannot be. The caller frees it. */
+static CO_FN char *ensure_template(struct template_job *job)
 {
-    CLEANUP(mem_freep) char *template = template_folder(&job->maker, job->cache);
-    CLEANUP(mem_freep) char *mark = string_format("%s/complete", job->draft);
-    CLEANUP(mem_freep) char *counted = count(&job->maker, job->draft);
-    if (!template || !counted ||
-        world_write_file(mark, counted, strlen(counted), 0600, false, NULL) < 0)
-        return false;
-    service_remove_folder(template); /* were it whole and ours, it would have been used */
-    return rename(job->draft, template) == 0;
+    CLEANUP(mem_freep) char *there = database_template_find(&job->maker);
+    if (there)
+        return take_ptr(there);
+    CLEANUP(mem_freep) char *place = template_folder(&job->maker, job->cache);
+    if (place && make_draft(job) && place_draft(job, job->draft, place))
+        return take_ptr(place);
+    service_remove_folder(job->draft);
+    return NULL;
+}
+
+/* Who copies it has the template for its folder, and reaches nothing of the cache but that. */
+static CO_FN bool ensure_spare(struct template_job *job, const char *template, size_t index)
+{
+    CLEANUP(mem_freep) char *spare = spare_folder(template, index);
+    CLEANUP(mem_freep) char *draft = string_format("%s/draft", template);
+    if (is_whole(&job->maker, spare))
+        return true;
+    bool is_made = make_folder(draft) &&
+                   database_data_copy(&job->maker, template, "draft/data", NULL) == 0 &&
+                   place_draft(job, draft, spare);
+    if (!is_made)
+        service_remove_folder(draft);
+    return is_made;
+}
+
+static CO_FN void make_all(struct template_job *job)
+{
+    CLEANUP(mem_freep) char *template = ensure_template(job);
+    bool is_well = template != NULL;
+    for (size_t i = 0; is_well && i < job->n_spares && i < DATABASE_SPARES; i++)
+        is_well = ensure_spare(job, template, i);
 }
 
 static CO_FN void make_template(void *argument)
 {
     struct template_job *job = argument;
-    if (open_draft(job) && (!make_draft(job) || !place_draft(job)))
-        service_remove_folder(job->draft);
-    if (job->lock >= 0)
-        service_remove_folder(job->made);
+    struct loop *loop = job->maker.twin->loop;
+    gate_wait(loop, &job->ending, world_monotonic_clock() + TURN_TIME, NULL);
+    if (!job->is_ending && open_cache(job))
+        make_all(job);
     close_descriptor(job->lock);
     job->lock = -1;
     job->is_running = false;
-    gate_open(job->maker.twin->loop, &job->ended);
+    gate_open(loop, &job->ended);
 }
 
-struct template_job *database_template_make(const struct database_maker *maker)
+struct template_job *database_template_make(const struct database_maker *maker, size_t n_spares)
 {
     char *cache = cache_folder();
     if (!cache)
@@ -202,6 +294,7 @@ struct template_job *database_template_make(const struct database_maker *maker)
     job->maker = *maker;
     job->maker.running = &job->running;
     job->maker.is_ending = &job->is_ending;
+    job->n_spares = n_spares;
     job->cache = cache;
     job->draft = string_format("%s/draft", cache);
     job->made = made_folder(maker);
@@ -211,11 +304,17 @@ struct template_job *database_template_make(const struct database_maker *maker)
     return job;
 }
 
+bool template_job_has_ended(const struct template_job *job)
+{
+    return !job->is_running;
+}
+
 CO_FN void template_job_free(struct template_job *job)
 {
     if (!job)
         return;
     job->is_ending = true;
+    gate_open(job->maker.twin->loop, &job->ending);
     if (job->running)
         process_signal(job->running, SIGKILL);
     while (job->is_running)

@@ -55,7 +55,7 @@ struct databases {
     struct machine *machine;  /* a reference */
     struct cluster **items;   /* owned */
     struct template_job *job; /* owned; NULL: no template was made in this life */
-    bool lacks_template;      /* a cluster had to be made without one */
+    size_t n_spares_wanted;   /* by the largest cluster that was made since the last job */
     size_t n_items;
     size_t capacity;
 };
@@ -318,18 +318,33 @@ static CO_FN int copy_members(struct cluster *cluster, const char *from, struct 
     return copying.err.code ? error_move(err, &copying.err) : 0;
 }
 
+/* Whether there was data for each of them in the cache. */
+static bool take_members(struct cluster *cluster)
+{
+    struct database_maker maker = maker_of(cluster->module);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
+        r = database_member_take(cluster->members[i], &maker,
+                                 cluster->members[i] != primary_of(cluster), NULL);
+    return r == 0;
+}
+
 /* Nothing of the cluster was ever started: all members begin as the same data. */
 static CO_FN int make_data(struct cluster *cluster, struct error *err)
 {
-    struct database_maker maker = maker_of(cluster->module);
+    struct databases *module = cluster->module;
+    struct database_maker maker = maker_of(module);
     struct database_member *primary = primary_of(cluster);
-    CLEANUP(mem_freep) char *template = database_template_find(&maker);
-    int r = template ? copy_members(cluster, template, NULL) : -ERROR_NOT_FOUND;
+    if (module->n_spares_wanted < cluster->n_members)
+        module->n_spares_wanted = cluster->n_members;
+    int r = take_members(cluster) ? 0 : -ERROR_NOT_FOUND;
+    CLEANUP(mem_freep) char *template = r < 0 ? database_template_find(&maker) : NULL;
+    if (template)
+        r = copy_members(cluster, template, NULL);
     if (r < 0) {
         r = database_member_create(primary, &maker, err);
         if (r == 0)
             r = copy_members(cluster, primary->paths.folder, err);
-        cluster->module->lacks_template = true;
     }
     if (r == 0)
         begin_keeping(cluster);
@@ -830,12 +845,14 @@ static CO_FN void converge_one(void *argument, size_t index)
 }
 
 /* For the next cluster, when what is wanted now runs. */
-static void ensure_template(struct databases *module)
+static CO_FN void ensure_template(struct databases *module)
 {
     struct database_maker maker = maker_of(module);
-    if (module->lacks_template && !module->job)
-        module->job = database_template_make(&maker);
-    module->lacks_template = false;
+    if (module->n_spares_wanted == 0 || (module->job && !template_job_has_ended(module->job)))
+        return;
+    template_job_free(module->job);
+    module->job = database_template_make(&maker, module->n_spares_wanted);
+    module->n_spares_wanted = 0;
 }
 
 static CO_FN void converge_databases(void *argument, struct machine *wanted,

@@ -31,7 +31,7 @@ struct twin {
     struct processes *processes;
     struct outer *outer;
     const char *folder;       /* the state folder, as pid 1 sees it; children do not */
-    const char *shown_folder; /* its name for people; use it in messages only */
+    const char *shown_folder; /* its name outside, for people; pid 1 may not see it by that */
     const char *program;      /* parley-twin itself, for children that run one of its subcommands */
     struct converge *converge;
     pid_t pid; /* of the inner half, as the machine sees it */

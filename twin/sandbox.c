@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "twin/service.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -214,13 +215,6 @@ int sandbox_give(const char *path, enum process_user user, struct error *err)
     return 0;
 }
 
-static bool is_same_folder(const char *a, const char *b)
-{
-    struct stat left, right;
-    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_ino == right.st_ino &&
-           left.st_dev == right.st_dev;
-}
-
 int sandbox_folder(const char *name, enum process_user user, char **ret_path, struct error *err)
 {
     CLEANUP(mem_freep) char *stored = string_format(SANDBOX_STATE "/%s", name);
@@ -230,7 +224,7 @@ int sandbox_folder(const char *name, enum process_user user, char **ret_path, st
     int r = sandbox_give(stored, user, err);
     if (r < 0)
         return r;
-    if (!is_same_folder(stored, path)) {
+    if (!service_is_same_folder(stored, path)) {
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
             return error_set_errno(err, errno, "make %s", path);
         if (mount(stored, path, NULL, MS_BIND, NULL) < 0)

@@ -93,6 +93,13 @@ void service_remove_folder(const char *path)
     nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+bool service_is_same_folder(const char *a, const char *b)
+{
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_ino == right.st_ino &&
+           left.st_dev == right.st_dev;
+}
+
 char *service_file_name(const char *name)
 {
     char digest[DIGEST_HEX_SIZE];

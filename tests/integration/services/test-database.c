@@ -306,6 +306,81 @@ static CO_FN void begin_from_template(struct loopback *loopback, void *argument)
     database_programs_done(&programs);
 }
 
+/* --- Spares --- */
+
+static ino_t inode_of(const char *folder, const char *below)
+{
+    CLEANUP(mem_freep) char *path = string_format("%s/%s", folder, below);
+    struct stat status;
+    return stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+/* Its inode when it is whole, 0 when it is not there in time. */
+static CO_FN ino_t await_spare(struct loopback *loopback, const char *template)
+{
+    CLEANUP(mem_freep) char *spare = string_format("%s/spare-0", template);
+    int64_t deadline = world_monotonic_clock() + TEMPLATE_TIME;
+    while (inode_of(spare, "data/PG_VERSION") == 0 && world_monotonic_clock() < deadline)
+        loop_sleep(loopback->twin.loop, 20000);
+    return inode_of(spare, "data/PG_VERSION");
+}
+
+static CO_FN bool begin_anew(struct loopback *loopback, struct platform *platform, void **opened,
+                             const char *folder)
+{
+    close_modules(opened);
+    service_remove_folder(folder);
+    return open_modules(loopback, opened) && converge_modules(opened, platform->machine) == 0 &&
+           strstr(visit(loopback).body, "\"database\":{\"rows\":1,\"visits\":1}") != NULL;
+}
+
+static CO_FN void take_spares(struct loopback *loopback, void *argument)
+{
+    struct outcome *outcome = argument;
+    struct platform platform;
+    void *opened[N_MODULES];
+    struct database_programs programs = {0};
+    CLEANUP(mem_freep) char *folder = string_format("%s/database", loopback->folder);
+    CLEANUP(mem_freep) char *data = string_format("%s/data-0/data", folder);
+    CLEANUP(mem_freep) char *cache = string_format("%s/cache", loopback->folder);
+    struct database_maker maker = {
+        .twin = &loopback->twin, .programs = &programs, .folder = folder};
+    setenv("PARLEY_CACHE", cache, true);
+    loopback->twin.shown_folder = loopback->folder;
+    make_platform(loopback, &platform);
+    HOLDS(outcome, database_find_programs(&programs, NULL) == 0);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(opened, platform.machine) == 0);
+    CLEANUP(mem_freep) char *template = await_template(loopback, &maker);
+    HOLDS(outcome, template);
+    /* It is moved, not copied, and another one is made in its place. */
+    for (size_t i = 0; i < 2; i++) {
+        ino_t spare = await_spare(loopback, template);
+        HOLDS(outcome, spare != 0);
+        HOLDS(outcome, begin_anew(loopback, &platform, opened, folder));
+        HOLDS(outcome, inode_of(data, "PG_VERSION") == spare);
+        HOLDS(outcome, !has_password(cache));
+    }
+    /* One that lacks a file is none. */
+    ino_t spare = await_spare(loopback, template);
+    CLEANUP(mem_freep)
+    char *file = string_format("%s/spare-0/data/global/pg_filenode.map", template);
+    HOLDS(outcome, unlink(file) == 0);
+    HOLDS(outcome, begin_anew(loopback, &platform, opened, folder));
+    HOLDS(outcome, inode_of(data, "PG_VERSION") != spare);
+    close_modules(opened);
+    setenv("PARLEY_CACHE", "", true);
+    machine_unref(platform.machine);
+    database_programs_done(&programs);
+}
+
+TEST(a_spare_is_moved_into_place_where_it_is_whole)
+{
+    struct outcome outcome = {0};
+    loopback_run(take_spares, &outcome);
+    CHECK(outcome.is_good);
+}
+
 TEST(a_template_has_no_password_and_is_used_only_where_it_is_whole_and_ours)
 {
     struct outcome outcome = {0};
