@@ -33,9 +33,8 @@ struct converge {
     struct twin *twin;
     struct manifest *manifest;
     struct machine *machine;
-    struct problems
-        faults; /* of the manifest: only one that an older program has written has any */
-    struct value *sources; /* owned: whose the programs are, and were */
+    struct problems faults; /* of a manifest that an older program has written */
+    struct value *sources;  /* owned: whose the programs are, and were */
     struct firewall *firewall;
     struct module_run runs[MODULE_COUNT];
     struct tables tables;   /* the files that aliases name */

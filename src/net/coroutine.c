@@ -124,22 +124,6 @@ static void stack_to_pool(struct stack *stack)
     pool = stack;
 }
 
-/* The last steps on a stack before a switch to another one. from is NULL when it never comes back:
- * its fake stack is freed then. */
-__attribute__((always_inline)) static inline void announce_switch(struct coroutine *from,
-                                                                  const struct coroutine *to)
-{
-#ifdef WITH_ASAN
-    __sanitizer_start_switch_fiber(from ? &from->fake_stack : NULL, to->stack->bottom,
-                                   to->stack->size);
-#endif
-#ifdef WITH_TSAN
-    __tsan_switch_to_fiber(to->fiber, 0);
-#endif
-    (void)from;
-    (void)to;
-}
-
 /* The first steps on a stack after a switch to it; from is the stack before, whose bounds are
  * unknown until then if it is the thread's own. */
 __attribute__((always_inline)) static inline void accept_switch(struct coroutine *to,
@@ -171,6 +155,22 @@ static void begin_on(struct stack *stack, ucontext_t *ret_context)
 }
 
 #ifdef WITH_SANITIZER
+
+/* The last steps on a stack before a switch to another one. from is NULL when it never comes back:
+ * its fake stack is freed then. */
+__attribute__((always_inline)) static inline void announce_switch(struct coroutine *from,
+                                                                  const struct coroutine *to)
+{
+#ifdef WITH_ASAN
+    __sanitizer_start_switch_fiber(from ? &from->fake_stack : NULL, to->stack->bottom,
+                                   to->stack->size);
+#endif
+#ifdef WITH_TSAN
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    (void)from;
+    (void)to;
+}
 
 /*
  * A context carries a signal mask. It follows the thread's of now: a signal that was blocked after

@@ -10,7 +10,8 @@
 
 #define CONNECTION_APPLICATION_ID 0x50726c79 /* "Prly" */
 
-/* The journal of the run that the batch under way writes into: what the run's row will say of it. */
+/* The journal of the run that the batch under way writes into: what the run's row will say of it.
+ */
 struct journal_chain {
     char run[UUID_TEXT_SIZE]; /* empty: none */
     int64_t run_row;
