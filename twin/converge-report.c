@@ -40,6 +40,23 @@ static void report_rule(const struct converge *converge, const char *uid,
     }
 }
 
+/* How many connections a translation has decided about: only the first packet of each is asked. */
+static void report_translation(const struct converge *converge, const char *uid,
+                               struct value_builder *status)
+{
+    const struct machine *machine = converge->machine;
+    const char *name = NULL;
+    for (size_t i = 0; i < machine->n_forwards; i++)
+        if (text_equal(machine->forwards[i]->resource, uid))
+            name = machine->forwards[i]->name;
+    for (size_t i = 0; i < machine->n_outbounds; i++)
+        if (text_equal(machine->outbounds[i]->resource, uid))
+            name = machine->outbounds[i]->name;
+    if (name)
+        value_builder_set(status, "connections",
+                          value_integer((int64_t)firewall_count(converge->firewall, name).decided));
+}
+
 /* Whether its modules have seen a resource as it is now. Those of a loaded manifest came with the
  * first generation. */
 static bool is_dealt_with(const struct converge *converge, const struct value *resource)
@@ -68,6 +85,7 @@ static struct value *describe_status(struct converge *converge, const struct val
         merge_status(&status, parts[i], &worst);
     }
     report_rule(converge, uid, &status);
+    report_translation(converge, uid, &status);
     const struct error *problem = converge_find_problem(converge, uid);
     if (problem) {
         worst = "failed";

@@ -7,8 +7,6 @@
 #include <net/if.h>
 #include <string.h>
 
-/* TEST-NET-2 (RFC 5737): nobody's, so that it collides with no document. */
-#define OUTSIDE_SUBNET "198.51.100.0/24"
 #define OUTSIDE_HOST 10
 
 static struct machine_network *add_network(struct desiring *desiring, const char *name,
@@ -39,7 +37,7 @@ static struct machine_network *add_network(struct desiring *desiring, const char
 void desire_outside(struct desiring *desiring)
 {
     struct machine_subnet subnet = {0};
-    machine_subnet_from_text(OUTSIDE_SUBNET, &subnet);
+    machine_subnet_from_text(MACHINE_OUTSIDE_SUBNET, &subnet);
     const struct machine_network *network = add_network(desiring, MACHINE_OUTSIDE, subnet);
     struct machine *machine = desiring->machine;
     struct machine_host *host = machine_memory(machine, 1, sizeof(*host));

@@ -31,8 +31,8 @@ static int read_literal(struct desiring *desiring, const char *field, const char
     return 0;
 }
 
-static int read_endpoint(struct desiring *desiring, const char *field,
-                         struct machine_endpoint *ret_endpoint)
+int desiring_endpoint(struct desiring *desiring, const char *field, const char *fallback,
+                      struct machine_endpoint *ret_endpoint)
 {
     void *built = NULL;
     const char *text = NULL;
@@ -40,7 +40,7 @@ static int read_endpoint(struct desiring *desiring, const char *field,
     if (r < 0)
         return r;
     if (!built) {
-        r = spec_text(desiring, desiring_spec(desiring), field, NULL, &text);
+        r = spec_text(desiring, desiring_spec(desiring), field, fallback, &text);
         return r < 0 ? r : read_literal(desiring, field, text, ret_endpoint);
     }
     if (text_equal(spec_reference_type(desiring, field), ALIAS)) {
@@ -189,6 +189,12 @@ static int read_limit(struct desiring *desiring, struct machine_limit *ret_limit
                           "rateLimit is \"%s\"; it must be like 1000/minute", text);
 }
 
+int desiring_sequence(struct desiring *desiring, int64_t *ret_sequence)
+{
+    static const struct spec_range sequences = {INT64_MIN, INT64_MAX, 0};
+    return spec_integer(desiring, desiring_spec(desiring), "sequence", &sequences, ret_sequence);
+}
+
 static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
 {
     static const char *const actions[] = {"allow", "block", "reject", "pass"};
@@ -198,7 +204,6 @@ static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
         [PROTOCOL_GRE] = "gre",   [PROTOCOL_IGMP] = "igmp", [PROTOCOL_ANY] = "any"};
     static const char *const directions[] = {
         [DIRECTION_IN] = "in", [DIRECTION_OUT] = "out", [DIRECTION_BOTH] = "any"};
-    static const struct spec_range sequences = {INT64_MIN, INT64_MAX, 0};
     size_t action = 0, protocol = 0, direction = 0;
     int r = spec_choice(desiring, "action", actions, ARRAY_LENGTH(actions), &action);
     if (r == 0)
@@ -208,8 +213,7 @@ static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
     if (r == 0)
         r = spec_bool(desiring, "log", false, &rule->log);
     if (r == 0)
-        r = spec_integer(desiring, desiring_spec(desiring), "sequence", &sequences,
-                         &rule->sequence);
+        r = desiring_sequence(desiring, &rule->sequence);
     if (r < 0)
         return r;
     rule->action = action == 3 ? ACTION_ALLOW : (enum machine_action)action;
@@ -221,14 +225,16 @@ static int read_verdict(struct desiring *desiring, struct machine_rule *rule)
 }
 
 /* "wan" is the network outside; every other one is a reference. */
-static int read_interfaces(struct desiring *desiring, struct machine_rule *rule)
+int desiring_interfaces(struct desiring *desiring, const char *fallback,
+                        struct machine_interface_list *ret_list)
 {
     struct machine *machine = desiring->machine;
+    struct machine_interface_list list = {0};
     const struct value *item;
     size_t n = 0;
     for (; (item = spec_item(desiring, "interface", n)); n++) {
         if (value_kind(item) == VALUE_STRING && text_equal(value_text(item), "wan"))
-            MACHINE_ADD(machine, rule->interfaces, rule->n_interfaces,
+            MACHINE_ADD(machine, list.items, list.n_items,
                         machine_find_network(machine, MACHINE_OUTSIDE));
     }
     for (size_t i = 0; i < n; i++) {
@@ -237,11 +243,14 @@ static int read_interfaces(struct desiring *desiring, struct machine_rule *rule)
         if (r < 0)
             return r;
         if (network)
-            MACHINE_ADD(machine, rule->interfaces, rule->n_interfaces, network);
+            MACHINE_ADD(machine, list.items, list.n_items, network);
     }
-    if (rule->n_interfaces < n)
+    if (list.n_items < n)
         return desiring_fault(desiring, ERROR_INVALID,
                               "interface names something that is neither wan nor a network");
+    if (n == 0 && fallback)
+        MACHINE_ADD(machine, list.items, list.n_items, machine_find_network(machine, fallback));
+    *ret_list = list;
     return 0;
 }
 
@@ -283,15 +292,15 @@ int desire_rule(struct desiring *desiring)
     if (r == 0)
         r = read_verdict(desiring, rule);
     if (r == 0)
-        r = read_endpoint(desiring, "source", &rule->source);
+        r = desiring_endpoint(desiring, "source", NULL, &rule->source);
     if (r == 0)
-        r = read_endpoint(desiring, "destination", &rule->destination);
+        r = desiring_endpoint(desiring, "destination", NULL, &rule->destination);
     if (r == 0)
         r = read_ports(desiring, rule);
     if (r == 0)
         r = read_limit(desiring, &rule->limit);
     if (r == 0)
-        r = read_interfaces(desiring, rule);
+        r = desiring_interfaces(desiring, NULL, &rule->interfaces);
     if (r == 0)
         r = read_times(desiring, rule);
     if (r < 0)
@@ -432,9 +441,9 @@ static void add_entrance(struct desiring *desiring, const struct machine_fronten
 
 static bool lets_anybody_in(const struct machine_rule *rule)
 {
-    bool is_outside = rule->n_interfaces == 0;
-    for (size_t i = 0; i < rule->n_interfaces; i++)
-        is_outside = is_outside || text_equal(rule->interfaces[i]->name, MACHINE_OUTSIDE);
+    bool is_outside = rule->interfaces.n_items == 0;
+    for (size_t i = 0; i < rule->interfaces.n_items; i++)
+        is_outside = is_outside || text_equal(rule->interfaces.items[i]->name, MACHINE_OUTSIDE);
     return is_outside && rule->source.kind == ENDPOINT_ANY;
 }
 
@@ -479,6 +488,7 @@ static void let_clients_in(struct desiring *desiring, const struct machine_rule 
 void desire_consequences(struct desiring *desiring)
 {
     struct machine *machine = desiring->machine;
+    desire_translations_in_order(desiring);
     if (machine->n_rules > 0)
         qsort(machine->rules, machine->n_rules, sizeof(struct machine_rule *), by_precedence);
     for (size_t i = 0; i < machine->n_rules; i++) {

@@ -33,6 +33,8 @@ static const struct type_reader readers[] = {
     {"aws:rds:cluster", desire_cluster, ON(DATABASE), NULL},
     {"opnsense:haproxy:backend", desire_backend, ON(BALANCER), NULL},
     {"opnsense:haproxy:frontend", desire_frontend, ON(BALANCER) | ON(ENTRANCE), NULL},
+    {"opnsense:nat:portforward", desire_port_forward, ON(ENTRANCE), NULL},
+    {"opnsense:nat:outbound", desire_outbound, 0, NULL},
     {"docker:image:build", desire_image, 0, "a built-in workload runs in its place"},
     {"docker:compose:stack", desire_stack, ON(WORKLOAD) | ON(BALANCER),
      "a built-in workload runs in place of its images"},

@@ -85,6 +85,14 @@ int desiring_add_hosts(struct desiring *desiring, const struct host_wish *wish,
 int desiring_ports(struct desiring *desiring, const char *field,
                    struct machine_port_list *ret_list);
 
+/* Whose packets are meant: a text such as any, or a reference; missing and no fallback: a fault. */
+int desiring_endpoint(struct desiring *desiring, const char *field, const char *fallback,
+                      struct machine_endpoint *ret_endpoint);
+/* The property "interface"; fallback (may be NULL) is the network when there is none. */
+int desiring_interfaces(struct desiring *desiring, const char *fallback,
+                        struct machine_interface_list *ret_list);
+int desiring_sequence(struct desiring *desiring, int64_t *ret_sequence);
+
 /* The balancer of a network, made for the current resource when there is none. */
 int desiring_find_balancer(struct desiring *desiring, const struct machine_network *network,
                            struct machine_balancer **ret_balancer);
@@ -94,6 +102,8 @@ int desire_vlan(struct desiring *desiring);
 int desire_alias(struct desiring *desiring);
 int desire_schedule(struct desiring *desiring);
 int desire_rule(struct desiring *desiring);
+int desire_port_forward(struct desiring *desiring);
+int desire_outbound(struct desiring *desiring);
 int desire_certificate(struct desiring *desiring);
 int desire_group(struct desiring *desiring);
 int desire_instances(struct desiring *desiring);
@@ -108,5 +118,7 @@ int desire_grafana(struct desiring *desiring);
 
 /* The network outside and its host. */
 void desire_outside(struct desiring *desiring);
+/* Port forwards and outbound rules in the order of their numbers. */
+void desire_translations_in_order(struct desiring *desiring);
 /* What follows from rules and what they lead to: limits, entrances, clients of databases. */
 void desire_consequences(struct desiring *desiring);

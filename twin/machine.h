@@ -18,6 +18,8 @@
 
 /* The network and the host that stand for everything beyond the uplink; in no manifest. */
 #define MACHINE_OUTSIDE "outside"
+/* TEST-NET-2 (RFC 5737): nobody's, so that it collides with no document. */
+#define MACHINE_OUTSIDE_SUBNET "198.51.100.0/24"
 
 struct machine_network {
     const char *name;     /* unique on this twin: the resource's name, else with a suffix */
@@ -123,6 +125,12 @@ struct machine_schedule {
     size_t n_windows;
 };
 
+/* Networks by the router's interfaces in them; none: all. */
+struct machine_interface_list {
+    const struct machine_network **items;
+    size_t n_items;
+};
+
 struct machine_rule {
     const char *name;
     const char *resource; /* uid */
@@ -132,8 +140,7 @@ struct machine_rule {
     struct machine_endpoint source;
     struct machine_endpoint destination;
     enum machine_direction direction;
-    const struct machine_network **interfaces; /* none: all */
-    size_t n_interfaces;
+    struct machine_interface_list interfaces;
     struct machine_port_list source_ports;   /* none: all */
     struct machine_port_list ports;          /* of the destination; none: all */
     const struct machine_schedule *schedule; /* NULL: always */
@@ -141,6 +148,34 @@ struct machine_rule {
     struct machine_limit limit; /* the firewall's own window; twice what was asked where an HTTP
                                    balancer keeps the limit itself */
     bool log;
+};
+
+/* Ports of an address of the router's that lead to a host inside. */
+struct machine_forward {
+    const char *name;
+    const char *resource; /* uid */
+    int64_t sequence;
+    enum machine_protocol protocol; /* TCP, UDP or both */
+    struct machine_interface_list interfaces;
+    struct machine_endpoint source;
+    uint32_t address; /* that is asked for */
+    struct machine_port_list ports;
+    uint32_t target;
+    uint16_t target_port; /* 0: the port that was asked for */
+    bool is_let_in;       /* what no rule blocks */
+    bool log;
+};
+
+/* As whom the hosts inside go out. */
+struct machine_outbound {
+    const char *name;
+    const char *resource; /* uid */
+    int64_t sequence;
+    struct machine_interface_list interfaces;
+    struct machine_endpoint source;
+    struct machine_endpoint destination;
+    uint32_t target;
+    bool is_exempt; /* it keeps its address, whatever comes behind */
 };
 
 struct machine_certificate {
@@ -278,6 +313,8 @@ struct machine {
     struct machine_host **hosts;
     struct machine_set **sets;
     struct machine_rule **rules; /* in the order they apply */
+    struct machine_forward **forwards;
+    struct machine_outbound **outbounds;
     struct machine_certificate **certificates;
     struct machine_backend **backends;
     struct machine_frontend **frontends;
@@ -287,8 +324,9 @@ struct machine {
     struct machine_monitor **monitors;
     struct machine_dashboards **dashboards;
     struct machine_entrance **entrances;
-    size_t n_networks, n_hosts, n_sets, n_rules, n_certificates, n_backends, n_frontends,
-        n_balancers, n_databases, n_workloads, n_monitors, n_dashboards, n_entrances;
+    size_t n_networks, n_hosts, n_sets, n_rules, n_forwards, n_outbounds, n_certificates,
+        n_backends, n_frontends, n_balancers, n_databases, n_workloads, n_monitors, n_dashboards,
+        n_entrances;
     void **blocks; /* owned: every piece of memory of the lists above */
     size_t n_blocks, blocks_capacity;
 };

@@ -83,6 +83,20 @@ static void add_frontend(const struct subject *subject)
     }
 }
 
+static void add_forward(const struct subject *subject)
+{
+    for (size_t i = 0; i < subject->machine->n_forwards; i++) {
+        const struct machine_forward *forward = subject->machine->forwards[i];
+        char address[MACHINE_ADDRESS_SIZE];
+        if (!text_equal(forward->resource, subject->uid))
+            continue;
+        machine_address_to_text(forward->address, address);
+        value_builder_set_string(subject->outputs, "address", address);
+        machine_address_to_text(forward->target, address);
+        value_builder_set_string(subject->outputs, "target", address);
+    }
+}
+
 static void add_image(const struct subject *subject)
 {
     value_builder_set_string(subject->outputs, "image",
@@ -134,8 +148,8 @@ void outputs_add(const struct machine *machine, const struct manifest *manifest,
         {"opnsense:network:vlan", add_vlan},        {"opnsense:haproxy:frontend", add_frontend},
         {"aws:acm:certificate", add_certificate},   {"aws:autoscaling:group", add_hosts},
         {"aws:ec2:instances", add_hosts},           {"aws:rds:cluster", add_cluster},
-        {"docker:image:build", add_image},          {"k8s:deployment:prometheus", add_monitor},
-        {"k8s:deployment:grafana", add_dashboards},
+        {"opnsense:nat:portforward", add_forward},  {"docker:image:build", add_image},
+        {"k8s:deployment:prometheus", add_monitor}, {"k8s:deployment:grafana", add_dashboards},
     };
     struct subject subject = {machine, resource, resource_uid(resource), outputs};
     const struct value *labels = value_get(manifest->assigned, "labels");

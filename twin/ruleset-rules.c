@@ -115,14 +115,14 @@ static void compile_rule(struct ruleset *ruleset, const struct machine_rule *rul
     part_list_add(&ruleset->chains, string_format("rule-%s", rule->name), strbuf_take(&body));
 }
 
-static void write_interfaces(struct strbuf *text, const char *field,
-                             const struct machine_rule *rule)
+void ruleset_write_interfaces(struct strbuf *text, const char *field,
+                              const struct machine_interface_list *interfaces)
 {
-    if (rule->n_interfaces == 0)
+    if (interfaces->n_items == 0)
         return;
     strbuf_addf(text, "%s { ", field);
-    for (size_t i = 0; i < rule->n_interfaces; i++)
-        strbuf_addf(text, i ? ", \"%s\"" : "\"%s\"", rule->interfaces[i]->bridge);
+    for (size_t i = 0; i < interfaces->n_items; i++)
+        strbuf_addf(text, i ? ", \"%s\"" : "\"%s\"", interfaces->items[i]->bridge);
     strbuf_add(text, " } ");
 }
 
@@ -148,7 +148,7 @@ static void write_line(struct strbuf *text, const char *chain, const struct mach
     size_t n_windows = rule->schedule ? rule->schedule->n_windows : 1;
     for (size_t i = 0; i < n_windows; i++) {
         strbuf_addf(text, "add rule " TABLE " %s ", chain);
-        write_interfaces(text, is_outgoing ? "oifname" : "iifname", rule);
+        ruleset_write_interfaces(text, is_outgoing ? "oifname" : "iifname", &rule->interfaces);
         ruleset_write_endpoint(text, "saddr", &rule->source);
         ruleset_write_endpoint(text, "daddr", &rule->destination);
         ruleset_write_protocol(text, rule->protocol, &rule->source_ports, &rule->ports);
@@ -189,6 +189,7 @@ void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machin
         if (rule->direction != DIRECTION_IN)
             write_line(&outgoing, "outgoing", rule, is_counted ? "accept" : jump);
     }
+    ruleset_write_let_in(machine, &incoming);
     part_list_add(&ruleset->chains, string_copy("standing"), strbuf_take(&standing));
     part_list_add(&ruleset->chains, string_copy("incoming"), strbuf_take(&incoming));
     part_list_add(&ruleset->chains, string_copy("outgoing"), strbuf_take(&outgoing));

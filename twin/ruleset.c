@@ -14,7 +14,15 @@ void part_list_add(struct part_list *list, char *take_name, char *take_content)
     ARRAY_RESERVE(list->parts, list->n_parts, list->capacity);
     struct part *part = &list->parts[list->n_parts++];
     part->name = take_name;
+    part->hook = "";
     part->content = take_content;
+}
+
+void part_list_add_base(struct part_list *list, const char *name, const char *hook,
+                        char *take_content)
+{
+    part_list_add(list, string_copy(name), take_content);
+    list->parts[list->n_parts - 1].hook = hook;
 }
 
 static void part_list_done(struct part_list *list)
@@ -136,6 +144,7 @@ struct ruleset *ruleset_compile(const struct machine *machine)
     for (size_t i = 0; i < machine->n_sets; i++)
         compile_set(ruleset, machine->sets[i]);
     ruleset_compile_rules(ruleset, machine);
+    ruleset_compile_nat(ruleset, machine);
     return ruleset;
 }
 
@@ -170,7 +179,8 @@ static void write_chains(const struct part_list *from, const struct part_list *t
 {
     for (size_t i = 0; i < to->n_parts; i++) {
         if (!map_has(from_map, to->parts[i].name))
-            strbuf_addf(commands, "add chain " TABLE " %s\n", to->parts[i].name);
+            strbuf_addf(commands, "add chain " TABLE " %s%s\n", to->parts[i].name,
+                        to->parts[i].hook);
     }
     /* What refers to a chain that goes is emptied before that chain is deleted. */
     for (size_t i = 0; from && i < from->n_parts; i++) {

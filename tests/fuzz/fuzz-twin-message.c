@@ -51,7 +51,7 @@ static const char words[] =
     "vmap direction original iifname oifname fib saddr . iif oif missing daddr ip != name icmp "
     "echo-request limit rate 10/second log prefix group over 1/day burst packets meta l4proto th "
     "sport dport { tcp udp esp ah gre day hour time < ipv4_addr; flags dynamic,timeout; interval; "
-    "timeout size nat dstnat; srcnat; dnat snat to masquerade status ";
+    "timeout size nat dstnat; srcnat; dnat snat to status proto-dst ";
 
 static bool is_word(const char *text, size_t length)
 {
@@ -64,8 +64,9 @@ static bool is_word(const char *text, size_t length)
 /* Names begin with a word of ours or stand in quotes, and are of letters, digits and "-._". */
 static bool is_name(const char *text, size_t length)
 {
-    static const char *const beginnings[] = {"rule-",    "set-",     "@set-",    "window-",
-                                             "@window-", "decided-", "limited-", "counter-"};
+    static const char *const beginnings[] = {"rule-",    "nat-",     "set-",
+                                             "@set-",    "window-",  "@window-",
+                                             "decided-", "limited-", "counter-"};
     bool is_ours = text[0] == '"' || (length > 1 && text[length - 1] == '"');
     for (size_t i = 0; i < ARRAY_LENGTH(beginnings); i++)
         is_ours = is_ours || strncmp(text, beginnings[i], strlen(beginnings[i])) == 0;
@@ -77,12 +78,13 @@ static bool is_name(const char *text, size_t length)
 
 static void check_token(const char *text, size_t length)
 {
-    static const char *const own[] = {"forward",  "input",    "leaving",  "origin", "denying",
-                                      "incoming", "outgoing", "standing", "denied", "spoofed"};
+    static const char *const own[] = {"prerouting", "postrouting", "forward", "input",
+                                      "leaving",    "origin",      "denying", "incoming",
+                                      "outgoing",   "standing",    "denied",  "spoofed"};
     if (length > 0 && text[length - 1] == ',')
         length--;
     bool is_ours =
-        strspn(text, "0123456789./-s;") >= length || is_word(text, length) || is_name(text, length);
+        strspn(text, "0123456789.:/-s;") >= length || is_word(text, length) || is_name(text, length);
     for (size_t i = 0; i < ARRAY_LENGTH(own); i++)
         is_ours = is_ours || (strlen(own[i]) == length && strncmp(text, own[i], length) == 0);
     if (!is_ours)

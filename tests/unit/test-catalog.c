@@ -116,6 +116,8 @@ TEST(every_type_that_the_seed_and_the_issue_name_is_built_in)
         "opnsense:haproxy:backend",
         "opnsense:haproxy:frontend",
         "opnsense:haproxy:server",
+        "opnsense:nat:outbound",
+        "opnsense:nat:portforward",
         "opnsense:network:vlan",
     };
     CLEANUP(catalog_freep) struct catalog *catalog = open_catalog(NULL);
@@ -161,7 +163,8 @@ TEST(what_a_delete_cannot_bring_back_and_what_has_an_order_is_marked)
         const struct resource_type *type = catalog_at(catalog, i);
         CHECK(type->is_irreversible == (text_equal(type->name, "aws:rds:cluster") ||
                                         text_equal(type->name, "aws:acm:certificate")));
-        CHECK(type->is_ordered == text_equal(type->name, "opnsense:firewall:rule"));
+        CHECK(type->is_ordered == (text_equal(type->name, "opnsense:firewall:rule") ||
+                                   text_starts_with(type->name, "opnsense:nat:")));
     }
     const struct resource_type *cluster = catalog_find(catalog, "aws:rds:cluster");
     CHECK(schema_field(&cluster->schema, "engine")->forces_replacement);

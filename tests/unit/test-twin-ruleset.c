@@ -189,3 +189,41 @@ TEST(many_elements_go_in_parts_and_none_is_lost)
         CHECK_TEXT(elements_by(limit, from, to), "-set-s 10.0.0.1/32\n-set-s 10.0.0.3/32\n"
                                                  "+set-t 10.0.0.4/32\n+set-t 10.0.0.5/32\n");
 }
+
+#define NAT(name, kind, spec, references)                                       \
+    "{\"uid\":\"" name "\",\"name\":\"" name "\",\"type\":\"opnsense:nat:" kind \
+    "\",\"spec\":{" spec "},\"references\":{" references "}}"
+
+TEST(a_port_forward_leads_and_lets_in_behind_all_rules)
+{
+    const char *text =
+        commands_of("[" VLAN("n", "10.9.0.0/24") "," INSTANCES("h", "n", "1") "," NAT(
+            "f", "portforward", "\"port\":8022,\"target\":\"h\",\"targetPort\":22",
+            "\"target\":[\"h\"]") "," ALLOW("r", "80") "]");
+    CHECK(strstr(text, "add chain inet parley prerouting { type nat hook prerouting priority "
+                       "dstnat; policy accept; }\n"));
+    CHECK(strstr(text, "add rule inet parley prerouting iifname { \"br-outside\" } ip daddr "
+                       "198.51.100.1 meta l4proto tcp th dport { 8022-8022 } jump nat-f\n"));
+    CHECK(strstr(
+        text, "add rule inet parley nat-f meta l4proto tcp counter name \"decided-f\" dnat ip to "
+              "10.9.0.11:22\n"));
+    CHECK(strstr(text, " jump rule-r\n"
+                       "add rule inet parley incoming iifname { \"br-outside\" } meta l4proto tcp "
+                       "ct status dnat ct original ip daddr 198.51.100.1 ct original proto-dst { "
+                       "8022-8022 } accept\n"));
+    CHECK(!strstr(text, "postrouting"));
+}
+
+TEST(an_outbound_rule_gives_an_address_or_keeps_it)
+{
+    const char *text = commands_of(
+        "[" NAT("b", "outbound", "\"source\":\"10.9.0.0/24\",\"sequence\":2", "") "," NAT(
+            "c", "outbound", "\"source\":\"10.9.0.7\",\"sequence\":1,\"noNat\":true", "") "]");
+    CHECK(strstr(text, "add rule inet parley postrouting oifname { \"br-outside\" } ip saddr "
+                       "10.9.0.7/32 jump nat-c\n"
+                       "add rule inet parley postrouting oifname { \"br-outside\" } ip saddr "
+                       "10.9.0.0/24 jump nat-b\n"));
+    CHECK(strstr(text, "nat-b counter name \"decided-b\" snat ip to 198.51.100.1\n"));
+    CHECK(strstr(text, "nat-c counter name \"decided-c\" accept\n"));
+    CHECK(!strstr(commands_of("[]"), "nat hook"));
+}

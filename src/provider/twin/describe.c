@@ -83,6 +83,19 @@ static void tell_frontend(struct story *story, const struct subject *subject)
         tell_state(story, subject);
 }
 
+static void tell_forward(struct story *story, const struct subject *subject)
+{
+    const char *address = value_get_text(subject->outputs, "address");
+    const char *target = value_get_text(subject->outputs, "target");
+    long long port = (long long)value_get_integer(subject->status, "host_port", 0);
+    if (port != 0 && target)
+        add_line(&story->access_points, "%s: 127.0.0.1:%lld (leads to %s)", subject->name, port,
+                 target);
+    else if (address && target)
+        add_line(&story->access_points, "%s: %s inside the twin (leads to %s)", subject->name,
+                 address, target);
+}
+
 static void tell_backend(struct story *story, const struct subject *subject)
 {
     const struct value *servers = value_get(subject->status, "servers");
@@ -170,10 +183,15 @@ static const struct {
     const char *type;
     void (*tell)(struct story *story, const struct subject *subject);
 } tellers[] = {
-    {"opnsense:haproxy:frontend", tell_frontend}, {"opnsense:haproxy:backend", tell_backend},
-    {"aws:autoscaling:group", tell_hosts},        {"aws:ec2:instances", tell_hosts},
-    {"aws:rds:cluster", tell_database},           {"aws:acm:certificate", tell_certificate},
-    {"docker:compose:stack", tell_state},         {"k8s:deployment:prometheus", tell_monitor},
+    {"opnsense:haproxy:frontend", tell_frontend},
+    {"opnsense:haproxy:backend", tell_backend},
+    {"opnsense:nat:portforward", tell_forward},
+    {"aws:autoscaling:group", tell_hosts},
+    {"aws:ec2:instances", tell_hosts},
+    {"aws:rds:cluster", tell_database},
+    {"aws:acm:certificate", tell_certificate},
+    {"docker:compose:stack", tell_state},
+    {"k8s:deployment:prometheus", tell_monitor},
     {"k8s:deployment:grafana", tell_dashboards},
 };
 

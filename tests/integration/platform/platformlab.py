@@ -21,6 +21,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "twin"))
 import twinlab
 
+# The router's address at the network outside, whose ports may lead inside.
+ROUTER = "198.51.100.1"
 PORTS = [22, 80, 443, 5432, 8080, 9090]
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "examples"
 
@@ -114,6 +116,8 @@ class Platform:
 
     def row(self, hosts, source):
         others = {h["address"]: name for name, h in hosts.items() if name != source}
+        if source == "outside":
+            others[ROUTER] = ROUTER
         targets = [[address, port] for address in others for port in PORTS]
         done = self.run(source, twinlab.PYTHON, "-c", twinlab.PROBE, json.dumps([targets, 1.0, None]))
         assert done.returncode == 0, done.stderr
@@ -126,7 +130,9 @@ class Platform:
     def expected(self):
         """The same by the rules of the document; pairs within one network are left out."""
         rules, hosts = Rules(self.records()), self.hosts()
-        return {(a, b, port): "open" if rules.let_in(source["address"], target["address"], port) else "silent"
+        cells = {("outside", ROUTER, port): "open" if rules.lead_in(hosts["outside"]["address"], port) else "silent"
+                 for port in PORTS}
+        return cells | {(a, b, port): "open" if rules.let_in(source["address"], target["address"], port) else "silent"
                 for a, source in hosts.items() for b, target in hosts.items()
                 if source["network"] != target["network"] for port in PORTS}
 
@@ -168,29 +174,43 @@ class Rules:
                          if r["type"] == "opnsense:network:vlan"}
         self.networks.update({r["address"]: r["spec"].get("content", []) for r in records
                               if r["type"] == "opnsense:firewall:alias"})
+        self.ports = {r["address"]: r["spec"].get("ports", []) for r in records
+                      if r["type"] == "opnsense:firewall:alias"}
+        self.forwards = [r for r in records if r["type"] == "opnsense:nat:portforward"]
         self.rules = [r["spec"] for r in records if r["type"] == "opnsense:firewall:rule"]
 
     def covers(self, end, address):
         subnets = self.networks.get(end, [end] if "/" in end else [])
         return any(ipaddress.ip_address(address) in ipaddress.ip_network(s) for s in subnets)
 
-    @staticmethod
-    def has_port(spec, port):
+    def has_port(self, spec, port):
         if "port" not in spec:
             return True
         wanted = spec["port"] if isinstance(spec["port"], list) else [spec["port"]]
-        for item in wanted:
+        for item in [p for item in wanted for p in self.ports.get(item, [item])]:
             first, _, last = str(item).partition("-")
             if int(first) <= port <= int(last or first):
                 return True
         return False
 
+    def lead_in(self, source, port):
+        """What becomes of a packet from outside to the router's own address there."""
+        for record in sorted(self.forwards, key=lambda record: record["spec"]["sequence"]):
+            spec = record["spec"]
+            if self.has_port(spec, port) and self.covers(spec.get("source", "0.0.0.0/0"), source):
+                verdict = self.decide(source, record["outputs"]["target"], spec.get("targetPort", port))
+                return verdict == "allow" or (verdict is None and spec.get("pass", True))
+        return False
+
     def let_in(self, source, target, port):
+        return self.decide(source, target, port) == "allow"
+
+    def decide(self, source, target, port):
         for spec in sorted(self.rules, key=lambda spec: spec["sequence"]):
             if (spec.get("protocol", "tcp") in ("tcp", "tcp/udp", "any") and self.has_port(spec, port)
                     and self.covers(spec["source"], source) and self.covers(spec["destination"], target)):
-                return spec["action"] == "allow"
-        return False
+                return spec["action"]
+        return None
 
 
 def differences(got, want):

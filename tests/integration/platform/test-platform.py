@@ -174,7 +174,7 @@ def running(pid):
 
 @test
 def other_documents_stand_as_well():
-    for name in ("storefront", "api", "newsroom", "brochure"):
+    for name in ("storefront", "api", "newsroom", "brochure", "doorway"):
         stands_and_goes(name)
 
 
