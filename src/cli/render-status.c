@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "model/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const struct value *map, const char *key)
@@ -64,6 +65,47 @@ static void write_resource(const struct value *row, struct strbuf *buffer)
         strbuf_addf(buffer, "             %s\n", value_get_text(row, "problem"));
 }
 
+/* So many are told one by one. */
+enum { MAX_RESOURCES = 200 };
+
+static bool is_well(const struct value *row)
+{
+    return text_equal(text_of(row, "state"), "created") && !value_get_text(row, "problem");
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct value *left = *(const struct value *const *)a;
+    const struct value *right = *(const struct value *const *)b;
+    int order = strcmp(text_of(left, "state"), text_of(right, "state"));
+    return order ? order : strcmp(text_of(left, "type"), text_of(right, "type"));
+}
+
+/* How many there are of each state and type; what is not well is named, as far as that goes. */
+static void write_crowd(const struct value *resources, struct strbuf *buffer)
+{
+    size_t n_rows = value_count(resources);
+    const struct value **rows = NEW_ARRAY(const struct value *, n_rows);
+    size_t n_named = 0;
+    for (size_t i = 0; i < n_rows; i++)
+        rows[i] = value_at(resources, i);
+    qsort(rows, n_rows, sizeof(rows[0]), compare_rows);
+    for (size_t first = 0, last; first < n_rows; first = last) {
+        for (last = first + 1; last < n_rows && compare_rows(&rows[first], &rows[last]) == 0;)
+            last++;
+        strbuf_addf(buffer, "  %-10s %zu x %s\n", text_of(rows[first], "state"), last - first,
+                    text_of(rows[first], "type"));
+    }
+    for (size_t i = 0; i < n_rows && n_named < MAX_RESOURCES; i++) {
+        if (is_well(rows[i]))
+            continue;
+        write_resource(rows[i], buffer);
+        n_named++;
+    }
+    strbuf_add(buffer, "These are many: --json has each of them.\n");
+    mem_free(rows);
+}
+
 void render_status(const struct value *status, struct strbuf *buffer)
 {
     if (value_kind(status) == VALUE_LIST) {
@@ -82,6 +124,10 @@ void render_status(const struct value *status, struct strbuf *buffer)
     }
     write_sections(value_get(status, "sections"), buffer);
     strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));
+    if (value_count(resources) > MAX_RESOURCES) {
+        write_crowd(resources, buffer);
+        return;
+    }
     for (size_t i = 0; i < value_count(resources); i++)
         write_resource(value_at(resources, i), buffer);
 }

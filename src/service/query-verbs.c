@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "service/instances.h"
+#include "service/questions.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/service.h"
@@ -92,10 +93,11 @@ int service_list_deployments(struct service *service, struct value **ret_deploym
 
 /* What a provider says of one resource; "health" is unknown when it cannot be asked, never guessed.
  */
-static struct value *read_resource(struct service *service,
+static struct value *read_resource(struct questions *questions,
                                    const struct store_deployment *deployment,
                                    const struct record *record)
 {
+    struct service *service = questions->service;
     struct value_builder fields = {0};
     struct error err = {0};
     struct provider *provider = NULL;
@@ -121,7 +123,7 @@ static struct value *read_resource(struct service *service,
             .changed_at = record->updated_at,
             .references = references,
         };
-        struct call call = service_read_call(service);
+        struct call call = questions_call(questions);
         r = provider_read(provider, &call, &target, &live, &err);
     }
     const char *state = r < 0             ? "unknown"
@@ -146,6 +148,49 @@ static struct value *read_resource(struct service *service,
     live_done(&live);
     error_done(&err);
     return value_builder_map(&fields);
+}
+
+/* What is asked of all records, and their answers. */
+struct looking {
+    const struct store_deployment *deployment; /* borrowed */
+    const struct records *records;             /* borrowed */
+    struct value **answers;                    /* owned: for each record */
+};
+
+static CO_FN int ask_resource(struct questions *questions, void *argument, size_t index,
+                              struct error *err)
+{
+    struct looking *looking = argument;
+    (void)err;
+    looking->answers[index] =
+        read_resource(questions, looking->deployment, looking->records->items[index]);
+    return 0;
+}
+
+/* All at the same time, and the answers in the order of the records. */
+static CO_FN struct value *read_resources(struct service *service,
+                                          const struct store_deployment *deployment,
+                                          const struct records *records)
+{
+    struct questions questions = {.service = service};
+    struct looking looking = {.deployment = deployment, .records = records};
+    struct value_builder list = {0};
+    looking.answers = NEW_ARRAY(struct value *, records->n_items);
+    for (size_t i = 0; i < records->n_items; i++) {
+        struct provider *provider = NULL;
+        bool is_internal =
+            service_find_provider(service, records->items[i]->instance, &provider, NULL) == 0 &&
+            provider_is_internal(provider);
+        if (is_internal)
+            looking.answers[i] = read_resource(&questions, deployment, records->items[i]);
+        else
+            questions_add(&questions, records->items[i]->instance, ask_resource, &looking, i);
+    }
+    (void)questions_ask(&questions, NULL); /* what cannot be read says so itself */
+    for (size_t i = 0; i < records->n_items; i++)
+        value_builder_append(&list, looking.answers[i]);
+    mem_free(looking.answers);
+    return value_builder_list(&list);
 }
 
 /* One driver's own words about what it serves: access points, health. Each system is asked once. */
@@ -189,14 +234,12 @@ int service_status(struct service *service, const char *word, struct value **ret
     if (r == 0)
         r = instances_configure_all(service, &records, err);
     if (r == 0) {
-        struct value_builder resources = {0};
+        struct value *resources = read_resources(service, &deployment, &records);
         struct value_builder sections = {0};
-        for (size_t i = 0; i < records.n_items; i++)
-            value_builder_append(&resources, read_resource(service, &deployment, records.items[i]));
         add_sections(service, &records, &sections);
         struct value_builder fields = {0};
         value_builder_set(&fields, "deployment", value_ref(summary));
-        value_builder_set(&fields, "resources", value_builder_list(&resources));
+        value_builder_set(&fields, "resources", resources);
         value_builder_set(&fields, "sections", value_builder_list(&sections));
         value_builder_set(&fields, "outputs", value_ref(deployment.outputs));
         *ret_status = value_builder_map(&fields);

@@ -226,6 +226,19 @@ def a_terminal_has_one_bar_that_moves(place):
 
 
 @test
+def the_status_of_many_resources_is_counted_and_names_what_is_not_well(place):
+    given(place, many(250, left=box(), gone=box()))
+    place.parley("up", "demo.yaml", "--yes")
+    uid = next(uid for uid, resource in place.files().items() if resource["address"] == "gone")
+    os.remove(place.path(f"home/fake/acme.lab/{uid}.json"))
+    text = place.parley("status", "demo").out
+    assert "  created    1 x acme:thing:box\n  created    250 x core:data:value\n  missing    1 x acme" in text, text
+    assert '  missing    acme:thing:box "gone"' in text and '"left"' not in text and len(text.splitlines()) < 20, text
+    resources = place.parley("status", "demo", "--json").json()["resources"]
+    assert len(resources) == 252 and sum(row["state"] == "missing" for row in resources) == 1
+
+
+@test
 def runs_and_history_are_paged_newest_first(place):
     place.with_boxes()
     for number in range(1, 56):
