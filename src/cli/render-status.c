@@ -89,7 +89,7 @@ static void write_crowd(const struct value *resources, struct strbuf *buffer)
     size_t n_named = 0;
     for (size_t i = 0; i < n_rows; i++)
         rows[i] = value_at(resources, i);
-    qsort(rows, n_rows, sizeof(rows[0]), compare_rows);
+    qsort(rows, n_rows, sizeof(const struct value *), compare_rows);
     for (size_t first = 0, last; first < n_rows; first = last) {
         for (last = first + 1; last < n_rows && compare_rows(&rows[first], &rows[last]) == 0;)
             last++;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's names are reserved */
+
 static atomic_ulong n_blocks;
 static atomic_ulong n_syncs;
 
@@ -53,6 +55,8 @@ int fdatasync(int fd)
     atomic_fetch_add(&n_syncs, 1);
     return next(fd);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 __attribute__((destructor)) static void tell(void)
 {
