@@ -1,5 +1,5 @@
 /* The table of the verbs, and what carries each out. */
-#include "service/verbs.h"
+#include "service/verb-machine.h"
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -288,87 +288,6 @@ static int show_logs(struct service *service, const struct verb_call *call,
     return service_show_logs(service, &request, &answer->value, err);
 }
 
-static int show_twin(struct service *service, const struct verb_call *call,
-                     struct verb_answer *answer, struct error *err)
-{
-    (void)call;
-    return service_twin_status(service, &answer->value, err);
-}
-
-static int stop_twin(struct service *service, const struct verb_call *call,
-                     struct verb_answer *answer, struct error *err)
-{
-    (void)call;
-    int r = service_twin_down(service, err);
-    if (r == 0)
-        answer->value = value_builder_map(&(struct value_builder){0});
-    return r;
-}
-
-static int check_twin(struct service *service, const struct verb_call *call,
-                      struct verb_answer *answer, struct error *err)
-{
-    (void)call;
-    struct diagnostics findings = {0};
-    struct value_builder fields = {0};
-    int r = service_twin_doctor(service, &findings, err);
-    if (r == 0) {
-        value_builder_set(&fields, "errors", value_integer((int64_t)findings.n_errors));
-        value_builder_set(&fields, "findings", diagnostics_to_value(&findings));
-        answer->value = value_builder_map(&fields);
-    }
-    diagnostics_done(&findings);
-    return r;
-}
-
-static int check_state(struct service *service, const struct verb_call *call,
-                       struct verb_answer *answer, struct error *err)
-{
-    (void)call;
-    return service_state_check(service, &answer->value, err);
-}
-
-static int repair_state(struct service *service, const struct verb_call *call,
-                        struct verb_answer *answer, struct error *err)
-{
-    (void)call;
-    return service_state_repair(service, &answer->value, err);
-}
-
-static int take_snapshot(struct service *service, const struct verb_call *call,
-                         struct verb_answer *answer, struct error *err)
-{
-    CLEANUP(mem_freep) char *path = NULL;
-    struct value_builder fields = {0};
-    int r = service_state_snapshot(service, value_get_text(call->input, "snapshot"), &path, err);
-    if (r < 0)
-        return r;
-    value_builder_set_string(&fields, "snapshot", path);
-    answer->value = value_builder_map(&fields);
-    return 0;
-}
-
-static int plan_restore(struct service *service, const struct verb_call *call,
-                        struct verb_answer *answer, struct error *err)
-{
-    return service_state_plan_restore(service, value_get_text(call->input, "snapshot"),
-                                      &answer->value, err);
-}
-
-static int restore_state(struct service *service, const struct verb_call *call,
-                         struct verb_answer *answer, struct error *err)
-{
-    CLEANUP(mem_freep) char *kept = NULL;
-    struct value_builder fields = {0};
-    int r = service_state_restore(service, value_get_text(call->input, "snapshot"),
-                                  value_get_text(call->input, "plan"), &kept, err);
-    if (r < 0)
-        return r;
-    value_builder_set(&fields, "kept", kept ? value_string(kept) : value_null());
-    answer->value = value_builder_map(&fields);
-    return 0;
-}
-
 /* --- The table --- */
 
 /* clang-format off */
@@ -485,18 +404,18 @@ static const struct verb verbs[] = {
      {DEPLOYMENT, {"pid", INPUT_TEXT, true, "--pid", "PID", "the process, as lock_show names it"}},
      unlock},
     {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
-     check_state},
+     verb_check_state},
     {"state_repair", "put a damaged store right as far as that can be proved", VERB_APPLY, {{0}},
-     repair_state},
+     verb_repair_state},
     {"state_snapshot", "write a copy of the store", VERB_APPLY,
      {{"snapshot", INPUT_TEXT, false, NULL, "FILE",
        "the copy's file; else one in the folder snapshots of the state folder"}},
-     take_snapshot},
+     verb_take_snapshot},
     {"state_plan_restore", "what a snapshot's records say against what is there", VERB_PLAN,
-     {SNAPSHOT}, plan_restore},
+     {SNAPSHOT}, verb_plan_restore},
     {"state_restore", "bring a snapshot's records back", VERB_APPLY,
      {SNAPSHOT, {"plan", INPUT_TEXT, true, "--plan", "HASH", "the hash of the restore's plan"}},
-     restore_state},
+     verb_restore_state},
     {"log_show", "what the programs of a deployment, a resource or an instance printed", VERB_READ,
      {{"name", INPUT_TEXT, true, NULL, "NAME",
        "a deployment, a resource, an instance (a host of the twin), or one program of it"},
@@ -505,9 +424,9 @@ static const struct verb verbs[] = {
       {"match", INPUT_TEXT, false, "--match", "TEXT", "only lines with this text"},
       {"follow", INPUT_FLAG, false, "--follow", NULL, "goes on with what comes"}},
      show_logs},
-    {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, show_twin},
-    {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, check_twin},
-    {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, stop_twin},
+    {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, verb_show_twin},
+    {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, verb_check_twin},
+    {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, verb_stop_twin},
 };
 /* clang-format on */
 
