@@ -543,6 +543,29 @@ static void read_strings(struct reader *reader, const char *key, struct string_l
 }
 
 /* What the kind of a step promises about its states. */
+/* All items of a list, or fields of a map, are of one kind. */
+static void check_items(struct reader *reader, const char *key, const struct value *items,
+                        enum value_kind kind)
+{
+    for (size_t i = 0; items && reader->result == 0 && i < value_count(items); i++)
+        if (value_kind(value_at(items, i)) != kind)
+            reader->result =
+                error_set(reader->err, ERROR_INVALID, "%s: an item of \"%s\" is of another kind",
+                          reader->what, key);
+}
+
+static void check_partial(struct reader *reader, const struct value *partial)
+{
+    struct reader inner = {partial, "partial", 0, reader->err};
+    if (!partial || reader->result < 0)
+        return;
+    const struct value *targets = read_field(&inner, "targets", VALUE_LIST, false);
+    const struct value *left_out = read_field(&inner, "left_out", VALUE_MAP, false);
+    check_items(&inner, "targets", targets, VALUE_STRING);
+    check_items(&inner, "left_out", left_out, VALUE_INTEGER);
+    reader->result = inner.result;
+}
+
 static void check_states(struct reader *reader, const struct step *step)
 {
     bool is_adoption = step->kind == STEP_ADOPT;
@@ -586,6 +609,7 @@ static int step_from_value(const struct value *value, size_t number, struct step
     step->proposed = read_value(&reader, "proposed", VALUE_MAP, true);
     step->live = read_value(&reader, "live", VALUE_MAP, true);
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
+    check_items(&reader, "changed", step->changed, VALUE_STRING);
     if (value_get(value, "defaulted"))
         read_strings(&reader, "defaulted", &step->defaulted);
     step->reverts = read_value(&reader, "reverts", VALUE_LIST, true);
@@ -643,6 +667,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     plan->secrets = read_value(reader, "secrets", VALUE_MAP, true);
     plan->credentials = read_value(reader, "credentials", VALUE_MAP, true);
     plan->partial = read_value(reader, "partial", VALUE_MAP, true);
+    check_partial(reader, plan->partial);
     plan->knowledge = read_value(reader, "knowledge", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs");

@@ -1290,6 +1290,33 @@ TEST(a_saved_plan_survives_and_an_altered_one_is_refused)
     scene_done(&scene);
 }
 
+static int read_with(const struct value *saved, const char *key, const char *json)
+{
+    CLEANUP(value_unrefp) struct value *other = value_with(saved, key, read_json(json));
+    struct plan *plan = NULL;
+    int r = plan_read_unsealed(other, &plan, NULL);
+    plan_free(plan);
+    return r;
+}
+
+TEST(a_saved_plan_with_a_strange_part_is_refused)
+{
+    static const char *const strange[] = {
+        "{}", "[]", "{\"targets\": [], \"left_out\": []}", "{\"targets\": [1], \"left_out\": {}}",
+        "{\"targets\": [\"a\"], \"left_out\": {\"create\": \"1\"}}"};
+    struct scene scene = scene_new();
+    want(&scene, "acme:net:segment", "lan", "{\"tag\":7}");
+    want(&scene, "acme:net:segment", "wan", "{\"tag\":8}");
+    string_list_add(&scene.targets, "lan");
+    CHECK(make(&scene) == 0);
+    CLEANUP(value_unrefp) struct value *saved = plan_to_value(scene.plan);
+    CHECK(read_with(saved, "partial", "{\"targets\":[\"lan\"],\"left_out\":{\"create\":1}}") == 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(strange); i++)
+        CHECK(read_with(saved, "partial", strange[i]) == -ERROR_INVALID);
+    CHECK(read_with(saved, "knowledge", "[]") == -ERROR_INVALID);
+    scene_done(&scene);
+}
+
 /* The text, and what is hashed, are written piece by piece; the value is what they mean. */
 TEST(a_plan_written_piece_by_piece_is_the_canonical_text_of_its_value)
 {
