@@ -86,6 +86,7 @@ struct cli {
     const char *document_text; /* borrowed */
     const char *line;          /* the whole command as it was typed, for the history */
     bool is_terminal;          /* stdin and stderr are one: somebody can be asked */
+    bool has_reading_line;     /* stderr has a line that is to be written over */
     int n_interrupts;          /* since a run was about to be started */
 };
 

@@ -95,12 +95,22 @@ int cli_open(struct cli *cli)
 }
 
 /* What a verb tells of its work: the passes of planning. */
-static void print_trace(void *argument, const struct value *event)
+/* What goes on while a plan is made: its passes with --trace, and at a terminal how much is read.
+ */
+static void print_planning(void *argument, const struct value *event)
 {
-    (void)argument;
-    fprintf(stderr, "pass %-10s %lld steps, %lld kept\n", value_get_text(event, "pass"),
-            (long long)value_get_integer(event, "steps", 0),
-            (long long)value_get_integer(event, "kept", 0));
+    struct cli *cli = argument;
+    const char *pass = value_get_text(event, "pass");
+    if (cli->options.trace && pass)
+        fprintf(stderr, "pass %-10s %lld steps, %lld kept\n", pass,
+                (long long)value_get_integer(event, "steps", 0),
+                (long long)value_get_integer(event, "kept", 0));
+    if (pass || cli->options.json || !cli->is_terminal)
+        return;
+    fprintf(stderr, "\r  reading what is there: %lld of %lld\033[K",
+            (long long)value_get_integer(event, "read", 0),
+            (long long)value_get_integer(event, "of", 0));
+    cli->has_reading_line = true;
 }
 
 /* The document that the answer's diagnostics are about. */
@@ -120,7 +130,10 @@ static const char *document_of(const struct cli *cli, const struct verb_answer *
 
 int cli_ask(struct cli *cli, const char *verb, struct verb_answer *ret_answer)
 {
-    return cli_ask_and_hear(cli, verb, cli->options.trace ? print_trace : NULL, NULL, ret_answer);
+    bool is_heard = cli->options.trace || cli->is_terminal;
+    bool is_plan = text_starts_with(verb, "plan_");
+    return cli_ask_and_hear(cli, verb, is_plan && is_heard ? print_planning : NULL, cli,
+                            ret_answer);
 }
 
 int cli_ask_and_hear(struct cli *cli, const char *verb, event_sink sink, void *argument,
@@ -134,6 +147,9 @@ int cli_ask_and_hear(struct cli *cli, const char *verb, event_sink sink, void *a
         .argument = argument,
     };
     int r = verb_run(cli->service, verb_find(verb), &call, ret_answer, &err);
+    if (cli->has_reading_line)
+        fputs("\r\033[K", stderr);
+    cli->has_reading_line = false;
     if (!cli->options.json)
         print_diagnostics(&ret_answer->diagnostics, document_of(cli, ret_answer), ret_answer->text);
     return r < 0 ? fail(cli, &err, &ret_answer->diagnostics) : 0;

@@ -462,7 +462,7 @@ int service_plan(struct service *service, const struct plan_request *request,
                  struct plan **ret_plan, char **ret_text, struct diagnostics *diagnostics,
                  struct error *err)
 {
-    struct planning planning = {.service = service};
+    struct planning planning = {.service = service, .request = request};
     string_list_from_value(&planning.targets, request->targets);
     int r = begin(&planning, request, diagnostics, err);
     if (r == 0)

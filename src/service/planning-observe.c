@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/world.h"
 #include "service/instances.h"
 #include "service/planning.h"
 #include "service/questions.h"
@@ -13,7 +14,7 @@
  * given up once its pages are half as many as the reads would be: the system may have many more of
  * a type than we do.
  */
-enum { FEWEST_LISTED = 8, PAGE_SIZE = 1000 };
+enum { FEWEST_LISTED = 8, PAGE_SIZE = 1000, TELL_US = 100000 };
 
 /* One round of reading. */
 struct observing {
@@ -37,6 +38,18 @@ struct recorded_type {
 
 /* --- One record --- */
 
+/* Who waits is told how far it is, ten times a second at most. */
+static void tell_reading(struct planning *planning)
+{
+    int64_t now = world_monotonic_clock();
+    if (!planning->request->reading || now - planning->told_at < TELL_US)
+        return;
+    if (planning->told_at > 0)
+        planning->request->reading(planning->request->trace_argument, planning->knowledge.n_read,
+                                   planning->records.n_items);
+    planning->told_at = now;
+}
+
 static void note_seen(struct planning *planning, size_t index, struct live *take_live)
 {
     struct service *service = planning->service;
@@ -55,6 +68,7 @@ static void note_seen(struct planning *planning, size_t index, struct live *take
     live_done(live);
     planning->knowledge.n_read++;
     planning_note_gone(planning, record, seen);
+    tell_reading(planning);
 }
 
 static CO_FN int ask_read(struct questions *questions, void *argument, size_t index,

@@ -23,13 +23,15 @@ struct planning {
     struct value *pending;            /* owned map of instance -> what others have staged there */
     struct map expired;               /* addresses whose time is over */
     struct lineage lineage;
-    struct adoptions adoptions; /* what is there without a record */
-    struct map gone;            /* names of what was read and is not there */
-    struct map roots;           /* instance -> owned struct string_list */
-    struct string_list forget;  /* addresses */
-    struct string_list targets; /* addresses */
-    struct map released;        /* uids of what was adopted by what is taken back */
-    struct diagnostics notes;   /* what the merge with later revisions has to say */
+    struct adoptions adoptions;         /* what is there without a record */
+    struct map gone;                    /* names of what was read and is not there */
+    struct map roots;                   /* instance -> owned struct string_list */
+    struct string_list forget;          /* addresses */
+    struct string_list targets;         /* addresses */
+    struct map released;                /* uids of what was adopted by what is taken back */
+    struct diagnostics notes;           /* what the merge with later revisions has to say */
+    const struct plan_request *request; /* borrowed */
+    int64_t told_at;                    /* world_monotonic_clock() when reading was told of last */
     struct {
         size_t n_read;  /* records */
         size_t n_calls; /* for them; each once, however often the system put it off */

@@ -170,6 +170,8 @@ struct plan_request {
      * NULL: none are. */
     const int64_t *back_to;
     void (*trace)(void *argument, const char *pass, const struct plan *plan); /* may be NULL */
+    /* Called now and then while many records are read, with how many are; may be NULL. */
+    void (*reading)(void *argument, size_t n_read, size_t n_records);
     void *trace_argument;
 };
 /*

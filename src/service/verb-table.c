@@ -71,6 +71,17 @@ static void tell_pass(void *argument, const char *pass, const struct plan *plan)
     call->sink(call->argument, event);
 }
 
+static void tell_reading(void *argument, size_t n_read, size_t n_records)
+{
+    const struct verb_call *call = argument;
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "kind", "reading");
+    value_builder_set(&fields, "read", value_integer((int64_t)n_read));
+    value_builder_set(&fields, "of", value_integer((int64_t)n_records));
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    call->sink(call->argument, event);
+}
+
 /* Of a document, or of a deployment's removal. */
 static int make_plan(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
@@ -82,6 +93,7 @@ static int make_plan(struct service *service, const struct verb_call *call,
         .adopt = value_get(call->input, "adopt"),
         .targets = value_get(call->input, "targets"),
         .trace = call->sink ? tell_pass : NULL,
+        .reading = call->sink ? tell_reading : NULL,
         .trace_argument = (void *)call,
     };
     int r = plan_refresh_from_string(value_get_text(call->input, "refresh"), &request.refresh, err);

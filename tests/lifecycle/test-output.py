@@ -239,6 +239,19 @@ def the_status_of_many_resources_is_counted_and_names_what_is_not_well(place):
 
 
 @test
+def who_waits_for_reads_at_a_terminal_sees_how_far_they_are(place):
+    boxes = {f"box-{i}": box() for i in range(60)}
+    given(place, boxes)
+    place.parley("up", "demo.yaml", "--yes")
+    place.with_boxes(latency="200ms", fail=[dict(verb="list", how="refuse", count=9)])
+    seen = at_a_terminal(place, "plan", "demo.yaml")
+    assert re.search(r"reading what is there: \d+ of 60", seen), seen
+    assert seen.rindex("\033[K") < seen.index("Deployment Plan")
+    result = plan(place)
+    assert result.err == "" and "reading" not in result.out
+
+
+@test
 def runs_and_history_are_paged_newest_first(place):
     place.with_boxes()
     for number in range(1, 56):
