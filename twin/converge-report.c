@@ -40,6 +40,24 @@ static void report_rule(const struct converge *converge, const char *uid,
     }
 }
 
+/* Who has which address of a network, as a DHCP server would tell it; here all are given. */
+static void report_leases(const struct converge *converge, const char *uid,
+                          struct value_builder *status)
+{
+    struct value_builder list = {0};
+    for (size_t i = 0; i < converge->machine->n_hosts; i++) {
+        const struct machine_host *host = converge->machine->hosts[i];
+        struct value_builder lease = {0};
+        if (!text_equal_or_null(host->network->resource, uid))
+            continue;
+        value_builder_set_string(&lease, "address", host->address);
+        value_builder_set_string(&lease, "hostname", host->name);
+        value_builder_set_string(&lease, "type", "static");
+        value_builder_append(&list, value_builder_map(&lease));
+    }
+    value_builder_set(status, "leases", value_builder_list(&list));
+}
+
 /* How many connections a translation has decided about: only the first packet of each is asked. */
 static void report_translation(const struct converge *converge, const char *uid,
                                struct value_builder *status)
@@ -86,6 +104,8 @@ static struct value *describe_status(struct converge *converge, const struct val
     }
     report_rule(converge, uid, &status);
     report_translation(converge, uid, &status);
+    if (text_equal(resource_type(resource), "opnsense:network:vlan"))
+        report_leases(converge, uid, &status);
     const struct error *problem = converge_find_problem(converge, uid);
     if (problem) {
         worst = "failed";

@@ -105,6 +105,7 @@ static void compile_base(struct ruleset *ruleset)
                               "add rule " TABLE " input ct state vmap { established : accept, "
                               "related : accept, invalid : drop }\n"
                               "add rule " TABLE " input icmp type echo-request accept\n"
+                              "add rule " TABLE " input meta l4proto udp th dport 53 accept\n"
                               "add rule " TABLE " input jump denying\n"));
 }
 

@@ -6,6 +6,7 @@
 #include "twin/converge.h"
 #include "twin/door.h"
 #include "twin/leftovers.h"
+#include "twin/name-server.h"
 #include "twin/network.h"
 #include "twin/outer.h"
 #include "twin/sandbox.h"
@@ -29,6 +30,7 @@
 struct inner {
     struct twin twin;
     struct door *door;
+    struct name_server *names;
     struct gate ending;
     bool is_ending;
     bool wipe;
@@ -84,6 +86,15 @@ static void empty_folder(int take_folder, bool is_top)
     closedir(entries);
 }
 
+/* Without it all is well but for names, which programs then look for in the machine's own file. */
+static void announce_names(void)
+{
+    struct error err = {0};
+    if (name_server_announce(&err) < 0)
+        complain(&err);
+    error_done(&err);
+}
+
 static int start(struct inner *inner, struct error *err)
 {
     struct twin *twin = &inner->twin;
@@ -99,7 +110,9 @@ static int start(struct inner *inner, struct error *err)
         manifest_free(manifest);
         return r;
     }
-    return converge_new(twin, manifest, &twin->converge, err);
+    announce_names();
+    r = converge_new(twin, manifest, &twin->converge, err);
+    return r < 0 ? r : name_server_new(twin, &inner->names, err);
 }
 
 static CO_FN void stop(struct inner *inner)
@@ -107,6 +120,7 @@ static CO_FN void stop(struct inner *inner)
     struct twin *twin = &inner->twin;
     door_free(inner->door);
     inner->door = NULL;
+    name_server_free(inner->names);
     bool is_empty = twin->converge && converge_is_empty(twin->converge);
     /* What has no memory of its own, or is not wanted any more, need not be asked to end. */
     if (twin->processes && twin->converge)
