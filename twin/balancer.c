@@ -579,6 +579,7 @@ static void report_server(const struct balancer_line *line, const struct machine
     value_builder_set_string(&server, "address", host->address);
     value_builder_set_string(&server, "status", line ? line->status : "unknown");
     value_builder_set(&server, "sessions", value_integer(line ? line->sessions : 0));
+    value_builder_set(&server, "requests", value_integer(line ? line->total_sessions : 0));
     value_builder_append(servers, value_builder_map(&server));
 }
 

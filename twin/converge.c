@@ -213,6 +213,11 @@ const struct machine *converge_machine(const struct converge *converge)
     return converge->machine;
 }
 
+struct value *converge_find_resources(const struct converge *converge, const char *program)
+{
+    return sources_find(converge->sources, program);
+}
+
 bool converge_is_empty(const struct converge *converge)
 {
     return converge->manifest->resources.n_live == 0 && !converge->is_deciding;

@@ -40,6 +40,8 @@ struct value *converge_describe(struct converge *converge, const char *uid);
 const struct manifest *converge_manifest(const struct converge *converge);
 /* The desired machine of now. */
 const struct machine *converge_machine(const struct converge *converge);
+/* The uids of what a program serves, or served; the caller unrefs the list. */
+struct value *converge_find_resources(const struct converge *converge, const char *program);
 /* Whether all modules have dealt with the desired machine of now. */
 bool converge_is_settled(const struct converge *converge);
 /* Whether there are no resources, and no changes on their way. */

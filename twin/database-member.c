@@ -396,7 +396,8 @@ static CO_FN int look_at_replicas(struct database_member *member, int64_t deadli
     int r = database_member_query(
         member,
         "select application_name, state, sync_state, "
-        "coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint "
+        "coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint, "
+        "coalesce(extract(epoch from replay_lag) * 1000000, 0)::bigint "
         "from pg_stat_replication",
         NULL, 0, deadline, &result, err);
     if (r < 0)
@@ -410,6 +411,7 @@ static CO_FN int look_at_replicas(struct database_member *member, int64_t deadli
         replica->state = string_copy(PQgetvalue(result, (int)i, 1));
         replica->sync_state = string_copy(PQgetvalue(result, (int)i, 2));
         text_to_integer(PQgetvalue(result, (int)i, 3), &replica->lag);
+        text_to_integer(PQgetvalue(result, (int)i, 4), &replica->lag_us);
     }
     return 0;
 }

@@ -45,6 +45,7 @@ struct database_replica {
     char *state;      /* owned; "streaming", "startup", "catchup" ... */
     char *sync_state; /* owned; "async", "sync", "quorum" ... */
     int64_t lag;      /* bytes that it has not replayed */
+    int64_t lag_us;   /* how long the newest that it replayed took to get there; 0: all is there */
 };
 /* NULL when that one does not follow it. */
 const struct database_replica *database_member_find_replica(const struct database_member *member,

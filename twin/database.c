@@ -912,6 +912,7 @@ static struct value *describe_member(const struct cluster *cluster, const struct
         value_builder_set_string(&fields, "synchronous",
                                  text_equal(replica->sync_state, "async") ? "no" : "yes");
         value_builder_set(&fields, "lag_bytes", value_integer(replica->lag));
+        value_builder_set(&fields, "lag_us", value_integer(replica->lag_us));
     }
     return value_builder_map(&fields);
 }

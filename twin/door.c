@@ -4,6 +4,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "net/channel.h"
+#include "twin/measure.h"
 #include "twin/message.h"
 
 #include <string.h>
@@ -170,6 +171,16 @@ static CO_FN int serve_status(struct call *call, struct value_builder *fields, s
     return 0;
 }
 
+static CO_FN int serve_measure(struct call *call, struct value_builder *fields, struct error *err)
+{
+    (void)err;
+    CLEANUP(value_unrefp)
+    struct value *described = measure_describe(call->connection->door->twin->measure);
+    for (size_t i = 0; i < value_count(described); i++)
+        value_builder_set(fields, value_key_at(described, i), value_ref(value_at(described, i)));
+    return 0;
+}
+
 static CO_FN int serve_down(struct call *call, struct value_builder *fields, struct error *err)
 {
     (void)call;
@@ -180,9 +191,9 @@ static CO_FN int serve_down(struct call *call, struct value_builder *fields, str
 
 static CO_FN int (*const serve_functions[VERB_COUNT])(struct call *, struct value_builder *,
                                                       struct error *) = {
-    [VERB_PUT] = serve_put,   [VERB_DELETE] = serve_delete, [VERB_GET] = serve_get,
-    [VERB_LIST] = serve_list, [VERB_COMMIT] = serve_commit, [VERB_STATUS] = serve_status,
-    [VERB_DOWN] = serve_down,
+    [VERB_PUT] = serve_put,         [VERB_DELETE] = serve_delete, [VERB_GET] = serve_get,
+    [VERB_LIST] = serve_list,       [VERB_COMMIT] = serve_commit, [VERB_STATUS] = serve_status,
+    [VERB_MEASURE] = serve_measure, [VERB_DOWN] = serve_down,
 };
 
 static void end_call(struct call *call)

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "base/world.h"
 
 #include <errno.h>
@@ -77,6 +78,12 @@ static void format_time(char ret_text[WORLD_TIME_SIZE + 8])
     snprintf(ret_text, WORLD_TIME_SIZE + 8, "%s.%06dZ ", seconds, (int)(now % 1000000));
 }
 
+static void keep_last(struct log *log, const char *text, size_t length)
+{
+    snprintf(log->last_line, sizeof(log->last_line), "%.*s", (int)length, text);
+    text_make_printable(log->last_line);
+}
+
 static void end_line(struct log *log, const char *time, struct strbuf *out)
 {
     const char *text = strbuf_text(&log->line);
@@ -85,7 +92,7 @@ static void end_line(struct log *log, const char *time, struct strbuf *out)
         length--;
     strbuf_addf(out, "%s%.*s\n", time, (int)length, text);
     if (length > 0)
-        snprintf(log->last_line, sizeof(log->last_line), "%.*s", (int)length, text);
+        keep_last(log, text, length);
     strbuf_clear(&log->line);
 }
 

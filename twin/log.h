@@ -32,5 +32,6 @@ void log_close(struct log *take_log);
 int log_attach(struct log *log, int *ret_fd, struct error *err);
 /* Takes in what a program that has ended has left in the pipe. */
 void log_drain(struct log *log);
-/* The last line that was not empty, at most 300 bytes of it; "" when there was none. */
+/* The last line that was not empty, at most 300 bytes of it, fit to be
+ * shown; "" when there was none. */
 const char *log_last_line(const struct log *log);

@@ -14,6 +14,7 @@
  *   list    {}                   -> {"resources": [as of get]}
  *   commit  {}                   -> {"problems": {UID: {"code", "message"}}}, when all is settled
  *   status  {}                   -> {"pid", "identity", "state", "root", "hosts", "networks"}
+ *   measure {}                   -> {"clock_us", "hosts": [what each uses]}, see measure.h
  *   down    {"wipe": BOOLEAN}    -> {}, then everything ends; with wipe, the state folder is
  * emptied
  */
@@ -34,6 +35,7 @@ enum message_verb {
     VERB_LIST,
     VERB_COMMIT,
     VERB_STATUS,
+    VERB_MEASURE,
     VERB_DOWN,
     VERB_COUNT
 };

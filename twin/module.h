@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/strbuf.h"
 #include "model/value.h"
 #include "net/loop.h"
 #include "twin/machine.h"
@@ -34,6 +35,10 @@ struct twin {
     const char *shown_folder; /* its name outside, for people; pid 1 may not see it by that */
     const char *program;      /* parley-twin itself, for children that run one of its subcommands */
     struct converge *converge;
+    struct measure *measure;
+    /* What is measured, for Prometheus; NULL: nobody measures. */
+    void (*tell_measures)(struct measure *measure, struct strbuf *out);
+    struct events *events;
     pid_t pid; /* of the inner half, as the machine sees it */
 };
 

@@ -52,6 +52,7 @@ void monitor_write_prometheus(struct strbuf *out, const struct machine_monitor *
                 address, MONITOR_ALERTMANAGER_PORT);
     write_job(out, "prometheus", address, MONITOR_PROMETHEUS_PORT);
     write_job(out, "alertmanager", address, MONITOR_ALERTMANAGER_PORT);
+    write_job(out, "instances", address, MONITOR_RECEIVER_PORT);
     write_file_job(out, "balancers");
     write_file_job(out, "workloads");
 }

@@ -7,7 +7,7 @@
 enum {
     MONITOR_PROMETHEUS_PORT = 9090,
     MONITOR_ALERTMANAGER_PORT = 9093,
-    MONITOR_RECEIVER_PORT = 9095 /* where the supervisor takes alerts */
+    MONITOR_RECEIVER_PORT = 9095 /* where the supervisor takes alerts, and tells measurements */
 };
 
 /*

@@ -170,12 +170,26 @@ static int start_alertmanager(struct monitor *monitor, struct error *err)
     return process_start(monitor->module->twin->processes, &spec, &monitor->alertmanager, err);
 }
 
+static CO_FN void answer(void *argument, const struct http_request *request,
+                         struct http_answer *ret_answer)
+{
+    struct monitor *monitor = argument;
+    struct twin *twin = monitor->module->twin;
+    if (!text_equal(request->method, "GET") || !text_equal(request->path, "/metrics")) {
+        monitor_alerts_answer(&monitor->alerts, request, ret_answer);
+        return;
+    }
+    ret_answer->content_type = "text/plain; version=0.0.4";
+    if (twin->tell_measures)
+        twin->tell_measures(twin->measure, &ret_answer->body);
+}
+
 /* The supervisor listens in the monitoring host, where Alertmanager is. */
 static int start_receiver(struct monitor *monitor, struct error *err)
 {
     struct twin *twin = monitor->module->twin;
-    struct http_service service = {.answer = monitor_alerts_answer,
-                                   .argument = &monitor->alerts,
+    struct http_service service = {.answer = answer,
+                                   .argument = monitor,
                                    .max_connections = RECEIVER_CONNECTIONS,
                                    .idle_us = RECEIVER_IDLE};
     struct sockaddr_in address = {.sin_family = AF_INET,

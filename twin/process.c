@@ -42,6 +42,8 @@ struct processes {
     char *folder; /* of logs */
     struct signal_watch *watch;
     struct process *first;
+    void (*turned)(void *argument, const struct process *process, enum process_turn turn);
+    void *turned_argument;
     unsigned int n_runs; /* process_run() calls whose children are known to net/child only */
 };
 
@@ -115,6 +117,28 @@ int processes_new(struct loop *loop, struct network *network, const char *folder
     processes->watch = loop_watch_signal(loop, SIGCHLD, child_ended, processes);
     *ret_processes = processes;
     return 0;
+}
+
+void processes_watch(struct processes *processes,
+                     void (*turned)(void *argument, const struct process *process,
+                                    enum process_turn turn),
+                     void *argument)
+{
+    processes->turned = turned;
+    processes->turned_argument = argument;
+}
+
+const struct process *processes_next(const struct processes *processes,
+                                     const struct process *process)
+{
+    return process ? process->next : processes->first;
+}
+
+static void tell_turn(const struct process *process, enum process_turn turn)
+{
+    const struct processes *processes = process->processes;
+    if (processes->turned)
+        processes->turned(processes->turned_argument, process, turn);
 }
 
 void processes_kill(struct processes *processes, bool all)
@@ -338,8 +362,10 @@ static CO_FN void start_again(struct process *process, int64_t *pause)
     struct error problem = {0};
     while (pause_before_start(process, *pause)) {
         process->n_restarts++;
-        if (launch(process, &problem) == 0)
+        if (launch(process, &problem) == 0) {
+            tell_turn(process, PROCESS_RESUMED);
             break;
+        }
         set_state(process, PROCESS_PAUSING, &problem);
         *pause = *pause * 2 > STEADY ? STEADY : *pause * 2;
     }
@@ -362,6 +388,7 @@ static void supervise(void *argument)
         error_done(&problem);
         if (is_over)
             break;
+        tell_turn(process, PROCESS_BROKE);
         start_again(process, &pause);
         pause = pause * 2 > STEADY ? STEADY : pause * 2;
     }
@@ -493,6 +520,11 @@ enum process_state process_state(const struct process *process)
 const char *process_name(const struct process *process)
 {
     return process->name;
+}
+
+const char *process_host(const struct process *process)
+{
+    return process->host;
 }
 
 pid_t process_pid(const struct process *process)

@@ -56,9 +56,21 @@ enum process_state {
 };
 const char *process_state_to_string(enum process_state state);
 
+/* What happens to a program that is started again: it ended unasked, or it runs once more. */
+enum process_turn { PROCESS_BROKE, PROCESS_RESUMED };
+
 /* The folder of logs is made when missing. network lends the namespaces; both are borrowed. */
 int processes_new(struct loop *loop, struct network *network, const char *folder,
                   struct processes **ret_processes, struct error *err);
+/* Calls turned() at each such turn of a program, with what is known of its end. */
+void processes_watch(struct processes *processes,
+                     void (*turned)(void *argument, const struct process *process,
+                                    enum process_turn turn),
+                     void *argument);
+/* The one after another, of those that were started and not stopped; NULL: the first. NULL at the
+ * end. */
+const struct process *processes_next(const struct processes *processes,
+                                     const struct process *process);
 /*
  * Kills what runs, so that stopping it takes no time; programs of the user postgres, which lose by
  * it, only when all is set. Nothing is started again.
@@ -84,6 +96,8 @@ CO_FN void process_stop(struct process *take_process);
 
 enum process_state process_state(const struct process *process);
 const char *process_name(const struct process *process);
+/* NULL: it runs in none of the hosts. */
+const char *process_host(const struct process *process);
 /* 0 while it does not run. */
 pid_t process_pid(const struct process *process);
 /* How often it was started again since process_start(); 0 for NULL. */

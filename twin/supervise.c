@@ -5,7 +5,9 @@
 #include "base/world.h"
 #include "twin/converge.h"
 #include "twin/door.h"
+#include "twin/events.h"
 #include "twin/leftovers.h"
+#include "twin/measure.h"
 #include "twin/name-server.h"
 #include "twin/network.h"
 #include "twin/outer.h"
@@ -112,6 +114,9 @@ static int start(struct inner *inner, struct error *err)
     }
     announce_names();
     r = converge_new(twin, manifest, &twin->converge, err);
+    twin->measure = measure_new(twin);
+    twin->tell_measures = measure_write_metrics;
+    twin->events = events_new(twin, twin->folder);
     return r < 0 ? r : name_server_new(twin, &inner->names, err);
 }
 
@@ -125,7 +130,9 @@ static CO_FN void stop(struct inner *inner)
     /* What has no memory of its own, or is not wanted any more, need not be asked to end. */
     if (twin->processes && twin->converge)
         processes_kill(twin->processes, inner->wipe || is_empty);
+    events_free(twin->events);
     converge_free(twin->converge);
+    measure_free(twin->measure);
     processes_free(twin->processes);
     network_free(twin->network);
     outer_free(twin->outer);

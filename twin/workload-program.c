@@ -125,6 +125,38 @@ int workload_parse_options(int argc, char **argv, struct workload_options *ret_o
 
 /* --- Metrics --- */
 
+/* Up to how many microseconds an answer belongs to each bucket; the last one has all others. */
+static const uint64_t bounds[WORKLOAD_BUCKETS - 1] = {1000,   2500,   5000,    10000,  25000,
+                                                      100000, 250000, 1000000, 5000000};
+
+void workload_count_answer(struct workload_metrics *metrics, uint64_t microseconds)
+{
+    size_t bucket = 0;
+    while (bucket < WORKLOAD_BUCKETS - 1 && microseconds > bounds[bucket])
+        bucket++;
+    metrics->answers[bucket]++;
+    metrics->microseconds += microseconds;
+}
+
+/* A bucket of Prometheus has those of all smaller ones, too. */
+void workload_write_answers(struct strbuf *out, const struct workload_metrics *metrics)
+{
+    uint64_t n = 0;
+    strbuf_add(out, "# HELP http_answer_seconds How long answers of the path / took.\n"
+                    "# TYPE http_answer_seconds histogram\n");
+    for (size_t i = 0; i < WORKLOAD_BUCKETS; i++) {
+        char bound[32] = "+Inf";
+        if (i < WORKLOAD_BUCKETS - 1)
+            snprintf(bound, sizeof(bound), "%g", (double)bounds[i] / 1e6);
+        n += metrics->answers[i];
+        strbuf_addf(out, "http_answer_seconds_bucket{le=\"%s\"} %llu\n", bound,
+                    (unsigned long long)n);
+    }
+    strbuf_addf(out, "http_answer_seconds_sum %llu.%06llu\nhttp_answer_seconds_count %llu\n",
+                (unsigned long long)metrics->microseconds / 1000000,
+                (unsigned long long)metrics->microseconds % 1000000, (unsigned long long)n);
+}
+
 void workload_write_metrics(struct strbuf *out, const struct workload_metrics *metrics)
 {
     static const char *const handlers[] = {[HANDLER_ROOT] = "root",
@@ -320,6 +352,7 @@ static CO_FN void answer_handler(struct workload *workload, enum workload_handle
     case HANDLER_METRICS:
         answer->content_type = "text/plain; version=0.0.4";
         workload_write_metrics(&answer->body, &workload->metrics);
+        workload_write_answers(&answer->body, &workload->metrics);
         break;
     default:
         answer->code = 404;
@@ -342,7 +375,7 @@ static CO_FN void answer_request(void *argument, const struct http_request *requ
     metrics->in_flight--;
     metrics->requests[handler][answer->code]++;
     if (handler == HANDLER_ROOT)
-        metrics->microseconds += (uint64_t)(world_monotonic_clock() - start);
+        workload_count_answer(metrics, (uint64_t)(world_monotonic_clock() - start));
 }
 
 /* --- Its life --- */

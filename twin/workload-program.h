@@ -44,16 +44,21 @@ enum workload_handler {
     HANDLER_OTHER,
     HANDLER_COUNT
 };
-enum { WORKLOAD_CODES = 600 };
+enum { WORKLOAD_CODES = 600, WORKLOAD_BUCKETS = 10 };
 struct workload_metrics {
     uint64_t requests[HANDLER_COUNT][WORKLOAD_CODES];
-    uint64_t microseconds; /* spent on answers of "/" */
+    uint64_t microseconds;              /* spent on answers of "/" */
+    uint64_t answers[WORKLOAD_BUCKETS]; /* of "/", by the time they took; see the bounds */
     unsigned int in_flight;
     size_t n_variables; /* of its environment */
     bool is_healthy;    /* as the last health check found */
 };
+/* Counts an answer of "/". */
+void workload_count_answer(struct workload_metrics *metrics, uint64_t microseconds);
 /* Appends them in the text format of Prometheus. */
 void workload_write_metrics(struct strbuf *out, const struct workload_metrics *metrics);
+/* Appends how long answers took, as a histogram. */
+void workload_write_answers(struct strbuf *out, const struct workload_metrics *metrics);
 
 /*
  * `parley-twin workload --listen ADDRESS:PORT --name NAME [--tier TEXT] [--health PATH]...

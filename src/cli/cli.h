@@ -160,6 +160,9 @@ void render_findings(const struct value *answer, struct strbuf *buffer);
 void render_list(const struct value *list, struct strbuf *buffer);
 void render_validated(const struct value *answer, struct strbuf *buffer);
 
+/* Of the twin's programs. */
+void render_events(const struct value *events, struct strbuf *buffer);
+
 /* --- follow.c: a run's progress --- */
 /* Follows a run to its end, printing as it goes; returns the exit code. */
 CO_FN int cli_follow(struct cli *cli, const char *run_id);
@@ -177,8 +180,8 @@ bool cli_is_approved(const struct options *options, const char *hash);
  * input. */
 bool cli_ask_person(const char *question, char *ret_answer, size_t size);
 
-/* --- drift-command.c, log-command.c, plan-commands.c, run-commands.c, state-commands.c: one
- * function for each command that is more than one verb and its answer; returns the exit code --- */
+/* --- drift-command.c, log-command.c, plan-commands.c, run-commands.c, state-commands.c,
+ * top-command.c: one function for each command that is more than one verb and its answer; returns the exit code --- */
 CO_FN int command_expand(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
 CO_FN int command_graph(struct cli *cli);
@@ -196,6 +199,7 @@ CO_FN int command_run_cancel(struct cli *cli);
 CO_FN int command_run_exec(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
+CO_FN int command_twin_top(struct cli *cli);
 CO_FN int command_twin_exec(struct cli *cli);
 CO_FN int command_secret_reveal(struct cli *cli);
 CO_FN int command_output(struct cli *cli);

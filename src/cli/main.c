@@ -63,6 +63,8 @@ static const struct command commands[] = {
     {"state restore", "state_plan_restore", OPTIONS_APPROVE, command_state_restore, NULL,
      "bring a snapshot's records back, once approved"},
     {"twin status", "twin_status", 0, NULL, render_value, NULL},
+    {"twin top", "twin_top", 0, command_twin_top, NULL, NULL},
+    {"twin events", "twin_events", 0, NULL, render_events, NULL},
     {"twin exec", NULL, 0, command_twin_exec, NULL, "run a command in a host of the twin"},
     {"twin down", "twin_stop", 0, command_twin_stop, NULL, NULL},
     {"twin doctor", "twin_check", 0, command_twin_doctor, NULL, NULL},

@@ -186,6 +186,10 @@ void render_history(const struct value *history, struct strbuf *buffer)
     write_more(revisions, buffer);
     strbuf_add(buffer, "Runs:\n");
     render_runs(value_get(history, "runs"), buffer);
+    if (value_count(value_get(history, "events")) == 0)
+        return;
+    strbuf_add(buffer, "Events:\n");
+    render_events(value_get(history, "events"), buffer);
 }
 
 static void write_property(const struct value *property, int indent, struct strbuf *buffer)

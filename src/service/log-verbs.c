@@ -13,6 +13,7 @@
 enum {
     LOOK_AGAIN_US = 100 * 1000,
     SHOWN_NAMES = 20,
+    MOST_EVENTS = 10000,
     TIME_SIZE = TWIN_LOG_TIME_LENGTH + 1,
 };
 
@@ -276,5 +277,38 @@ int service_show_logs(struct service *service, const struct log_request *request
         *ret_answer = value_builder_map(&fields);
     }
     reading_done(&reading);
+    return r;
+}
+
+/* --- Events --- */
+
+static struct value *select_events(const struct value *all, const char *name,
+                                   const struct map *uids)
+{
+    struct value_builder events = {0};
+    for (size_t i = 0; i < value_count(all); i++) {
+        struct value *event = value_at(all, i);
+        if (!name ||
+            is_meant(name, value_get_text(event, "program"), value_get(event, "resources"), uids))
+            value_builder_append(&events, value_ref(event));
+    }
+    return value_builder_list(&events);
+}
+
+int service_list_events(struct service *service, const char *name, struct value **ret_events,
+                        struct error *err)
+{
+    struct twin_home home = {0};
+    struct map uids = {0};
+    CLEANUP(value_unrefp) struct value *all = NULL;
+    int r = twin_home_init(&home, service->home, err);
+    if (r == 0 && name)
+        r = find_uids(service, name, &uids, err);
+    if (r == 0)
+        r = twin_events_read(&home, MOST_EVENTS, &all, err);
+    if (r == 0)
+        *ret_events = select_events(all, name, &uids);
+    map_done(&uids);
+    twin_home_done(&home);
     return r;
 }

@@ -330,17 +330,21 @@ int service_history(struct service *service, const char *word, size_t page,
     struct store_deployment deployment = {0};
     CLEANUP(value_unrefp) struct value *revisions = NULL;
     CLEANUP(value_unrefp) struct value *runs = NULL;
+    CLEANUP(value_unrefp) struct value *events = NULL;
     int r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
         r = service_list_runs(service, word, page, &runs, err);
     if (r == 0)
         r = list_revisions(service, deployment.uid, page, &revisions, err);
+    if (r == 0)
+        r = service_list_events(service, word, &events, err);
     store_deployment_done(&deployment);
     if (r < 0)
         return r;
     struct value_builder fields = {0};
     value_builder_set(&fields, "revisions", value_ref(revisions));
     value_builder_set(&fields, "runs", value_ref(runs));
+    value_builder_set(&fields, "events", value_ref(events));
     *ret_history = value_builder_map(&fields);
     return 0;
 }

@@ -293,6 +293,19 @@ struct log_request {
 CO_FN int service_show_logs(struct service *service, const struct log_request *request,
                             struct value **ret_answer, struct error *err);
 
+/*
+ * What happened to programs of the twin, the newest last: of a deployment, a resource's address or
+ * an instance, or of all when name is NULL.
+ */
+CO_FN int service_list_events(struct service *service, const char *name, struct value **ret_events,
+                              struct error *err);
+/*
+ * What the twin's hosts use: {"hosts": [{"name", "role", "resource", "address", "cpu" (share of one
+ * processor), "memory", "processes", "restarts", "requests" (a second; null where no balancer sends
+ * any)}]}, over a second that this takes.
+ */
+CO_FN int service_twin_top(struct service *service, struct value **ret_top, struct error *err);
+
 /* The plan that a run carries out. */
 CO_FN int service_get_run_plan(struct service *service, const char *run_id, struct plan **ret_plan,
                                struct error *err);

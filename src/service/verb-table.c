@@ -300,6 +300,19 @@ static int show_logs(struct service *service, const struct verb_call *call,
     return service_show_logs(service, &request, &answer->value, err);
 }
 
+static int show_top(struct service *service, const struct verb_call *call,
+                    struct verb_answer *answer, struct error *err)
+{
+    (void)call;
+    return service_twin_top(service, &answer->value, err);
+}
+
+static int show_events(struct service *service, const struct verb_call *call,
+                       struct verb_answer *answer, struct error *err)
+{
+    return service_list_events(service, value_get_text(call->input, "name"), &answer->value, err);
+}
+
 /* --- The table --- */
 
 /* clang-format off */
@@ -437,6 +450,10 @@ static const struct verb verbs[] = {
       {"follow", INPUT_FLAG, false, "--follow", NULL, "goes on with what comes"}},
      show_logs},
     {"twin_status", "what the twin's supervisor says of itself", VERB_READ, {{0}}, verb_show_twin},
+    {"twin_top", "what each instance of the twin uses, over a second", VERB_READ, {{0}}, show_top},
+    {"twin_events", "programs of the twin that ended unasked, and that run again", VERB_READ,
+     {{"name", INPUT_TEXT, false, NULL, "NAME", "only of this deployment, resource or instance"}},
+     show_events},
     {"twin_check", "what the twin needs and this machine lacks", VERB_READ, {{0}}, verb_check_twin},
     {"twin_stop", "stop the twin; what it has is kept", VERB_APPLY, {{0}}, verb_stop_twin},
 };

@@ -384,6 +384,33 @@ TEST(an_environment_that_is_none_is_refused)
     }
 }
 
+TEST(answers_are_counted_by_the_time_they_took)
+{
+    struct workload_metrics *metrics = NEW(struct workload_metrics);
+    struct strbuf text = {0};
+    static const uint64_t took[] = {1, 1000, 1001, 25000, 25001, 6000000};
+    for (size_t i = 0; i < ARRAY_LENGTH(took); i++)
+        workload_count_answer(metrics, took[i]);
+    workload_write_answers(&text, metrics);
+    CHECK_TEXT(strbuf_text(&text),
+               "# HELP http_answer_seconds How long answers of the path / took.\n"
+               "# TYPE http_answer_seconds histogram\n"
+               "http_answer_seconds_bucket{le=\"0.001\"} 2\n"
+               "http_answer_seconds_bucket{le=\"0.0025\"} 3\n"
+               "http_answer_seconds_bucket{le=\"0.005\"} 3\n"
+               "http_answer_seconds_bucket{le=\"0.01\"} 3\n"
+               "http_answer_seconds_bucket{le=\"0.025\"} 4\n"
+               "http_answer_seconds_bucket{le=\"0.1\"} 5\n"
+               "http_answer_seconds_bucket{le=\"0.25\"} 5\n"
+               "http_answer_seconds_bucket{le=\"1\"} 5\n"
+               "http_answer_seconds_bucket{le=\"5\"} 5\n"
+               "http_answer_seconds_bucket{le=\"+Inf\"} 6\n"
+               "http_answer_seconds_sum 6.052003\n"
+               "http_answer_seconds_count 6\n");
+    strbuf_done(&text);
+    mem_free(metrics);
+}
+
 TEST(metrics_have_the_text_format_of_prometheus)
 {
     struct workload_metrics *metrics = NEW(struct workload_metrics);

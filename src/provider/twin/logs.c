@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { SOURCES_FORMAT = 1, SOURCES_LIMIT = 8 << 20, READ_SIZE = 16 * 1024 };
+enum { SOURCES_FORMAT = 1, SOURCES_LIMIT = 8 << 20, READ_SIZE = 16 * 1024, EVENTS_LIMIT = 4 << 20 };
 
 /* --- What there is --- */
 
@@ -215,4 +215,55 @@ int twin_log_next(struct twin_log *log, struct twin_log_line *ret_line, bool *re
         if (r < 0 || !has_more)
             return r;
     }
+}
+
+/* --- Events --- */
+
+static bool is_event(const struct value *event)
+{
+    const struct value *resources =
+        value_kind(event) == VALUE_MAP ? value_get(event, "resources") : NULL;
+    bool has_texts = !value_is_null(resources) && value_kind(resources) == VALUE_LIST &&
+                     value_get_text(event, "time") && value_get_text(event, "kind") &&
+                     value_get_text(event, "program");
+    for (size_t i = 0; has_texts && i < value_count(resources); i++)
+        has_texts = value_kind(value_at(resources, i)) == VALUE_STRING;
+    return has_texts;
+}
+
+static int add_events(const char *path, struct value_builder *events, struct error *err)
+{
+    CLEANUP(mem_freep) char *text = NULL;
+    size_t size = 0;
+    int r = world_read_file(path, EVENTS_LIMIT, &text, &size, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_done(err);
+        return 0;
+    }
+    for (const char *line = text; r == 0 && *line;) {
+        size_t length = strcspn(line, "\n");
+        CLEANUP(value_unrefp) struct value *event = NULL;
+        if (json_read(line, length, &event, NULL) == 0 && is_event(event))
+            value_builder_append(events, value_ref(event));
+        line += length + (line[length] == '\n');
+    }
+    return r;
+}
+
+int twin_events_read(const struct twin_home *home, size_t limit, struct value **ret_events,
+                     struct error *err)
+{
+    CLEANUP(mem_freep) char *path = string_format("%s/events.json", home->folder);
+    CLEANUP(mem_freep) char *old_path = string_format("%s.old", path);
+    struct value_builder all = {0}, newest = {0};
+    int r = add_events(old_path, &all, err);
+    if (r == 0)
+        r = add_events(path, &all, err);
+    CLEANUP(value_unrefp) struct value *list = value_builder_list(&all);
+    size_t n = value_count(list);
+    for (size_t i = n > limit ? n - limit : 0; r == 0 && i < n; i++)
+        value_builder_append(&newest, value_ref(value_at(list, i)));
+    if (r == 0)
+        *ret_events = value_builder_list(&newest);
+    return r;
 }

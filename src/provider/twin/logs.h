@@ -19,6 +19,15 @@
  */
 int twin_logs_list(const struct twin_home *home, struct value **ret_programs, struct error *err);
 
+/*
+ * What happened on the twin that nobody asked for, the newest last: a list of what events.json
+ * holds, at most limit of the newest: {"time", "kind": "broke" or "resumed", "program", "host",
+ * "resources": [UID], "restarts", "message"}. Lines that cannot be read are left out. The caller
+ * unrefs it.
+ */
+int twin_events_read(const struct twin_home *home, size_t limit, struct value **ret_events,
+                     struct error *err);
+
 /* A log that is read from its oldest line on. */
 struct twin_log;
 struct twin_log *twin_log_open(const struct twin_home *home, const char *program);

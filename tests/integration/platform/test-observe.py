@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
-"""What can be seen of a platform that stands: its logs. TAP."""
+"""What can be seen of a platform that stands: logs, measurements, events. TAP."""
 
 import json
+import os
+import pathlib
+import signal
+import subprocess
 import sys
+import urllib.parse
 
 sys.dont_write_bytecode = True
 import platformlab
@@ -54,6 +59,146 @@ def logs_are_told_of_a_deployment_a_resource_and_an_instance_also_when_the_twin_
             both = logged(platform, "shophub-stack")
             assert {source.split(".")[1] for source in both} == {"web", "app"} and len(both) == 5, set(both)
         platform.parley("logs", "shophub-dbx", code=1)
+
+
+def busy_shophub():
+    """ShopHub, measured each second."""
+    text = example("shophub")
+    assert "scrapeInterval: 30s" in text
+    return text.replace("scrapeInterval: 30s", "scrapeInterval: 1s")
+
+
+def series(platform, query):
+    """What Prometheus answers: a list of (labels, number)."""
+    address = platform.hosts()["monitoring"]["address"]
+    target = f"http://{address}:9090/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    done = platform.run("monitoring", "curl", "-s", "--max-time", "10", target)
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "success", answer
+    return [(entry["metric"], float(entry["value"][1])) for entry in answer["data"]["result"]]
+
+
+def numbers(platform, query, label):
+    return {labels[label]: number for labels, number in series(platform, query)}
+
+
+def ask_often(platform, times):
+    address = platform.hosts()["web-frontend"]["address"]
+    script = f'for i in $(seq {times}); do curl -sk --max-time 5 -o /dev/null https://{address}/; done'
+    assert platform.run("outside", "sh", "-c", script, timeout=120).returncode == 0
+
+
+def inner_pid(platform, host):
+    """The machine's number of the program that runs on an instance."""
+    # The twin has a namespace of processes of its own: its first process is the one that status names.
+    namespace = os.readlink(f"/proc/{platform.twin_pid()}/ns/pid")
+    network = os.readlink("/proc/self/ns/net")
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{entry}/cmdline").read_text(errors="replace").split("\0")
+            if "workload" in words and host in words and os.readlink(f"/proc/{entry}/ns/net") != network and \
+                    belongs(entry, platform.twin_pid(), namespace):
+                return int(entry)
+        except OSError:
+            pass
+    return None
+
+
+def belongs(entry, twin, namespace):
+    """Whether a process is one of this twin: in its namespace of processes, or below its first process."""
+    while int(entry) > 1:
+        if int(entry) == twin or os.readlink(f"/proc/{entry}/ns/pid") == namespace:
+            return True
+        stat = pathlib.Path(f"/proc/{entry}/stat").read_text(errors="replace")
+        entry = stat.rsplit(")", 1)[1].split()[1]
+    return False
+
+
+@test
+def what_instances_databases_and_certificates_are_like_are_series_of_prometheus():
+    with Platform(busy_shophub()) as platform:
+        platform.up()
+        hosts = {"web-asg-0", "web-asg-1", "app-servers-0", "app-servers-1", "app-servers-2"}
+        wait = twinlab.wait_until
+        assert wait(lambda: hosts <= set(numbers(platform, "instance_cpu_seconds_total", "host")), 60)
+        assert wait(lambda: numbers(platform, "http_answer_seconds_count", "host").keys() >= hosts, 60)
+        before = sum(numbers(platform, 'instance_cpu_seconds_total{resource="app-servers"}', "host").values())
+
+        # As targetCPU needs it: it grows with load, and never goes back.
+        def has_grown():
+            ask_often(platform, 100)
+            return sum(numbers(platform, 'instance_cpu_seconds_total{resource="app-servers"}', "host").values()) > before
+        assert wait(has_grown, 60)
+        # Latency, as a quantile of what was answered just now.
+        quantile = "histogram_quantile(0.95, sum(rate(http_answer_seconds_bucket[1m])) by (le))"
+        assert wait(lambda: any(0 < number <= 5 for _, number in series(platform, quantile)), 60)
+        assert wait(lambda: series(platform, 'rate(haproxy_frontend_http_responses_total{code="2xx"}[1m]) > 0'), 60)
+        # A replica is measured: it lags by something that is not negative, in bytes and in seconds.
+        for name in "database_replication_lag_bytes", "database_replication_lag_seconds":
+            lag = numbers(platform, name, "host")
+            assert set(lag) == {"shophub-db-1"} and lag["shophub-db-1"] >= 0, (name, lag)
+        left = numbers(platform, "certificate_expiry_timestamp_seconds - time()", "certificate")
+        assert set(left) == {"shophub-cert"} and 0 < left["shophub-cert"] < 400 * 86400, left
+        memory = numbers(platform, "instance_memory_bytes", "host")
+        assert all(memory[host] > 0 for host in hosts), memory
+
+
+@test
+def a_program_that_breaks_is_an_event_in_status_history_and_top():
+    with Platform(busy_shophub()) as platform:
+        platform.up()
+        assert platform.answer("twin", "events") == []
+        assert "Events:" not in platform.parley("history", platform.name()).stdout
+        pid = inner_pid(platform, "web-asg-0")
+        os.kill(pid, signal.SIGKILL)
+        assert twinlab.wait_until(lambda: len(platform.answer("twin", "events")) >= 2, 60)
+        broke, resumed = platform.answer("twin", "events")
+        assert (broke["kind"], resumed["kind"]) == ("broke", "resumed"), (broke, resumed)
+        assert broke["program"] == "web-asg-0.web" and broke["host"] == "web-asg-0", broke
+        assert "signal 9" in broke["message"] and resumed["restarts"] == 1, (broke, resumed)
+        for name in "web-asg", "shophub-stack", "web-asg-0", platform.name():
+            assert platform.answer("twin", "events", name) == [broke, resumed], name
+        assert platform.answer("twin", "events", "shophub-db") == []
+        assert platform.answer("history", platform.name())["events"] == [broke, resumed]
+        shown = platform.parley("history", platform.name()).stdout
+        assert "web-asg-0.web" in shown.split("Events:")[1], shown
+        assert twinlab.wait_until(lambda: inner_pid(platform, "web-asg-0") not in (None, pid), 60)
+        top = {host["name"]: host for host in platform.answer("twin", "top")["hosts"]}
+        assert top["web-asg-0"]["restarts"] == 1 and top["web-asg-1"]["restarts"] == 0, top
+        # Told also when the twin is down; what it has is not known then.
+        platform.parley("twin", "down")
+        assert platform.answer("twin", "events", "web-asg-0") == [broke, resumed]
+        assert "no twin runs" in platform.parley("twin", "top", code=1).stderr
+
+
+@test
+def top_tells_what_each_instance_uses():
+    with Platform(example("shophub")) as platform:
+        platform.up()
+        top = {host["name"]: host for host in platform.answer("twin", "top")["hosts"]}
+        assert set(top) == set(platform.hosts()) - {"outside"}, set(top)
+        for name, host in top.items():
+            assert host["processes"] >= 1 and host["memory"] > 0 and host["cpu"] >= 0, host
+            assert host["address"] == platform.hosts()[name]["address"], host
+        # A balancer sends requests to these, and to no other host.
+        assert {name for name, host in top.items() if host["requests"] is not None} == {
+            "web-asg-0", "web-asg-1", "app-servers-0", "app-servers-1", "app-servers-2"}, top
+        address = platform.hosts()["web-frontend"]["address"]
+        load = subprocess.Popen(
+            [platform.program(), "twin", "exec", "outside", "sh", "-c",
+             f"while curl -sk --max-time 5 -o /dev/null https://{address}/; do :; done"],
+            env=platform.environment(), stdin=subprocess.DEVNULL)
+        try:
+            def is_seen():
+                hosts = platform.answer("twin", "top")["hosts"]
+                return sum(host["requests"] or 0 for host in hosts if host["resource"] == "web-asg") > 0
+            assert twinlab.wait_until(is_seen, 60)
+        finally:
+            load.kill()
+            load.wait()
+        lines = platform.parley("twin", "top").stdout.splitlines()
+        assert len(lines) == len(top) + 1 and lines[0].split()[0] == "INSTANCE", lines
+        assert "\033" not in "".join(lines)
 
 
 platformlab.run(TESTS)

@@ -111,9 +111,9 @@ static CO_FN void evaluate(struct loopback *loopback, void *argument)
         await_status(loopback, module,
                      "\"name\":\"HighErrorRate\",\"severity\":\"critical\",\"status\":\"firing\""));
     HOLDS(outcome, await_status(loopback, module, "\"loaded\":2"));
-    HOLDS(outcome, await_status(loopback, module, "{\"down\":0,\"unknown\":0,\"up\":3}"));
+    HOLDS(outcome, await_status(loopback, module, "{\"down\":0,\"unknown\":0,\"up\":4}"));
     http_server_free(metrics, world_monotonic_clock());
-    HOLDS(outcome, await_status(loopback, module, "{\"down\":1,\"unknown\":0,\"up\":2}"));
+    HOLDS(outcome, await_status(loopback, module, "{\"down\":1,\"unknown\":0,\"up\":3}"));
     HOLDS(outcome, await_status(loopback, module, "\"state\":\"degraded\""));
     monitor_module.close(module);
     problems_done(&problems);

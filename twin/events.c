@@ -1,0 +1,80 @@
+#include "twin/events.h"
+
+#include "base/strbuf.h"
+#include "base/world.h"
+#include "model/json.h"
+#include "twin/converge.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct events {
+    struct twin *twin;
+    char *path;     /* owned, as the next */
+    char *old_path; /* of those before */
+};
+
+/* As logs have it, so that both can be read side by side. */
+static struct value *time_of_now(void)
+{
+    char seconds[WORLD_TIME_SIZE];
+    int64_t now = world_wall_clock();
+    world_format_time(now, seconds);
+    CLEANUP(mem_freep)
+    char *text = string_format("%.19s.%06dZ", seconds, (int)(now % 1000000));
+    return value_string(text);
+}
+
+static void append_line(const struct events *events, const struct value *event)
+{
+    CLEANUP(mem_freep) char *json = json_text(event);
+    CLEANUP(mem_freep) char *line = string_format("%s\n", json);
+    CLEANUP(close_descriptorp) int fd = -1;
+    struct stat status;
+    size_t length = strlen(line);
+    if (stat(events->path, &status) == 0 && status.st_size + (off_t)length > EVENTS_LIMIT)
+        rename(events->path, events->old_path);
+    if (world_open_append(events->path, 0600, &fd, NULL) == 0)
+        (void)!write(fd, line, length);
+}
+
+static void note_turn(void *argument, const struct process *process, enum process_turn turn)
+{
+    const struct events *events = argument;
+    struct value_builder fields = {0};
+    const char *problem = process_problem(process);
+    value_builder_set(&fields, "time", time_of_now());
+    value_builder_set_string(&fields, "kind", turn == PROCESS_BROKE ? "broke" : "resumed");
+    value_builder_set_string(&fields, "program", process_name(process));
+    value_builder_set_string(&fields, "host", process_host(process));
+    value_builder_set(&fields, "resources",
+                      converge_find_resources(events->twin->converge, process_name(process)));
+    value_builder_set(&fields, "restarts", value_integer(process_restarts(process)));
+    if (turn == PROCESS_BROKE)
+        value_builder_set_string(&fields, "message", problem);
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    append_line(events, event);
+}
+
+struct events *events_new(struct twin *twin, const char *folder)
+{
+    struct events *events = NEW(struct events);
+    events->twin = twin;
+    events->path = string_format("%s/events.json", folder);
+    events->old_path = string_format("%s.old", events->path);
+    processes_watch(twin->processes, note_turn, events);
+    return events;
+}
+
+void events_free(struct events *events)
+{
+    if (!events)
+        return;
+    processes_watch(events->twin->processes, NULL, NULL);
+    mem_free(events->path);
+    mem_free(events->old_path);
+    mem_free(events);
+}

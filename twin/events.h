@@ -1,0 +1,21 @@
+/*
+ * What happened on the twin that nobody asked for: programs that broke and were started again. A
+ * line of JSON each, in FOLDER/events.json, mode 0600:
+ *
+ * {"time": "2026-11-21T22:16:28.123456Z", "kind": "broke", "program", "host", "resources": [UID],
+ *  "restarts", "message"}
+ *
+ * kind is "broke" or "resumed". A file that would grow beyond EVENTS_LIMIT becomes events.json.old.
+ */
+#pragma once
+
+#include "twin/module.h"
+
+#define EVENTS_LIMIT (1 << 20)
+
+struct events;
+
+/* Notes the turns of the twin's programs from now on. Fails not: what cannot be written is lost. */
+struct events *events_new(struct twin *twin, const char *folder);
+/* Accepts NULL. */
+void events_free(struct events *events);
