@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "twin/firewall-log.h"
 
 #include <string.h>
 
@@ -66,6 +67,19 @@ static void add_dashboards(struct collection *collection, const struct machine *
     }
 }
 
+/* What the firewall logs belongs to the rules that say so. */
+static void add_rules(struct collection *collection, const struct machine *machine)
+{
+    for (size_t i = 0; i < machine->n_rules; i++) {
+        if (machine->rules[i]->log)
+            add(collection, FIREWALL_LOG, machine->rules[i]->resource);
+    }
+    for (size_t i = 0; i < machine->n_forwards; i++) {
+        if (machine->forwards[i]->log)
+            add(collection, FIREWALL_LOG, machine->forwards[i]->resource);
+    }
+}
+
 struct value *sources_describe(const struct machine *machine)
 {
     struct collection collection = {0};
@@ -75,6 +89,7 @@ struct value *sources_describe(const struct machine *machine)
     add_balancers(&collection, machine);
     add_workloads(&collection, machine);
     add_dashboards(&collection, machine);
+    add_rules(&collection, machine);
     size_t cursor = 0;
     for (struct map_entry *entry; (entry = map_next(&collection.lists, &cursor));) {
         value_builder_set(&sources, entry->key, value_builder_list(entry->value));

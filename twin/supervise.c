@@ -6,6 +6,7 @@
 #include "twin/converge.h"
 #include "twin/door.h"
 #include "twin/events.h"
+#include "twin/firewall-log.h"
 #include "twin/leftovers.h"
 #include "twin/measure.h"
 #include "twin/name-server.h"
@@ -33,6 +34,7 @@ struct inner {
     struct twin twin;
     struct door *door;
     struct name_server *names;
+    struct firewall_log *firewall_log;
     struct gate ending;
     bool is_ending;
     bool wipe;
@@ -97,6 +99,15 @@ static void announce_names(void)
     error_done(&err);
 }
 
+/* A kernel without it still decides; it just does not tell. */
+static void follow_firewall(struct inner *inner)
+{
+    struct error err = {0};
+    if (firewall_log_new(&inner->twin, &inner->firewall_log, &err) < 0)
+        complain(&err);
+    error_done(&err);
+}
+
 static int start(struct inner *inner, struct error *err)
 {
     struct twin *twin = &inner->twin;
@@ -117,7 +128,11 @@ static int start(struct inner *inner, struct error *err)
     twin->measure = measure_new(twin);
     twin->tell_measures = measure_write_metrics;
     twin->events = events_new(twin, twin->folder);
-    return r < 0 ? r : name_server_new(twin, &inner->names, err);
+    if (r == 0)
+        r = name_server_new(twin, &inner->names, err);
+    if (r == 0)
+        follow_firewall(inner);
+    return r;
 }
 
 static CO_FN void stop(struct inner *inner)
@@ -126,6 +141,7 @@ static CO_FN void stop(struct inner *inner)
     door_free(inner->door);
     inner->door = NULL;
     name_server_free(inner->names);
+    firewall_log_free(inner->firewall_log);
     bool is_empty = twin->converge && converge_is_empty(twin->converge);
     /* What has no memory of its own, or is not wanted any more, need not be asked to end. */
     if (twin->processes && twin->converge)

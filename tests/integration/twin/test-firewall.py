@@ -3,6 +3,7 @@
 
 import datetime
 import json
+import re
 import subprocess
 import sys
 
@@ -260,6 +261,27 @@ def what_an_alias_cannot_hold_is_refused_and_nothing_changes():
             answer = twin.put("opnsense:firewall:alias", "odd", spec)
             assert not answer["ok"] and words in json.dumps(answer), answer
         assert not twin.get("uid-odd")["present"]
+
+
+@test
+def what_a_rule_logs_and_what_none_lets_in_is_a_line_each():
+    with Twin() as twin:
+        target = build(twin)
+        source = twin.hosts()["l-0"]["address"]
+        log = twin.state / "logs" / "router.firewall.log"
+
+        def has(line):
+            return lambda: log.exists() and line in re.sub(r":\d+ >", " >", log.read_text())
+
+        assert verdict(twin, target) == "silent"
+        assert twinlab.wait_until(has(f"Z denied in left out right tcp {source} > {target[0]}:80\n"), 20)
+        twin.rule("quiet", ("left",), ("right",), 80)
+        assert verdict(twin, target) == "open"
+        twin.rule("told", ("left",), ("right",), 443, log=True)
+        assert verdict(twin, [target[0], 443]) == "open"
+        assert twinlab.wait_until(has(f"Z told in left out right tcp {source} > {target[0]}:443\n"), 20)
+        assert "quiet" not in log.read_text()
+        assert log.stat().st_mode & 0o77 == 0
 
 
 @test
