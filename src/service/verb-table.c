@@ -194,7 +194,7 @@ static int read_page(const struct verb_call *call, size_t *ret_page, struct erro
 static int show_history(struct service *service, const struct verb_call *call,
                         struct verb_answer *answer, struct error *err)
 {
-    size_t page;
+    size_t page = 0;
     int r = read_page(call, &page, err);
     return r < 0 ? r
                  : service_history(service, value_get_text(call->input, "deployment"), page,
@@ -228,7 +228,7 @@ static int show_types(struct service *service, const struct verb_call *call,
 static int list_runs(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
-    size_t page;
+    size_t page = 0;
     int r = read_page(call, &page, err);
     return r < 0 ? r
                  : service_list_runs(service, value_get_text(call->input, "deployment"), page,
