@@ -103,8 +103,11 @@ int secrets_take_over(struct service *service, const struct plan *plan, struct e
     struct strbuf content = {0};
     size_t n = count(plan->secrets);
     size_t n_all = n + count(plan->credentials);
-    if (n_all == 0 || service->run_host)
+    if (n_all == 0)
         return 0;
+    /* Where a run is no child there is no pipe. */
+    if (service->run_host)
+        return secrets_gather(service, plan, err);
     int r = secrets_open(service, err);
     if (r == 0)
         r = read_input(&content, err);

@@ -30,7 +30,8 @@ static char *write_document(void)
                          sim->document + strlen(first));
 }
 
-/* A file may contradict what somebody else did; nothing else is wrong with any. */
+/* A file may contradict what somebody else did, and while the disk is in trouble a new secret
+ * cannot be kept; nothing else is wrong with any. */
 static void note_faults(const struct diagnostics *diagnostics, bool *ret_has_conflict)
 {
     for (size_t i = 0; i < diagnostics->n_items; i++) {
@@ -39,7 +40,7 @@ static void note_faults(const struct diagnostics *diagnostics, bool *ret_has_con
             continue;
         if (item->code == DIAGNOSTIC_MERGE_CONFLICT)
             *ret_has_conflict = true;
-        else
+        else if (item->code != DIAGNOSTIC_SECRET_SOURCE || sim->is_calm)
             sim_violation("the plan has a fault: %s", item->detail);
     }
 }

@@ -5,6 +5,7 @@
 #include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "sim/canaries.h"
 #include "sim/oracle.h"
 #include "sim/story.h"
 
@@ -240,7 +241,12 @@ static CO_FN int apply_step(struct provider *provider, struct call *call,
         call_put_off(call, random_between(&sim->latency, 1, 60) * SECOND);
         return error_set(err, ERROR_UNAVAILABLE, "too many calls");
     }
-    CLEANUP(request_freep) struct request *request = new_request(own, target, step, after);
+    CLEANUP(value_unrefp) struct value *sent = NULL;
+    int r = after ? call_reveal(call, after, &sent, err) : 0;
+    if (r < 0)
+        return r;
+    canaries_note(value_get_text(sent, "pass"));
+    CLEANUP(request_freep) struct request *request = new_request(own, target, step, sent);
     int64_t way = choose_way(request);
     int64_t again = own->remote->again_seconds * SECOND;
     bool is_lost = way < 0 || fault_takes(FAULT_LOSE_ANSWER);
@@ -262,14 +268,27 @@ static CO_FN int apply_step(struct provider *provider, struct call *call,
 
 /* --- What became of it --- */
 
-static void judge(const struct attempt *attempt, const struct object *object,
-                  enum probe_kind *ret_kind, struct outcome *ret_outcome)
+/* Secrets are compared by their digests. */
+static bool is_whole_as(const struct call *call, const struct object *object, struct value *after)
+{
+    struct value *pass = value_get(object->spec, "pass");
+    CLEANUP(value_unrefp) struct value *handle = pass ? call_veil(call, pass) : NULL;
+    CLEANUP(value_unrefp)
+    struct value *spec =
+        handle ? value_with(object->spec, "pass", value_ref(handle)) : value_ref(object->spec);
+    CLEANUP(value_unrefp) struct value *bare = value_without_origins(after);
+    return value_equal(spec, bare);
+}
+
+static void judge(const struct call *call, const struct attempt *attempt,
+                  const struct object *object, enum probe_kind *ret_kind,
+                  struct outcome *ret_outcome)
 {
     if (attempt->step->kind == STEP_DELETE) {
         *ret_kind = object ? PROBE_NOT_DONE : PROBE_DONE;
         return;
     }
-    bool is_whole = object && value_equal(object->spec, attempt->after);
+    bool is_whole = object && is_whole_as(call, object, attempt->after);
     *ret_kind = is_whole                                       ? PROBE_DONE
                 : object && attempt->step->kind == STEP_CREATE ? PROBE_PARTLY
                                                                : PROBE_NOT_DONE;
@@ -293,7 +312,7 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
     *ret_kind = PROBE_UNKNOWABLE;
     if (fault_takes(FAULT_UNKNOWABLE))
         return 0;
-    judge(attempt, look(own->remote, target), ret_kind, ret_outcome);
+    judge(call, attempt, look(own->remote, target), ret_kind, ret_outcome);
     if (*ret_kind != PROBE_NOT_DONE)
         return 0;
     if (own->remote->is_slow && remote_has_operation(own->remote, target->uid)) {
@@ -305,7 +324,7 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
     loop_sleep(call->loop, own->remote->late_seconds * SECOND);
     if (own->process->is_dead)
         return error_set(err, ERROR_UNAVAILABLE, "the process is dead");
-    judge(attempt, look(own->remote, target), ret_kind, ret_outcome);
+    judge(call, attempt, look(own->remote, target), ret_kind, ret_outcome);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/teeth.h"
 #include "base/world.h"
+#include "sim/story.h"
 #include "sim/vfs.h"
 
 #include <errno.h>
@@ -266,7 +267,7 @@ static void shrink(struct arguments arguments)
     }
     for (int round = 0; round < 2; round++) {
         shrink_bits(&arguments, &arguments.without_faults, FAULTS_MAX);
-        shrink_bits(&arguments, &arguments.without_items, 40);
+        shrink_bits(&arguments, &arguments.without_items, STORY_PARTS);
     }
     print_case(&arguments);
 }

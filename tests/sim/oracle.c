@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
-#include "sim/disk.h"
+#include "sim/canaries.h"
 #include "sim/story.h"
 #include "store/audit.h"
 
@@ -321,7 +321,7 @@ void oracle_meddled(const struct remote *remote, const struct object *object, bo
 void oracle_note_output(const struct process *process, const char *text)
 {
     (void)process;
-    if (text && strstr(text, SIM_CANARY))
+    if (text && canaries_find(text))
         sim_violation("a secret was told: %s", text);
 }
 
@@ -392,6 +392,16 @@ void oracle_check_store(struct store *store, const char *deployment_uid)
     map_done(&rows);
 }
 
+/* A secret is recorded as a handle. */
+static bool is_recorded_as(struct value *recorded, struct value *spec)
+{
+    const struct value *handle = value_get(recorded, "pass");
+    bool has_pass = value_get(spec, "pass");
+    CLEANUP(value_unrefp) struct value *others = value_with(recorded, "pass", NULL);
+    CLEANUP(value_unrefp) struct value *there = value_with(spec, "pass", NULL);
+    return has_pass == (handle && value_kind(handle) == VALUE_SECRET) && value_equal(others, there);
+}
+
 /* Each thing is recorded, as it is. */
 static void check_objects(const struct records *records)
 {
@@ -406,8 +416,10 @@ static void check_objects(const struct records *records)
             else if (record->provider_id && !text_equal(record->provider_id, object->id))
                 sim_violation("%s is recorded as %s and is %s", object->address,
                               record->provider_id, object->id);
-            else if (!value_equal(record->spec, object->spec))
+            else if (!is_recorded_as(record->spec, object->spec))
                 sim_violation("%s is recorded as it is not", object->address);
+            else if (!story_has_right_pass(record, value_get_text(object->spec, "pass")))
+                sim_violation("%s has another secret than it should have", object->address);
         }
     }
 }
@@ -487,7 +499,7 @@ static CO_FN void check_audit(struct store *store)
 /* No secret lies on the disk: not in the store, nor in what runs said. */
 static void check_canary(void)
 {
-    const char *path = disk_find_text(SIM_CANARY);
+    const char *path = canaries_find_on_disk();
     if (path)
         sim_violation("a secret lies in %s", path);
 }

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "sim/canaries.h"
 #include "sim/disk.h"
 #include "sim/oracle.h"
 #include "sim/remote.h"
@@ -57,6 +58,7 @@ static struct service *new_service(struct process *process, struct error *err)
     assert(r == 0);
     (void)r;
     remotes_connect(process, service);
+    canaries_offer();
     return service;
 }
 

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "sim/canaries.h"
 #include "sim/disk.h"
 #include "sim/oracle.h"
 #include "sim/remote.h"
@@ -195,10 +196,12 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     disk_begin();
     remotes_begin();
     oracle_begin();
+    canaries_begin();
     story_begin(options, ret_report);
     faults_choose(&world);
     tell_story();
     oracle_done();
+    canaries_done();
     remotes_done();
     disk_done();
     world_replace(NULL);

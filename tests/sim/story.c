@@ -2,9 +2,16 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "sim/canaries.h"
 #include "sim/remote.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* The secret that an item has. */
+enum pass { PASS_NONE, PASS_TOKEN, PASS_WITHIN, PASS_MADE, PASS_COUNT };
+
+enum { MADE_LENGTH = 24 };
 
 struct item {
     bool exists;
@@ -17,6 +24,7 @@ struct item {
     bool is_made_first; /* createBeforeDestroy */
     unsigned int n_renames;
     bool is_renamed; /* in this revision */
+    enum pass pass;
 };
 
 static struct {
@@ -24,6 +32,9 @@ static struct {
     int n_items;
     unsigned int revision;
     unsigned int n_revisions;
+    bool has_secrets;
+    unsigned int generation; /* of the secret that the program makes */
+    const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
     struct sim_report *report;
 } story;
@@ -43,6 +54,10 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     struct random random = random_stream(options->seed, "story", 0);
     story.n_items = (int)random_between(&random, 10, 34);
     story.n_revisions = (unsigned int)random_between(&random, 2, REVISIONS_MAX);
+    random = random_stream(options->seed, "secrets", 0);
+    story.has_secrets =
+        random_chance(&random, 50) && !(options->without_items & UINT64_C(1) << ITEMS_MAX);
+    story.generation = 1;
 }
 
 unsigned int story_revisions(void)
@@ -52,7 +67,9 @@ unsigned int story_revisions(void)
 
 static void make_item(int index, struct random *random)
 {
+    enum pass pass = story.items[index].pass;
     story.items[index] = (struct item){
+        .pass = pass,
         .exists = true,
         .remote = (unsigned int)random_below(random, REMOTES),
         .size = random_between(random, 1, 9),
@@ -81,6 +98,21 @@ static void change_item(struct item *item, struct random *random)
     story.report->has_changes |= is_new_size || !item->exists;
 }
 
+/* Some have a secret from the first, and the secrets change with the revisions. */
+static void choose_secrets(void)
+{
+    if (!story.has_secrets)
+        return;
+    struct random random = random_stream(story.options->seed, "secrets", story.revision);
+    for (int i = 0; i < story.n_items && story.revision == 1; i++)
+        if (random_chance(&random, 40))
+            story.items[i].pass = (enum pass)random_below(&random, PASS_COUNT);
+    if (random_chance(&random, 40))
+        canaries_set_token(story.revision);
+    if (story.revision > 1 && random_chance(&random, 40))
+        story.generation++;
+}
+
 /* The first revision makes most of them, later ones change some and make the rest. */
 static void next_revision(void)
 {
@@ -97,6 +129,7 @@ static void next_revision(void)
             make_item(i, &random);
         item->was_there |= item->exists;
     }
+    choose_secrets();
 }
 
 static void add_name(struct strbuf *text, int index, unsigned int n_renames)
@@ -132,6 +165,13 @@ static void add_item(struct strbuf *text, int index)
         strbuf_add(text, ", lid: ");
         add_name(text, item->lid, story.items[item->lid].n_renames);
     }
+    static const char *const passes[PASS_COUNT] = {
+        [PASS_TOKEN] = "${secret.token}",
+        [PASS_WITHIN] = "app:${secret.token}",
+        [PASS_MADE] = "${secret.made}",
+    };
+    if (item->pass != PASS_NONE)
+        strbuf_addf(text, ", pass: \"%s\"", passes[item->pass]);
     strbuf_add(text, "}\n");
     if (item->is_made_first)
         strbuf_add(text, "      lifecycle: {createBeforeDestroy: true}\n");
@@ -193,8 +233,14 @@ char *story_next_document(void)
     next_revision();
     struct strbuf text = {0};
     size_t n = 0;
-    strbuf_addf(&text, "deployment:\n  name: %s\n  version: 1.0.%u\n  resources:\n", SIM_DEPLOYMENT,
+    strbuf_addf(&text, "deployment:\n  name: %s\n  version: 1.0.%u\n", SIM_DEPLOYMENT,
                 story.revision);
+    if (story.has_secrets)
+        strbuf_addf(&text,
+                    "  secrets:\n    token: {environment: %s}\n"
+                    "    made: {generated: {length: %d, generation: %u}}\n",
+                    SIM_TOKEN, MADE_LENGTH, story.generation);
+    strbuf_add(&text, "  resources:\n");
     for (int i = 0; i < story.n_items; i++) {
         n += story.items[i].exists;
         if (story.items[i].exists)
@@ -205,6 +251,25 @@ char *story_next_document(void)
     if (n > story.report->n_items)
         story.report->n_items = n;
     return strbuf_take(&text);
+}
+
+/* "r12-v1" is of item 12. */
+bool story_has_right_pass(const struct record *record, const char *pass)
+{
+    const struct item *item = &story.items[strtol(record->address + 1, NULL, 10)];
+    static const char within[] = "app:";
+    switch (item->pass) {
+    case PASS_TOKEN:
+        return text_equal_or_null(pass, canaries_token());
+    case PASS_WITHIN:
+        return pass && text_starts_with(pass, within) &&
+               text_equal(pass + strlen(within), canaries_token());
+    case PASS_MADE:
+        story.made = story.made ? story.made : pass;
+        return pass && strlen(pass) == MADE_LENGTH && text_equal(pass, story.made);
+    default:
+        return !pass;
+    }
 }
 
 void story_check(const struct records *records)

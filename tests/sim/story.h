@@ -9,11 +9,14 @@
 #include "sim/remote.h"
 #include "sim/sim.h"
 
-#define SIM_CANARY "canary-9f1c77"
 #define SIM_DEPLOYMENT "story"
 #define SIM_EDITOR "user:editor"
 
-enum { ITEMS_MAX = 40, REVISIONS_MAX = 3 };
+enum {
+    ITEMS_MAX = 40,
+    STORY_PARTS = ITEMS_MAX + 1, /* the secrets are the last that can be left out */
+    REVISIONS_MAX = 3,
+};
 
 void story_begin(const struct sim_options *options, struct sim_report *report);
 unsigned int story_revisions(void);
@@ -26,5 +29,7 @@ char *story_choose_edit(uint64_t number);
 char *story_choose_name(uint64_t number, struct remote **ret_remote);
 /* The record of a resource by the number in its name, "r3-v1" or "r3.label=x"; NULL: none. */
 const struct record *story_find_record(const struct records *records, const char *name);
+/* Whether a resource has the secret that the last document gives it, and as others have it. */
+bool story_has_right_pass(const struct record *record, const char *pass);
 /* Whether these are the records of what the last document wants. */
 void story_check(const struct records *records);
