@@ -143,13 +143,6 @@ struct value *reads_with_resource(const struct value *reads,
 
 /* --- Who reads --- */
 
-/* The address that a key of values begins with. */
-static bool reads_address(const char *what, const char *address)
-{
-    size_t length = strlen(address);
-    return text_starts_with(what, address) && (what[length] == '\0' || what[length] == '.');
-}
-
 static void tell_use(const struct plan *plan, const struct step *step, const char *user,
                      const char *what, struct diagnostics *diagnostics)
 {
@@ -161,20 +154,27 @@ static void tell_use(const struct plan *plan, const struct step *step, const cha
                     step->address);
 }
 
-/* A replacement and an old generation take nothing away. */
-static void check_read(const struct plan *plan, const char *what, const char *user,
-                       struct diagnostics *diagnostics)
+/* Address -> step of what a plan takes away: a replacement and an old generation take nothing. */
+static void list_removals(const struct plan *plan, struct map *removals)
 {
     for (size_t i = 0; i < plan->n_steps; i++) {
-        const struct step *step = &plan->steps[i];
-        bool is_removal =
-            step->kind == STEP_DELETE && !step->replaces && step->reason != STEP_REASON_DEPOSED;
-        if (is_removal && reads_address(what, step->address))
-            tell_use(plan, step, user, what, diagnostics);
+        struct step *step = &plan->steps[i];
+        if (step->kind == STEP_DELETE && !step->replaces && step->reason != STEP_REASON_DEPOSED)
+            map_put(removals, step->address, step);
     }
 }
 
-static void check_reads(const struct plan *plan, const struct value *reads, const char *user,
+/* A key of values begins with the address: "web.port", "web[\"a.b\"].port" or just "web". */
+static const struct step *find_removal(const struct map *removals, const char *what)
+{
+    const struct step *step = map_get(removals, what);
+    for (const char *dot = strchr(what, '.'); dot && !step; dot = strchr(dot + 1, '.'))
+        step = map_get_n(removals, what, (size_t)(dot - what));
+    return step;
+}
+
+static void check_reads(const struct plan *plan, const struct map *removals,
+                        const struct value *reads, const char *user,
                         struct diagnostics *diagnostics)
 {
     for (size_t i = 0; reads && i < value_count(reads); i++) {
@@ -183,17 +183,13 @@ static void check_reads(const struct plan *plan, const struct value *reads, cons
         const char *uid = value_get_text(read, "uid");
         if (!values || !text_equal_or_null(uid, plan->deployment_uid))
             continue;
-        for (size_t k = 0; k < value_count(values); k++)
-            check_read(plan, value_key_at(values, k), user, diagnostics);
+        for (size_t k = 0; k < value_count(values); k++) {
+            const char *what = value_key_at(values, k);
+            const struct step *step = find_removal(removals, what);
+            if (step)
+                tell_use(plan, step, user, what, diagnostics);
+        }
     }
-}
-
-static bool removes_something(const struct plan *plan)
-{
-    for (size_t i = 0; i < plan->n_steps; i++)
-        if (plan->steps[i].kind == STEP_DELETE && !plan->steps[i].replaces)
-            return true;
-    return false;
 }
 
 int reads_check_users(struct service *service, const struct plan *plan,
@@ -201,8 +197,12 @@ int reads_check_users(struct service *service, const struct plan *plan,
 {
     struct store_deployment *deployments = NULL;
     size_t n = 0;
-    if (!removes_something(plan))
+    struct map removals = {0};
+    list_removals(plan, &removals);
+    if (removals.n_live == 0) {
+        map_done(&removals);
         return 0;
+    }
     int r = store_list_deployments(service->store, &deployments, &n, err);
     for (size_t i = 0; i < n; i++) {
         const struct store_deployment *other = &deployments[i];
@@ -213,10 +213,11 @@ int reads_check_users(struct service *service, const struct plan *plan,
             r = store_get_revision(service->store, other->uid, 0, &revision, err);
         if (r == 0 && revision) {
             CLEANUP(mem_freep) char *user = key_of(other);
-            check_reads(plan, value_get(revision, "reads"), user, diagnostics);
+            check_reads(plan, &removals, value_get(revision, "reads"), user, diagnostics);
         }
         store_deployment_done(&deployments[i]);
     }
     mem_free(deployments);
+    map_done(&removals);
     return r;
 }

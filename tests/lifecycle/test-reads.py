@@ -118,6 +118,15 @@ def one_of_several_is_read_by_its_key(place):
 
 
 @test
+def who_reads_one_of_several_is_named_when_just_that_goes(place):
+    up(place, "base", {"net": data("${each.key}", forEach=["a.b", "c"])})
+    up(place, "app", {"one": data('${deployment:base/net["a.b"].outputs.value}')})
+    up(place, "base", {"net": data("${each.key}", forEach=["a.b"])})
+    result = up(place, "base", {"net": data("${each.key}", forEach=["c"])}, want=1)
+    assert 'app@default reads net["a.b"].value of base' in result.err, result.err
+
+
+@test
 def what_exists_for_another_is_not_removed_under_it(place):
     place.with_boxes()
     up(place, "base", {"a": box(colour="red"), "b": box()})
