@@ -322,10 +322,7 @@ static int decide_existing(struct draft *draft, struct pair *pair)
                         "%s should exist already, and nobody looked for it.", wanted->address);
         return 0;
     }
-    struct plan *plan = draft->plan;
-    struct value *existing = value_with(plan->existing, wanted->address, value_ref(wanted->found));
-    value_unref(plan->existing);
-    plan->existing = existing;
+    value_builder_set(&draft->existing, wanted->address, value_ref(wanted->found));
     pair->spec = value_ref(value_get(wanted->found, "spec"));
     decide(pair, DECISION_KEEP, STEP_REASON_SAME);
     outputs_set(&draft->outputs, wanted->address, value_ref(value_get(wanted->found, "outputs")));
@@ -394,5 +391,7 @@ int draft_decide(struct draft *draft, struct error *err)
             return r;
     }
     spread_create_before_destroy(draft);
+    value_unref(draft->plan->existing);
+    draft->plan->existing = value_builder_map(&draft->existing);
     return 0;
 }

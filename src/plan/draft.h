@@ -50,6 +50,7 @@ struct draft {
     struct map records_by_address; /* address -> index + 1, newest generation that is not deposed */
     struct map records_by_name;    /* name of counted records -> struct index_list, owned */
     struct outputs outputs;
+    struct value_builder existing; /* what the plan has as existing, while it is gathered */
 };
 
 struct index_list {

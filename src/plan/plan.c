@@ -59,6 +59,7 @@ static void draft_done(struct draft *draft)
     free_index_lists(&draft->pairs_by_name);
     free_index_lists(&draft->records_by_name);
     outputs_done(&draft->outputs);
+    value_builder_done(&draft->existing);
 }
 
 static struct plan *start_plan(const struct plan_input *input)
