@@ -361,20 +361,31 @@ static int open_list(struct desiring *desiring, const char *field, size_t *ret_c
     return 0;
 }
 
+/* Adds the alerts of a property to a list. */
+static int add_alerts(struct desiring *desiring, const char *field, struct alert_list *list)
+{
+    struct machine *machine = desiring->machine;
+    size_t n_rules = 0;
+    int r = open_list(desiring, field, &n_rules);
+    for (size_t i = 0; r == 0 && i < n_rules; i++) {
+        struct machine_alert alert = {0};
+        r = read_alert(desiring, value_at(value_get(desiring_spec(desiring), field), i), &alert);
+        if (r == 0)
+            MACHINE_ADD(machine, list->alerts, list->n_alerts, alert);
+    }
+    return r;
+}
+
 int desire_alerts(struct desiring *desiring)
 {
     struct machine *machine = desiring->machine;
     struct alert_list *list = machine_memory(machine, 1, sizeof(*list));
-    size_t n_rules = 0, n_recordings = 0;
-    int r = open_list(desiring, "rules", &n_rules);
+    size_t n_recordings = 0;
+    int r = add_alerts(desiring, "rules", list);
+    if (r == 0)
+        r = add_alerts(desiring, "addedRules", list);
     if (r == 0)
         r = open_list(desiring, "recordingRules", &n_recordings);
-    for (size_t i = 0; r == 0 && i < n_rules; i++) {
-        struct machine_alert alert = {0};
-        r = read_alert(desiring, value_at(value_get(desiring_spec(desiring), "rules"), i), &alert);
-        if (r == 0)
-            MACHINE_ADD(machine, list->alerts, list->n_alerts, alert);
-    }
     for (size_t i = 0; r == 0 && i < n_recordings; i++) {
         struct machine_alert alert = {0};
         r = read_alert(desiring, value_at(value_get(desiring_spec(desiring), "recordingRules"), i),

@@ -99,7 +99,14 @@ static const struct {
      "{'network':'monitoring-network','retention':'30d','rules':['alert-rules'],'scrapeInterval':"
      "'30s'}"},
     {"alert-rules", "document", "k8s:configmap:alerts",
-     "{'recordingRules':[{'expr':'sum(rate(haproxy_frontend_http_responses_total{code=\\\"5xx\\\"}["
+     "{'addedRules':["
+     "{'description':'Programs of this instance were started again three times or more in five minutes.',"
+     "'expr':'increase(instance_restarts_total[5m]) > 2','name':'InstanceRestarts','severity':'warning'},"
+     "{'description':'This replica is more than 30 seconds behind its primary.',"
+     "'expr':'database_replication_lag_seconds > 30','name':'ReplicaLags','severity':'warning'},"
+     "{'description':'This certificate is valid for less than a week.',"
+     "'expr':'certificate_expiry_timestamp_seconds - time() < 604800','name':'CertificateEnds','severity':'warning'}],"
+     "'recordingRules':[{'expr':'sum(rate(haproxy_frontend_http_responses_total{code=\\\"5xx\\\"}["
      "1m])) / clamp_min(sum(rate(haproxy_frontend_http_responses_total[1m])), 1)','name':"
      "'error_rate'}],'rules':[{'expr':'error_rate > 0.05','name':'HighErrorRate','severity':"
      "'critical'}]}"},
@@ -147,6 +154,7 @@ static const struct {
     {"shophub-stack", "services.web.upstream", THREE_TIER},
     {"monitoring", "network", AVAILABLE},
     {"monitoring", "rules", AVAILABLE},
+    {"alert-rules", "addedRules", AVAILABLE},
     {"alert-rules", "recordingRules", AVAILABLE},
     {"web-frontend", "certificate", THREE_TIER},
 };

@@ -171,6 +171,29 @@ def a_program_that_breaks_is_an_event_in_status_history_and_top():
         assert "no twin runs" in platform.parley("twin", "top", code=1).stderr
 
 
+def firing(platform):
+    """The alerts that Alertmanager sent on, by their names."""
+    rows = platform.answer("status", platform.name())["resources"]
+    alerts = next(row for row in rows if row["address"] == "monitoring")["status"]["alerts"]
+    return {alert["name"] for alert in alerts if alert["status"] == "firing"}
+
+
+@test
+def an_instance_that_is_started_again_three_times_fires_an_alert_that_arrives():
+    with Platform(busy_shophub()) as platform:
+        platform.up()
+        # Known from before its first end: what rises later is seen to rise.
+        assert twinlab.wait_until(
+            lambda: numbers(platform, "instance_restarts_total", "host").get("web-asg-0") == 0, 60)
+        assert "InstanceRestarts" not in firing(platform)
+        for count in range(1, 5):
+            assert twinlab.wait_until(lambda: inner_pid(platform, "web-asg-0"), 60)
+            os.kill(inner_pid(platform, "web-asg-0"), signal.SIGKILL)
+            assert twinlab.wait_until(
+                lambda: numbers(platform, "instance_restarts_total", "host").get("web-asg-0") == count, 60), count
+        assert twinlab.wait_until(lambda: "InstanceRestarts" in firing(platform), 60), firing(platform)
+
+
 @test
 def top_tells_what_each_instance_uses():
     with Platform(example("shophub")) as platform:
