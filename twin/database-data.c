@@ -122,6 +122,13 @@ CO_FN int database_data_sync(const struct database_maker *maker, const char *fol
     return run(maker, "sync", folder, arguments, SYNC_TIME, err);
 }
 
+CO_FN int database_data_sync_files(const struct database_maker *maker, const char *where,
+                                   const char *folder, struct error *err)
+{
+    const char *arguments[] = {"find", folder, "-exec", "sync", "{}", "+", NULL};
+    return run(maker, "sync", where, arguments, SYNC_TIME, err);
+}
+
 char *database_data_describe(const struct database_maker *maker)
 {
     struct strbuf text = {0};

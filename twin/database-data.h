@@ -33,6 +33,11 @@ CO_FN int database_data_copy_into(const struct database_maker *maker, const char
 CO_FN int database_data_sync(const struct database_maker *maker, const char *folder,
                              struct error *err);
 
+/* As that, file by file: slower by far, but it can be killed in between. Folder is relative to
+ * where. */
+CO_FN int database_data_sync_files(const struct database_maker *maker, const char *where,
+                                   const char *folder, struct error *err);
+
 /* What the data depends on: that of other programs, or made otherwise, has another text. The
  * caller frees it; NULL when the programs are gone. */
 char *database_data_describe(const struct database_maker *maker);

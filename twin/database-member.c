@@ -225,10 +225,10 @@ int database_member_create(struct database_member *member, const struct database
     return r;
 }
 
-static int make_replica(struct database_member *member, struct error *err)
+static int make_replica(struct database_member *member, bool durable, struct error *err)
 {
     CLEANUP(mem_freep) char *signal_file = string_format("%s/standby.signal", member->paths.data);
-    int r = world_write_file(signal_file, "", 0, 0600, false, err);
+    int r = world_write_file(signal_file, "", 0, 0600, durable, err);
     return r < 0 ? r : twin_give(signal_file, PROCESS_POSTGRES, err);
 }
 
@@ -239,7 +239,7 @@ int database_member_copy(struct database_member *member, const struct database_m
     if (r == 0)
         r = database_data_copy(maker, from, member->paths.data, err);
     if (r == 0 && is_replica)
-        r = make_replica(member, err);
+        r = make_replica(member, false, err);
     member->is_made = r == 0;
     return r;
 }
@@ -251,7 +251,7 @@ int database_member_take(struct database_member *member, const struct database_m
     if (r == 0 && !database_template_take(maker, member->paths.data))
         r = error_set(err, ERROR_NOT_FOUND, "there is no spare data");
     if (r == 0 && is_replica)
-        r = make_replica(member, err);
+        r = make_replica(member, true, err);
     member->is_made = r == 0;
     return r;
 }
@@ -276,7 +276,7 @@ int database_member_clone(struct database_member *member, const struct database_
     if (r == 0)
         r = run(member, member->name, arguments, CLONE_TIME, err);
     if (r == 0)
-        r = make_replica(member, err);
+        r = make_replica(member, true, err);
     /* pg_basebackup has synced it. */
     member->is_made = r == 0;
     return r < 0 ? r : database_member_keep(member, err);

@@ -258,6 +258,7 @@ static CO_FN bool ensure_spare(struct template_job *job, const char *template, s
         return true;
     bool is_made = make_folder(draft) &&
                    database_data_copy(&job->maker, template, "draft/data", NULL) == 0 &&
+                   database_data_sync_files(&job->maker, template, "draft/data", NULL) == 0 &&
                    place_draft(job, draft, spare);
     if (!is_made)
         service_remove_folder(draft);

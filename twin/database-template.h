@@ -22,7 +22,8 @@ char *database_template_find(const struct database_maker *maker);
 /*
  * Moves a spare to data, a path that does not exist yet, in the maker's folder. False when there is
  * none that can be trusted, or none that can be moved: the cache lies in another file system, or
- * the state folder in a place that the twin hides from itself. Nothing is synced.
+ * the state folder in a place that the twin hides from itself. What is in it is synced, its new
+ * place is not.
  */
 bool database_template_take(const struct database_maker *maker, const char *data);
 

@@ -318,7 +318,7 @@ static CO_FN int copy_members(struct cluster *cluster, const char *from, struct 
     return copying.err.code ? error_move(err, &copying.err) : 0;
 }
 
-/* Whether there was data for each of them in the cache. */
+/* Whether there was data for each of them in the cache; that is durable, but for where it lies. */
 static bool take_members(struct cluster *cluster)
 {
     struct database_maker maker = maker_of(cluster->module);
@@ -326,6 +326,10 @@ static bool take_members(struct cluster *cluster)
     for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
         r = database_member_take(cluster->members[i], &maker,
                                  cluster->members[i] != primary_of(cluster), NULL);
+    if (r == 0)
+        r = service_sync_folder(maker.folder, NULL);
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
+        r = database_member_keep(cluster->members[i], NULL);
     return r == 0;
 }
 
@@ -337,10 +341,10 @@ static CO_FN int make_data(struct cluster *cluster, struct error *err)
     struct database_member *primary = primary_of(cluster);
     if (module->n_spares_wanted < cluster->n_members)
         module->n_spares_wanted = cluster->n_members;
-    int r = take_members(cluster) ? 0 : -ERROR_NOT_FOUND;
-    CLEANUP(mem_freep) char *template = r < 0 ? database_template_find(&maker) : NULL;
-    if (template)
-        r = copy_members(cluster, template, NULL);
+    if (take_members(cluster))
+        return 0;
+    CLEANUP(mem_freep) char *template = database_template_find(&maker);
+    int r = template ? copy_members(cluster, template, NULL) : -ERROR_NOT_FOUND;
     if (r < 0) {
         r = database_member_create(primary, &maker, err);
         if (r == 0)

@@ -24,9 +24,11 @@
 
 #define MILLISECOND INT64_C(1000)
 #define SECOND INT64_C(1000000)
-/* Between two probes of a program that starts: at first this long, then twice as long each time. */
-#define FIRST_PROBE (5 * MILLISECOND)
+/* Between two probes of a program that starts: this long, and twice as long each time once it has
+ * taken longer than most do. */
+#define FIRST_PROBE (8 * MILLISECOND)
 #define LAST_PROBE (40 * MILLISECOND)
+#define USUAL_START (200 * MILLISECOND)
 /* A program that ran this long is started again at once. */
 #define STEADY (10 * SECOND)
 #define COMPLAINT_LINES 3
@@ -419,16 +421,17 @@ static CO_FN void probe_again_and_again(void *argument)
 {
     struct process *process = argument;
     struct loop *loop = process->processes->loop;
-    int64_t pause = FIRST_PROBE;
+    int64_t pause = FIRST_PROBE, waited = 0;
     while (!process->is_stopping && process->state != PROCESS_ENDED) {
         if (process->pid != 0)
             probe_once(process);
         int64_t period = process->spec.probe_period_us;
         if (period == 0)
             period = process->state == PROCESS_READY ? SECOND : pause;
-        pause = process->state == PROCESS_READY ? FIRST_PROBE
-                : pause * 2 > LAST_PROBE        ? LAST_PROBE
-                                                : pause * 2;
+        waited = process->state == PROCESS_READY ? 0 : waited + pause;
+        pause = waited <= USUAL_START    ? FIRST_PROBE
+                : pause * 2 > LAST_PROBE ? LAST_PROBE
+                                         : pause * 2;
         int64_t deadline = world_monotonic_clock() + period;
         while (!process->is_stopping && process->state != PROCESS_ENDED &&
                world_monotonic_clock() < deadline)

@@ -35,7 +35,7 @@ struct process_spec {
     int stop_signal;         /* asks it to end; 0: SIGTERM */
     int64_t stop_grace_us;   /* then SIGKILL; 0: 2 seconds */
     bool is_restarted;       /* started again, after a growing pause, when it ends unasked */
-    int64_t probe_period_us; /* 0: 5 to 40 ms until it is ready, then a second */
+    int64_t probe_period_us; /* 0: 8 to 40 ms until it is ready, then a second */
     /*
      * Whether it answers; NULL: it is ready once started. Called again and again as a coroutine of
      * its own, also while it is ready; must end within 5 seconds.

@@ -7,6 +7,7 @@
 #include "twin/network.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,6 +92,12 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 void service_remove_folder(const char *path)
 {
     nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int service_sync_folder(const char *path, struct error *err)
+{
+    CLEANUP(close_descriptorp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? error_set_errno(err, errno, "sync the folder %s", path) : 0;
 }
 
 bool service_is_same_folder(const char *a, const char *b)

@@ -31,6 +31,8 @@ int service_write_secret(const char *path, const char *text, enum process_user u
 
 /* Removes a folder and all that is in it, as far as that can be. */
 void service_remove_folder(const char *path);
+/* Makes durable which files a folder has. */
+int service_sync_folder(const char *path, struct error *err);
 /* Whether two paths that may be mounted differently lead to one folder. */
 bool service_is_same_folder(const char *a, const char *b);
 

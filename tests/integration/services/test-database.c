@@ -11,6 +11,7 @@
 #include "twin/postgres.h"
 #include "twin/service.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,6 +104,7 @@ static CO_FN int connect_as(struct loopback *loopback, const struct platform *pl
         r = world_read_file(path, 10000, &conninfo, NULL, err);
     if (r < 0)
         return r;
+    assert(conninfo);
     CLEANUP(mem_freep)
     char *changed = string_format("%.*s %s", (int)strcspn(conninfo, "\n"), conninfo, changes);
     return postgres_connect(loopback->twin.loop, changed, world_monotonic_clock() + 3000000,
