@@ -35,11 +35,11 @@ static int load_last_run(struct service *service, const char *uid, struct store_
 static int summarise(struct service *service, const struct store_deployment *deployment,
                      struct value **ret_summary, struct error *err)
 {
-    struct records records = {0};
     struct store_run last = {0};
     size_t n_runs = 0;
-    int r = store_load_records(service->store, deployment->uid, &records, err);
+    size_t n_records = 0;
     CLEANUP(value_unrefp) struct value *revisions = NULL;
+    int r = store_count_records(service->store, deployment->uid, &n_records, err);
     if (r == 0)
         r = load_last_run(service, deployment->uid, &last, &n_runs, err);
     if (r == 0)
@@ -56,11 +56,10 @@ static int summarise(struct service *service, const struct store_deployment *dep
         value_builder_set(&fields, "revision", value_integer(deployment->head_revision));
         if (partial)
             value_builder_set(&fields, "partial", value_ref(partial));
-        value_builder_set(&fields, "resources", value_integer((int64_t)records.n_items));
+        value_builder_set(&fields, "resources", value_integer((int64_t)n_records));
         value_builder_set(&fields, "updated_at", value_integer(deployment->updated_at));
         *ret_summary = value_builder_map(&fields);
     }
-    records_done(&records);
     store_run_done(&last);
     return r;
 }
@@ -283,10 +282,10 @@ int service_show(struct service *service, const char *word, const char *address,
     struct value_builder list = {0};
     int r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
-        r = store_load_records(service->store, deployment.uid, &records, err);
+        r = address ? store_find_records(service->store, deployment.uid, address, &records, err)
+                    : store_load_records(service->store, deployment.uid, &records, err);
     for (size_t i = 0; i < records.n_items; i++)
-        if (!address || text_equal(records.items[i]->address, address))
-            value_builder_append(&list, record_to_value(records.items[i]));
+        value_builder_append(&list, record_to_value(records.items[i]));
     if (r == 0 && address && list.n_items == 0)
         r = error_set(err, ERROR_NOT_FOUND, "%s has no resource \"%s\"", deployment.name, address);
     if (r < 0)

@@ -105,6 +105,10 @@ enum store_query {
     QUERY_LIST_DEPLOYMENTS,
     /* (deployment uid) -> RECORD_*; by address and generation */
     QUERY_LOAD_RECORDS,
+    /* (deployment uid, address) -> RECORD_*; by generation */
+    QUERY_FIND_RECORDS,
+    /* (deployment uid) -> how many records it has */
+    QUERY_COUNT_RECORDS,
     /* (deployment uid, number, 0 for the head) -> number, created_at, JSON */
     QUERY_GET_REVISION,
     /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON, whose texts may be

@@ -149,19 +149,49 @@ static int add_record(void *argument, const struct store_row *row, struct error 
     return 0;
 }
 
+CO_FN static int query_records(struct store *store, enum store_query query,
+                               const struct store_row *parameters, struct records *ret_records,
+                               struct error *err)
+{
+    struct loading loading = {.store = store};
+    int r = store_query(store, query, parameters, add_record, &loading, err);
+    if (r < 0)
+        records_done(&loading.records);
+    else
+        *ret_records = loading.records;
+    return r;
+}
+
 int store_load_records(struct store *store, const char *deployment_uid, struct records *ret_records,
                        struct error *err)
 {
     assert(deployment_uid && ret_records);
-    struct loading loading = {.store = store};
-    int r = store_query(store, QUERY_LOAD_RECORDS, PARAMETERS(text(deployment_uid)), add_record,
-                        &loading, err);
-    if (r < 0) {
-        records_done(&loading.records);
-        return r;
-    }
-    *ret_records = loading.records;
+    return query_records(store, QUERY_LOAD_RECORDS, PARAMETERS(text(deployment_uid)), ret_records,
+                         err);
+}
+
+int store_find_records(struct store *store, const char *deployment_uid, const char *address,
+                       struct records *ret_records, struct error *err)
+{
+    assert(deployment_uid && address && ret_records);
+    return query_records(store, QUERY_FIND_RECORDS, PARAMETERS(text(deployment_uid), text(address)),
+                         ret_records, err);
+}
+
+static int take_count(void *argument, const struct store_row *row, struct error *err)
+{
+    (void)err;
+    *(size_t *)argument = (size_t)store_row_number(row, 0);
     return 0;
+}
+
+int store_count_records(struct store *store, const char *deployment_uid, size_t *ret_n,
+                        struct error *err)
+{
+    assert(deployment_uid && ret_n);
+    *ret_n = 0;
+    return store_query(store, QUERY_COUNT_RECORDS, PARAMETERS(text(deployment_uid)), take_count,
+                       ret_n, err);
 }
 
 /* Collects one value of each row. */

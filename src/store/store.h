@@ -78,6 +78,12 @@ CO_FN int store_list_deployments(struct store *store, struct store_deployment **
  */
 CO_FN int store_load_records(struct store *store, const char *deployment_uid,
                              struct records *ret_records, struct error *err);
+/* Those of one address, oldest generation first: none when there is no such resource. */
+CO_FN int store_find_records(struct store *store, const char *deployment_uid, const char *address,
+                             struct records *ret_records, struct error *err);
+/* How many there are. */
+CO_FN int store_count_records(struct store *store, const char *deployment_uid, size_t *ret_n,
+                              struct error *err);
 /*
  * Revision number, 0 for the head; ERROR_NOT_FOUND when there is none. *ret_revision is a map
  * of what store_batch_add_revision() was given, number and created_at; the caller unrefs it.

@@ -194,6 +194,42 @@ STORE_TEST(records_come_sorted_by_address_and_generation)
     CHECK_TEXT(records, "a#1=3 b#1=5 b#2=1 web#1=6 web[10]#1=2 web[9]#1=4");
 }
 
+/* The records of one address as "#GENERATION=SPEC", and how many there are in all. */
+static char *describe_records(const char *address)
+{
+    CLEANUP(strbuf_done) struct strbuf text = {0};
+    struct records records = {0};
+    size_t n = 0;
+    CHECK(store_find_records(store, DEPLOYMENT, address, &records, NULL) == 0);
+    for (size_t i = 0; i < records.n_items; i++) {
+        strbuf_addf(&text, "#%" PRId64 "=", records.items[i]->generation);
+        json_write(&text, records.items[i]->spec);
+    }
+    records_done(&records);
+    CHECK(store_count_records(store, DEPLOYMENT, &n, NULL) == 0);
+    strbuf_addf(&text, " of %zu", n);
+    return strbuf_take(&text);
+}
+
+STORE_TEST(one_resource_is_found_without_the_others)
+{
+    static const char *const cases[][2] = {
+        {"web", "#1=4#2=1 of 4"}, {"web[0]", "#1=2 of 4"}, {"we", " of 4"}, {"", " of 4"}};
+    CHECK(begin_run());
+    CLEANUP(mem_freep) char *before = describe_records("web");
+    CHECK_TEXT(before, " of 0");
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "web", 2, "1");
+    add_record(batch, "web[0]", 1, "2");
+    add_record(batch, "webs", 1, "3");
+    add_record(batch, "web", 1, "4");
+    CHECK(commits(batch, NULL));
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(mem_freep) char *found = describe_records(cases[i][0]);
+        CHECK_TEXT(found, cases[i][1]);
+    }
+}
+
 STORE_TEST(records_are_replaced_removed_and_renamed)
 {
     CHECK(begin_run());

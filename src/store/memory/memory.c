@@ -135,6 +135,18 @@ static void load_records(struct memory_store *memory, const struct store_row *pa
     sort(found, compare_records);
 }
 
+static void find_records(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    size_t n_kept = 0;
+    load_records(memory, parameters, found);
+    for (size_t i = 0; i < found->n_rows; i++)
+        if (text_equal(store_row_text(found->rows[i], RECORD_COLUMN_ADDRESS),
+                       store_row_text(parameters, 1)))
+            found->rows[n_kept++] = found->rows[i];
+    found->n_rows = n_kept;
+}
+
 static void get_revision(struct memory_store *memory, const struct store_row *parameters,
                          struct found *found)
 {
@@ -295,6 +307,7 @@ static const struct {
     [QUERY_FIND_DEPLOYMENT] = {find_deployment, {0, DEPLOYMENT_COLUMN_COUNT}},
     [QUERY_LIST_DEPLOYMENTS] = {list_deployments, {0, DEPLOYMENT_COLUMN_COUNT}},
     [QUERY_LOAD_RECORDS] = {load_records, {0, RECORD_COLUMN_COUNT}},
+    [QUERY_FIND_RECORDS] = {find_records, {0, RECORD_COLUMN_COUNT}},
     [QUERY_GET_REVISION] = {get_revision, {0, 3}},
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 4}},
@@ -316,6 +329,11 @@ static int memory_read(struct store *store, enum store_query query,
                        struct error *err)
 {
     CLEANUP(found_done) struct found found = {0};
+    if (query == QUERY_COUNT_RECORDS) {
+        load_records((struct memory_store *)store, parameters, &found);
+        struct store_cell count = {.number = (int64_t)found.n_rows};
+        return visit(argument, &(struct store_row){&count, 1}, err);
+    }
     queries[query].find((struct memory_store *)store, parameters, &found);
     const size_t *columns = queries[query].columns;
     int r = 0;

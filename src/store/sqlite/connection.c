@@ -15,6 +15,10 @@ enum { CELLS_MAX = 20 };
     "uid, name, environment, incarnation, is_destroyed, outputs, created_at, updated_at, " \
     "records_version, head_revision, epoch FROM deployments "
 
+#define RECORD_LIST                                                                      \
+    "?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, " \
+    "depends_on, protect, origin, created_at, updated_at, bound, live FROM records "
+
 #define RUN_LIST                                                                                              \
     "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, "               \
     "ended_at, message, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
@@ -32,9 +36,10 @@ static const char *const query_texts[] = {
         "WHERE newer.name = listed.name AND newer.environment = listed.environment "
         "AND newer.incarnation > listed.incarnation) ORDER BY name, environment",
     [QUERY_LOAD_RECORDS] =
-        "SELECT ?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, "
-        "depends_on, protect, origin, created_at, updated_at, bound, live FROM records "
-        "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
+        "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
+    [QUERY_FIND_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
+                           " AND address = ?2 ORDER BY generation",
+    [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_GET_REVISION] = "SELECT number, revisions.created_at, body FROM revisions "
                            "JOIN deployments ON deployments.id = deployment "
                            "WHERE uid = ?1 AND number = iif(?2 = 0, head_revision, ?2)",
