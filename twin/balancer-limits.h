@@ -5,11 +5,12 @@
 
 struct balancer_limits;
 
-/* Files and socket lie in these folders. Nothing runs yet. */
-int balancer_limits_new(struct twin *twin, const char *config_folder, const char *socket_folder,
+/* The file lies in this folder, the socket in one of its own. Nothing runs yet. */
+int balancer_limits_new(struct twin *twin, const char *config_folder,
                         struct balancer_limits **ret_limits, struct error *err);
 /* Paths for the balancers' configurations; borrowed. */
 const char *balancer_limits_file(const struct balancer_limits *limits);
+const char *balancer_limits_folder(const struct balancer_limits *limits); /* of the socket */
 const char *balancer_limits_socket(const struct balancer_limits *limits);
 
 /* Starts it unless it runs, and waits until it answers. Several may call this at once. */

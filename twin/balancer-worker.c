@@ -29,9 +29,9 @@ static void collect_listener(struct strbuf *out, char *line)
 }
 
 /* All listeners of the network namespace that the process is in. */
-static void collect_listeners(struct strbuf *out, pid_t worker)
+static void collect_listeners(struct strbuf *out, const char *proc, pid_t worker)
 {
-    CLEANUP(mem_freep) char *path = string_format("/proc/%d/net/tcp", (int)worker);
+    CLEANUP(mem_freep) char *path = string_format("%s/%d/net/tcp", proc, (int)worker);
     CLEANUP(mem_freep) char *table = NULL;
     if (world_read_file(path, TABLE_LIMIT, &table, NULL, NULL) < 0)
         return;
@@ -51,11 +51,11 @@ static bool is_one_of(const char *listeners, int folder, const char *descriptor)
     return strstr(listeners, wanted) != NULL;
 }
 
-bool balancer_worker_listens(pid_t worker)
+bool balancer_worker_listens(const char *proc, pid_t worker)
 {
     CLEANUP(strbuf_done) struct strbuf listeners = {0};
-    CLEANUP(mem_freep) char *path = string_format("/proc/%d/fd", (int)worker);
-    collect_listeners(&listeners, worker);
+    CLEANUP(mem_freep) char *path = string_format("%s/%d/fd", proc, (int)worker);
+    collect_listeners(&listeners, proc, worker);
     DIR *folder = opendir(path);
     struct dirent *entry;
     bool listens = false;

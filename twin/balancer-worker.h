@@ -4,5 +4,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Whether a process exists and has a TCP socket that takes connections. */
-bool balancer_worker_listens(pid_t worker);
+/* Whether a process exists, by its id in the /proc at that path, and has a TCP socket that takes
+ * connections. */
+bool balancer_worker_listens(const char *proc, pid_t worker);

@@ -33,10 +33,12 @@ enum {
 
 struct balancer {
     struct balancers *module;
-    char *host;        /* owned; its name */
-    char *config_file; /* owned, as the paths below */
+    char *host;          /* owned; its name */
+    char *config_folder; /* owned, as the paths below; what only we write */
+    char *config_file;
     char *draft_file;
     char *state_file;
+    char *socket_folder;
     char *socket;
     struct process *process;         /* owned; NULL while it was not started */
     char *structure;                 /* owned; the configuration that runs, without servers */
@@ -53,9 +55,10 @@ struct balancer {
 
 struct balancers {
     struct twin *twin;
-    char *program;       /* owned; NULL until HAProxy was found */
-    char *config_folder; /* owned; only we write there */
-    char *socket_folder; /* owned; the children's */
+    char *program;            /* owned; NULL until HAProxy was found */
+    char *config_folder;      /* owned; only we write there */
+    char *socket_folder;      /* owned; the children's */
+    char *certificate_folder; /* owned */
     struct balancer_limits *limits;
     struct machine *machine; /* a reference; what the balancers point into */
     struct balancer **items; /* owned */
@@ -82,6 +85,8 @@ static void balancer_free(struct balancer *balancer)
     balancer_servers_done(&balancer->servers);
     balancer_statistics_done(&balancer->control.statistics);
     mem_free(balancer->host);
+    mem_free(balancer->config_folder);
+    mem_free(balancer->socket_folder);
     mem_free(balancer->config_file);
     mem_free(balancer->draft_file);
     mem_free(balancer->state_file);
@@ -98,10 +103,12 @@ static struct balancer *balancer_new(struct balancers *module, const char *host)
     struct balancer *balancer = NEW(struct balancer);
     balancer->module = module;
     balancer->host = string_copy(host);
-    balancer->config_file = string_format("%s/%s.cfg", module->config_folder, file);
-    balancer->draft_file = string_format("%s/%s.draft", module->config_folder, file);
-    balancer->state_file = string_format("%s/%s.state", module->config_folder, file);
-    balancer->socket = string_format("%s/%s.sock", module->socket_folder, file);
+    balancer->config_folder = string_format("%s/%s", module->config_folder, file);
+    balancer->config_file = string_format("%s/haproxy.cfg", balancer->config_folder);
+    balancer->draft_file = string_format("%s/haproxy.draft", balancer->config_folder);
+    balancer->state_file = string_format("%s/servers", balancer->config_folder);
+    balancer->socket_folder = string_format("%s/%s", module->socket_folder, file);
+    balancer->socket = string_format("%s/admin", balancer->socket_folder);
     balancer->control.loop = module->twin->loop;
     balancer->control.socket = balancer->socket;
     return balancer;
@@ -207,14 +214,41 @@ static void add_certificate_times(struct strbuf *out, const struct balancer_conf
 
 /* --- Files, start, reload --- */
 
+/* The lists of what it is shown; they borrow. */
+struct balancer_view {
+    const char *read[5];
+    const char *written[2];
+};
+
+static struct cage_files balancer_files(const struct balancer *balancer,
+                                        struct balancer_view *ret_view)
+{
+    const struct balancers *module = balancer->module;
+    *ret_view = (struct balancer_view){
+        .read = {balancer->config_folder, balancer_limits_file(module->limits),
+                 balancer_limits_folder(module->limits), module->certificate_folder},
+        .written = {balancer->socket_folder}};
+    return (struct cage_files){ret_view->read, ret_view->written};
+}
+
+static int make_folders(const struct balancer *balancer, struct error *err)
+{
+    int r = service_make_folder(balancer->config_folder, err);
+    if (r == 0 && mkdir(balancer->socket_folder, 0700) < 0 && errno != EEXIST)
+        r = error_set_errno(err, errno, "make the folder of balancer %s", balancer->host);
+    return r < 0 ? r : twin_give(balancer->socket_folder, PROCESS_NOBODY, err);
+}
+
 static CO_FN int check_file(struct balancer *balancer, const char *file, struct error *err)
 {
     struct balancers *module = balancer->module;
     CLEANUP(mem_freep) char *name = string_format("%s.check", balancer->host);
     const char *arguments[] = {module->program, "-c", "-f", file, NULL};
+    struct balancer_view view;
     struct process_spec spec = {
         .name = name,
         .host = balancer->host,
+        .files = balancer_files(balancer, &view),
         .arguments = arguments,
         .user = PROCESS_NOBODY,
         .complaint = "[ALERT]",
@@ -226,7 +260,9 @@ static CO_FN int check_file(struct balancer *balancer, const char *file, struct 
 /* The file is what HAProxy reads when it starts again, so it changes only to what was checked. */
 static CO_FN int replace_file(struct balancer *balancer, const char *text, struct error *err)
 {
-    int r = service_write(balancer->draft_file, text, NULL, err);
+    int r = make_folders(balancer, err);
+    if (r == 0)
+        r = service_write(balancer->draft_file, text, NULL, err);
     if (r == 0)
         r = check_file(balancer, balancer->draft_file, err);
     if (r < 0)
@@ -251,8 +287,10 @@ static CO_FN int start(struct balancer *balancer, struct error *err)
 {
     struct balancers *module = balancer->module;
     const char *arguments[] = {module->program, "-W", "-db", "-f", balancer->config_file, NULL};
+    struct balancer_view view;
     struct process_spec spec = {.name = balancer->host,
                                 .host = balancer->host,
+                                .files = balancer_files(balancer, &view),
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .is_restarted = true,
@@ -267,7 +305,8 @@ static CO_FN int start(struct balancer *balancer, struct error *err)
  */
 static CO_FN void await_hand_over(struct balancer *balancer, int64_t before, int64_t deadline)
 {
-    while (before > 0 && balancer_worker_listens((pid_t)before) &&
+    CLEANUP(mem_freep) char *proc = process_own_proc(balancer->process);
+    while (before > 0 && proc && balancer_worker_listens(proc, (pid_t)before) &&
            world_monotonic_clock() < deadline)
         loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
 }
@@ -440,10 +479,8 @@ static CO_FN void remove_balancer(struct balancers *module, size_t index)
 {
     struct balancer *balancer = module->items[index];
     process_stop(balancer->process);
-    unlink(balancer->config_file);
-    unlink(balancer->draft_file);
-    unlink(balancer->state_file);
-    unlink(balancer->socket);
+    service_remove_folder(balancer->config_folder);
+    service_remove_folder(balancer->socket_folder);
     balancer_free(balancer);
     module->items[index] = module->items[--module->n_items];
 }
@@ -629,13 +666,16 @@ static int open_balancers(struct twin *twin, void **ret_module, struct error *er
 {
     CLEANUP(mem_freep) char *config_folder = NULL;
     CLEANUP(mem_freep) char *socket_folder = NULL;
+    CLEANUP(mem_freep) char *certificate_folder = NULL;
     int r = service_open_folder(twin, "balancer-config", &config_folder, err);
     if (r == 0)
         r = twin_folder(twin, "balancer", PROCESS_NOBODY, &socket_folder, err);
+    if (r == 0)
+        r = service_open_folder(twin, "certificates", &certificate_folder, err);
     if (r < 0)
         return r;
     struct balancer_limits *limits;
-    r = balancer_limits_new(twin, config_folder, socket_folder, &limits, err);
+    r = balancer_limits_new(twin, config_folder, &limits, err);
     if (r < 0)
         return r;
     struct balancers *module = NEW(struct balancers);
@@ -643,6 +683,7 @@ static int open_balancers(struct twin *twin, void **ret_module, struct error *er
     module->limits = limits;
     module->config_folder = take_ptr(config_folder);
     module->socket_folder = take_ptr(socket_folder);
+    module->certificate_folder = take_ptr(certificate_folder);
     *ret_module = module;
     return 0;
 }
@@ -666,6 +707,7 @@ static CO_FN void close_balancers(void *argument)
     mem_free(module->program);
     mem_free(module->config_folder);
     mem_free(module->socket_folder);
+    mem_free(module->certificate_folder);
     mem_free(module);
 }
 

@@ -5,17 +5,17 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "model/json.h"
+#include "twin/network.h"
+#include "twin/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,17 +96,37 @@ int client_request(const char *socket_path, const char *request)
     return value_get_bool(answer, "ok", false) ? 0 : 1;
 }
 
-static int find_inner(const char *socket_path, pid_t *ret_pid, struct error *err)
+/* The first processes of the sandbox, as the machine counts, and of the host's cage, as the sandbox
+ * counts; 0 for the router, which has none. */
+struct inside {
+    pid_t sandbox;
+    pid_t cage;
+};
+
+static int find_inside(const char *socket_path, const char *host, struct inside *ret_inside,
+                       struct error *err)
 {
-    CLEANUP(mem_freep) char *line = NULL;
+    CLEANUP(value_unrefp) struct value *request = NULL;
     CLEANUP(value_unrefp) struct value *answer = NULL;
-    int r = ask(socket_path, "{\"id\":1,\"verb\":\"status\"}", &line, err);
+    CLEANUP(mem_freep) char *line = NULL;
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "id", value_integer(1));
+    value_builder_set_string(&fields, "verb", "enter");
+    value_builder_set_string(&fields, "host", host);
+    request = value_builder_map(&fields);
+    CLEANUP(mem_freep) char *text = json_text(request);
+    int r = ask(socket_path, text, &line, err);
     if (r == 0)
         r = json_read(line, strlen(line), &answer, err);
     if (r < 0)
         return r;
-    *ret_pid = (pid_t)value_get_integer(answer, "pid", 0);
-    return *ret_pid > 0 ? 0 : error_set(err, ERROR_UNAVAILABLE, "the twin has no process");
+    const struct value *error = value_get(answer, "error");
+    if (error)
+        return error_set(err, ERROR_NOT_FOUND, "%s", value_get_text(error, "message"));
+    ret_inside->sandbox = (pid_t)value_get_integer(answer, "pid", 0);
+    ret_inside->cage = (pid_t)value_get_integer(answer, "cage", 0);
+    return ret_inside->sandbox > 0 ? 0
+                                   : error_set(err, ERROR_UNAVAILABLE, "the twin has no process");
 }
 
 /*
@@ -132,41 +152,44 @@ static int enter_sandbox(pid_t pid, struct error *err)
     return 0;
 }
 
-static int enter_host(const char *host, struct error *err)
+/* The router has no cage, only a network. */
+static int enter_router(struct error *err)
 {
-    if (strchr(host, '/'))
-        return error_set(err, ERROR_INVALID, "%s is not the name of a host", host);
-    CLEANUP(mem_freep) char *path = string_format("/run/netns/%s", host);
-    CLEANUP(close_descriptorp) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return error_set(err, ERROR_NOT_FOUND, "the twin has no host %s", host);
+    CLEANUP(close_descriptorp) int fd = open("/run/netns/" NETWORK_ROUTER, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-        return error_set_errno(err, errno, "enter %s", host);
+        return error_set_errno(err, errno, "enter the " NETWORK_ROUTER);
     return 0;
 }
 
-/* Capabilities of a user namespace are lost at exec unless they are ambient. */
-static void keep_capabilities(void)
+/* From within the sandbox, whose /proc counts as its first process does. */
+static int enter_cage(pid_t pid, const char *host, struct error *err)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct held[2];
-    if (geteuid() == 0 || syscall(SYS_capget, &header, held) < 0)
-        return;
-    held[0].inheritable = held[0].permitted;
-    held[1].inheritable = held[1].permitted;
-    if (syscall(SYS_capset, &header, held) < 0)
-        return;
-    for (unsigned long capability = 0; capability < 64; capability++)
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+    static const char *const names[] = {"pid", "ipc", "net", "mnt"};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        CLEANUP(mem_freep) char *path = string_format("/proc/%d/ns/%s", (int)pid, names[i]);
+        CLEANUP(close_descriptorp) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || setns(fd, 0) < 0)
+            return error_set_errno(err, errno, "enter the namespace %s of %s", names[i], host);
+    }
+    return 0;
 }
 
-static int run(char *const *arguments)
+static int run(char *const *arguments, bool as_instance)
 {
     /* Only children are in the pid namespace that was entered. */
     pid_t pid = fork();
     if (pid == 0) {
+        int r = 0;
+        if (as_instance)
+            r = sandbox_drop_privileges(PROCESS_NOBODY);
+        else
+            sandbox_keep_capabilities();
+        if (r < 0) {
+            fprintf(stderr, "parley-twin: give up the rights: %s\n", strerror(-r));
+            _exit(127);
+        }
+        /* Last, because a change of user takes it away. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        keep_capabilities();
         execvp(arguments[0], arguments);
         fprintf(stderr, "parley-twin: %s: %s\n", arguments[0], strerror(errno));
         _exit(127);
@@ -179,16 +202,18 @@ static int run(char *const *arguments)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int client_execute(const char *socket_path, const char *host, char *const *arguments)
+int client_execute(const char *socket_path, const char *host, char *const *arguments,
+                   bool as_instance)
 {
     struct error err = {0};
-    pid_t pid = 0;
+    struct inside inside = {0};
     int code;
-    if (find_inner(socket_path, &pid, &err) < 0 || enter_sandbox(pid, &err) < 0 ||
-        enter_host(host, &err) < 0)
+    if (find_inside(socket_path, host, &inside, &err) < 0 ||
+        enter_sandbox(inside.sandbox, &err) < 0 || (as_instance && sandbox_find_users(&err) < 0) ||
+        (inside.cage ? enter_cage(inside.cage, host, &err) : enter_router(&err)) < 0)
         code = complain(&err);
     else
-        code = run(arguments);
+        code = run(arguments, as_instance);
     /* What runs at a normal exit is not made for a process between two sets of namespaces. */
     _exit(code);
 }

@@ -71,22 +71,13 @@ static int ensure_secret(const struct board *board, char **ret_secret, struct er
     return world_write_file(path, *ret_secret, strlen(*ret_secret), 0600, true, err);
 }
 
-static int make_folder(const char *path, struct error *err)
-{
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return error_set_errno(err, errno, "make the folder %s", path);
-    if (chmod(path, 0755) < 0)
-        return error_set_errno(err, errno, "let children read %s", path);
-    return 0;
-}
-
 static int make_folders(const struct board *board, struct error *err)
 {
     static const char *const folders[] = {"", "/datasources", "/dashboards", "/boards"};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LENGTH(folders); i++) {
         CLEANUP(mem_freep) char *path = string_format("%s%s", board->config, folders[i]);
-        r = make_folder(path, err);
+        r = service_make_folder(path, err);
     }
     if (r == 0 && mkdir(board->storage, 0700) < 0 && errno != EEXIST)
         r = error_set_errno(err, errno, "make the storage of dashboards %s", board->resource);
@@ -142,29 +133,6 @@ static CO_FN int probe(void *argument, struct error *err)
     return r;
 }
 
-/* What stands in our environment would go before its file: an empty setting counts as none. */
-static char **shadow_environment(void)
-{
-    size_t n = 0, capacity = 0;
-    char **list = NULL;
-    for (char **line = environ; line && *line; line++) {
-        if (!text_starts_with(*line, "GF_"))
-            continue;
-        ARRAY_RESERVE(list, n, capacity);
-        list[n++] = string_format("%.*s=", (int)strcspn(*line, "="), *line);
-    }
-    ARRAY_RESERVE(list, n, capacity);
-    list[n] = NULL;
-    return list;
-}
-
-static void free_list(char **list)
-{
-    for (size_t i = 0; list[i]; i++)
-        mem_free(list[i]);
-    mem_free(list);
-}
-
 /* grafana is many programs in one; grafana-server is the server alone. */
 static int start(struct board *board, struct error *err)
 {
@@ -179,20 +147,19 @@ static int start(struct board *board, struct error *err)
     CLEANUP(mem_freep) char *home_path = string_format("--homepath=%s", home);
     const char *with_verb[] = {program, "server", config, home_path, NULL};
     const char *without_verb[] = {program, config, home_path, NULL};
-    char **environment = shadow_environment();
+    const char *const read[] = {home, board->config, NULL};
+    const char *const written[] = {board->storage, NULL};
     struct process_spec spec = {.name = name,
                                 .host = board->host,
                                 .folder = home,
                                 .arguments = has_verb ? with_verb : without_verb,
-                                .environment = (const char *const *)environment,
+                                .files = {read, written},
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = board};
-    int r = process_start(board->module->twin->processes, &spec, &board->process, err);
-    free_list(environment);
-    return r;
+    return process_start(board->module->twin->processes, &spec, &board->process, err);
 }
 
 static CO_FN void stop(struct board *board)

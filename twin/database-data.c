@@ -40,6 +40,7 @@ static const char script[] = "data=$1; shift; printf '%s\\n' \"$@\" | "
 
 /* --- Making and copying --- */
 
+/* It sees and may change the folder that all data lies in, and the one that it runs in. */
 static CO_FN int run(const struct database_maker *maker, const char *name, const char *folder,
                      const char *const *arguments, int64_t time, struct error *err)
 {
@@ -48,8 +49,10 @@ static CO_FN int run(const struct database_maker *maker, const char *name, const
     static const char *const environment[] = {"TZ=UTC", NULL};
     struct process *process;
     int status;
+    const char *const written[] = {maker->folder, folder, NULL};
     struct process_spec spec = {.name = name,
                                 .folder = folder,
+                                .files.written = written,
                                 .arguments = arguments,
                                 .environment = environment,
                                 .user = PROCESS_POSTGRES};

@@ -95,10 +95,11 @@ struct database_member *database_member_new(struct twin *twin,
     member->paths = (struct database_paths){
         .folder = string_format("%s/%s", data_folder, file),
         .data = string_format("%s/%s/data", data_folder, file),
-        .settings = string_format("%s/%s.conf", config_folder, file),
-        .hba = string_format("%s/%s.hba", config_folder, file),
-        .ident = string_format("%s/%s.ident", config_folder, file),
-        .password = string_format("%s/%s.password", config_folder, file),
+        .config = string_format("%s/%s", config_folder, file),
+        .settings = string_format("%s/%s/settings", config_folder, file),
+        .hba = string_format("%s/%s/hba", config_folder, file),
+        .ident = string_format("%s/%s/ident", config_folder, file),
+        .password = string_format("%s/%s/password", config_folder, file),
     };
     return member;
 }
@@ -107,6 +108,7 @@ static void paths_done(struct database_paths *paths)
 {
     mem_free(paths->folder);
     mem_free(paths->data);
+    mem_free(paths->config);
     mem_free(paths->settings);
     mem_free(paths->hba);
     mem_free(paths->ident);
@@ -149,6 +151,7 @@ void database_member_free(struct database_member *member)
     clear_replicas(member);
     paths_done(&member->paths);
     mem_free(member->name);
+    mem_free(member->archive);
     mem_free(member->version);
     mem_free(member->resource);
     mem_free(member);
@@ -158,10 +161,7 @@ void database_member_erase(struct database_member *member)
 {
     assert(!member->process);
     service_remove_folder(member->paths.folder);
-    unlink(member->paths.settings);
-    unlink(member->paths.hba);
-    unlink(member->paths.ident);
-    unlink(member->paths.password);
+    service_remove_folder(member->paths.config);
 }
 
 /* Only data with this file beside it is whole, since a copy may have been cut off; and it may be
@@ -187,8 +187,13 @@ static CO_FN int run(struct database_member *member, const char *host, const cha
     const char *program = strrchr(arguments[0], '/');
     CLEANUP(mem_freep)
     char *name = string_format("%s.%s", member->name, program ? program + 1 : arguments[0]);
-    struct process_spec spec = {
-        .name = name, .host = host, .arguments = arguments, .user = PROCESS_POSTGRES};
+    const char *const read[] = {member->paths.config, NULL};
+    const char *const written[] = {member->paths.folder, NULL};
+    struct process_spec spec = {.name = name,
+                                .host = host,
+                                .files = {read, written},
+                                .arguments = arguments,
+                                .user = PROCESS_POSTGRES};
     return process_run(member->twin->processes, &spec, OUTPUT_LIMIT, world_monotonic_clock() + time,
                        NULL, err);
 }
@@ -322,7 +327,11 @@ int database_member_configure(struct database_member *member, struct database_co
     database_write_settings(&settings, config);
     database_write_hba(&hba, config);
     database_write_ident(&ident, config);
-    int r = write_password(member, password, err);
+    mem_free(member->archive);
+    member->archive = config->archive ? string_copy(config->archive) : NULL;
+    int r = service_make_folder(member->paths.config, err);
+    if (r == 0)
+        r = write_password(member, password, err);
     if (r == 0)
         r = write_file(member->paths.settings, &settings, &changed, err);
     if (r == 0)
@@ -451,8 +460,11 @@ int database_member_launch(struct database_member *member, struct error *err)
     char *socket_lock = string_format("%s/.s.PGSQL.%u.lock", member->paths.folder, member->port);
     const char *arguments[] = {
         member->programs->postgres, "-D", member->paths.data, "-c", config, NULL};
+    const char *const read[] = {member->paths.config, NULL};
+    const char *const written[] = {member->paths.folder, member->archive, NULL};
     struct process_spec spec = {.name = member->name,
                                 .host = member->name,
+                                .files = {read, written},
                                 .arguments = arguments,
                                 .user = PROCESS_POSTGRES,
                                 .stop_signal = SIGINT,

@@ -15,7 +15,8 @@ int database_find_programs(struct database_programs *ret_programs, struct error 
 struct database_paths {
     char *folder; /* the children's: sockets and, in it, the data */
     char *data;
-    char *settings; /* ours, as the files below */
+    char *config; /* ours: a folder of the files below */
+    char *settings;
     char *hba;
     char *ident;
     char *password; /* readable by the children's user only */
@@ -26,6 +27,7 @@ struct database_member {
     const struct database_programs *programs; /* borrowed */
     char *name;                               /* owned; of its host */
     struct database_paths paths;
+    char *archive; /* owned; the folder that its log is archived to, or NULL */
     uint16_t port;
     bool is_made;              /* its data was made in this life of ours and is not durable yet */
     struct process *process;   /* owned; NULL while it was not started */

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -75,9 +76,13 @@ int database_access_file(struct twin *twin, const struct machine_database *datab
     int r = service_open_folder(twin, "access", &folder, err);
     if (r < 0)
         return r;
+    /* A folder of its own, since who is shown it is to see no other's. */
     CLEANUP(mem_freep) char *file = service_file_name(database->resource);
-    *ret_path = string_format("%s/%s.conninfo", folder, file);
-    return 0;
+    CLEANUP(mem_freep) char *own = string_format("%s/%s.access", folder, file);
+    r = service_make_folder(own, err);
+    if (r == 0)
+        *ret_path = string_format("%s/conninfo", own);
+    return r;
 }
 
 static char *random_password(void)
@@ -780,7 +785,7 @@ static CO_FN void drop_cluster(struct databases *module, size_t index)
         if (cluster->archive)
             service_remove_folder(cluster->archive);
         if (database_access_file(module->twin, &gone, &access, NULL) == 0)
-            unlink(access);
+            service_remove_folder(dirname(access));
         remove_secret(cluster, "application");
         remove_secret(cluster, "replication");
         remove_secret(cluster, "primary");

@@ -1,6 +1,7 @@
 /* Answers on the twin's socket: a coroutine for each connection and one for each request. */
 #include "twin/door.h"
 
+#include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
 #include "net/channel.h"
@@ -181,6 +182,20 @@ static CO_FN int serve_measure(struct call *call, struct value_builder *fields, 
     return 0;
 }
 
+static CO_FN int serve_enter(struct call *call, struct value_builder *fields, struct error *err)
+{
+    struct twin *twin = call->connection->door->twin;
+    pid_t cage = 0;
+    if (!text_equal(call->request.host, NETWORK_ROUTER)) {
+        int r = processes_enter(twin->processes, call->request.host, &cage, err);
+        if (r < 0)
+            return r;
+    }
+    value_builder_set(fields, "pid", value_integer(twin->pid));
+    value_builder_set(fields, "cage", value_integer(cage));
+    return 0;
+}
+
 static CO_FN int serve_down(struct call *call, struct value_builder *fields, struct error *err)
 {
     (void)call;
@@ -193,7 +208,7 @@ static CO_FN int (*const serve_functions[VERB_COUNT])(struct call *, struct valu
                                                       struct error *) = {
     [VERB_PUT] = serve_put,         [VERB_DELETE] = serve_delete, [VERB_GET] = serve_get,
     [VERB_LIST] = serve_list,       [VERB_COMMIT] = serve_commit, [VERB_STATUS] = serve_status,
-    [VERB_MEASURE] = serve_measure, [VERB_DOWN] = serve_down,
+    [VERB_MEASURE] = serve_measure, [VERB_ENTER] = serve_enter,   [VERB_DOWN] = serve_down,
 };
 
 static void end_call(struct call *call)

@@ -16,7 +16,8 @@
 static const char *const owned_folders[] = {"database", "access", "secrets"};
 /* All that is made anew from the manifest, and what goes with the last resource. */
 static const char *const made_folders[] = {"balancer",        "balancer-config", "certificates",
-                                           "database-config", "monitor",         "monitor-config"};
+                                           "database-config", "limiter",         "monitor",
+                                           "monitor-config"};
 
 static bool is_member_of(const char *name, const char *cluster)
 {

@@ -1,6 +1,7 @@
 /* parley-twin: the local twin's supervisor, and what it needs beside it. */
 #include "base/memory.h"
 #include "base/text.h"
+#include "twin/cage-maker.h"
 #include "twin/client.h"
 #include "twin/leftovers.h"
 #include "twin/limiter-program.h"
@@ -12,12 +13,13 @@
 static const char usage[] =
     "usage: parley-twin supervise --state DIR --socket PATH [--identity UUID]\n"
     "       parley-twin request --socket PATH JSON\n"
-    "       parley-twin exec --socket PATH HOST COMMAND [ARGUMENT ...]\n"
+    "       parley-twin exec --socket PATH [--as instance] HOST COMMAND [ARGUMENT ...]\n"
     "       parley-twin workload --listen ADDRESS:PORT --name NAME\n"
     "                            [--tier TEXT] [--health PATH] ...\n"
     "                            [--upstream ADDRESS:PORT]\n"
     "                            [--database FILE]\n"
     "       parley-twin limiter --socket PATH\n"
+    "       parley-twin cages\n"
     "       parley-twin clear --state DIR\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
@@ -71,12 +73,12 @@ static int main_request(int argc, char **argv)
 
 static int main_exec(int argc, char **argv)
 {
-    const char *socket_path = NULL;
-    const struct option options[] = {{"--socket", &socket_path}};
+    const char *socket_path = NULL, *whose = NULL;
+    const struct option options[] = {{"--socket", &socket_path}, {"--as", &whose}};
     int n = take_options(argc, argv, options, ARRAY_LENGTH(options));
-    if (n < 0 || n + 2 > argc || !socket_path)
+    if (n < 0 || n + 2 > argc || !socket_path || (whose && !text_equal(whose, "instance")))
         return misuse();
-    return client_execute(socket_path, argv[n], argv + n + 1);
+    return client_execute(socket_path, argv[n], argv + n + 1, whose != NULL);
 }
 
 static int main_workload(int argc, char **argv)
@@ -92,6 +94,12 @@ static int main_limiter(int argc, char **argv)
     if (n != argc || !socket_path)
         return misuse();
     return limiter_main(socket_path);
+}
+
+static int main_cages(int argc, char **argv)
+{
+    (void)argv;
+    return argc == 0 ? cage_maker_main() : misuse();
 }
 
 static int main_clear(int argc, char **argv)
@@ -112,6 +120,7 @@ int main(int argc, char **argv)
     } commands[] = {
         {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
         {"workload", main_workload},   {"limiter", main_limiter}, {"clear", main_clear},
+        {"cages", main_cages},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))

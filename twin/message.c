@@ -11,7 +11,7 @@
 static const char *const verb_names[VERB_COUNT] = {
     [VERB_PUT] = "put",         [VERB_DELETE] = "delete", [VERB_GET] = "get",
     [VERB_LIST] = "list",       [VERB_COMMIT] = "commit", [VERB_STATUS] = "status",
-    [VERB_MEASURE] = "measure", [VERB_DOWN] = "down",
+    [VERB_MEASURE] = "measure", [VERB_ENTER] = "enter",   [VERB_DOWN] = "down",
 };
 
 const char *message_verb_to_string(enum message_verb verb)
@@ -24,6 +24,7 @@ void request_done(struct request *request)
 {
     value_unref(request->resource);
     mem_free(request->uid);
+    mem_free(request->host);
     *request = (struct request){0};
 }
 
@@ -84,6 +85,15 @@ static int read_wipe(const struct value *message, struct request *request, struc
     return 0;
 }
 
+static int read_host(const struct value *message, struct request *request, struct error *err)
+{
+    const char *host = value_get_text(message, "host");
+    if (!host || !*host || strlen(host) > 255)
+        return error_set(err, ERROR_INVALID, "host is not a text of 1 to 255 bytes");
+    request->host = string_copy(host);
+    return 0;
+}
+
 static int read_fields(const struct value *message, struct request *request, struct error *err)
 {
     switch (request->verb) {
@@ -92,6 +102,8 @@ static int read_fields(const struct value *message, struct request *request, str
     case VERB_DELETE:
     case VERB_GET:
         return read_uid(message, request, err);
+    case VERB_ENTER:
+        return read_host(message, request, err);
     case VERB_DOWN:
         return read_wipe(message, request, err);
     default:

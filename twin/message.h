@@ -15,6 +15,8 @@
  *   commit  {}                   -> {"problems": {UID: {"code", "message"}}}, when all is settled
  *   status  {}                   -> {"pid", "identity", "state", "root", "hosts", "networks"}
  *   measure {}                   -> {"clock_us", "hosts": [what each uses]}, see measure.h
+ *   enter   {"host"}             -> {"pid", "cage"}: the first processes of the twin, as the
+ * machine counts, and of what the host's programs run in, as the twin counts; the router has none
  *   down    {"wipe": BOOLEAN}    -> {}, then everything ends; with wipe, the state folder is
  * emptied
  */
@@ -36,6 +38,7 @@ enum message_verb {
     VERB_COMMIT,
     VERB_STATUS,
     VERB_MEASURE,
+    VERB_ENTER,
     VERB_DOWN,
     VERB_COUNT
 };
@@ -47,6 +50,7 @@ struct request {
     enum message_verb verb;
     struct value *resource; /* owned; of put */
     char *uid;              /* owned; of delete and get */
+    char *host;             /* owned; of enter */
     bool wipe;              /* of down */
 };
 void request_done(struct request *request);

@@ -56,11 +56,10 @@ int monitor_write_targets(struct monitor *monitor, const char *folder, struct er
 int monitor_write_all(struct monitor *monitor, const char *folder, struct strbuf *all,
                       struct error *err)
 {
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return error_set_errno(err, errno, "make the folder of monitor %s", monitor->host);
-    if (chmod(folder, 0755) < 0)
-        return error_set_errno(err, errno, "let children read %s", folder);
-    int r = write_rendered(monitor, folder, "rules.yml", monitor_write_rules, all, err);
+    int r = service_make_folder(folder, err);
+    if (r < 0)
+        return r;
+    r = write_rendered(monitor, folder, "rules.yml", monitor_write_rules, all, err);
     if (r == 0)
         r = monitor_write_targets(monitor, folder, err);
     if (r == 0)
@@ -79,8 +78,10 @@ static CO_FN int check(struct monitor *monitor, const char *program, const char 
     CLEANUP(mem_freep) char *output = NULL;
     const char *arguments[] = {program, what[0], what[1] ? what[1] : path, what[1] ? path : NULL,
                                NULL};
+    const char *const read[] = {monitor->draft, NULL};
     struct process_spec spec = {.name = name,
                                 .host = NULL,
+                                .files.read = read,
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = CHECK_NICENESS};
@@ -131,8 +132,11 @@ static int start_prometheus(struct monitor *monitor, struct error *err)
                                listen,
                                "--log.level=warn",
                                NULL};
+    const char *const read[] = {monitor->config, NULL};
+    const char *const written[] = {monitor->storage, NULL};
     struct process_spec spec = {.name = name,
                                 .host = monitor->host,
+                                .files = {read, written},
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,
@@ -159,8 +163,11 @@ static int start_alertmanager(struct monitor *monitor, struct error *err)
                                "--cluster.listen-address=",
                                "--log.level=warn",
                                NULL};
+    const char *const read[] = {monitor->config, NULL};
+    const char *const written[] = {monitor->storage, NULL};
     struct process_spec spec = {.name = name,
                                 .host = monitor->host,
+                                .files = {read, written},
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,

@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #define NAMES_FOLDER "/run/netns"
-#define ROUTER "router"
 
 /* lo, and eth0 of a host; bridges and links of the router are numbered from FIRST_INDEX on. */
 enum { LOOPBACK_INDEX = 1, HOST_INDEX = 2, FIRST_INDEX = 10 };
@@ -148,7 +147,8 @@ int network_new(struct network **ret_network, struct error *err)
     if (mkdir(NAMES_FOLDER, 0755) < 0 && errno != EEXIST)
         return error_set_errno(err, errno, "make " NAMES_FOLDER);
     int r = netlink_open(&network->netlink, err);
-    if (r < 0 || (r = name_namespace(ROUTER, err)) < 0 || (r = prepare_router(network, err)) < 0)
+    if (r < 0 || (r = name_namespace(NETWORK_ROUTER, err)) < 0 ||
+        (r = prepare_router(network, err)) < 0)
         return r;
     make_nowhere(network);
     *ret_network = take_ptr(network);
@@ -211,7 +211,7 @@ int network_namespace(const struct network *network, const char *host)
 {
     if (!host)
         return network->nowhere;
-    if (text_equal(host, ROUTER))
+    if (text_equal(host, NETWORK_ROUTER))
         return network->router;
     const struct attached_host *there = find_host(network, host);
     return there ? there->namespace : -1;

@@ -9,6 +9,9 @@
 
 struct network;
 
+/* What the namespace between all networks is called, among the names of hosts. */
+#define NETWORK_ROUTER "router"
+
 /* Makes the router's namespace. Called once, by pid 1 of the sandbox. */
 int network_new(struct network **ret_network, struct error *err);
 /* Frees the memory; what was built ends with pid 1. Accepts NULL. */

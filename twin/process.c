@@ -9,14 +9,14 @@
 #include "base/world.h"
 #include "net/child.h"
 #include "twin/log.h"
-#include "twin/network.h"
 #include "twin/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -40,7 +40,7 @@ static const char *const state_names[PROCESS_STATE_COUNT] = {
 
 struct processes {
     struct loop *loop;
-    struct network *network;
+    struct cages *cages;
     char *folder; /* of logs */
     struct signal_watch *watch;
     struct process *first;
@@ -58,6 +58,8 @@ struct process {
     char *folder;
     char **arguments;
     char **environment;
+    char **read, **written;   /* of spec.files */
+    struct cage_door door;    /* open while it runs */
     struct process_spec spec; /* its strings are those above */
     struct log *log;          /* owned */
     enum process_state state;
@@ -109,12 +111,15 @@ static void child_ended(void *argument, int number)
 int processes_new(struct loop *loop, struct network *network, const char *folder,
                   struct processes **ret_processes, struct error *err)
 {
+    struct cages *cages;
     int r = world_make_folder(folder, 0700, err);
+    if (r == 0)
+        r = cages_new(network, &cages, err);
     if (r < 0)
         return r;
     struct processes *processes = NEW(struct processes);
     processes->loop = loop;
-    processes->network = network;
+    processes->cages = cages;
     processes->folder = string_copy(folder);
     processes->watch = loop_watch_signal(loop, SIGCHLD, child_ended, processes);
     *ret_processes = processes;
@@ -164,8 +169,15 @@ CO_FN void processes_free(struct processes *processes)
         process_stop(processes->first);
     }
     loop_unwatch_signal(processes->watch);
+    cages_free(processes->cages);
     mem_free(processes->folder);
     mem_free(processes);
+}
+
+int processes_enter(struct processes *processes, const char *host, pid_t *ret_pid,
+                    struct error *err)
+{
+    return cage_find(processes->cages, host, ret_pid, err);
 }
 
 static char **copy_list(const char *const *list)
@@ -195,12 +207,16 @@ static struct process *new_process(struct processes *processes, const struct pro
     process->folder = spec->folder ? string_copy(spec->folder) : NULL;
     process->arguments = copy_list(spec->arguments);
     process->environment = copy_list(spec->environment);
+    process->read = copy_list(spec->files.read);
+    process->written = copy_list(spec->files.written);
     process->spec = *spec;
     process->spec.name = process->name;
     process->spec.host = process->host;
     process->spec.folder = process->folder;
     process->spec.arguments = (const char *const *)process->arguments;
     process->spec.environment = (const char *const *)process->environment;
+    process->spec.files.read = (const char *const *)process->read;
+    process->spec.files.written = (const char *const *)process->written;
     process->next = processes->first;
     processes->first = process;
     return process;
@@ -215,6 +231,8 @@ static void free_process(struct process *process)
     log_close(process->log);
     free_list(process->arguments);
     free_list(process->environment);
+    free_list(process->read);
+    free_list(process->written);
     mem_free(process->name);
     mem_free(process->host);
     mem_free(process->folder);
@@ -232,7 +250,7 @@ static void set_state(struct process *process, enum process_state state, struct 
 
 /* What a child needs to know before it becomes another program. */
 struct place {
-    int namespace; /* -1: a new one */
+    const struct cage_door *door;
     enum process_user user;
     int niceness;
 };
@@ -248,10 +266,15 @@ static int give_way(int niceness)
 static int enter_place(void *argument)
 {
     const struct place *place = argument;
-    int r = place->namespace >= 0 ? setns(place->namespace, CLONE_NEWNET) : unshare(CLONE_NEWNET);
-    if (r < 0 || give_way(place->niceness) < 0)
-        return -errno;
-    return sandbox_drop_privileges(place->user);
+    int r = cage_enter(place->door);
+    if (r == 0 && give_way(place->niceness) < 0)
+        r = -errno;
+    if (r == 0)
+        r = sandbox_drop_privileges(place->user);
+    /* child_start() reads why in errno. */
+    if (r < 0)
+        errno = -r;
+    return r;
 }
 
 /* The end of a pipe into its log. */
@@ -264,32 +287,75 @@ static int open_output(struct process *process, int *ret_fd, struct error *err)
     return r < 0 ? r : log_attach(process->log, ret_fd, err);
 }
 
-static int find_place(const struct processes *processes, const struct process_spec *spec,
-                      struct place *ret_place, struct error *err)
+/* What of our environment makes programs work, and nothing that may be a secret. */
+static const char *const lent_variables[] = {
+    "PATH", "LANG", "LC_ALL", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+};
+
+/* All that a child is made from; its parts point into each other. */
+struct preparation {
+    struct child_spec child;
+    struct place place;
+    char **lines; /* owned: of the environment, with the additions, which are borrowed */
+    size_t n_lent;
+};
+
+static void make_environment(struct preparation *preparation, const char *const *additions)
 {
-    struct place place = {.namespace = network_namespace(processes->network, spec->host),
-                          .user = spec->user,
-                          .niceness = spec->niceness};
-    if (spec->host && place.namespace < 0)
-        return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", spec->host,
-                         spec->name);
-    *ret_place = place;
-    return 0;
+    size_t n = 0, n_lines = 0, capacity = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(lent_variables); i++) {
+        const char *text = getenv(lent_variables[i]);
+        if (!text)
+            continue;
+        ARRAY_RESERVE(preparation->lines, n_lines, capacity);
+        preparation->lines[n_lines++] = string_format("%s=%s", lent_variables[i], text);
+    }
+    preparation->n_lent = n_lines;
+    for (; additions && additions[n]; n++) {
+        ARRAY_RESERVE(preparation->lines, n_lines, capacity);
+        preparation->lines[n_lines++] = (char *)(uintptr_t)additions[n];
+    }
+    ARRAY_RESERVE(preparation->lines, n_lines, capacity);
+    preparation->lines[n_lines] = NULL;
 }
 
-static void describe_child(const struct process_spec *spec, struct place *place,
-                           struct child_spec *ret_child)
+static void preparation_done(struct preparation *preparation)
 {
-    *ret_child = (struct child_spec){
+    for (size_t i = 0; i < preparation->n_lent; i++)
+        mem_free(preparation->lines[i]);
+    mem_free(preparation->lines);
+}
+
+static int open_door(struct processes *processes, const struct process_spec *spec,
+                     struct cage_door *ret_door, struct error *err)
+{
+    *ret_door = (struct cage_door){.cages = processes->cages,
+                                   .host = spec->host,
+                                   .name = spec->name,
+                                   .folder = spec->folder,
+                                   .files = spec->files};
+    return cage_open(ret_door, spec->arguments[0], err);
+}
+
+static void prepare_child(const struct process_spec *spec, struct cage_door *door,
+                          struct preparation *ret_preparation)
+{
+    struct preparation *preparation = ret_preparation;
+    *preparation = (struct preparation){
+        .place = {.door = door, .user = spec->user, .niceness = spec->niceness}};
+    make_environment(preparation, spec->environment);
+    preparation->child = (struct child_spec){
         .arguments = spec->arguments,
-        .environment = spec->environment,
-        .folder = spec->folder ? spec->folder : "/",
+        .environment = (const char *const *)preparation->lines,
+        .own_environment = true,
         .input = -1,
         .output = -1,
         .errors = -1,
         .own_session = true,
         .prepare = enter_place,
-        .prepare_argument = place,
+        .prepare_argument = &preparation->place,
+        .fork = cage_fork,
+        .fork_argument = door,
     };
 }
 
@@ -302,26 +368,27 @@ static int explain_start(int r, const struct process_spec *spec, struct error *e
 
 static int launch(struct process *process, struct error *err)
 {
-    struct place place;
-    int r = find_place(process->processes, &process->spec, &place, err);
-    if (r < 0)
-        return r;
     CLEANUP(close_descriptorp) int input = -1;
     CLEANUP(close_descriptorp) int output = -1;
+    int r = 0;
     if (process->spec.make_input &&
         (r = process->spec.make_input(process->spec.argument, &input, err)) < 0)
         return error_wrap(err, r, "start %s", process->name);
     r = open_output(process, &output, err);
+    if (r == 0)
+        r = open_door(process->processes, &process->spec, &process->door, err);
     if (r < 0)
         return r;
-    struct child_spec child;
-    describe_child(&process->spec, &place, &child);
-    child.input = input;
-    child.output = output;
-    child.errors = output;
-    r = child_start(&child, &process->pid, err);
-    if (r < 0)
+    CLEANUP(preparation_done) struct preparation preparation;
+    prepare_child(&process->spec, &process->door, &preparation);
+    preparation.child.input = input;
+    preparation.child.output = output;
+    preparation.child.errors = output;
+    r = child_start(&preparation.child, &process->pid, err);
+    if (r < 0) {
+        cage_close(&process->door);
         return explain_start(r, &process->spec, err);
+    }
     set_state(process, process->spec.probe ? PROCESS_STARTING : PROCESS_READY, NULL);
     return 0;
 }
@@ -356,6 +423,7 @@ static CO_FN void live(struct process *process)
     kill(-process->pid, SIGKILL);
     process->pid = 0;
     log_drain(process->log);
+    cage_close(&process->door);
     reap_orphans(process->processes);
 }
 
@@ -535,6 +603,11 @@ pid_t process_pid(const struct process *process)
     return process->pid;
 }
 
+char *process_own_proc(const struct process *process)
+{
+    return process->pid > 0 ? cage_own_proc(&process->door) : NULL;
+}
+
 unsigned int process_restarts(const struct process *process)
 {
     return process ? process->n_restarts : 0;
@@ -587,17 +660,18 @@ static int explain_run(const struct process_spec *spec, int status, char *output
 CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
                       int64_t deadline, char **ret_output, struct error *err)
 {
-    struct place place;
-    int r = find_place(processes, spec, &place, err);
+    struct cage_door door;
+    int r = open_door(processes, spec, &door, err);
     if (r < 0)
         return r;
-    struct child_spec child;
-    describe_child(spec, &place, &child);
+    CLEANUP(preparation_done) struct preparation preparation;
+    prepare_child(spec, &door, &preparation);
     CLEANUP(mem_freep) char *output = NULL;
     int status;
     processes->n_runs++;
-    r = child_run(processes->loop, &child, limit, deadline, &status, &output, err);
+    r = child_run(processes->loop, &preparation.child, limit, deadline, &status, &output, err);
     processes->n_runs--;
+    cage_close(&door);
     reap_orphans(processes);
     if (r < 0)
         return explain_start(r, spec, err);

@@ -2,13 +2,15 @@
  * Programs that the twin runs in its hosts. All of them are started here, since pid 1 reaps every
  * child that this file does not know.
  *
- * A program runs in its host's network namespace, in its own session, without capabilities and with
- * no_new_privs; as root it becomes the user asked for. stdout and stderr go to
- * STATE/logs/NAME.log (log.h). It dies with the twin.
+ * A program runs in its host's cage and network (twin/cage.h), in its own session, without
+ * capabilities and sealed (twin/seal.h); as root it becomes the user asked for. Of the supervisor's
+ * environment it gets what makes programs work, and of its files what the spec names. stdout and
+ * stderr go to STATE/logs/NAME.log (log.h). It dies with the twin.
  */
 #pragma once
 
 #include "net/loop.h"
+#include "twin/cage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,8 +23,9 @@ enum process_user { PROCESS_NOBODY, PROCESS_POSTGRES };
 
 struct process_spec {
     const char *name;   /* unique among those that run; [a-z0-9.-]: of the log file and in status */
-    const char *host;   /* whose namespace; NULL: none of the hosts, a namespace with only lo */
+    const char *host;   /* whose cage; NULL: none of the hosts, one of its own without a network */
     const char *folder; /* where it runs, entered before it loses its privileges; NULL: "/" */
+    struct cage_files files;
     const char *const *arguments;   /* NULL-terminated; [0] is looked up in PATH without a slash */
     const char *const *environment; /* NULL-terminated additions "NAME=VALUE"; may be NULL */
     /*
@@ -78,6 +81,9 @@ const struct process *processes_next(const struct processes *processes,
 void processes_kill(struct processes *processes, bool all);
 /* Kills what still runs, at once. Accepts NULL. */
 CO_FN void processes_free(struct processes *processes);
+/* See cage_find(). */
+int processes_enter(struct processes *processes, const char *host, pid_t *ret_pid,
+                    struct error *err);
 
 /*
  * Starts a program; the spec is copied. ERROR_MISSING when there is no such program,
@@ -100,6 +106,9 @@ const char *process_name(const struct process *process);
 const char *process_host(const struct process *process);
 /* 0 while it does not run. */
 pid_t process_pid(const struct process *process);
+/* The folder of a /proc in which its own process ids count, and those it tells. The caller frees
+ * it. NULL while it does not run. */
+char *process_own_proc(const struct process *process);
 /* How often it was started again since process_start(); 0 for NULL. */
 unsigned int process_restarts(const struct process *process);
 /* Does nothing while it does not run. */

@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "twin/seal.h"
 #include "twin/service.h"
 
 #include <assert.h>
@@ -234,7 +235,7 @@ int sandbox_folder(const char *name, enum process_user user, char **ret_path, st
     return 0;
 }
 
-static int drop_capabilities(void)
+int sandbox_drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {0};
@@ -254,7 +255,20 @@ int sandbox_drop_privileges(enum process_user user)
             setresuid(uid, uid, uid) < 0)
             return -(errno ? errno : EPERM);
     }
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
-    return drop_capabilities();
+    int r = sandbox_drop_capabilities();
+    return r < 0 ? r : seal_process();
+}
+
+void sandbox_keep_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct held[2];
+    if (geteuid() == 0 || syscall(SYS_capget, &header, held) < 0)
+        return;
+    held[0].inheritable = held[0].permitted;
+    held[1].inheritable = held[1].permitted;
+    if (syscall(SYS_capset, &header, held) < 0)
+        return;
+    for (unsigned long capability = 0; capability < 64; capability++)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
 }

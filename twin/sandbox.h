@@ -46,9 +46,14 @@ int sandbox_give(const char *path, enum process_user user, struct error *err);
 
 /*
  * Called in a child before it becomes another program: as root it turns into that user for good;
- * in any case it loses its capabilities and cannot get new ones. Returns 0 or a negative errno.
+ * in any case it loses its capabilities, cannot get new ones, and is sealed (twin/seal.h). Returns
+ * 0 or a negative errno.
  */
 int sandbox_drop_privileges(enum process_user user);
+int sandbox_drop_capabilities(void);
+/* Called in a child that is to keep its capabilities when it becomes another program: those of a
+ * user namespace are lost then unless they are ambient. */
+void sandbox_keep_capabilities(void);
 /* Looks the users up once, so that a child need not. Only root needs them. ERROR_MISSING without.
  */
 int sandbox_find_users(struct error *err);

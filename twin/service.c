@@ -40,6 +40,15 @@ int service_open_folder(struct twin *twin, const char *name, char **ret_path, st
     return 0;
 }
 
+int service_make_folder(const char *path, struct error *err)
+{
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return error_set_errno(err, errno, "make the folder %s", path);
+    if (chmod(path, 0755) < 0)
+        return error_set_errno(err, errno, "let children read %s", path);
+    return 0;
+}
+
 static bool has_content(const char *path, const char *text)
 {
     CLEANUP(mem_freep) char *content = NULL;

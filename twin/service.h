@@ -21,6 +21,8 @@ int service_find_program(const char *program, const char *package, char **ret_pa
  * frees *ret_path.
  */
 int service_open_folder(struct twin *twin, const char *name, char **ret_path, struct error *err);
+/* A folder below one of these, for children to read. Idempotent. */
+int service_make_folder(const char *path, struct error *err);
 
 /* Writes a file there that every child may read. *ret_changed (may be NULL) tells whether its
  * content is new. */

@@ -47,6 +47,7 @@ struct command {
     size_t n_arguments;
     char *listen, *upstream, *database; /* owned */
     struct value *environment;          /* owned map */
+    char *access;                       /* owned; the folder of database, or NULL */
 };
 
 static void command_done(struct command *command)
@@ -55,6 +56,7 @@ static void command_done(struct command *command)
     mem_free(command->upstream);
     mem_free(command->database);
     value_unref(command->environment);
+    mem_free(command->access);
 }
 
 static void add_argument(struct command *command, const char *option, const char *value)
@@ -84,6 +86,8 @@ static int make_command(struct twin *twin, const struct machine_workload *worklo
         if (r < 0)
             return r;
         add_argument(command, "--database", command->database);
+        command->access = string_copy_n(
+            command->database, (size_t)(strrchr(command->database, '/') - command->database));
     }
     command->environment = workload_environment(workload);
     if (workload->n_variables > 0)
@@ -189,8 +193,10 @@ static int start_instance(struct workloads *module, const struct machine_workloa
                           struct error *err)
 {
     struct instance *instance = instance_new(module->twin, workload, host);
+    const char *const access[] = {command->access, NULL};
     struct process_spec spec = {.name = instance->name,
                                 .host = host->name,
+                                .files.read = access,
                                 .arguments = command->arguments,
                                 .user = PROCESS_NOBODY,
                                 .is_restarted = true,

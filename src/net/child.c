@@ -82,10 +82,11 @@ static bool is_replaced(const char *line, const char *const *additions)
 }
 
 /* Ours, without what the additions replace. */
-static void make_environment(struct start *start, const char *const *additions)
+static void make_environment(struct start *start, const struct child_spec *spec)
 {
+    const char *const *additions = spec->environment;
     size_t n = 0, capacity = 0;
-    for (char **line = environ; line && *line; line++) {
+    for (char **line = spec->own_environment ? NULL : environ; line && *line; line++) {
         if (is_replaced(*line, additions))
             continue;
         ARRAY_RESERVE(start->environment, n, capacity);
@@ -189,7 +190,7 @@ static pid_t fork_child(struct start *start)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    pid_t pid = start->spec->fork ? start->spec->fork(start->spec->fork_argument) : fork();
     if (pid == 0)
         run_child(start);
     int reason = errno;
@@ -258,7 +259,7 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, struct error *err
     CLEANUP(close_descriptorp) int read_end = ends[0];
     start.failure_fd = ends[1];
     find_paths(&start, spec->arguments[0]);
-    make_environment(&start, spec->environment);
+    make_environment(&start, spec);
     pid_t pid = fork_child(&start);
     if (pid < 0)
         return error_set_errno(err, errno, "start %s", spec->arguments[0]);

@@ -10,6 +10,7 @@ struct child_spec {
     const char *const
         *arguments; /* NULL-terminated; [0] is looked up in PATH unless it has a slash */
     const char *const *environment; /* NULL-terminated additions "NAME=VALUE"; may be NULL */
+    bool own_environment;           /* it gets nothing of ours, only the additions */
     const char *folder;             /* where it runs; NULL: where we are */
     int input;                      /* becomes its stdin; -1: /dev/null */
     int output;                     /* becomes its stdout; -1: /dev/null */
@@ -24,6 +25,9 @@ struct child_spec {
      */
     int (*prepare)(void *argument);
     void *prepare_argument;
+    /* Stands for fork(), say to put the child into other namespaces; NULL: fork(). */
+    pid_t (*fork)(void *argument);
+    void *fork_argument;
 };
 
 /*

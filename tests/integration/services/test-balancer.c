@@ -233,7 +233,7 @@ static CO_FN bool see_server(struct loopback *loopback, const char *name, bool *
 {
     CLEANUP(mem_freep) char *answer = NULL;
     CLEANUP(mem_freep)
-    char *socket = string_format("%s/balancer/front-balancer.sock", loopback->folder);
+    char *socket = string_format("%s/balancer/front-balancer/admin", loopback->folder);
     struct balancer_statistics statistics = {0};
     int64_t deadline = world_monotonic_clock() + 5000000;
     if (balancer_command(loopback->twin.loop, socket, "show stat", deadline, &answer, NULL) < 0 ||
@@ -438,7 +438,7 @@ static char *config_of(struct loopback *loopback, const char *balancer)
 {
     char *text = NULL;
     CLEANUP(mem_freep)
-    char *path = string_format("%s/balancer-config/%s.cfg", loopback->folder, balancer);
+    char *path = string_format("%s/balancer-config/%s/haproxy.cfg", loopback->folder, balancer);
     return world_read_file(path, 100000, &text, NULL, NULL) == 0 ? text : string_copy("");
 }
 

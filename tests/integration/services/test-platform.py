@@ -121,7 +121,7 @@ class Client:
 
 
 def conninfo(twin, **changes):
-    text = (twin.state / "access" / "uid-store.conninfo").read_text().split()
+    text = (twin.state / "access" / "uid-store.access" / "conninfo").read_text().split()
     fields = dict(field.split("=", 1) for field in text)
     return " ".join(f"{k}={v}" for k, v in {**fields, **changes}.items())
 

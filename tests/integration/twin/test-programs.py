@@ -50,21 +50,36 @@ def answers(twin):
     return twin.run("outside", twinlab.PYTHON, "-c", GET % (address, 8080)).stdout == "200\n"
 
 
-def programs(twin):
-    """{pid: status fields} of what runs in the twin, without its supervisor."""
-    inner = twin.status()["pid"]
-    inode = namespaces_of(inner)["pid"]
+def family(twin):
+    """{pid: status fields} of all that the supervisor's inner half has started."""
     found = {}
     for entry in os.listdir("/proc"):
         try:
-            if (entry.isdigit() and int(entry) != inner and
-                    os.stat(f"/proc/{entry}/ns/pid").st_ino == inode):
+            if entry.isdigit():
                 with open(f"/proc/{entry}/status") as status:
                     found[int(entry)] = dict(line.rstrip("\n").split(":\t", 1)
                                              for line in status if ":\t" in line)
         except OSError:
             pass
-    return found
+    kin, size = {twin.status()["pid"]}, 0
+    while len(kin) > size:
+        size = len(kin)
+        kin |= {pid for pid, status in found.items() if int(status["PPid"]) in kin}
+    return {pid: found[pid] for pid in kin if pid in found and pid != twin.status()["pid"]}
+
+
+def is_keeper(pid):
+    """Whether it makes cages, or is the first process of one."""
+    try:
+        with open(f"/proc/{pid}/cmdline") as line:
+            return line.read().split("\0")[1:2] == ["cages"]
+    except OSError:
+        return False
+
+
+def programs(twin):
+    """{pid: status fields} of what runs in the twin's cages."""
+    return {pid: status for pid, status in family(twin).items() if not is_keeper(pid)}
 
 
 @test
@@ -106,6 +121,28 @@ def programs_that_are_killed_come_back():
 
 
 @test
+def what_keeps_programs_apart_comes_back_with_them():
+    with Twin() as twin:
+        build(twin)
+        keepers = {pid: status["NSpid"].split() for pid, status in family(twin).items()
+                   if is_keeper(pid)}
+        depth = min(len(ids) for ids in keepers.values())
+        first = [pid for pid, ids in keepers.items() if len(ids) > depth]
+        maker = [pid for pid, ids in keepers.items() if len(ids) == depth]
+        assert len(maker) == 1 and len(first) >= 3, keepers
+        before = programs(twin)
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: len(programs(twin)) >= len(before) and
+                          not set(programs(twin)) & set(before)), programs(twin)
+        assert wait_until(lambda: answers(twin), 10)
+        os.kill(maker[0], signal.SIGKILL)
+        twin.instances("s", "shop", 3)
+        assert wait_until(lambda: twin.get("uid-stack")["status"]["state"] == "ready", 10)
+        assert len(programs(twin)) == len(before) + 1
+
+
+@test
 def a_stopped_program_is_seen_and_seen_again_when_it_goes_on():
     with Twin() as twin:
         build(twin)
@@ -123,9 +160,10 @@ def what_is_not_wanted_any_more_is_gone():
     with Twin() as twin:
         build(twin)
         assert twin.ask("delete", uid="uid-stack")["ok"]
-        assert all("haproxy" in s["Name"] for s in programs(twin).values()), programs(twin)
+        assert wait_until(lambda: all("haproxy" in s["Name"] for s in programs(twin).values())), \
+            programs(twin)
         assert twin.ask("delete", uid="uid-f")["ok"]
-        assert not programs(twin), programs(twin)
+        assert wait_until(lambda: not programs(twin)), programs(twin)
         assert "f" not in twin.hosts()
         stack(twin)
         assert len(programs(twin)) == 2

@@ -1,0 +1,462 @@
+/*
+ * The supervisor's side of cages: asks the maker for them, and leads children in. A child is forked
+ * into the cage's process namespace, so that it is the supervisor's own child all the same, and
+ * enters the other namespaces itself.
+ */
+#include "twin/cage.h"
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "net/child.h"
+#include "net/program.h"
+#include "twin/cage-maker.h"
+#include "twin/network.h"
+#include "twin/sandbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    MAKER_TIME = 30, /* seconds; one that does not answer by then is replaced */
+    FILES_LIMIT = 16
+};
+
+struct cage {
+    char *name; /* of the host, or of the program */
+    bool is_of_host;
+    pid_t pid;
+    int life;
+    struct stat network; /* what its network was, to see when the host was made anew */
+};
+
+struct cages {
+    struct network *network;
+    int own_processes; /* our process namespace */
+    int maker;         /* the socket to it; -1 while there is none */
+    struct cage *items;
+    size_t n_items, capacity;
+};
+
+int cages_new(struct network *network, struct cages **ret_cages, struct error *err)
+{
+    int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own < 0)
+        return error_set_errno(err, errno, "open our process namespace");
+    struct cages *cages = NEW(struct cages);
+    cages->network = network;
+    cages->own_processes = own;
+    cages->maker = -1;
+    *ret_cages = cages;
+    return 0;
+}
+
+static void end_cage(struct cages *cages, struct cage *cage)
+{
+    pidfd_send_signal(cage->life, SIGKILL, NULL, 0);
+    close_descriptor(cage->life);
+    mem_free(cage->name);
+    *cage = cages->items[--cages->n_items];
+}
+
+void cages_free(struct cages *cages)
+{
+    if (!cages)
+        return;
+    while (cages->n_items > 0)
+        end_cage(cages, &cages->items[0]);
+    mem_free(cages->items);
+    close_descriptor(cages->maker);
+    close_descriptor(cages->own_processes);
+    mem_free(cages);
+}
+
+/* --- The maker --- */
+
+static int keep_capabilities(void *argument)
+{
+    (void)argument;
+    sandbox_keep_capabilities();
+    return 0;
+}
+
+/* It ends with its socket; whoever reaps orphans reaps it. */
+static int start_maker(struct cages *cages, struct error *err)
+{
+    static const char *const arguments[] = {SANDBOX_PROGRAM, "cages", NULL};
+    const struct timeval patience = {.tv_sec = MAKER_TIME};
+    int ends[2];
+    pid_t pid;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return error_set_errno(err, errno, "make a socket");
+    CLEANUP(close_descriptorp) int ours = ends[0];
+    CLEANUP(close_descriptorp) int theirs = ends[1];
+    struct child_spec child = {.arguments = arguments,
+                               .own_environment = true,
+                               .folder = "/",
+                               .input = theirs,
+                               .output = -1,
+                               .errors = STDERR_FILENO,
+                               .own_session = true,
+                               .prepare = keep_capabilities};
+    setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    int r = child_start(&child, &pid, err);
+    if (r < 0)
+        return error_wrap(err, r, "start what makes cages");
+    cages->maker = take_descriptor(&ours);
+    return 0;
+}
+
+static int send_request(const struct cages *cages, int network)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {.room = {0}};
+    char byte = 1;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr envelope = {.msg_iov = &part, .msg_iovlen = 1};
+    if (network >= 0) {
+        envelope.msg_control = control.room;
+        envelope.msg_controllen = sizeof(control.room);
+        struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
+        attached->cmsg_level = SOL_SOCKET;
+        attached->cmsg_type = SCM_RIGHTS;
+        attached->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(attached), &network, sizeof(network));
+    }
+    return sendmsg(cages->maker, &envelope, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Returns 0 or a negative errno; then *ret_answer says nothing. */
+static int receive_answer(const struct cages *cages, struct cage_answer *ret_answer, int *ret_life)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = ret_answer, .iov_len = sizeof(*ret_answer)};
+    struct msghdr envelope = {.msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control.room,
+                              .msg_controllen = sizeof(control.room)};
+    ssize_t size;
+    do {
+        size = recvmsg(cages->maker, &envelope, MSG_CMSG_CLOEXEC);
+    } while (size < 0 && errno == EINTR);
+    *ret_life = -1;
+    if (size != sizeof(*ret_answer))
+        return size < 0 ? -errno : -ECONNRESET;
+    struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
+    if (attached && attached->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_life, CMSG_DATA(attached), sizeof(*ret_life));
+    return ret_answer->errno_value == 0 && *ret_life < 0 ? -EPROTO : 0;
+}
+
+/* One that has died since the last time is replaced. */
+static int ask_maker(struct cages *cages, int network, struct cage_answer *ret_answer,
+                     int *ret_life, struct error *err)
+{
+    int problem = 0;
+    for (unsigned int i = 0; i < 2; i++) {
+        int r = cages->maker < 0 ? start_maker(cages, err) : 0;
+        if (r < 0)
+            return r;
+        problem = send_request(cages, network);
+        if (problem == 0)
+            problem = receive_answer(cages, ret_answer, ret_life);
+        if (problem == 0)
+            return 0;
+        close_descriptor(cages->maker);
+        cages->maker = -1;
+    }
+    return error_set_errno(err, -problem, "have a cage made");
+}
+
+/* --- Cages --- */
+
+static bool has_ended(const struct cage *cage)
+{
+    struct pollfd life = {.fd = cage->life, .events = POLLIN};
+    return poll(&life, 1, 0) > 0;
+}
+
+static int make(struct cages *cages, const char *name, bool is_of_host, int network,
+                const struct stat *status, struct error *err)
+{
+    struct cage_answer answer = {0};
+    int life = -1;
+    int r = ask_maker(cages, network, &answer, &life, err);
+    if (r < 0)
+        return error_wrap(err, r, "the cage of %s", name);
+    if (answer.errno_value != 0)
+        return error_set(err, ERROR_UNSUPPORTED, "the cage of %s: cannot %s: %s", name, answer.what,
+                         strerror(answer.errno_value));
+    ARRAY_RESERVE(cages->items, cages->n_items, cages->capacity);
+    cages->items[cages->n_items++] = (struct cage){.name = string_copy(name),
+                                                   .is_of_host = is_of_host,
+                                                   .pid = answer.pid,
+                                                   .life = life,
+                                                   .network = *status};
+    return 0;
+}
+
+static struct cage *find(struct cages *cages, const char *host)
+{
+    for (size_t i = 0; i < cages->n_items; i++)
+        if (cages->items[i].is_of_host && text_equal(cages->items[i].name, host))
+            return &cages->items[i];
+    return NULL;
+}
+
+/* Cages of hosts that are gone have ended with them. */
+static void forget_ended(struct cages *cages)
+{
+    for (size_t i = cages->n_items; i > 0; i--)
+        if (has_ended(&cages->items[i - 1]))
+            end_cage(cages, &cages->items[i - 1]);
+}
+
+static int get(struct cages *cages, const char *host, const char *name, struct cage **ret_cage,
+               struct error *err)
+{
+    int network = network_namespace(cages->network, host);
+    struct stat status = {0};
+    if (host && network < 0)
+        return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", host, name);
+    if (network >= 0 && fstat(network, &status) < 0)
+        return error_set_errno(err, errno, "look at the network of %s", name);
+    forget_ended(cages);
+    name = host ? host : name;
+    struct cage *cage = host ? find(cages, host) : NULL;
+    if (cage && cage->network.st_ino != status.st_ino) {
+        end_cage(cages, cage);
+        cage = NULL;
+    }
+    if (!cage) {
+        int r = make(cages, name, host != NULL, network, &status, err);
+        if (r < 0)
+            return r;
+    }
+    *ret_cage = cage ? cage : &cages->items[cages->n_items - 1];
+    return 0;
+}
+
+int cage_find(struct cages *cages, const char *host, pid_t *ret_pid, struct error *err)
+{
+    struct cage *cage;
+    int r = get(cages, host, "a command", &cage, err);
+    if (r == 0)
+        *ret_pid = cage->pid;
+    return r;
+}
+
+/* A program of the user's own may lie anywhere, behind a link that lies anywhere. */
+static void find_program(struct cage_door *door, const char *program)
+{
+    char target[PATH_MAX];
+    char *path = NULL;
+    if (strchr(program, '/'))
+        path = string_copy(program);
+    else if (!program_find(program, &path))
+        return;
+    if (realpath(path, target) && !cage_maker_shows(target) && !text_equal(target, path))
+        door->programs[1] = string_copy(target);
+    if (!cage_maker_shows(path))
+        door->programs[0] = path;
+    else
+        mem_free(path);
+}
+
+int cage_open(struct cage_door *door, const char *program, struct error *err)
+{
+    struct cage *cage;
+    int r = get(door->cages, door->host, door->name, &cage, err);
+    if (r < 0)
+        return r;
+    door->pid = cage->pid;
+    door->life = cage->life;
+    find_program(door, program);
+    return 0;
+}
+
+void cage_close(struct cage_door *door)
+{
+    struct cages *cages = door->cages;
+    for (size_t i = cages->n_items; i > 0 && door->pid > 0; i--)
+        if (!cages->items[i - 1].is_of_host && cages->items[i - 1].pid == door->pid)
+            end_cage(cages, &cages->items[i - 1]);
+    door->pid = 0;
+    mem_free(door->programs[0]);
+    mem_free(door->programs[1]);
+    door->programs[0] = door->programs[1] = NULL;
+}
+
+char *cage_own_proc(const struct cage_door *door)
+{
+    return string_format("/proc/%d/root/proc", (int)door->pid);
+}
+
+/* --- Into a cage --- */
+
+/* Going back must not fail: every later child would land in the cage. */
+pid_t cage_fork(void *argument)
+{
+    const struct cage_door *door = argument;
+    if (setns(door->life, CLONE_NEWPID) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        return 0;
+    int reason = errno;
+    if (setns(door->cages->own_processes, CLONE_NEWPID) < 0)
+        abort();
+    errno = reason;
+    return pid;
+}
+
+/* What a child takes with it into the cage. */
+struct luggage {
+    int tree; /* a mount of its own that is nowhere yet */
+    const char *path;
+    bool is_written;
+    struct stat status;
+};
+
+static int pack(struct luggage *luggage, const char *path, bool is_written)
+{
+    struct mount_attr wanted = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                            (is_written ? 0 : MOUNT_ATTR_RDONLY)};
+    luggage->path = path;
+    luggage->is_written = is_written;
+    luggage->tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (luggage->tree < 0 || fstat(luggage->tree, &luggage->status) < 0 ||
+        mount_setattr(luggage->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof(wanted)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int pack_all(struct luggage *luggage, size_t *n, const char *const *paths, bool is_written)
+{
+    for (; paths && *paths; paths++) {
+        if (*n == FILES_LIMIT)
+            return -E2BIG;
+        int r = pack(&luggage[(*n)++], *paths, is_written);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* An earlier program of the cage may have brought it; a folder that was made anew is another one.
+ */
+static bool is_there(const struct luggage *luggage)
+{
+    struct stat status;
+    struct statvfs volume;
+    return stat(luggage->path, &status) == 0 && status.st_ino == luggage->status.st_ino &&
+           status.st_dev == luggage->status.st_dev &&
+           (!luggage->is_written ||
+            (statvfs(luggage->path, &volume) == 0 && !(volume.f_flag & ST_RDONLY)));
+}
+
+/* The folders that lead to the path, and an empty thing of its kind at it. */
+static int make_way(const struct luggage *luggage)
+{
+    char path[PATH_MAX];
+    size_t length = strlen(luggage->path);
+    if (length >= sizeof(path))
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i <= length; i++) {
+        bool is_last = luggage->path[i] == '\0';
+        if (!is_last && luggage->path[i] != '/')
+            continue;
+        memcpy(path, luggage->path, i);
+        path[i] = '\0';
+        int r = 0;
+        if (is_last && !S_ISDIR(luggage->status.st_mode)) {
+            r = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+            close_descriptor(r);
+        } else {
+            r = mkdir(path, 0755);
+        }
+        if (r < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
+}
+
+static int unpack(const struct luggage *luggage)
+{
+    if (is_there(luggage))
+        return 0;
+    umount2(luggage->path, MNT_DETACH); /* what it replaces, if anything */
+    int r = access(luggage->path, F_OK) == 0 ? 0 : make_way(luggage);
+    if (r < 0)
+        return r;
+    return move_mount(luggage->tree, "", AT_FDCWD, luggage->path, MOVE_MOUNT_F_EMPTY_PATH) < 0
+               ? -errno
+               : 0;
+}
+
+/* The folders that show nothing but what was given; "/" is shared, hence only names get there. */
+static int seal_roots(bool is_sealed)
+{
+    struct mount_attr change = {0};
+    *(is_sealed ? &change.attr_set : &change.attr_clr) = MOUNT_ATTR_RDONLY;
+    if (mount_setattr(AT_FDCWD, "/", 0, &change, sizeof(change)) < 0 ||
+        mount_setattr(AT_FDCWD, "/run", 0, &change, sizeof(change)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int unpack_all(const struct luggage *luggage, size_t n)
+{
+    size_t n_there = 0;
+    while (n_there < n && is_there(&luggage[n_there]))
+        n_there++;
+    if (n_there == n)
+        return 0;
+    int r = seal_roots(false);
+    for (size_t i = n_there; r == 0 && i < n; i++)
+        r = unpack(&luggage[i]);
+    int sealed = seal_roots(true);
+    return r < 0 ? r : sealed;
+}
+
+int cage_enter(const struct cage_door *door)
+{
+    const char *const programs[] = {door->programs[0], door->programs[1], NULL};
+    struct luggage luggage[FILES_LIMIT];
+    size_t n = 0;
+    int r = pack_all(luggage, &n, door->programs[0] ? programs : programs + 1, false);
+    if (r == 0)
+        r = pack_all(luggage, &n, door->files.read, false);
+    if (r == 0)
+        r = pack_all(luggage, &n, door->files.written, true);
+    if (r < 0)
+        return r;
+    if (setns(door->life, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET) < 0)
+        return -errno;
+    mode_t mask = umask(0);
+    r = unpack_all(luggage, n);
+    umask(mask);
+    if (r == 0 && chdir(door->folder ? door->folder : "/") < 0)
+        r = -errno;
+    return r;
+}
