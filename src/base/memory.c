@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static bool wipes_freed;
+static _Thread_local bool locks_new;
 
 static _Noreturn void out_of_memory(size_t size)
 {
@@ -19,12 +22,28 @@ static _Noreturn void out_of_memory(size_t size)
     abort();
 }
 
+static void lock_pages(uintptr_t address, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = address / page * page;
+    size_t length = (address + size - start + page - 1) / page * page;
+    (void)madvise((void *)start, length, MADV_DONTDUMP);
+    (void)mlock((void *)start, length);
+}
+
+static void *lock_if_on(void *block, size_t size)
+{
+    if (locks_new)
+        lock_pages((uintptr_t)block, size);
+    return block;
+}
+
 void *mem_zeroed(size_t count, size_t size)
 {
     void *block = calloc(count ? count : 1, size ? size : 1);
     if (!block)
         out_of_memory(size);
-    return block;
+    return lock_if_on(block, (count ? count : 1) * (size ? size : 1));
 }
 
 /* For what is overwritten at once. */
@@ -33,7 +52,7 @@ static void *mem_raw(size_t size)
     void *block = malloc(size ? size : 1);
     if (!block)
         out_of_memory(size);
-    return block;
+    return lock_if_on(block, size ? size : 1);
 }
 
 void *mem_resize(void *block, size_t count, size_t size)
@@ -46,6 +65,7 @@ void *mem_resize(void *block, size_t count, size_t size)
     void *resized = wipes_freed ? malloc(n) : realloc(block, n);
     if (!resized)
         out_of_memory(n);
+    lock_if_on(resized, n);
     if (wipes_freed && block) {
         size_t old = malloc_usable_size(block);
         memcpy(resized, block, old < n ? old : n);
@@ -85,6 +105,23 @@ void mem_free(void *block)
 void mem_wipe_freed(void)
 {
     wipes_freed = true;
+}
+
+bool mem_lock_new(bool is_on)
+{
+    bool was_on = locks_new;
+    locks_new = is_on;
+    return was_on;
+}
+
+bool mem_can_lock(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *block = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool can_lock = block != MAP_FAILED && mlock(block, page) == 0;
+    if (block != MAP_FAILED)
+        munmap(block, page);
+    return can_lock;
 }
 
 void mem_wipe(void *block, size_t size)

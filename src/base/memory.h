@@ -1,6 +1,7 @@
 /* Memory that is always there: allocation ends the process when it fails, cleanup follows scope. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,6 +18,14 @@ void mem_free(void *block);
 /* From now on this process overwrites whatever it frees: texts of secrets were, or will be, in it.
  */
 void mem_wipe_freed(void);
+
+/*
+ * While it is on, what this thread allocates lies in pages that no core file has and that are not
+ * swapped out, as far as the system lets us; they stay so. Returns whether it was on.
+ */
+bool mem_lock_new(bool is_on);
+/* Whether the system lets us: RLIMIT_MEMLOCK may be too small. */
+bool mem_can_lock(void);
 
 /* Overwrites size bytes in a way the compiler does not remove. For secrets. */
 void mem_wipe(void *block, size_t size);

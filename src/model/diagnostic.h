@@ -31,6 +31,7 @@
     X(MISPLACED_SECRET, "misplaced-secret", "A secret would be shown here")                    \
     X(PLAIN_SECRET, "plain-secret", "A secret is written down as it is")                       \
     X(SECRET_KEPT, "secret-kept", "A generated secret stays")                                  \
+    X(SECRET_UNLOCKED, "secret-unlocked", "Secrets may be swapped out")                        \
     X(SECRET_SOURCE, "secret-source", "A secret cannot be had")                                \
     X(UNKNOWN_FUNCTION, "unknown-function", "There is no such function")                       \
     X(FUNCTION_FAILED, "function-failed", "A function cannot work with its arguments")         \

@@ -1,5 +1,5 @@
-/* What expressions make of secrets. Their texts lie in ordinary memory while one is evaluated; all
- * of that is wiped as it is freed. */
+/* What expressions make of secrets. Their texts lie in memory of the ordinary allocator while one
+ * is evaluated, in pages that are locked; all of that is wiped as it is freed. */
 #include "secret/derive.h"
 
 #include "base/memory.h"
@@ -50,16 +50,20 @@ static int evaluate(struct secrets *secrets, const struct map *names, const char
                     struct strbuf *text, struct error *err)
 {
     struct derivation derivation = {secrets, names};
-    CLEANUP(value_unrefp) struct value *value = NULL;
+    struct value *value = NULL;
     struct error fault = {0};
+    bool was_on = mem_lock_new(true);
     int r = expression_evaluate(expression, look_up, &derivation, &value, NULL, &fault);
     if (r == 0)
-        return to_text(value, text, err);
+        r = to_text(value, text, err);
     /* What a function says of its arguments could show them. */
-    r = fault.code == ERROR_NOT_FOUND
-            ? error_set(err, ERROR_NOT_FOUND, "%s", error_message(&fault))
-            : error_set(err, fault.code, "a function cannot work with the text of the secret");
+    else if (fault.code == ERROR_NOT_FOUND)
+        r = error_set(err, ERROR_NOT_FOUND, "%s", error_message(&fault));
+    else
+        r = error_set(err, fault.code, "a function cannot work with the text of the secret");
+    value_unref(value);
     error_done(&fault);
+    mem_lock_new(was_on);
     return r;
 }
 
@@ -137,7 +141,10 @@ static int reveal_one(void *argument, struct value *value, struct value **ret_va
 int secrets_reveal(struct secrets *secrets, struct value *value, struct value **ret_value,
                    struct error *err)
 {
-    return value_change(value, reveal_one, secrets, ret_value, err);
+    bool was_on = mem_lock_new(true);
+    int r = value_change(value, reveal_one, secrets, ret_value, err);
+    mem_lock_new(was_on);
+    return r;
 }
 
 struct completion {

@@ -305,6 +305,18 @@ static int note_kept_secrets(struct planning *planning, const struct plan *plan,
     return r;
 }
 
+/* Where the system lets nobody lock memory, their texts are there as others are. */
+static void note_unlocked_secrets(struct planning *planning, const struct plan *plan)
+{
+    bool has_secrets = (plan->secrets && value_count(plan->secrets) > 0) ||
+                       (plan->credentials && value_count(plan->credentials) > 0);
+    if (has_secrets && !mem_can_lock())
+        diagnostics_note(&planning->notes, DIAGNOSTIC_WARNING, DIAGNOSTIC_SECRET_UNLOCKED,
+                         (struct position){0}, "raise it, or encrypt the swap",
+                         "The texts of secrets may be swapped out to disk: the limit on locked "
+                         "memory (ulimit -l) lets this process keep none of it.");
+}
+
 static int make_plan(struct planning *planning, const struct plan_request *request,
                      struct plan **ret_plan, struct diagnostics *diagnostics, struct error *err)
 {
@@ -327,6 +339,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
         r = note_kept_secrets(planning, plan, err);
     move_notes(&found, plan, diagnostics);
     diagnostics_done(&found);
+    note_unlocked_secrets(planning, plan);
     move_notes(&planning->notes, plan, diagnostics);
     if (!request->forget)
         plan->knowledge = planning_tell_knowledge(planning, request->refresh);

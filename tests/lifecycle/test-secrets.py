@@ -3,6 +3,7 @@
 and all questions, and is looked for in everything that is left. The account of the fake is another
 system, which has to know the texts: its folder alone is left out, and shows that the search finds."""
 import base64
+import ctypes
 import json
 import os
 import resource
@@ -11,6 +12,9 @@ import signal
 
 from canaries import Watch, asked, check_left, check_processes
 from lifecycle import main, test, wait_until
+
+PR_CAPBSET_DROP = 24
+CAP_IPC_LOCK = 14
 
 CATALOG = """
 types:
@@ -243,6 +247,25 @@ def forgetting_all_keeps_what_was_generated_and_says_so_until_a_destroy(place):
     refused = place.parley("secret", "reveal", "bank", "made", "--yes-show-it", want=1)
     assert "the store has no secret made" in refused.err, refused.err
     assert "destroyed already" in place.parley("destroy", "bank", "--yes", want=1).err
+
+
+def without_locked_memory():
+    """Before a program begins: it may lock no memory, also as root."""
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
+
+
+@test
+def where_no_memory_may_be_locked_the_plan_says_so_and_all_works(place):
+    given(place)
+    assert "locked" not in place.parley("plan", "bank.yaml").out
+    for words in (("plan", "bank.yaml"), ("up", "bank.yaml", "--yes")):
+        process = place.start(*words, preexec_fn=without_locked_memory)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        assert "The texts of secrets may be swapped out to disk" in out + err, out + err
+        Watch(CANARIES).check(" ".join(words), out + err)
+    assert texts_at(place, "big")["combination"] == CANARIES["dial"]
 
 
 @test

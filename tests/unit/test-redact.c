@@ -245,20 +245,12 @@ TEST(a_text_of_a_value_that_holds_a_secret_becomes_a_handle)
     CHECK_TEXT(value_text(value_at(list, 1)), "c");
 }
 
-/* Whether a text lies anywhere in our heap; the scrambled one is its bytes, each one less. */
-static bool is_in_heap(const char *scrambled)
+/* Whether a text lies anywhere in a piece of memory; the scrambled one is its bytes, each one less.
+ */
+static bool is_in(const char *start, const char *end, const char *scrambled)
 {
-    char line[512];
-    void *start = NULL;
-    void *end = NULL;
-    FILE *maps = fopen("/proc/self/maps", "re");
-    while (maps && fgets(line, sizeof(line), maps))
-        if (strstr(line, "[heap]") && sscanf(line, "%p-%p", &start, &end) == 2)
-            break;
-    if (maps)
-        fclose(maps);
     size_t length = strlen(scrambled);
-    for (const char *at = start; at && at + length <= (const char *)end; at++) {
+    for (const char *at = start; at && at + length <= end; at++) {
         size_t n = 0;
         while (n < length && at[n] == scrambled[n] + 1)
             n++;
@@ -266,6 +258,27 @@ static bool is_in_heap(const char *scrambled)
             return true;
     }
     return false;
+}
+
+/* The same of all that an allocator may have: the heap, and memory without a name. */
+static bool is_in_heap(const char *scrambled)
+{
+    char line[512];
+    bool is_there = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && fgets(line, sizeof(line), maps) && !is_there) {
+        void *start = NULL;
+        void *end = NULL;
+        char rights[8] = "";
+        char name[256] = "";
+        int n = sscanf(line, "%p-%p %7s %*s %*s %*s %255s", &start, &end, rights, name);
+        bool is_allocated = n == 3 || strcmp(name, "[heap]") == 0 || strncmp(name, "[anon", 5) == 0;
+        if (n >= 3 && is_allocated && strncmp(rights, "rw", 2) == 0)
+            is_there = is_in(start, end, scrambled);
+    }
+    if (maps)
+        fclose(maps);
+    return is_there;
 }
 
 TEST(what_is_freed_is_overwritten_once_there_are_secrets)
@@ -289,6 +302,44 @@ TEST(what_is_freed_is_overwritten_once_there_are_secrets)
     value_unref(take_ptr(value));
     strbuf_done(&grown);
     CHECK(!is_in_heap(scrambled));
+}
+
+/* The flags that /proc gives the memory in which an address lies: lo locked, dd in no core file. */
+static bool has_flags(const void *address)
+{
+    char line[512];
+    bool is_inside = false;
+    bool has_both = false;
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    while (maps && fgets(line, sizeof(line), maps)) {
+        void *start = NULL;
+        void *end = NULL;
+        if (sscanf(line, "%p-%p ", &start, &end) == 2)
+            is_inside = address >= start && address < end;
+        if (is_inside && strncmp(line, "VmFlags:", 8) == 0)
+            has_both = strstr(line, " lo") && strstr(line, " dd");
+    }
+    if (maps)
+        fclose(maps);
+    return has_both;
+}
+
+TEST(a_text_that_is_sent_lies_in_locked_memory_that_no_core_file_has)
+{
+    begin();
+    bool was_on = mem_lock_new(true);
+    CLEANUP(mem_freep) char *probe = string_copy("is it locked here?");
+    CHECK(mem_lock_new(was_on) && !was_on);
+    if (!has_flags(probe))
+        SKIP("nothing can be locked here, or a sanitizer takes it out");
+    CLEANUP(mem_freep) char *digest = NULL;
+    CLEANUP(value_unrefp) struct value *revealed = NULL;
+    CHECK(secrets_digest_expression(secrets, "x-${upper(secret.token)}", &digest, NULL) == 0);
+    CLEANUP(value_unrefp) struct value *handle = value_secret(digest, "x-${upper(secret.token)}");
+    CHECK(secrets_reveal(secrets, handle, &revealed, NULL) == 0);
+    CHECK_TEXT(value_text(revealed), "x-ABCDEFGH");
+    CHECK(has_flags(value_text(revealed)));
+    CHECK(mem_can_lock());
 }
 
 TEST(nothing_is_left)
