@@ -144,3 +144,19 @@ void monitor_write_workloads(struct strbuf *out, const struct machine *machine)
     }
     strbuf_add(out, "]\n");
 }
+
+/* The doors of balancers, with how they are to be tried. */
+void monitor_write_doors(struct strbuf *out, const struct machine *machine)
+{
+    strbuf_add_char(out, '[');
+    for (size_t i = 0; i < machine->n_frontends; i++) {
+        const struct machine_frontend *frontend = machine->frontends[i];
+        strbuf_addf(out,
+                    "%s{\"targets\":[\"%s:%u\"],\"labels\":{\"__param_module\":\"%s\",\"door\":",
+                    i > 0 ? ",\n" : "\n", frontend->host->address, frontend->port,
+                    frontend->certificate ? "tls" : "tcp");
+        write_text(out, frontend->name);
+        strbuf_add(out, "}}");
+    }
+    strbuf_add(out, "]\n");
+}

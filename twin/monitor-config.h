@@ -23,3 +23,4 @@ void monitor_write_alertmanager(struct strbuf *out, const struct machine_monitor
 /* What is watched: lists of targets with labels, as Prometheus reads them from files. */
 void monitor_write_balancers(struct strbuf *out, const struct machine *machine);
 void monitor_write_workloads(struct strbuf *out, const struct machine *machine);
+void monitor_write_doors(struct strbuf *out, const struct machine *machine);

@@ -12,6 +12,15 @@ struct programs {
     char *amtool;
 };
 
+/* Programs of Debian's that a monitor runs beside its own where they are installed. */
+enum monitor_exporter { MONITOR_NODE, MONITOR_BLACKBOX, MONITOR_EXPORTER_COUNT };
+
+/* Which of them is asked whether it answers. */
+struct monitor_probe {
+    struct monitor *monitor;
+    enum monitor_exporter exporter;
+};
+
 struct monitor {
     struct monitors *module;
     const struct machine_monitor *wanted; /* borrowed from the module's machine */
@@ -24,6 +33,8 @@ struct monitor {
     char *retention;
     struct process *prometheus; /* owned, as the next two */
     struct process *alertmanager;
+    struct process *exporters[MONITOR_EXPORTER_COUNT]; /* owned; NULL where one is not installed */
+    struct monitor_probe probes[MONITOR_EXPORTER_COUNT];
     struct http_server *receiver;
     struct monitor_alerts alerts;
     int64_t tested;                 /* when a test alert last arrived; 0: never */
@@ -49,6 +60,17 @@ CO_FN int monitor_probe_prometheus(void *argument, struct error *err);
 CO_FN int monitor_probe_alertmanager(void *argument, struct error *err);
 /* Sends a test alert and waits until it has arrived at the supervisor. */
 CO_FN int monitor_test_alerting(struct monitor *monitor, struct error *err);
+
+/* --- monitor-exporters.c: what Debian has to measure with --- */
+bool monitor_has_exporter(enum monitor_exporter exporter);
+/* The jobs of those that are there, to be added to prometheus.yml. */
+void monitor_write_exporters(struct strbuf *out, const struct machine_monitor *monitor,
+                             const bool has_exporter[MONITOR_EXPORTER_COUNT]);
+void monitor_write_blackbox(struct strbuf *out);
+/* Starts those that are installed and do not run, and waits until they answer, but not for long. */
+CO_FN void monitor_start_exporters(struct monitor *monitor);
+/* Of all its programs. */
+unsigned int monitor_count_restarts(const struct monitor *monitor);
 
 /* --- monitor-process.c: files and processes --- */
 /* Writes all files of one of the monitor's folders and adds their texts to all, by which a change

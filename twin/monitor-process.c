@@ -50,7 +50,27 @@ int monitor_write_targets(struct monitor *monitor, const char *folder, struct er
     monitor_write_balancers(&balancers, monitor->module->machine);
     monitor_write_workloads(&workloads, monitor->module->machine);
     int r = write_one(folder, "balancers.json", &balancers, &all, err);
-    return r < 0 ? r : write_one(folder, "workloads.json", &workloads, &all, err);
+    if (r == 0)
+        r = write_one(folder, "workloads.json", &workloads, &all, err);
+    strbuf_clear(&workloads);
+    monitor_write_doors(&workloads, monitor->module->machine);
+    return r < 0 ? r : write_one(folder, "doors.json", &workloads, &all, err);
+}
+
+/* With the exporters that are installed, and what one of them needs. */
+static int write_prometheus(struct monitor *monitor, const char *folder, struct strbuf *all,
+                            struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf text = {0};
+    CLEANUP(strbuf_done) struct strbuf blackbox = {0};
+    bool has_exporter[MONITOR_EXPORTER_COUNT];
+    for (int i = 0; i < MONITOR_EXPORTER_COUNT; i++)
+        has_exporter[i] = monitor_has_exporter((enum monitor_exporter)i);
+    monitor_write_prometheus(&text, monitor->wanted);
+    monitor_write_exporters(&text, monitor->wanted, has_exporter);
+    monitor_write_blackbox(&blackbox);
+    int r = write_one(folder, "blackbox.yml", &blackbox, all, err);
+    return r < 0 ? r : write_one(folder, "prometheus.yml", &text, all, err);
 }
 
 int monitor_write_all(struct monitor *monitor, const char *folder, struct strbuf *all,
@@ -63,7 +83,7 @@ int monitor_write_all(struct monitor *monitor, const char *folder, struct strbuf
     if (r == 0)
         r = monitor_write_targets(monitor, folder, err);
     if (r == 0)
-        r = write_rendered(monitor, folder, "prometheus.yml", monitor_write_prometheus, all, err);
+        r = write_prometheus(monitor, folder, all, err);
     if (r == 0)
         r = write_rendered(monitor, folder, "alertmanager.yml", monitor_write_alertmanager, all,
                            err);
@@ -218,14 +238,16 @@ static int start_receiver(struct monitor *monitor, struct error *err)
 static CO_FN void stop_one(void *argument, size_t index)
 {
     struct monitor *monitor = argument;
-    struct process **process = index == 0 ? &monitor->prometheus : &monitor->alertmanager;
+    struct process **process = index == 0   ? &monitor->prometheus
+                               : index == 1 ? &monitor->alertmanager
+                                            : &monitor->exporters[index - 2];
     process_stop(*process);
     *process = NULL;
 }
 
 void monitor_stop_processes(struct monitor *monitor)
 {
-    service_in_parallel(monitor->module->twin->loop, 2, stop_one, monitor);
+    service_in_parallel(monitor->module->twin->loop, 2 + MONITOR_EXPORTER_COUNT, stop_one, monitor);
 }
 
 int monitor_bring_up(struct monitor *monitor, bool changed, struct error *err)
@@ -241,10 +263,13 @@ int monitor_bring_up(struct monitor *monitor, bool changed, struct error *err)
         process_signal(monitor->alertmanager, SIGHUP);
     if (!monitor->receiver)
         r = start_receiver(monitor, err);
-    if (r == 0 && !monitor->prometheus)
-        r = start_prometheus(monitor, err);
     if (r == 0 && !monitor->alertmanager)
         r = start_alertmanager(monitor, err);
+    /* Before who measures them: its first look at each finds it there. */
+    if (r == 0)
+        monitor_start_exporters(monitor);
+    if (r == 0 && !monitor->prometheus)
+        r = start_prometheus(monitor, err);
     int64_t deadline = world_monotonic_clock() + START_TIME;
     if (r == 0)
         r = process_wait_ready(monitor->prometheus, deadline, err);

@@ -192,8 +192,7 @@ static void report_monitor(void *argument, const char *resource, struct value_bu
     CLEANUP(mem_freep)
     char *alertmanager = string_format("http://%s:%d", address, MONITOR_ALERTMANAGER_PORT);
     value_builder_set_string(status, "state", state_of(monitor));
-    service_report_restarts(status, process_restarts(monitor->prometheus) +
-                                        process_restarts(monitor->alertmanager));
+    service_report_restarts(status, monitor_count_restarts(monitor));
     value_builder_set(status, "targets", describe_targets(monitor));
     value_builder_set(status, "rules", describe_rules(monitor));
     value_builder_set(status, "alerts", monitor_alerts_describe(&monitor->alerts));

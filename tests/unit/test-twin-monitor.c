@@ -4,6 +4,7 @@
 #include "model/json.h"
 #include "twin/monitor-alerts.h"
 #include "twin/monitor-config.h"
+#include "twin/monitor-private.h"
 
 static const struct machine_host watch_host = {.name = "watch", .address = "10.3.0.10"};
 static const struct machine_host web[] = {{.name = "web-0", .address = "10.1.0.11"},
@@ -169,4 +170,56 @@ TEST(what_is_no_message_of_alertmanager_is_refused)
         CHECK(monitor_alerts_take(received, bad[i], strlen(bad[i]), NULL) == -ERROR_INVALID);
     CHECK(received->n_total == 0);
     mem_free(received);
+}
+
+TEST(exporters_are_asked_only_where_they_are_installed)
+{
+    struct machine_monitor wanted = monitor();
+    static const struct {
+        bool has[MONITOR_EXPORTER_COUNT];
+        const char *text;
+    } cases[] = {
+        {{false, false}, ""},
+        {{true, false},
+         "  - job_name: node\n"
+         "    static_configs:\n"
+         "      - targets: [\"10.3.0.10:9100\"]\n"},
+        {{false, true},
+         "  - job_name: blackbox\n"
+         "    static_configs:\n"
+         "      - targets: [\"10.3.0.10:9115\"]\n"
+         "  - job_name: doors\n"
+         "    metrics_path: /probe\n"
+         "    file_sd_configs:\n"
+         "      - files: [doors.json]\n"
+         "    relabel_configs:\n"
+         "      - {source_labels: [__address__], target_label: __param_target}\n"
+         "      - {source_labels: [__param_target], target_label: instance}\n"
+         "      - {target_label: __address__, replacement: \"10.3.0.10:9115\"}\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct strbuf text = {0};
+        monitor_write_exporters(&text, &wanted, cases[i].has);
+        CHECK_TEXT(strbuf_text(&text), cases[i].text);
+        strbuf_done(&text);
+    }
+}
+
+TEST(doors_are_tried_with_tls_where_they_have_a_certificate)
+{
+    static const struct machine_certificate certificate = {.name = "cert"};
+    static const struct machine_frontend open = {
+        .name = "open", .host = &balancer_host, .port = 80};
+    static const struct machine_frontend closed = {
+        .name = "closed", .host = &balancer_host, .port = 443, .certificate = &certificate};
+    const struct machine_frontend *frontends[] = {&open, &closed};
+    struct machine machine = {.frontends = (struct machine_frontend **)frontends, .n_frontends = 2};
+    struct strbuf text = {0};
+    monitor_write_doors(&text, &machine);
+    CHECK_TEXT(strbuf_text(&text),
+               "[\n{\"targets\":[\"10.1.0.10:80\"],\"labels\":{\"__param_module\":\"tcp\","
+               "\"door\":\"open\"}},\n"
+               "{\"targets\":[\"10.1.0.10:443\"],\"labels\":{\"__param_module\":\"tls\","
+               "\"door\":\"closed\"}}]\n");
+    strbuf_done(&text);
 }

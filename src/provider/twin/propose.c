@@ -91,6 +91,26 @@ static void check_alias(const struct target *target, const struct value *spec,
     }
 }
 
+/* What measures more where it is installed; without it the platform stands all the same. */
+static void check_exporters(const struct target *target, struct diagnostics *diagnostics)
+{
+    static const struct {
+        const char *program, *unmeasured;
+    } exporters[] = {
+        {"prometheus-node-exporter", "the processors and the memory of this machine as a whole"},
+        {"prometheus-blackbox-exporter",
+         "whether the doors of load balancers take connections, and the certificates they show"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(exporters); i++) {
+        if (program_find(exporters[i].program, NULL))
+            continue;
+        CLEANUP(mem_freep) char *help = string_format("apt-get install %s", exporters[i].program);
+        diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere, help,
+                         "%s does not measure %s: the program %s is not installed.",
+                         target->address, exporters[i].unmeasured, exporters[i].program);
+    }
+}
+
 /* --- PostgreSQL --- */
 
 static int find_newest(void *argument, const char *name, struct error *err)
@@ -244,5 +264,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         check_database(target, step->after, diagnostics);
     if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)
         check_grafana(target, diagnostics);
+    if (text_equal(type, "k8s:deployment:prometheus") && step->kind == STEP_CREATE)
+        check_exporters(target, diagnostics);
     return 0;
 }

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,13 @@ def what_instances_databases_and_certificates_are_like_are_series_of_prometheus(
             assert set(lag) == {"shophub-db-1"} and lag["shophub-db-1"] >= 0, (name, lag)
         left = numbers(platform, "certificate_expiry_timestamp_seconds - time()", "certificate")
         assert set(left) == {"shophub-cert"} and 0 < left["shophub-cert"] < 400 * 86400, left
+        if shutil.which("prometheus-node-exporter"):
+            assert wait(lambda: series(platform, "rate(node_cpu_seconds_total[1m])"), 60)
+        if shutil.which("prometheus-blackbox-exporter"):
+            doors = {"web-frontend": 1, "app-frontend": 1}
+            assert wait(lambda: numbers(platform, "probe_success", "door") == doors, 60)
+            left = numbers(platform, "probe_ssl_earliest_cert_expiry - time()", "door")
+            assert set(left) == {"web-frontend"} and 0 < left["web-frontend"] < 400 * 86400, left
         memory = numbers(platform, "instance_memory_bytes", "host")
         assert all(memory[host] > 0 for host in hosts), memory
 
