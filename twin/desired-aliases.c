@@ -38,18 +38,12 @@ static void add_range(struct desiring *desiring, struct machine_set *set, uint32
 
 /* --- What a document lists --- */
 
-static bool is_alias_name(const struct value *item)
-{
-    return value_kind(item) == VALUE_STRING && strlen(value_text(item)) > 0 &&
-           value_text(item)[0] >= 'a' && value_text(item)[0] <= 'z';
-}
-
 static int read_content(struct desiring *desiring, struct machine_set *set, size_t *n_names)
 {
     const struct value *item;
     for (size_t i = 0; (item = spec_item(desiring, "content", i)); i++) {
         struct machine_subnet subnet;
-        if (is_alias_name(item)) {
+        if (spec_is_name(item)) {
             (*n_names)++;
             continue;
         }

@@ -128,7 +128,7 @@ int desiring_ports(struct desiring *desiring, const char *field, struct machine_
     size_t n_names = 0;
     for (size_t i = 0; (item = spec_item(desiring, field, i)); i++) {
         struct machine_ports ports;
-        if (value_kind(item) == VALUE_STRING && text_is_name(value_text(item))) {
+        if (spec_is_name(item)) {
             n_names++;
             continue;
         }

@@ -162,6 +162,12 @@ const struct value *spec_item(const struct desiring *desiring, const char *field
     return index == 0 ? value : NULL;
 }
 
+bool spec_is_name(const struct value *item)
+{
+    const char *text = value_kind(item) == VALUE_STRING ? value_text(item) : "";
+    return text[0] >= 'a' && text[0] <= 'z' && !strchr(text, ':');
+}
+
 /* References of a list stand at "servers" as a list, or one by one at "servers[0]". */
 static const char *reference_at(const struct value *resource, const char *path, size_t index)
 {

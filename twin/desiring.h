@@ -49,6 +49,10 @@ int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool 
 /* The index-th item of a property that may be one or a list, NULL behind the last. */
 const struct value *spec_item(const struct desiring *desiring, const char *field, size_t index);
 
+/* Whether an item can only be the name of a resource, "web" or "web[0]": no address has a letter
+ * at its start and no colon. */
+bool spec_is_name(const struct value *item);
+
 /*
  * What the resource that the property at path refers to became. A fault when there is no such
  * resource, when it is of none of the types (separated by blanks) or itself faulty, and when

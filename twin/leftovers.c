@@ -17,7 +17,7 @@ static const char *const owned_folders[] = {"database", "access", "secrets"};
 /* All that is made anew from the manifest, and what goes with the last resource. */
 static const char *const made_folders[] = {"balancer",        "balancer-config", "certificates",
                                            "database-config", "limiter",         "monitor",
-                                           "monitor-config"};
+                                           "monitor-config",  "tables"};
 
 static bool is_member_of(const char *name, const char *cluster)
 {

@@ -48,9 +48,10 @@ static const char *const files[] = {"database/store-0/data/PG_VERSION",
                                     "secrets/uid-other.application",
                                     "access/uid-other.conninfo",
                                     "monitor/uid-store/chunk",
+                                    "tables/0123abcd",
                                     "authority/ca.key",
                                     "logs/store-0.log"};
-enum { STORE_DATA, OTHER_DATA, STORE_SECRET, OTHER_SECRET, ACCESS, MONITOR, AUTHORITY, LOG };
+enum { STORE_DATA, OTHER_DATA, STORE_SECRET, OTHER_SECRET, ACCESS, MONITOR, TABLE, AUTHORITY, LOG };
 
 static void fill(const char *folder)
 {
@@ -81,6 +82,7 @@ TEST(only_what_nobody_owns_is_removed_and_the_authority_stays)
     CHECK(is_there(folder, STORE_DATA) && is_there(folder, STORE_SECRET));
     CHECK(!is_there(folder, OTHER_DATA) && !is_there(folder, OTHER_SECRET));
     CHECK(!is_there(folder, ACCESS) && is_there(folder, MONITOR));
+    CHECK(is_there(folder, TABLE));
     CHECK(is_there(folder, AUTHORITY) && is_there(folder, LOG));
     /* Without a manifest nobody knows what is wanted. */
     CHECK(leftovers_main(folder) == 0);
@@ -88,7 +90,7 @@ TEST(only_what_nobody_owns_is_removed_and_the_authority_stays)
     CLEANUP(manifest_freep) struct manifest *empty = manifest_new();
     CHECK(manifest_save(empty, folder, NULL) == 0);
     CHECK(leftovers_main(folder) == 0);
-    for (int i = STORE_DATA; i <= MONITOR; i++)
+    for (int i = STORE_DATA; i <= TABLE; i++)
         CHECK(!is_there(folder, i));
     CHECK(is_there(folder, AUTHORITY) && is_there(folder, LOG));
     service_remove_folder(folder);
