@@ -126,9 +126,11 @@ static int read_url_table(struct desiring *desiring, struct machine_set *set)
 {
     const struct table *table = NULL;
     int r = find_table(desiring, &table);
-    for (size_t i = 0; r == 0 && i < table->n_ranges; i++)
+    if (r < 0 || !table)
+        return r;
+    for (size_t i = 0; i < table->n_ranges; i++)
         add_range(desiring, set, table->ranges[i].first, table->ranges[i].last);
-    return r;
+    return 0;
 }
 
 /* How often each pair of capital letters is asked for. */
@@ -159,12 +161,14 @@ static int read_countries(struct desiring *desiring, struct machine_set *set)
         countries.is_wanted[country_index(text)] = true;
     }
     int r = find_table(desiring, &table);
-    for (size_t i = 0; r == 0 && i < table->n_ranges; i++) {
+    if (r < 0 || !table)
+        return r;
+    for (size_t i = 0; i < table->n_ranges; i++) {
         const struct table_range *range = &table->ranges[i];
         if (is_country(range->country) && countries.is_wanted[country_index(range->country)])
             add_range(desiring, set, range->first, range->last);
     }
-    return r;
+    return 0;
 }
 
 /* --- What other aliases hold --- */

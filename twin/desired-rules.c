@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -313,17 +312,24 @@ int desire_rule(struct desiring *desiring)
     return 0;
 }
 
+static bool read_two_digits(const char *text, unsigned int *ret_number)
+{
+    if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9')
+        return false;
+    *ret_number = (unsigned int)(text[0] - '0') * 10 + (unsigned int)(text[1] - '0');
+    return true;
+}
+
 static int read_day_time(struct desiring *desiring, const struct value *window, const char *field,
                          const char *fallback, uint32_t *ret_seconds)
 {
     const char *text = NULL;
     unsigned int hour, minute;
-    int end = 0;
     int r = spec_text(desiring, window, field, fallback, &text);
     if (r < 0)
         return r;
-    if (sscanf(text, "%2u:%2u%n", &hour, &minute, &end) < 2 || text[end] || minute > 59 ||
-        hour * 60 + minute > 1440)
+    if (!read_two_digits(text, &hour) || text[2] != ':' || !read_two_digits(text + 3, &minute) ||
+        text[5] || minute > 59 || hour * 60 + minute > 1440)
         return desiring_fault(desiring, ERROR_INVALID, "%s is \"%s\"; it must be like 08:30", field,
                               text);
     *ret_seconds = (hour * 60 + minute) * 60;

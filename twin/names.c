@@ -162,13 +162,19 @@ static void find_name(const struct machine *machine, const char *name, struct an
 /* The host of "7.0.0.10.in-addr.arpa", or NULL. */
 static const struct machine_host *find_reverse(const struct machine *machine, const char *name)
 {
-    unsigned int parts[4];
-    char rest[sizeof(REVERSE) + 1];
-    if (sscanf(name, "%3u.%3u.%3u.%3u%14s", &parts[3], &parts[2], &parts[1], &parts[0], rest) !=
-            5 ||
-        !text_equal(rest, REVERSE))
+    uint32_t ip = 0;
+    for (unsigned int i = 0; i < 4; i++) {
+        size_t length = strcspn(name, ".");
+        CLEANUP(mem_freep) char *part = string_copy_n(name, length);
+        int64_t number;
+        if (!text_to_integer(part, &number) || number < 0 || number > 255)
+            return NULL;
+        ip |= (uint32_t)number << (8 * i);
+        name += length;
+        name += i < 3 && *name == '.';
+    }
+    if (!text_equal(name, REVERSE))
         return NULL;
-    uint32_t ip = parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3];
     for (size_t i = 0; i < machine->n_hosts; i++) {
         if (machine->hosts[i]->ip == ip)
             return machine->hosts[i];

@@ -17,8 +17,8 @@
 #define NAMES_MESSAGE 512
 
 /*
- * Answers a question of size bytes; returns the size of the answer, 0 when it deserves none. Where
+ * Answers a message of size bytes; returns the size of the answer, 0 when it deserves none. Where
  * there are more addresses than a message takes, which ones come first turns with the turn.
  */
-size_t names_answer(const struct machine *machine, const uint8_t *question, size_t size,
+size_t names_answer(const struct machine *machine, const uint8_t *message, size_t size,
                     unsigned int turn, uint8_t ret_answer[NAMES_MESSAGE]);
