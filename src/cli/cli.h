@@ -181,7 +181,8 @@ bool cli_is_approved(const struct options *options, const char *hash);
 bool cli_ask_person(const char *question, char *ret_answer, size_t size);
 
 /* --- drift-command.c, log-command.c, plan-commands.c, run-commands.c, state-commands.c,
- * top-command.c: one function for each command that is more than one verb and its answer; returns the exit code --- */
+ * top-command.c: one function for each command that is more than one verb and its answer; returns
+ * the exit code --- */
 CO_FN int command_expand(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
 CO_FN int command_graph(struct cli *cli);
