@@ -59,6 +59,10 @@ struct index_list {
     size_t capacity;
 };
 
+/* Adds an index to the list, owned by the map, of a key; and frees all of them with the map. */
+void draft_index(struct map *lists, const char *key, size_t index);
+void draft_index_done(struct map *lists);
+
 /* The indices that an address, or the bare name of a counted resource, stands for; *one is scratch
  * for a single. */
 const struct index_list *draft_find(const struct map *by_address, const struct map *by_name,

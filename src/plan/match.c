@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-static void index_add(struct map *by_name, const char *name, size_t index)
+void draft_index(struct map *by_name, const char *name, size_t index)
 {
     struct index_list *list = map_get(by_name, name);
     if (!list) {
@@ -43,7 +43,7 @@ static void index_records(struct draft *draft)
         CLEANUP(mem_freep) char *name = NULL;
         struct value *key = NULL;
         if (address_parse(record->address, &name, &key, NULL) == 0 && key)
-            index_add(&draft->records_by_name, name, i);
+            draft_index(&draft->records_by_name, name, i);
         value_unref(key);
     }
 }
@@ -135,7 +135,7 @@ int draft_match(struct draft *draft, struct error *err)
                              resource->type);
         map_put(&draft->pairs_by_address, resource->address, (void *)(i + 1));
         if (resource->key)
-            index_add(&draft->pairs_by_name, resource->name, i);
+            draft_index(&draft->pairs_by_name, resource->name, i);
         outputs_expect(&draft->outputs, resource->name, resource->key);
         match_pair(draft, i);
     }

@@ -31,7 +31,7 @@ const char *draft_provider_id(const struct draft *draft, size_t index)
     return seen && seen->provider_id ? seen->provider_id : draft_record(draft, index)->provider_id;
 }
 
-static void free_index_lists(struct map *by_name)
+void draft_index_done(struct map *by_name)
 {
     size_t cursor = 0;
     struct map_entry *entry;
@@ -56,8 +56,8 @@ static void draft_done(struct draft *draft)
     mem_free(draft->pair_of);
     map_done(&draft->pairs_by_address);
     map_done(&draft->records_by_address);
-    free_index_lists(&draft->pairs_by_name);
-    free_index_lists(&draft->records_by_name);
+    draft_index_done(&draft->pairs_by_name);
+    draft_index_done(&draft->records_by_name);
     outputs_done(&draft->outputs);
     value_builder_done(&draft->existing);
 }

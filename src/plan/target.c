@@ -25,17 +25,6 @@ static void keep(struct selection *selection, size_t index)
     selection->open[selection->n_open++] = index;
 }
 
-static void add_to(struct map *lists, const char *key, size_t index)
-{
-    struct index_list *list = map_get(lists, key);
-    if (!list) {
-        list = NEW(struct index_list);
-        map_put(lists, key, list);
-    }
-    ARRAY_RESERVE(list->items, list->n_items, list->capacity);
-    list->items[list->n_items++] = index;
-}
-
 /* Whether its place among others of an ordered type is new. */
 static bool is_numbered(const struct draft *draft, const struct step *step)
 {
@@ -59,10 +48,10 @@ static void index_steps(struct selection *selection)
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
         map_put(&selection->by_id, step->id, (void *)(i + 1));
-        add_to(&selection->by_address, step->address, i);
+        draft_index(&selection->by_address, step->address, i);
         if (step->kind == STEP_UPDATE && is_numbered(selection->draft, step)) {
             CLEANUP(mem_freep) char *row = row_of(step);
-            add_to(&selection->by_row, row, i);
+            draft_index(&selection->by_row, row, i);
         }
     }
 }
@@ -166,21 +155,10 @@ static void cut(struct selection *selection)
     plan_keep_steps(plan, selection->kept);
 }
 
-static void free_lists(struct map *lists)
-{
-    size_t cursor = 0;
-    struct map_entry *entry;
-    while ((entry = map_next(lists, &cursor))) {
-        mem_free(((struct index_list *)entry->value)->items);
-        mem_free(entry->value);
-    }
-    map_done(lists);
-}
-
 static void selection_done(struct selection *selection)
 {
-    free_lists(&selection->by_address);
-    free_lists(&selection->by_row);
+    draft_index_done(&selection->by_address);
+    draft_index_done(&selection->by_row);
     map_done(&selection->by_id);
     mem_free(selection->kept);
     mem_free(selection->open);
