@@ -30,6 +30,12 @@ CO_FN int secrets_read(struct service *service, struct document *document,
 /* Reads and names those of a plan. ERROR_STALE names one that is another than it was. */
 CO_FN int secrets_gather(struct service *service, const struct plan *plan, struct error *err);
 
+/*
+ * Takes the variables that the newest revision of a deployment names out of the environment: a plan
+ * that needs no secret, such as a destroy, starts a run, too. What cannot be had does not matter.
+ */
+CO_FN void secrets_clear_environment(struct service *service, const char *deployment_uid);
+
 /* What a run's process reads the texts of a plan from, as its stdin; -1 when there are none. */
 int secrets_hand_over(struct service *service, const struct plan *plan, int *ret_descriptor,
                       struct error *err);
