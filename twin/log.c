@@ -109,7 +109,7 @@ static void take_text(struct log *log, char *text, size_t size)
         if (length > room)
             length = room;
         for (size_t k = i; k < i + length; k++)
-            strbuf_add_char(&log->line, text[k] ? text[k] : '?');
+            strbuf_add_char(&log->line, (char)(text[k] ? text[k] : '?'));
         i += length + is_whole;
         if (is_whole || log->line.length == LOG_LINE_LIMIT)
             end_line(log, time, &out);

@@ -64,11 +64,10 @@ struct document {
 
 struct key_rule {
     const char *key;
-    unsigned int kinds; /* what its value may be: KIND(STRING) | KIND(LIST) */
-    bool is_required;
-    /* For the help about a key that stands one level too high: */
     const struct key_rule *inner; /* the keys of its own map; NULL when they are not told */
     size_t n_inner;
+    unsigned int kinds; /* what its value may be: KIND(STRING) | KIND(LIST) */
+    bool is_required;
     bool takes_any; /* its own map may have any key */
 };
 

@@ -131,7 +131,7 @@ static int read_ahead(struct twin_log *log, size_t *ret_n, struct error *err)
     strbuf_add(&log->ahead, rest);
     log->at = 0;
     for (size_t i = 0; i < *ret_n; i++)
-        strbuf_add_char(&log->ahead, bytes[i] ? bytes[i] : '?');
+        strbuf_add_char(&log->ahead, (char)(bytes[i] ? bytes[i] : '?'));
     log->offset += (int64_t)*ret_n;
     return 0;
 }
