@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -51,6 +52,10 @@ static const struct {
     {"/var/tmp", "/tmp"},
 };
 
+/* Where what /etc/resolv.conf leads to is kept, and what that is; "" when it needs no keeping. */
+#define RESOLVER "/resolv.conf"
+static char resolver[PATH_MAX];
+
 bool cage_maker_shows(const char *path)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(system_folders); i++) {
@@ -59,6 +64,33 @@ bool cage_maker_shows(const char *path)
             return true;
     }
     return false;
+}
+
+int cage_maker_make_way(const char *path, bool is_folder)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    if (access(path, F_OK) == 0)
+        return 0;
+    if (length >= sizeof(part))
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i <= length; i++) {
+        bool is_last = path[i] == '\0';
+        int r = 0;
+        if (!is_last && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (is_last && !is_folder) {
+            r = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+            close_descriptor(r);
+        } else {
+            r = mkdir(part, 0755);
+        }
+        if (r < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
 }
 
 static int failed(struct cage_answer *answer, const char *what, const char *path)
@@ -132,6 +164,34 @@ static int make_folders(struct cage_answer *answer)
     return 0;
 }
 
+/* Found before the site hides it. -1 when it needs no keeping, or is not there. */
+static int take_resolver(void)
+{
+    int tree = -1;
+    if (realpath("/etc/resolv.conf", resolver) && text_starts_with(resolver, "/run/"))
+        tree = open_tree(AT_FDCWD, resolver, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        resolver[0] = '\0';
+    return tree;
+}
+
+/* Kept aside for the /run of each cage. Without it names are not found there. */
+static void keep_resolver(int tree)
+{
+    CLEANUP(close_descriptorp) int fd = -1;
+    if (tree < 0)
+        return;
+    fd = open(SITE RESOLVER, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || move_mount(tree, "", AT_FDCWD, SITE RESOLVER, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        resolver[0] = '\0';
+}
+
+static void show_resolver(void)
+{
+    if (resolver[0] && cage_maker_make_way(resolver, false) == 0)
+        mount(RESOLVER, resolver, NULL, MS_BIND | MS_RDONLY, NULL);
+}
+
 /* The old view goes with its mounts: nothing leads back. In a chroot that is no mount of its own it
  * cannot; there it stays below the new one. */
 static int move_in(struct cage_answer *answer)
@@ -154,8 +214,10 @@ static int build_view(struct cage_answer *answer)
 {
     if (unshare(CLONE_NEWNS) < 0)
         return failed(answer, "make", "a mount namespace");
+    CLEANUP(close_descriptorp) int tree = take_resolver();
     if (mount("tmpfs", SITE, "tmpfs", MS_NOSUID, "mode=755,size=1m") < 0)
         return failed(answer, "mount", "a new root");
+    keep_resolver(tree);
     if (make_folders(answer) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LENGTH(system_folders); i++)
@@ -185,9 +247,11 @@ static int furnish(struct cage_answer *answer)
     if (mount("tmpfs", "/dev/shm", "tmpfs", plain, "mode=1777," ROOM) < 0)
         return failed(answer, "mount", "its own /dev/shm");
     /* Sealed as a mount and not as a file system, so that folders can be shown in it later. */
-    if (mount("tmpfs", "/run", "tmpfs", plain, "mode=755,size=1m") < 0 ||
-        mount_setattr(AT_FDCWD, "/run", 0, &sealed, sizeof(sealed)) < 0)
+    if (mount("tmpfs", "/run", "tmpfs", plain, "mode=755,size=1m") < 0)
         return failed(answer, "mount", "its own /run");
+    show_resolver();
+    if (mount_setattr(AT_FDCWD, "/run", 0, &sealed, sizeof(sealed)) < 0)
+        return failed(answer, "seal", "its own /run");
     /* This one tells of its own network alone. Without it there is nothing to tell. */
     if (mount("sysfs", "/sys", "sysfs", plain | MS_NOEXEC | MS_RDONLY, NULL) < 0 &&
         mount("tmpfs", "/sys", "tmpfs", plain | MS_RDONLY, "mode=755,size=4k") < 0)

@@ -22,3 +22,6 @@ int cage_maker_main(void);
 
 /* Whether cages find the path where it is, without being given it. */
 bool cage_maker_shows(const char *path);
+/* Makes the folders that lead to the path, and an empty folder or file at it, as far as they are
+ * not there. System calls only. Returns 0 or a negative errno. */
+int cage_maker_make_way(const char *path, bool is_folder);

@@ -257,6 +257,14 @@ static int get(struct cages *cages, const char *host, const char *name, struct c
     return 0;
 }
 
+bool cage_begins_with(const struct cages *cages, pid_t pid)
+{
+    for (size_t i = 0; i < cages->n_items; i++)
+        if (cages->items[i].pid == pid)
+            return true;
+    return false;
+}
+
 int cage_find(struct cages *cages, const char *host, pid_t *ret_pid, struct error *err)
 {
     struct cage *cage;
@@ -375,38 +383,12 @@ static bool is_there(const struct luggage *luggage)
             (statvfs(luggage->path, &volume) == 0 && !(volume.f_flag & ST_RDONLY)));
 }
 
-/* The folders that lead to the path, and an empty thing of its kind at it. */
-static int make_way(const struct luggage *luggage)
-{
-    char path[PATH_MAX];
-    size_t length = strlen(luggage->path);
-    if (length >= sizeof(path))
-        return -ENAMETOOLONG;
-    for (size_t i = 1; i <= length; i++) {
-        bool is_last = luggage->path[i] == '\0';
-        if (!is_last && luggage->path[i] != '/')
-            continue;
-        memcpy(path, luggage->path, i);
-        path[i] = '\0';
-        int r = 0;
-        if (is_last && !S_ISDIR(luggage->status.st_mode)) {
-            r = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-            close_descriptor(r);
-        } else {
-            r = mkdir(path, 0755);
-        }
-        if (r < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
 static int unpack(const struct luggage *luggage)
 {
     if (is_there(luggage))
         return 0;
     umount2(luggage->path, MNT_DETACH); /* what it replaces, if anything */
-    int r = access(luggage->path, F_OK) == 0 ? 0 : make_way(luggage);
+    int r = cage_maker_make_way(luggage->path, S_ISDIR(luggage->status.st_mode));
     if (r < 0)
         return r;
     return move_mount(luggage->tree, "", AT_FDCWD, luggage->path, MOVE_MOUNT_F_EMPTY_PATH) < 0

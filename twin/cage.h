@@ -59,6 +59,8 @@ pid_t cage_fork(void *door);
  */
 int cage_enter(const struct cage_door *door);
 
+/* Whether it is the first process of a cage, which is none of a host's programs. */
+bool cage_begins_with(const struct cages *cages, pid_t pid);
 /* The first process of a host's cage, as pid 1 counts; the cage is made when there is none yet.
  * ERROR_NOT_FOUND when there is no such host. */
 int cage_find(struct cages *cages, const char *host, pid_t *ret_pid, struct error *err);

@@ -127,7 +127,8 @@ static void look_at_process(struct look *look, const char *name, int folder)
     struct seen now = {.pid = (pid_t)strtol(name, NULL, 10)};
     char text[TEXT_SIZE];
     struct host_use *use = NULL;
-    if (fstatat(folder, "ns/net", &status, 0) < 0)
+    if (fstatat(folder, "ns/net", &status, 0) < 0 ||
+        processes_keeps(measure->twin->processes, now.pid))
         return;
     for (size_t i = 0; i < look->n_uses && !use; i++)
         if (look->uses[i]->namespace == status.st_ino)

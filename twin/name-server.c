@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -36,17 +37,20 @@ struct name_server {
  * made. Elsewhere it would be this machine's own. */
 static int make_target(struct error *err)
 {
-    CLEANUP(mem_freep) char *path = NULL;
-    int r = world_real_path(RESOLVER, &path, err);
-    if (r < 0 || world_file_exists(path))
-        return r;
+    char target[PATH_MAX];
+    if (world_file_exists(RESOLVER))
+        return 0;
+    ssize_t length = readlink(RESOLVER, target, sizeof(target) - 1);
+    target[length > 0 ? length : 0] = '\0';
+    /* As Debian and systemd write it; the folders that lead there do not exist either. */
+    const char *path = text_starts_with(target, "../run/") ? target + 2 : target;
     if (!text_starts_with(path, "/run/"))
         return error_set(err, ERROR_NOT_FOUND,
                          "names will not be found in the twin: this machine has no " RESOLVER
                          ", which it could cover");
-    char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/');
     CLEANUP(mem_freep) char *folder = string_copy_n(path, (size_t)(slash - path));
-    r = world_make_folder(folder, 0755, err);
+    int r = world_make_folder(folder, 0755, err);
     return r < 0 ? r : world_write_file(path, "", 0, 0644, false, err);
 }
 
@@ -60,6 +64,8 @@ int name_server_announce(struct error *err)
     char *text =
         string_format("nameserver %s\nsearch " NAMES_DOMAIN "\noptions timeout:1\n", address);
     int r = world_write_file(OUR_RESOLVER, text, strlen(text), 0644, false, err);
+    if (r == 0 && chmod(OUR_RESOLVER, 0644) < 0)
+        r = error_set_errno(err, errno, "let programs read " OUR_RESOLVER);
     if (r == 0)
         r = make_target(err);
     if (r == 0 && mount(OUR_RESOLVER, RESOLVER, NULL, MS_BIND, NULL) < 0)

@@ -174,6 +174,11 @@ CO_FN void processes_free(struct processes *processes)
     mem_free(processes);
 }
 
+bool processes_keeps(const struct processes *processes, pid_t pid)
+{
+    return cage_begins_with(processes->cages, pid);
+}
+
 int processes_enter(struct processes *processes, const char *host, pid_t *ret_pid,
                     struct error *err)
 {

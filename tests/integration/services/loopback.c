@@ -75,6 +75,13 @@ char *cage_own_proc(const struct cage_door *door)
     return string_copy("/proc");
 }
 
+bool cage_begins_with(const struct cages *cages, pid_t pid)
+{
+    (void)cages;
+    (void)pid;
+    return false;
+}
+
 int cage_find(struct cages *cages, const char *host, pid_t *ret_pid, struct error *err)
 {
     (void)cages;

@@ -42,6 +42,8 @@ def build(twin):
         twin.made("opnsense:haproxy:frontend", name,
                   {"network": network, "port": 8080, "backend": "b"},
                   {"network": network, "backend": "b"})
+    # A program is none of these for as long as it becomes one.
+    assert wait_until(lambda: len(servers(twin)) == 4, 10), servers(twin)
     return twin
 
 
@@ -329,6 +331,25 @@ def nothing_is_left_after_a_kill_or_a_removal():
             ended = ticks()
             assert wait_until(lambda: not still_there(spaces, ended), 10), (way, still_there(spaces, ended))
             assert views() == before, way
+
+
+@test
+@for_root  # an ordinary user cannot give the machine another /etc
+def names_are_found_where_the_resolver_s_file_lies_elsewhere():
+    script = ("import json\n"
+              "print(json.dumps(open('/etc/resolv.conf').read()))")
+    with Twin() as twin:
+        steps = [f"cp -a /etc {twin.folder}/etc", f"mount --bind {twin.folder}/etc /etc",
+                 "umount -q /etc/resolv.conf; mount -t tmpfs none /run && mkdir -p /run/resolve",
+                 "echo nameserver 192.0.2.1 > /run/resolve/stub.conf",
+                 "ln -sf ../run/resolve/stub.conf /etc/resolv.conf"]
+        twin.start(wrapper=["unshare", "-m", "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"])
+        twin.vlan("shop", "10.210.0.0/24")
+        twin.instances("s", "shop", 1)
+        twin.made("docker:compose:stack", "stack", {"services": {"shop": {
+            "image": "shop", "hosts": "s", "port": 80, "healthCheck": "/health"}}},
+            {"services.shop.hosts": "s"})
+        assert "198.51.100.1" in inside(twin, "s-0", script)
 
 
 @test
