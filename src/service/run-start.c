@@ -130,12 +130,11 @@ static int add_new_deployment(struct service *service, const struct plan *plan,
 /* All that is handed over: the document's and the site's. */
 static CO_FN int gather_secrets(struct service *service, const struct plan *plan, struct error *err)
 {
-    int r = credentials_gather(service, plan, err);
-    if (r == 0)
-        r = secrets_gather(service, plan, err);
-    if (r == 0)
-        secrets_clear_environment(service, plan->deployment_uid);
-    return r;
+    int r = secrets_gather(service, plan, err);
+    if (r < 0)
+        return r;
+    secrets_clear_environment(service, plan->deployment_uid);
+    return credentials_gather(service, plan, err);
 }
 
 int service_start_run(struct service *service, const struct plan *plan, char **ret_run_id,

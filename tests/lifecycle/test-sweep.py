@@ -99,7 +99,9 @@ class Onlooker(threading.Thread):
         words, environment = read("cmdline"), read("environ")
         if b"HOME=" + self.place.folder.encode() + b"\0" not in environment:
             return
-        names = self.watch.find(words + environment)
+        # A site's command has the environment of whoever asked, and Parley reads no document for a question.
+        is_source = words.startswith(b"cat\0")
+        names = self.watch.find(words if is_source else words + environment)
         self.seen.add(b" ".join(words.split(b"\0")[:6]))
         if names:
             self.faults.append((names, words))
