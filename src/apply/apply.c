@@ -39,21 +39,41 @@ static void skip(struct run *run, struct node *node, const char *because)
     run_add_skip(node, because);
 }
 
+/* Whether it was not skipped yet, and is now. */
+static bool skip_waiting(struct run *run, struct node *node, const char *because)
+{
+    if (node->state >= NODE_INTENDED)
+        return false;
+    skip(run, node, because);
+    return true;
+}
+
+/* Whether nothing in the group had failed until now. */
+static bool enter_group(struct run *run, size_t group, const char *because)
+{
+    bool is_first = !run->groups[group].because;
+    if (is_first)
+        run->groups[group].because = because;
+    return is_first;
+}
+
 /* What waits for a step that failed is not tried, however long the chain behind it is. */
 static void skip_dependents(struct run *run, const struct node *failed)
 {
     struct queue behind = {0};
+    size_t n_steps = run->plan->n_steps;
     queue_put(&behind, failed->index);
     while (!queue_is_empty(&behind)) {
-        const struct node *before = &run->nodes[queue_take(&behind)];
+        size_t before = queue_take(&behind);
+        const char *because =
+            before < n_steps ? run->plan->steps[before].id : run->groups[before - n_steps].because;
         size_t n;
-        const size_t *dependents = graph_dependents(run->graph, before->index, &n);
+        const size_t *dependents = graph_dependents(run->graph, before, &n);
         for (size_t i = 0; i < n; i++) {
-            struct node *node = &run->nodes[dependents[i]];
-            if (node->state >= NODE_INTENDED)
-                continue;
-            skip(run, node, run_step(before)->id);
-            queue_put(&behind, node->index);
+            bool is_group = dependents[i] >= n_steps;
+            if (is_group ? enter_group(run, dependents[i] - n_steps, because)
+                         : skip_waiting(run, &run->nodes[dependents[i]], because))
+                queue_put(&behind, dependents[i]);
         }
     }
     mem_free(behind.items);

@@ -181,6 +181,17 @@ static void set_value(struct value **field, struct value *take_value)
     *field = take_value;
 }
 
+/* What was known of the group that the resource belongs to is known no more. */
+static void note_uid(struct run *run, const char *address, const char *uid)
+{
+    const char *known = map_get(&run->uids, address);
+    if (text_equal_or_null(known, uid))
+        return;
+    mem_free(map_put(&run->uids, address, string_copy(uid)));
+    CLEANUP(mem_freep) char *name = string_copy_n(address, strcspn(address, "["));
+    value_unref(map_remove(&run->bindings, name));
+}
+
 static void keep_record(struct run *run, struct record *take_record)
 {
     store_batch_put_record(run->batch, run->plan->deployment_uid, take_record);
@@ -188,7 +199,7 @@ static void keep_record(struct run *run, struct record *take_record)
     char *key = string_format("%s#%lld", take_record->address, (long long)take_record->generation);
     if (take_record->status != RECORD_DEPOSED) {
         outputs_set(&run->outputs, take_record->address, value_ref(take_record->outputs));
-        mem_free(map_put(&run->uids, take_record->address, string_copy(take_record->uid)));
+        note_uid(run, take_record->address, take_record->uid);
     }
     record_free(map_put(&run->records, key, take_record));
 }
@@ -211,6 +222,8 @@ static void depose_older(struct node *node)
     size_t n;
     const size_t *dependents = graph_dependents(run->graph, node->index, &n);
     for (size_t i = 0; i < n; i++) {
+        if (dependents[i] >= run->plan->n_steps)
+            continue;
         const struct step *other = &run->plan->steps[dependents[i]];
         bool is_older = other->kind == STEP_DELETE && other->replaces &&
                         text_equal(other->address, run_step(node)->address);
@@ -246,19 +259,28 @@ static void add_uid(struct run *run, const char *address, struct value_builder *
 
 /* Which generations its references lead to now: others than these later mean that it must be
  * pointed there. */
+static struct value *find_binding(struct run *run, const char *name)
+{
+    struct value *known = map_get(&run->bindings, name);
+    const struct string_list *group = map_get(&run->outputs.groups, name);
+    struct value_builder uids = {0};
+    if (known)
+        return value_ref(known);
+    if (!group)
+        add_uid(run, name, &uids);
+    for (size_t k = 0; group && k < group->n_items; k++)
+        add_uid(run, group->items[k], &uids);
+    struct value *binding = record_binding(&uids);
+    if (group)
+        map_put(&run->bindings, name, value_ref(binding));
+    return binding;
+}
+
 static struct value *list_bindings(struct run *run, const struct string_list *depends_on)
 {
     struct value_builder bound = {0};
-    for (size_t i = 0; i < depends_on->n_items; i++) {
-        const char *name = depends_on->items[i];
-        const struct string_list *group = map_get(&run->outputs.groups, name);
-        struct value_builder uids = {0};
-        if (!group)
-            add_uid(run, name, &uids);
-        for (size_t k = 0; group && k < group->n_items; k++)
-            add_uid(run, group->items[k], &uids);
-        value_builder_set(&bound, name, value_builder_set_of(&uids));
-    }
+    for (size_t i = 0; i < depends_on->n_items; i++)
+        value_builder_set(&bound, depends_on->items[i], find_binding(run, depends_on->items[i]));
     return value_builder_map(&bound);
 }
 

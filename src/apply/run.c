@@ -85,17 +85,29 @@ void run_await_call(struct run *run)
     }
 }
 
-void run_free_dependents(struct run *run, const struct node *done)
+/* What waits for nothing but this any more is ready; so is what waits for a group that is done. */
+static void free_from(struct run *run, size_t index)
 {
     size_t n;
-    const size_t *dependents = graph_dependents(run->graph, done->index, &n);
+    size_t n_steps = run->plan->n_steps;
+    const size_t *dependents = graph_dependents(run->graph, index, &n);
     for (size_t i = 0; i < n; i++) {
+        if (dependents[i] >= n_steps) {
+            if (--run->groups[dependents[i] - n_steps].n_waiting == 0)
+                free_from(run, dependents[i]); /* no group waits for another */
+            continue;
+        }
         struct node *dependent = &run->nodes[dependents[i]];
         if (--dependent->n_waiting > 0 || dependent->state != NODE_WAITING)
             continue;
         dependent->state = NODE_READY;
         queue_put(&run->ready, dependent->index);
     }
+}
+
+void run_free_dependents(struct run *run, const struct node *done)
+{
+    free_from(run, done->index);
 }
 
 static char *record_key(const char *address, int64_t generation)
@@ -109,27 +121,49 @@ struct record *run_find_record(struct run *run, const char *address, int64_t gen
     return map_get(&run->records, key);
 }
 
+static void add_edges(struct run *run, const struct map *groups, const struct string_list *names,
+                      size_t after)
+{
+    for (size_t i = 0; i < names->n_items; i++) {
+        const struct node *before = map_get(&run->nodes_by_id, names->items[i]);
+        size_t group = (size_t)map_get(groups, names->items[i]);
+        if (before)
+            graph_add_edge(run->graph, before->index, after);
+        else if (group)
+            graph_add_edge(run->graph, group, after);
+    }
+}
+
+static void make_edges(struct run *run)
+{
+    static const struct map none;
+    const struct plan *plan = run->plan;
+    struct map groups = {0}; /* id -> number of its hub, which is not 0 where there are steps */
+    run->graph = graph_new(plan->n_steps);
+    run->groups = NEW_ARRAY(struct node_group, plan->n_groups);
+    for (size_t i = 0; i < plan->n_groups; i++)
+        map_put(&groups, plan->groups[i].id, (void *)graph_add_hub(run->graph));
+    for (size_t i = 0; i < plan->n_groups; i++)
+        add_edges(run, &none, &plan->groups[i].depends_on, plan->n_steps + i);
+    for (size_t i = 0; i < plan->n_steps; i++)
+        add_edges(run, &groups, &plan->steps[i].depends_on, i);
+    map_done(&groups);
+    graph_freeze(run->graph);
+}
+
 static void make_nodes(struct run *run)
 {
     const struct plan *plan = run->plan;
     run->nodes = NEW_ARRAY(struct node, plan->n_steps);
-    run->graph = graph_new(plan->n_steps);
     for (size_t i = 0; i < plan->n_steps; i++) {
         run->nodes[i] = (struct node){.run = run, .index = i};
         map_put(&run->nodes_by_id, plan->steps[i].id, &run->nodes[i]);
     }
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        const struct string_list *depends_on = &plan->steps[i].depends_on;
-        for (size_t k = 0; k < depends_on->n_items; k++) {
-            const struct node *before = map_get(&run->nodes_by_id, depends_on->items[k]);
-            if (before)
-                graph_add_edge(run->graph, before->index, i);
-        }
-    }
-    graph_freeze(run->graph);
-    for (size_t i = 0; i < plan->n_steps; i++) {
+    make_edges(run);
+    for (size_t i = 0; i < plan->n_steps; i++)
         run->nodes[i].n_waiting = graph_dependency_count(run->graph, i);
-    }
+    for (size_t i = 0; i < plan->n_groups; i++)
+        run->groups[i].n_waiting = graph_dependency_count(run->graph, plan->n_steps + i);
 }
 
 static void expect_address(struct run *run, const char *address)
@@ -240,6 +274,11 @@ static void free_values(struct map *map, void (*free_value)(void *value))
     map_done(map);
 }
 
+static void free_value(void *value)
+{
+    value_unref(value);
+}
+
 static void free_record(void *record)
 {
     record_free(record);
@@ -254,6 +293,7 @@ void run_done(struct run *run)
         outcome_done(&run->nodes[i].outcome);
     }
     mem_free(run->nodes);
+    mem_free(run->groups);
     mem_free(run->ready.items);
     mem_free(run->intended.items);
     mem_free(run->done_calls.items);
@@ -262,6 +302,7 @@ void run_done(struct run *run)
     map_done(&run->nodes_by_id);
     map_done(&run->generations);
     free_values(&run->uids, mem_free);
+    free_values(&run->bindings, free_value);
     free_values(&run->records, free_record);
     outputs_done(&run->outputs);
     run_forget_journal(run);

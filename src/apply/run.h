@@ -38,6 +38,12 @@ struct node {
     int64_t started_at;
 };
 
+/* Steps that others wait for together: a hub of the graph, behind the nodes of the steps. */
+struct node_group {
+    size_t n_waiting;    /* of its steps, those that are not done */
+    const char *because; /* borrowed id of the first of its steps that failed; NULL: none */
+};
+
 /* Calls at the same time, over all providers. */
 enum { RUN_MAX_CALLS = 64 };
 
@@ -78,13 +84,15 @@ struct run {
     const struct plan *plan;
     struct store_run *row;
     struct graph *graph;
-    struct node *nodes; /* owned; one for each step */
-    struct queue ready; /* their intents can be written */
+    struct node *nodes;        /* owned; one for each step */
+    struct node_group *groups; /* owned; one for each group of the plan */
+    struct queue ready;        /* their intents can be written */
     struct queue
         intended; /* their intents are durable after the next commit, or already; no call yet */
     struct queue done_calls; /* their calls are over, their results not written */
     struct map nodes_by_id;  /* step id -> struct node, borrowed */
     struct outputs outputs;  /* of all resources, as far as they exist */
+    struct map bindings;     /* name of a counted resource -> owned record_binding() of it */
     struct map uids;         /* address -> owned uid of its newest generation */
     struct map records;      /* "ADDRESS#GENERATION" -> owned record */
     struct map generations;  /* address -> number of the newest generation that was there before */

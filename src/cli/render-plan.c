@@ -391,20 +391,26 @@ static void write_dot_name(const char *name, struct strbuf *buffer)
     strbuf_add_char(buffer, '"');
 }
 
+static void render_node(const char *id, const struct string_list *depends_on, struct strbuf *buffer)
+{
+    strbuf_add(buffer, "  ");
+    write_dot_name(id, buffer);
+    strbuf_add(buffer, ";\n");
+    for (size_t i = 0; i < depends_on->n_items; i++) {
+        strbuf_add(buffer, "  ");
+        write_dot_name(depends_on->items[i], buffer);
+        strbuf_add(buffer, " -> ");
+        write_dot_name(id, buffer);
+        strbuf_add(buffer, ";\n");
+    }
+}
+
 void render_graph(const struct plan *plan, struct strbuf *buffer)
 {
     strbuf_add(buffer, "digraph plan {\n  rankdir = LR;\n  node [shape = box];\n");
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        strbuf_add(buffer, "  ");
-        write_dot_name(plan->steps[i].id, buffer);
-        strbuf_add(buffer, ";\n");
-        for (size_t k = 0; k < plan->steps[i].depends_on.n_items; k++) {
-            strbuf_add(buffer, "  ");
-            write_dot_name(plan->steps[i].depends_on.items[k], buffer);
-            strbuf_add(buffer, " -> ");
-            write_dot_name(plan->steps[i].id, buffer);
-            strbuf_add(buffer, ";\n");
-        }
-    }
+    for (size_t i = 0; i < plan->n_steps; i++)
+        render_node(plan->steps[i].id, &plan->steps[i].depends_on, buffer);
+    for (size_t i = 0; i < plan->n_groups; i++)
+        render_node(plan->groups[i].id, &plan->groups[i].depends_on, buffer);
     strbuf_add(buffer, "}\n");
 }

@@ -14,6 +14,7 @@ struct edge {
 /* Edges are collected in a list, then frozen into one array of dependents with an offset for each
  * node. */
 struct graph {
+    size_t n_own; /* nodes that are no hubs: those come first */
     size_t n_nodes;
     struct edge *edges; /* owned; NULL once frozen */
     size_t n_edges;
@@ -29,8 +30,15 @@ struct graph {
 struct graph *graph_new(size_t n_nodes)
 {
     struct graph *graph = NEW(struct graph);
+    graph->n_own = n_nodes;
     graph->n_nodes = n_nodes;
     return graph;
+}
+
+size_t graph_add_hub(struct graph *graph)
+{
+    assert(!graph->offsets);
+    return graph->n_nodes++;
 }
 
 void graph_free(struct graph *graph)
@@ -48,6 +56,7 @@ void graph_free(struct graph *graph)
 static void add_edge(struct graph *graph, struct edge edge)
 {
     assert(!graph->offsets && edge.before < graph->n_nodes && edge.after < graph->n_nodes);
+    assert(edge.before < graph->n_own || edge.after < graph->n_own);
     ARRAY_RESERVE(graph->edges, graph->n_edges, graph->capacity);
     graph->edges[graph->n_edges++] = edge;
 }
@@ -129,28 +138,51 @@ static size_t heap_pop(size_t *heap, size_t *n_heap)
     return smallest;
 }
 
+/* Nodes while they are placed. */
+struct placing {
+    const struct graph *graph;
+    size_t *waiting; /* for how many each waits */
+    size_t *heap;
+    size_t n_heap;
+};
+
+/* What waits for nothing more is ready; a hub is passed through at once, so that it changes no
+ * order. */
+static void release(struct placing *placing, size_t node)
+{
+    const struct graph *graph = placing->graph;
+    size_t n = 0;
+    if (node < graph->n_own) {
+        heap_push(placing->heap, &placing->n_heap, node);
+        return;
+    }
+    const size_t *dependents = graph_dependents(graph, node, &n);
+    for (size_t i = 0; i < n; i++)
+        if (--placing->waiting[dependents[i]] == 0)
+            heap_push(placing->heap, &placing->n_heap, dependents[i]);
+}
+
 /* Kahn's algorithm; waiting (n_nodes, zero-filled on return for all that were placed) is scratch of
- * the caller. */
+ * the caller. Hubs are not counted. */
 static size_t place_nodes(const struct graph *graph, size_t *ret_order, size_t *waiting)
 {
-    size_t *heap = NEW_ARRAY(size_t, graph->n_nodes);
-    size_t n_heap = 0;
+    struct placing placing = {graph, waiting, NEW_ARRAY(size_t, graph->n_own), 0};
     size_t n_placed = 0;
-    for (size_t node = 0; node < graph->n_nodes; node++) {
-        waiting[node] = graph->counts[node];
-        if (waiting[node] == 0)
-            heap_push(heap, &n_heap, node);
-    }
-    while (n_heap > 0) {
-        size_t node = heap_pop(heap, &n_heap);
+    if (graph->n_nodes > 0)
+        memcpy(waiting, graph->counts, graph->n_nodes * sizeof(waiting[0]));
+    for (size_t node = 0; node < graph->n_nodes; node++)
+        if (graph->counts[node] == 0)
+            release(&placing, node);
+    while (placing.n_heap > 0) {
+        size_t node = heap_pop(placing.heap, &placing.n_heap);
         ret_order[n_placed++] = node;
         size_t n;
         const size_t *dependents = graph_dependents(graph, node, &n);
         for (size_t i = 0; i < n; i++)
             if (--waiting[dependents[i]] == 0)
-                heap_push(heap, &n_heap, dependents[i]);
+                release(&placing, dependents[i]);
     }
-    mem_free(heap);
+    mem_free(placing.heap);
     return n_placed;
 }
 
@@ -260,7 +292,7 @@ void graph_freeze(struct graph *graph)
     assert(!graph->offsets);
     size_t *order = NEW_ARRAY(size_t, graph->n_nodes);
     make_arrays(graph);
-    if (graph->n_wishes > 0 && graph_order(graph, order) < graph->n_nodes) {
+    if (graph->n_wishes > 0 && graph_order(graph, order) < graph->n_own) {
         leave_out_wishes(graph);
         make_arrays(graph);
     }
@@ -318,7 +350,7 @@ size_t graph_find_circle(const struct graph *graph, size_t *ret_circle)
     size_t *waiting = NEW_ARRAY(size_t, graph->n_nodes);
     size_t *blockers = NEW_ARRAY(size_t, graph->n_nodes);
     size_t n = 0;
-    if (place_nodes(graph, ret_circle, waiting) < graph->n_nodes) {
+    if (place_nodes(graph, ret_circle, waiting) < graph->n_own) {
         find_blockers(graph, waiting, blockers);
         size_t node = 0;
         while (waiting[node] == 0)
@@ -328,7 +360,8 @@ size_t graph_find_circle(const struct graph *graph, size_t *ret_circle)
             node = blockers[node];
         size_t start = node;
         do {
-            ret_circle[n++] = node;
+            if (node < graph->n_own)
+                ret_circle[n++] = node;
             node = blockers[node];
         } while (node != start);
         turn_circle(ret_circle, n);

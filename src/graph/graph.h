@@ -9,6 +9,13 @@ struct graph;
 struct graph *graph_new(size_t n_nodes);
 void graph_free(struct graph *graph); /* accepts NULL */
 
+/*
+ * Adds a node of no meaning of its own and returns its number, which is n or more: what waits for
+ * it waits for all that it waits for, so that m nodes that wait for n others are m + n edges. It is
+ * in no order and no circle, and no edge leads from one to another.
+ */
+size_t graph_add_hub(struct graph *graph);
+
 /* after can only be done when before is done. The same edge twice counts once in effect. */
 void graph_add_edge(struct graph *graph, size_t before, size_t after);
 
@@ -24,9 +31,10 @@ void graph_freeze(struct graph *graph);
 /* Wish number i of those left out, in the order they were added; false when there are no more. */
 bool graph_get_left_out(const struct graph *graph, size_t i, size_t *ret_before, size_t *ret_after);
 
-/* The nodes that wait for node, as an array of *ret_n, borrowed until graph_free(). */
+/* The nodes, hubs among them, that wait for node, as an array of *ret_n, borrowed until
+ * graph_free(). */
 const size_t *graph_dependents(const struct graph *graph, size_t node, size_t *ret_n);
-/* How many edges lead to node: what it waits for. */
+/* How many edges lead to node or hub: what it waits for. */
 size_t graph_dependency_count(const struct graph *graph, size_t node);
 
 /*

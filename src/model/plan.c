@@ -124,6 +124,12 @@ static void step_done(struct step *step)
     string_list_done(&step->depends_on);
 }
 
+static void group_done(struct step_group *group)
+{
+    mem_free(group->id);
+    string_list_done(&group->depends_on);
+}
+
 struct plan *plan_new(void)
 {
     struct plan *plan = NEW(struct plan);
@@ -143,6 +149,9 @@ void plan_free(struct plan *plan)
     for (size_t i = 0; i < plan->n_steps; i++)
         step_done(&plan->steps[i]);
     mem_free(plan->steps);
+    for (size_t i = 0; i < plan->n_groups; i++)
+        group_done(&plan->groups[i]);
+    mem_free(plan->groups);
     mem_free(plan->deployment);
     mem_free(plan->environment);
     mem_free(plan->deployment_uid);
@@ -186,6 +195,25 @@ void plan_keep_steps(struct plan *plan, const bool *kept)
     plan->n_steps = n;
 }
 
+void plan_keep_groups(struct plan *plan, const bool *kept)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_groups; i++) {
+        if (kept[i])
+            plan->groups[n++] = plan->groups[i];
+        else
+            group_done(&plan->groups[i]);
+    }
+    plan->n_groups = n;
+}
+
+void plan_add_group(struct plan *plan, const char *id, struct string_list *take_depends_on)
+{
+    ARRAY_RESERVE(plan->groups, plan->n_groups, plan->groups_capacity);
+    plan->groups[plan->n_groups++] = (struct step_group){string_copy(id), *take_depends_on};
+    *take_depends_on = (struct string_list){0};
+}
+
 struct step *plan_find_step(const struct plan *plan, const char *id)
 {
     for (size_t i = 0; i < plan->n_steps; i++)
@@ -194,28 +222,49 @@ struct step *plan_find_step(const struct plan *plan, const char *id)
     return NULL;
 }
 
+/* The latest end of those that are named; of a group it is found when it is first asked for. */
+static double latest_end(const struct plan *plan, struct map *ends, const struct map *groups,
+                         double *group_ends, const struct string_list *names)
+{
+    double latest = 0;
+    for (size_t i = 0; i < names->n_items; i++) {
+        const double *end = map_get(ends, names->items[i]);
+        const struct step_group *group = end ? NULL : map_get(groups, names->items[i]);
+        if (group) {
+            double *found = &group_ends[group - plan->groups];
+            *found = latest_end(plan, ends, &(struct map){0}, NULL, &group->depends_on);
+            map_put(ends, group->id, found);
+            end = found;
+        }
+        if (end && *end > latest)
+            latest = *end;
+    }
+    return latest;
+}
+
 /* Steps are sorted, so one walk is enough: each ends its own time after the latest of those it
  * waits for. */
 double plan_critical_seconds(const struct plan *plan)
 {
     struct map ends = {0};
+    struct map groups = {0};
     double *seconds = NEW_ARRAY(double, plan->n_steps);
+    double *group_ends = NEW_ARRAY(double, plan->n_groups);
     double latest = 0;
+    for (size_t i = 0; i < plan->n_groups; i++)
+        map_put(&groups, plan->groups[i].id, &plan->groups[i]);
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
-        double start = 0;
-        for (size_t k = 0; k < step->depends_on.n_items; k++) {
-            const double *end = map_get(&ends, step->depends_on.items[k]);
-            if (end && *end > start)
-                start = *end;
-        }
+        double start = latest_end(plan, &ends, &groups, group_ends, &step->depends_on);
         seconds[i] = start + step->seconds;
         map_put(&ends, step->id, &seconds[i]);
         if (seconds[i] > latest)
             latest = seconds[i];
     }
     map_done(&ends);
+    map_done(&groups);
     mem_free(seconds);
+    mem_free(group_ends);
     return latest;
 }
 
@@ -320,6 +369,18 @@ static struct value *notes_to_value(const struct diagnostics *notes)
     return value_builder_list(&list);
 }
 
+static struct value *groups_to_value(const struct plan *plan)
+{
+    struct value_builder list = {0};
+    for (size_t i = 0; i < plan->n_groups; i++) {
+        struct value_builder fields = {0};
+        value_builder_set_string(&fields, "id", plan->groups[i].id);
+        value_builder_set(&fields, "depends_on", string_list_to_value(&plan->groups[i].depends_on));
+        value_builder_append(&list, value_builder_map(&fields));
+    }
+    return value_builder_list(&list);
+}
+
 /* The fields of a plan on both sides of "steps", in the order of their keys. */
 static struct value *fields_before_steps(const struct plan *plan, bool is_hashed)
 {
@@ -335,6 +396,8 @@ static struct value *fields_before_steps(const struct plan *plan, bool is_hashed
     if (plan->credentials && value_count(plan->credentials) > 0)
         value_builder_set(&fields, "credentials", value_ref(plan->credentials));
     value_builder_set(&fields, "destroy", value_bool(plan->is_destroy));
+    if (plan->n_groups > 0)
+        value_builder_set(&fields, "groups", groups_to_value(plan));
     value_builder_set(&fields, "identities", value_ref(plan->identities));
     value_builder_set(&fields, "existing", value_ref(plan->existing));
     if (value_count(plan->pending) > 0)
@@ -686,6 +749,25 @@ static int steps_from_value(struct plan *plan, const struct value *steps, struct
     return 0;
 }
 
+/* Plans without groups have no such field. */
+static int groups_from_value(struct plan *plan, const struct value *groups, struct error *err)
+{
+    bool is_list = groups && value_kind(groups) == VALUE_LIST;
+    for (size_t i = 0; is_list && i < value_count(groups); i++) {
+        struct reader reader = {value_at(groups, i), "plan, groups", 0, err};
+        CLEANUP(mem_freep) char *id = read_text(&reader, "id", false);
+        struct string_list depends_on = {0};
+        read_strings(&reader, "depends_on", &depends_on);
+        if (reader.result == 0)
+            plan_add_group(plan, id, &depends_on);
+        string_list_done(&depends_on);
+        if (reader.result < 0)
+            return reader.result;
+    }
+    return groups && !is_list ? error_set(err, ERROR_INVALID, "plan: \"groups\" must be a list")
+                              : 0;
+}
+
 /* Codes of notes are not needed again: they are shown as what they say. */
 static void notes_from_value(struct plan *plan, const struct value *notes)
 {
@@ -714,7 +796,8 @@ int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct
     CLEANUP(plan_freep) struct plan *plan = plan_new();
     int r = header_from_value(plan, &reader);
     if (r < 0 || (r = deployment_from_value(plan, deployment, err)) < 0 ||
-        (r = steps_from_value(plan, steps, err)) < 0)
+        (r = steps_from_value(plan, steps, err)) < 0 ||
+        (r = groups_from_value(plan, value_get(value, "groups"), err)) < 0)
         return r;
     notes_from_value(plan, value_get(value, "notes"));
     plan_seal(plan);

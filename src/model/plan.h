@@ -104,12 +104,25 @@ struct step {
     struct value *proposed;
     struct string_list defaulted;  /* those of them that go back to their default */
     struct string_list resources;  /* addresses the resource depends on: goes into its record */
-    struct string_list depends_on; /* ids of steps that must be done before */
+    struct string_list depends_on; /* ids of steps, and of groups, that must be done before */
     struct value *reverts; /* owned list of {revision, who, when, words}: revisions of others, or
                               after the base, that it undoes; NULL: none */
     double seconds;        /* how long it will take; shown, not hashed */
     char *note;            /* owned: a stand-in, a limit of the target; may be NULL */
 };
+
+/*
+ * Steps that many others wait for, named once: a thousand steps that each wait for a thousand
+ * others are two thousand names. "all of NAME" are those that make a counted resource what it is to
+ * be, "users of NAME" those that remove what depends on it.
+ */
+struct step_group {
+    char *id;                      /* owned; stands in the depends_on of steps */
+    struct string_list depends_on; /* ids of its steps */
+};
+
+/* What has more members than this is a group. */
+enum { PLAN_GROUP_MIN = 8 };
 
 /* Whether it changes anything outside of Parley. */
 bool step_has_effect(const struct step *step);
@@ -160,6 +173,9 @@ struct plan {
     struct step *steps;    /* owned, in an order that depends_on allows */
     size_t n_steps;
     size_t capacity;
+    struct step_group *groups; /* owned */
+    size_t n_groups;
+    size_t groups_capacity;
     size_t counts[STEP_KIND_COUNT]; /* keep included */
     struct diagnostics notes;       /* stand-ins and warnings: shown, not hashed */
 };
@@ -171,6 +187,9 @@ DEFINE_CLEANUP(struct plan *, plan_free)
 struct step *plan_add_step(struct plan *plan);
 /* Drops those that are not kept, one for each step. */
 void plan_keep_steps(struct plan *plan, const bool *kept);
+void plan_keep_groups(struct plan *plan, const bool *kept);
+/* Takes over what is in the list, and leaves it empty. */
+void plan_add_group(struct plan *plan, const char *id, struct string_list *take_depends_on);
 /* Linear in the number of steps; use a map for many. */
 struct step *plan_find_step(const struct plan *plan, const char *id);
 

@@ -1,5 +1,7 @@
 #include "model/record.h"
 
+#include "base/digest.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 #include "model/json.h"
 
@@ -25,6 +27,22 @@ enum record_status record_status_from_string(const char *text)
     while (status < RECORD_STATUS_COUNT && !text_equal(status_names[status], text))
         status++;
     return status;
+}
+
+struct value *record_binding(struct value_builder *take_uids)
+{
+    enum { SET_MAX = 8 };
+    CLEANUP(value_unrefp) struct value *uids = value_builder_set_of(take_uids);
+    if (value_count(uids) <= SET_MAX)
+        return value_ref(uids);
+    CLEANUP(strbuf_done) struct strbuf lines = {0};
+    char digest[DIGEST_HEX_SIZE];
+    for (size_t i = 0; i < value_count(uids); i++) {
+        strbuf_add(&lines, value_text(value_at(uids, i)));
+        strbuf_add_char(&lines, '\n');
+    }
+    digest_hex(lines.text, lines.length, digest);
+    return value_string(digest);
 }
 
 void record_done(struct record *record)

@@ -33,14 +33,18 @@ struct record {
     struct value *live;
     struct value *outputs;         /* a map, never NULL */
     struct string_list depends_on; /* addresses */
-    /* Map of what it depends on -> set of the uids that this stood for when it was last written;
-     * NULL and what is missing: not known. */
+    /* Map of what it depends on -> record_binding() of the uids that this stood for when it was
+     * last written; NULL and what is missing: not known. */
     struct value *bound;
     bool protect;
     char *origin;
     int64_t created_at; /* world_wall_clock() */
     int64_t updated_at;
 };
+
+/* What a reference is bound to: the set of the uids, or of very many the digest of that, so that a
+ * thousand records do not name a thousand others each. */
+struct value *record_binding(struct value_builder *take_uids);
 
 void record_done(struct record *record);
 struct record *record_new(void);

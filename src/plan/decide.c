@@ -365,20 +365,23 @@ static void spread_to(struct pair *pair, const struct pair *from)
  * both are there. */
 static void spread_create_before_destroy(struct draft *draft)
 {
+    struct map reached = {0};
     for (size_t n = draft->n_pairs; n-- > 0;) {
         const struct pair *pair = &draft->pairs[draft->order[n]];
         if (!pair->create_before_destroy)
             continue;
         for (size_t k = 0; k < pair->wanted->depends_on.n_items; k++) {
+            const char *name = pair->wanted->depends_on.items[k];
             struct index_list one;
             size_t item;
             const struct index_list *found =
-                draft_find(&draft->pairs_by_address, &draft->pairs_by_name,
-                           pair->wanted->depends_on.items[k], &one, &item);
-            for (size_t i = 0; i < found->n_items; i++)
+                draft_find(&draft->pairs_by_address, &draft->pairs_by_name, name, &one, &item);
+            for (size_t i = 0; i < found->n_items && !map_has(&reached, name); i++)
                 spread_to(&draft->pairs[found->items[i]], pair);
+            map_put(&reached, name, &reached);
         }
     }
+    map_done(&reached);
 }
 
 /* Resolves each resource with what is known of those before it, compares it and decides. */

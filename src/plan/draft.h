@@ -51,6 +51,7 @@ struct draft {
     struct map records_by_name;    /* name of counted records -> struct index_list, owned */
     struct outputs outputs;
     struct value_builder existing; /* what the plan has as existing, while it is gathered */
+    struct map *bindings;          /* name of a counted resource -> owned record_binding() of it */
 };
 
 struct index_list {

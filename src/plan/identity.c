@@ -75,6 +75,33 @@ static bool is_moved_by_plan(const struct draft *draft, const struct index_list 
     return false;
 }
 
+/* What a reference to these leads to now; that to a counted resource is found once. */
+static struct value *find_binding(const struct draft *draft, const char *name,
+                                  const struct index_list *found)
+{
+    struct value *known = map_get(draft->bindings, name);
+    if (known)
+        return value_ref(known);
+    struct value_builder uids = {0};
+    for (size_t i = 0; i < found->n_items; i++)
+        value_builder_append(&uids, uid_of(draft, &draft->pairs[found->items[i]]));
+    struct value *binding = record_binding(&uids);
+    if (found->n_items > 1)
+        map_put(draft->bindings, name, value_ref(binding));
+    return binding;
+}
+
+/* As it would be written now: older programs wrote all uids, and what is read has no sets. */
+static struct value *normalise_binding(const struct value *bound)
+{
+    struct value_builder uids = {0};
+    if (value_kind(bound) != VALUE_LIST && value_kind(bound) != VALUE_SET)
+        return value_ref((struct value *)bound);
+    for (size_t i = 0; i < value_count(bound); i++)
+        value_builder_append(&uids, value_ref(value_at(bound, i)));
+    return record_binding(&uids);
+}
+
 static bool is_moved(const struct draft *draft, const struct record *record, const char *name)
 {
     struct index_list one;
@@ -84,18 +111,9 @@ static bool is_moved(const struct draft *draft, const struct record *record, con
     const struct value *bound = value_get(record->bound, draft_recorded_name(draft, name));
     if (!bound)
         return is_moved_by_plan(draft, found);
-    struct value_builder builder = {0};
-    for (size_t i = 0; i < found->n_items; i++)
-        value_builder_append(&builder, uid_of(draft, &draft->pairs[found->items[i]]));
-    CLEANUP(value_unrefp) struct value *uids = value_builder_set_of(&builder);
-    if (value_kind(bound) != VALUE_LIST && value_kind(bound) != VALUE_SET)
-        return true;
-    if (value_count(bound) != value_count(uids))
-        return true;
-    for (size_t i = 0; i < value_count(uids); i++)
-        if (!value_equal(value_at(bound, i), value_at(uids, i)))
-            return true;
-    return false;
+    CLEANUP(value_unrefp) struct value *now = find_binding(draft, name, found);
+    CLEANUP(value_unrefp) struct value *then = normalise_binding(bound);
+    return !value_equal(now, then);
 }
 
 struct mover {

@@ -40,22 +40,80 @@ static void link_halves(struct graph *graph, const struct pair *pair)
     add_edge(graph, pair->adopt, pair->put);
 }
 
+/* The edges of a plan while they are found. */
+struct linking {
+    const struct draft *draft;
+    struct graph *graph;
+    struct map hubs;        /* id of a group -> number of its hub */
+    struct string_list ids; /* of the hubs, in their order */
+};
+
+/* Few edges are written out; many to the same steps go through a group (plan.h). */
+static bool is_group(const struct index_list *found)
+{
+    return found->n_items > PLAN_GROUP_MIN;
+}
+
+/* The hub of a group; *ret_is_new: its members are to be added. */
+static size_t find_hub(struct linking *linking, const char *what, const char *name,
+                       bool *ret_is_new)
+{
+    CLEANUP(mem_freep) char *id = string_format("%s %s", what, name);
+    size_t hub = (size_t)map_get(&linking->hubs, id);
+    *ret_is_new = hub == 0;
+    if (hub)
+        return hub;
+    hub = graph_add_hub(linking->graph);
+    map_put(&linking->hubs, id, (void *)hub);
+    string_list_add(&linking->ids, id);
+    return hub;
+}
+
+static void link_group(struct linking *linking, const char *name, const struct index_list *members,
+                       size_t user)
+{
+    bool is_new;
+    size_t hub = find_hub(linking, "all of", name, &is_new);
+    for (size_t i = 0; is_new && i < members->n_items; i++) {
+        const struct pair *other = &linking->draft->pairs[members->items[i]];
+        add_edge(linking->graph, other->rename, hub);
+        add_edge(linking->graph, other->put, hub);
+    }
+    graph_add_edge(linking->graph, hub, user);
+}
+
 /* What a resource is made of must be there before it; what it leaves may go only after it has
  * moved. */
-static void link_pair(const struct draft *draft, struct graph *graph, const struct pair *pair)
+static void link_pair(struct linking *linking, const struct pair *pair)
 {
-    link_halves(graph, pair);
-    for (size_t k = 0; k < pair->wanted->depends_on.n_items; k++) {
+    const struct draft *draft = linking->draft;
+    link_halves(linking->graph, pair);
+    for (size_t k = 0; k < pair->wanted->depends_on.n_items && pair->put != NONE; k++) {
+        const char *name = pair->wanted->depends_on.items[k];
         struct index_list one;
         size_t item;
-        const struct index_list *found =
-            find_pairs(draft, pair->wanted->depends_on.items[k], &one, &item);
+        const struct index_list *found = find_pairs(draft, name, &one, &item);
+        if (is_group(found)) {
+            link_group(linking, name, found, pair->put);
+            continue;
+        }
         for (size_t i = 0; i < found->n_items; i++) {
             const struct pair *other = &draft->pairs[found->items[i]];
-            add_edge(graph, other->rename, pair->put);
-            add_edge(graph, other->put, pair->put);
+            add_edge(linking->graph, other->rename, pair->put);
+            add_edge(linking->graph, other->put, pair->put);
         }
     }
+}
+
+/* All that used a counted resource is gone before any of it goes. */
+static void link_group_removal(struct linking *linking, const char *name,
+                               const struct index_list *members, size_t user)
+{
+    bool is_new;
+    size_t hub = find_hub(linking, "users of", name, &is_new);
+    for (size_t i = 0; is_new && i < members->n_items; i++)
+        add_edge(linking->graph, hub, linking->draft->removals[members->items[i]]);
+    graph_add_edge(linking->graph, user, hub);
 }
 
 /*
@@ -64,25 +122,31 @@ static void link_pair(const struct draft *draft, struct graph *graph, const stru
  * be made once the dependency has gone. A dependency that is replaced destroy-first is gone before
  * the update: that edge stands in link_pair().
  */
-static void link_record(const struct draft *draft, struct graph *graph, size_t index)
+static void link_record(struct linking *linking, size_t index)
 {
+    const struct draft *draft = linking->draft;
     const struct record *record = draft_record(draft, index);
     const struct pair *pair =
         draft->pair_of[index] == NONE ? NULL : &draft->pairs[draft->pair_of[index]];
     size_t own_removal = draft->removals[index];
-    for (size_t k = 0; k < record->depends_on.n_items; k++) {
+    bool has_step = own_removal != NONE || (pair && pair->put != NONE);
+    for (size_t k = 0; k < record->depends_on.n_items && has_step; k++) {
+        const char *name = record->depends_on.items[k];
         struct index_list one;
         size_t item;
-        const struct index_list *found =
-            find_records(draft, record->depends_on.items[k], &one, &item);
+        const struct index_list *found = find_records(draft, name, &one, &item);
+        if (own_removal != NONE && is_group(found)) {
+            link_group_removal(linking, name, found, own_removal);
+            continue;
+        }
         for (size_t i = 0; i < found->n_items; i++) {
             size_t other = found->items[i];
             bool is_replaced = draft->pair_of[other] != NONE;
             if (own_removal != NONE)
-                add_edge(graph, own_removal, draft->removals[other]);
+                add_edge(linking->graph, own_removal, draft->removals[other]);
             else if (pair &&
                      (!is_replaced || draft->pairs[draft->pair_of[other]].create_before_destroy))
-                add_wish(graph, pair->put, draft->removals[other]);
+                add_wish(linking->graph, pair->put, draft->removals[other]);
         }
     }
 }
@@ -178,19 +242,44 @@ static void report_left_out(struct draft *draft, const struct graph *graph)
                          draft->plan->steps[user].address, draft->plan->steps[removal].address);
 }
 
-static void name_dependencies(struct plan *plan, const struct graph *graph)
+static void name_dependency(struct string_list *list, const char *id)
 {
+    if (list->n_items == 0 || !text_equal(list->items[list->n_items - 1], id))
+        string_list_add(list, id);
+}
+
+/* A group that waits for nothing, as all of it is there already, keeps nobody waiting. */
+static void name_group(struct plan *plan, const struct graph *graph, size_t hub, const char *id,
+                       struct step_group *group)
+{
+    size_t n;
+    const size_t *dependents = graph_dependents(graph, hub, &n);
+    if (group->depends_on.n_items == 0 || n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        name_dependency(&plan->steps[dependents[i]].depends_on, id);
+    plan_add_group(plan, id, &group->depends_on);
+}
+
+static void name_dependencies(const struct linking *linking)
+{
+    struct plan *plan = linking->draft->plan;
+    struct step_group *groups = NEW_ARRAY(struct step_group, linking->ids.n_items);
     for (size_t i = 0; i < plan->n_steps; i++) {
         size_t n;
-        const size_t *dependents = graph_dependents(graph, i, &n);
+        const size_t *dependents = graph_dependents(linking->graph, i, &n);
         for (size_t k = 0; k < n; k++) {
-            struct string_list *list = &plan->steps[dependents[k]].depends_on;
-            bool is_last =
-                list->n_items > 0 && text_equal(list->items[list->n_items - 1], plan->steps[i].id);
-            if (!is_last)
-                string_list_add(list, plan->steps[i].id);
+            size_t other = dependents[k];
+            name_dependency(other < plan->n_steps ? &plan->steps[other].depends_on
+                                                  : &groups[other - plan->n_steps].depends_on,
+                            plan->steps[i].id);
         }
     }
+    for (size_t i = 0; i < linking->ids.n_items; i++) {
+        name_group(plan, linking->graph, plan->n_steps + i, linking->ids.items[i], &groups[i]);
+        string_list_done(&groups[i].depends_on);
+    }
+    mem_free(groups);
 }
 
 static void sort_steps(struct plan *plan, const size_t *order)
@@ -210,10 +299,11 @@ int draft_link(struct draft *draft, struct error *err)
     (void)err;
     struct plan *plan = draft->plan;
     struct graph *graph = graph_new(plan->n_steps);
+    struct linking linking = {.draft = draft, .graph = graph};
     for (size_t i = 0; i < draft->n_pairs; i++)
-        link_pair(draft, graph, &draft->pairs[i]);
+        link_pair(&linking, &draft->pairs[i]);
     for (size_t i = 0; i < draft->input->records->n_items; i++)
-        link_record(draft, graph, i);
+        link_record(&linking, i);
     link_deposed(draft, graph);
     link_starts(draft, graph);
     draft_link_claims(draft, graph);
@@ -223,10 +313,12 @@ int draft_link(struct draft *draft, struct error *err)
         report_circle(draft, graph);
     } else {
         report_left_out(draft, graph);
-        name_dependencies(plan, graph);
+        name_dependencies(&linking);
         sort_steps(plan, order);
     }
     mem_free(order);
+    map_done(&linking.hubs);
+    string_list_done(&linking.ids);
     graph_free(graph);
     return 0;
 }

@@ -158,10 +158,25 @@ static void report_circle(struct draft *draft, const size_t *circle, size_t n)
     strbuf_done(&path);
 }
 
+/* What depends on a counted resource waits for all of it: through one hub, however many do. */
+static void add_group(struct graph *graph, struct map *hubs, const char *name,
+                      const struct index_list *members, size_t user)
+{
+    size_t hub = (size_t)map_get(hubs, name);
+    if (!hub) {
+        hub = graph_add_hub(graph);
+        map_put(hubs, name, (void *)hub);
+        for (size_t i = 0; i < members->n_items; i++)
+            graph_add_edge(graph, members->items[i], hub);
+    }
+    graph_add_edge(graph, hub, user);
+}
+
 /* Orders the wanted resources so that each comes after what it depends on. */
 int draft_order(struct draft *draft, struct error *err)
 {
     struct graph *graph = graph_new(draft->n_pairs);
+    struct map hubs = {0};
     for (size_t i = 0; i < draft->n_pairs; i++) {
         const struct string_list *depends_on = &draft->pairs[i].wanted->depends_on;
         for (size_t k = 0; k < depends_on->n_items; k++) {
@@ -169,10 +184,13 @@ int draft_order(struct draft *draft, struct error *err)
             size_t item;
             const struct index_list *found = draft_find(
                 &draft->pairs_by_address, &draft->pairs_by_name, depends_on->items[k], &one, &item);
-            for (size_t n = 0; n < found->n_items; n++)
-                graph_add_edge(graph, found->items[n], i);
+            if (found->n_items > 1)
+                add_group(graph, &hubs, depends_on->items[k], found, i);
+            else if (found->n_items == 1)
+                graph_add_edge(graph, found->items[0], i);
         }
     }
+    map_done(&hubs);
     graph_freeze(graph);
     draft->order = NEW_ARRAY(size_t, draft->n_pairs);
     int r = 0;

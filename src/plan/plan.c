@@ -60,6 +60,11 @@ static void draft_done(struct draft *draft)
     draft_index_done(&draft->records_by_name);
     outputs_done(&draft->outputs);
     value_builder_done(&draft->existing);
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(draft->bindings, &cursor)))
+        value_unref(entry->value);
+    map_done(draft->bindings);
 }
 
 static struct plan *start_plan(const struct plan_input *input)
@@ -156,7 +161,9 @@ int plan_make(const struct plan_input *input, struct plan **ret_plan,
               struct diagnostics *diagnostics, struct error *err)
 {
     CLEANUP(plan_freep) struct plan *plan = start_plan(input);
-    struct draft draft = {.input = input, .diagnostics = diagnostics, .plan = plan};
+    struct map bindings = {0};
+    struct draft draft = {
+        .input = input, .diagnostics = diagnostics, .plan = plan, .bindings = &bindings};
     int r = run_passes(&draft, err);
     if (r == 0 && input->wanted->outputs)
         r = draft_resolve(&draft, input->wanted->outputs, &plan->outputs, err);

@@ -12,7 +12,8 @@ struct selection {
     bool *kept;          /* owned: for each step */
     size_t *open;        /* owned: steps whose needs were not looked at yet */
     size_t n_open;
-    struct map by_id;      /* step id -> index + 1 */
+    bool *groups;          /* owned: for each group whether a step that is kept waits for it */
+    struct map by_id;      /* step id -> index + 1; behind the steps, those of groups */
     struct map by_address; /* address -> owned struct index_list */
     struct map by_row; /* "TYPE INSTANCE" -> owned struct index_list: what gets another number */
 };
@@ -54,6 +55,8 @@ static void index_steps(struct selection *selection)
             draft_index(&selection->by_row, row, i);
         }
     }
+    for (size_t i = 0; i < plan->n_groups; i++)
+        map_put(&selection->by_id, plan->groups[i].id, (void *)(plan->n_steps + i + 1));
 }
 
 /* Whether a target is this address, or the name of the counted resource that it is of. */
@@ -107,6 +110,26 @@ static void keep_all(struct selection *selection, const struct index_list *list)
         keep(selection, list->items[i]);
 }
 
+/* The steps with these ids, and all of the groups. */
+static void keep_named(struct selection *selection, const struct string_list *ids)
+{
+    const struct plan *plan = selection->draft->plan;
+    for (size_t i = 0; i < ids->n_items; i++) {
+        size_t place = (size_t)map_get(&selection->by_id, ids->items[i]);
+        if (place == 0)
+            continue;
+        if (place <= plan->n_steps) {
+            keep(selection, place - 1);
+            continue;
+        }
+        size_t group = place - 1 - plan->n_steps;
+        bool is_new = !selection->groups[group];
+        selection->groups[group] = true;
+        if (is_new)
+            keep_named(selection, &plan->groups[group].depends_on);
+    }
+}
+
 /*
  * What a step waits for; of a replacement the other half, so that none is left half done; and of an
  * ordered type all that is numbered anew, so that its place is where the document has it.
@@ -114,11 +137,7 @@ static void keep_all(struct selection *selection, const struct index_list *list)
 static void keep_needs(struct selection *selection, size_t index)
 {
     const struct step *step = &selection->draft->plan->steps[index];
-    for (size_t i = 0; i < step->depends_on.n_items; i++) {
-        size_t place = (size_t)map_get(&selection->by_id, step->depends_on.items[i]);
-        if (place > 0)
-            keep(selection, place - 1);
-    }
+    keep_named(selection, &step->depends_on);
     if (step->replaces)
         keep_all(selection, map_get(&selection->by_address, step->address));
     if (is_numbered(selection->draft, step)) {
@@ -152,6 +171,7 @@ static void cut(struct selection *selection)
     value_builder_set(&fields, "targets", string_list_to_value(selection->draft->input->targets));
     value_builder_set(&fields, "left_out", value_ref(left_out));
     plan->partial = value_builder_map(&fields);
+    plan_keep_groups(plan, selection->groups);
     plan_keep_steps(plan, selection->kept);
 }
 
@@ -161,6 +181,7 @@ static void selection_done(struct selection *selection)
     draft_index_done(&selection->by_row);
     map_done(&selection->by_id);
     mem_free(selection->kept);
+    mem_free(selection->groups);
     mem_free(selection->open);
 }
 
@@ -176,6 +197,7 @@ int draft_target(struct draft *draft, struct error *err)
     struct selection selection = {.draft = draft};
     selection.kept = NEW_ARRAY(bool, plan->n_steps);
     selection.open = NEW_ARRAY(size_t, plan->n_steps);
+    selection.groups = NEW_ARRAY(bool, plan->n_groups);
     index_steps(&selection);
     for (size_t i = 0; i < plan->n_steps; i++)
         if (is_target(draft, plan->steps[i].address) || is_target(draft, plan->steps[i].former))

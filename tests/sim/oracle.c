@@ -18,6 +18,7 @@ static struct {
     struct map versions;  /* plan hash -> owned version of the records it was made from */
     struct map plans;     /* run -> owned hash of its plan */
     struct map steps;     /* "PLAN PLACE" -> owned id of that step */
+    struct map groups;    /* "PLAN ID" -> owned list of the ids that a group of steps stands for */
     struct map made;      /* "REMOTE UID" -> how many are there */
     struct map reverted;  /* numbers of revisions that an approved plan takes back */
     int64_t seen;         /* the newest revision that somebody wrote a file against */
@@ -48,6 +49,11 @@ void oracle_done(void)
     free_numbers(&oracle.approvals);
     free_numbers(&oracle.plans);
     free_numbers(&oracle.steps);
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&oracle.groups, &cursor)))
+        value_unref(entry->value);
+    map_done(&oracle.groups);
     free_numbers(&oracle.versions);
     map_done(&oracle.made);
     map_done(&oracle.reverted);
@@ -113,12 +119,30 @@ static void note_runs(const struct store_batch *batch)
     }
 }
 
+/* What each group of a plan stands for. */
+static void note_groups(const struct store_row *row)
+{
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    const char *text = store_row_text(row, 3);
+    (void)json_read(text, strlen(text), &plan, NULL);
+    const struct value *groups = value_get(plan, "groups");
+    for (size_t i = 0; groups && i < value_count(groups); i++) {
+        const struct value *group = value_at(groups, i);
+        CLEANUP(mem_freep)
+        char *key = string_format("%s %s", store_row_text(row, 0), value_get_text(group, "id"));
+        struct value *ids = value_get(group, "depends_on");
+        value_unref(map_put(&oracle.groups, key, value_ref(ids)));
+    }
+}
+
 /* What the steps of plans are called, by their places. */
 static void note_steps(const struct store_batch *batch)
 {
     for (size_t i = 0; i < batch->n_changes; i++) {
         const struct store_row *row = &batch->changes[i].row;
         CLEANUP(value_unrefp) struct value *step = NULL;
+        if (batch->changes[i].kind == CHANGE_PUT_PLAN)
+            note_groups(row);
         if (batch->changes[i].kind != CHANGE_ADD_STEP)
             continue;
         const char *text = store_row_text(row, 2);
@@ -240,15 +264,25 @@ static void check_approval(const struct process *process, const struct step *ste
         sim_violation("%s was sent by an approval that was over", step->id);
 }
 
+static void check_done(const struct process *process, const struct step *step, const char *before)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s result %s done", process->run_id, before);
+    if (!is_durable(key))
+        sim_violation("%s was sent before %s was durably done", step->id, before);
+}
+
 /* What a step waits for is durably done, in this run or none. */
 static void check_order(const struct process *process, const struct step *step)
 {
+    const char *plan = map_get(&oracle.plans, process->run_id);
     for (size_t i = 0; i < step->depends_on.n_items; i++) {
-        CLEANUP(mem_freep)
-        char *key = string_format("%s result %s done", process->run_id, step->depends_on.items[i]);
-        if (!is_durable(key))
-            sim_violation("%s was sent before %s was durably done", step->id,
-                          step->depends_on.items[i]);
+        const char *before = step->depends_on.items[i];
+        CLEANUP(mem_freep) char *key = string_format("%s %s", plan ? plan : "", before);
+        const struct value *group = map_get(&oracle.groups, key);
+        if (!group)
+            check_done(process, step, before);
+        for (size_t k = 0; group && k < value_count(group); k++)
+            check_done(process, step, value_text(value_at(group, k)));
     }
 }
 

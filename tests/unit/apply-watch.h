@@ -202,6 +202,22 @@ static inline bool is_done_in(const struct value *rows, const char *step)
 
 /* --- The fake, watched --- */
 
+/* What a step waits for, and what is in the groups that it waits for, has a row. */
+static inline void look_for_done(const struct value *rows, const char *step,
+                                 const struct string_list *depends_on)
+{
+    for (size_t i = 0; i < depends_on->n_items; i++) {
+        const struct step_group *group = NULL;
+        for (size_t k = 0; k < scene.plan->n_groups && !group; k++)
+            if (text_equal(scene.plan->groups[k].id, depends_on->items[i]))
+                group = &scene.plan->groups[k];
+        if (group)
+            look_for_done(rows, step, &group->depends_on);
+        else if (!is_done_in(rows, depends_on->items[i]))
+            fault("%s began before %s was durably done", step, depends_on->items[i]);
+    }
+}
+
 static inline void look_into_journal(const struct step *step)
 {
     if (!scene.run_id || scene.is_quick || scene.is_dead)
@@ -209,9 +225,7 @@ static inline void look_into_journal(const struct step *step)
     CLEANUP(value_unrefp) struct value *rows = read_journal(scene.run_id);
     if (!has_row(rows, "intent", step->id))
         fault("%s was called without a durable intent", step->id);
-    for (size_t i = 0; i < step->depends_on.n_items; i++)
-        if (!is_done_in(rows, step->depends_on.items[i]))
-            fault("%s began before %s was durably done", step->id, step->depends_on.items[i]);
+    look_for_done(rows, step->id, &step->depends_on);
 }
 
 /* Passes a handle on, and looks whether it is durable then. */

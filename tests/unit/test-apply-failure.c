@@ -27,6 +27,57 @@ TEST(after_a_failure_independent_branches_go_on_and_dependents_are_skipped)
     }
 }
 
+/* Ten members that ten users wait for, as one group (plan.h). */
+static void make_group(void)
+{
+    struct string_list members = {0};
+    plan_begin();
+    for (size_t i = 0; i < 10; i++) {
+        CLEANUP(mem_freep) char *member = string_format("m%zu", i);
+        CLEANUP(mem_freep) char *user = string_format("u%zu", i);
+        string_list_add(&members, create(member, "{}")->id);
+        wait_for(create(user, "{}"), "all of m");
+    }
+    wait_for(create("last", "{}"), "create u9#1");
+    plan_add_group(scene.plan, "all of m", &members);
+}
+
+TEST(who_waits_for_a_group_begins_when_all_of_it_is_durable)
+{
+    scene_begin();
+    scene.latency_us = 1000;
+    make_group();
+    CHECK(ends_as("run-1", RUN_DONE));
+    CHECK(scene.records.n_items == 21 && records_equal_files());
+    const char *calls = strbuf_text(&scene.calls);
+    const char *first_user = strstr(calls, "create u");
+    CHECK(first_user && strstr(first_user, "create last\n"));
+    for (size_t i = 0; i < 10; i++) {
+        CLEANUP(mem_freep) char *member = string_format("create m%zu\n", i);
+        const char *at = strstr(calls, member);
+        CHECK(at && at < first_user);
+    }
+    CHECK_NO_FAULTS();
+}
+
+TEST(who_waits_for_a_group_is_skipped_when_one_of_it_fails)
+{
+    scene_begin();
+    make_group();
+    scene.trouble_at = 4;
+    scene.trouble = TROUBLE_REFUSE;
+    CHECK(ends_as("run-1", RUN_PARTLY));
+    CHECK(scene.records.n_items == 9 && !strstr(strbuf_text(&scene.calls), "create u"));
+    for (size_t i = 0; i < 10; i++) {
+        CLEANUP(mem_freep) char *user = string_format("skipped create u%zu#1", i);
+        CHECK(strstr(strbuf_text(&scene.events), user));
+    }
+    CHECK(strstr(strbuf_text(&scene.events), "skipped create last#1"));
+    CHECK(resume_ends_as("run-1", RUN_DONE));
+    CHECK(scene.records.n_items == 21 && records_equal_files());
+    CHECK_NO_FAULTS();
+}
+
 TEST(a_run_that_changed_nothing_has_failed)
 {
     make_web();

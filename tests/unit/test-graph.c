@@ -140,6 +140,63 @@ TEST(wishes_never_make_an_order_impossible)
     }
 }
 
+/* All of 0..2 before all of 3..5 and 1, 4, 6 in a chain, once by edges and once by a hub. */
+static struct graph *make_layers(bool has_hub, bool has_circle)
+{
+    struct graph *graph = graph_new(7);
+    size_t hub = has_hub ? graph_add_hub(graph) : 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (has_hub) {
+            graph_add_edge(graph, i, hub);
+            graph_add_edge(graph, hub, 3 + i);
+        }
+        for (size_t k = 3; !has_hub && k < 6; k++)
+            graph_add_edge(graph, i, k);
+    }
+    graph_add_edge(graph, 6, 1);
+    if (has_circle)
+        graph_add_edge(graph, 4, 6);
+    graph_freeze(graph);
+    return graph;
+}
+
+TEST(a_hub_orders_as_the_edges_that_it_stands_for)
+{
+    size_t plain_order[7], hub_order[7];
+    struct graph *plain = make_layers(false, false);
+    struct graph *with_hub = make_layers(true, false);
+    CHECK(graph_order(plain, plain_order) == 7 && graph_order(with_hub, hub_order) == 7);
+    for (size_t i = 0; i < 7; i++)
+        CHECK(plain_order[i] == hub_order[i]);
+    CHECK(graph_dependency_count(with_hub, 7) == 3 && graph_dependency_count(with_hub, 4) == 1);
+    graph_free(plain);
+    graph_free(with_hub);
+}
+
+TEST(a_circle_through_a_hub_is_told_without_it)
+{
+    static const size_t want[] = {1, 4, 6};
+    size_t circle[7];
+    struct graph *graph = make_layers(true, true);
+    CHECK(graph_order(graph, circle) < 7);
+    CHECK(graph_find_circle(graph, circle) == 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(circle[i] == want[i]);
+    graph_free(graph);
+}
+
+TEST(a_hub_that_waits_for_nothing_keeps_nobody_waiting)
+{
+    size_t order[2];
+    struct graph *graph = graph_new(2);
+    size_t hub = graph_add_hub(graph);
+    graph_add_edge(graph, hub, 0);
+    graph_add_edge(graph, 1, 0);
+    graph_freeze(graph);
+    CHECK(graph_order(graph, order) == 2 && order[0] == 1 && order[1] == 0);
+    graph_free(graph);
+}
+
 TEST(an_empty_graph_has_an_empty_order)
 {
     struct graph *graph = make_graph(0, NULL, 0);

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "harness.h"
 #include "model/json.h"
 #include "plan/plan.h"
@@ -919,6 +920,104 @@ TEST(a_target_among_what_is_ordered_gets_its_place_whoever_must_move_for_it)
     const struct value *left_out = value_get(scene.plan->partial, "left_out");
     CHECK(value_get_integer(left_out, "create", 0) == 1);
     CHECK(value_get_integer(left_out, "update", 0) == 1);
+    scene_done(&scene);
+}
+
+/* Ten of "m", and ten of "u" of which each depends on all of "m". */
+static void want_layers(struct scene *scene)
+{
+    for (size_t i = 0; i < 20; i++) {
+        CLEANUP(mem_freep) char *address = string_format("%s[%zu]", i < 10 ? "m" : "u", i % 10);
+        struct resource *resource =
+            want(scene, "acme:net:segment", i < 10 ? "m" : "u", "{\"tag\":7}");
+        mem_free(resource->address);
+        resource->address = string_copy(address);
+        resource->key = value_integer((int64_t)(i % 10));
+        if (i >= 10)
+            string_list_add(&resource->depends_on, "m");
+    }
+}
+
+static void record_layers(struct scene *scene)
+{
+    for (size_t i = 0; i < 20; i++) {
+        CLEANUP(mem_freep) char *address = string_format("%s[%zu]", i < 10 ? "m" : "u", i % 10);
+        struct record *known = record(scene, "acme:net:segment", address, "{\"tag\":7}", "{}");
+        if (i >= 10)
+            string_list_add(&known->depends_on, "m");
+    }
+}
+
+/* Whether a group has ten steps of this kind, and ten others wait for it and nothing else. */
+static bool has_group(const struct plan *plan, const char *id, const char *members,
+                      const char *users)
+{
+    if (plan->n_groups != 1 || !text_equal(plan->groups[0].id, id))
+        return false;
+    const struct string_list *ids = &plan->groups[0].depends_on;
+    size_t n_users = 0;
+    for (size_t i = 0; i < ids->n_items; i++)
+        if (!text_starts_with(ids->items[i], members))
+            return false;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct string_list *depends_on = &plan->steps[i].depends_on;
+        bool is_user = text_starts_with(plan->steps[i].id, users);
+        n_users += is_user;
+        if (depends_on->n_items != is_user || (is_user && !text_equal(depends_on->items[0], id)))
+            return false;
+    }
+    return ids->n_items == 10 && n_users == 10;
+}
+
+TEST(many_that_wait_for_many_wait_for_a_group)
+{
+    struct scene scene = scene_new();
+    want_layers(&scene);
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 20);
+    CHECK(has_group(scene.plan, "all of m", "create m[", "create u["));
+    CHECK(plan_critical_seconds(scene.plan) > 1.5 * scene.plan->steps[0].seconds);
+    CLEANUP(mem_freep) char *text = plan_text(scene.plan);
+    CLEANUP(value_unrefp) struct value *saved = read_json(text);
+    CLEANUP(plan_freep) struct plan *again = NULL;
+    CHECK(plan_from_value(saved, &again, NULL) == 0);
+    CHECK(has_group(again, "all of m", "create m[", "create u["));
+    scene_done(&scene);
+}
+
+TEST(what_many_used_goes_after_all_of_them)
+{
+    struct scene scene = scene_new();
+    record_layers(&scene);
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 20);
+    CHECK(has_group(scene.plan, "users of m", "delete u[", "delete m["));
+    scene_done(&scene);
+}
+
+TEST(a_group_that_is_there_already_is_in_no_plan)
+{
+    struct scene scene = scene_new();
+    want_layers(&scene);
+    record_layers(&scene);
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 0 && scene.plan->n_groups == 0);
+    scene_done(&scene);
+}
+
+TEST(a_target_that_waits_for_a_group_comes_with_all_of_it)
+{
+    struct scene scene = scene_new();
+    want_layers(&scene);
+    string_list_add(&scene.targets, "u[3]");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 11 && scene.plan->n_groups == 1);
+    scene_done(&scene);
+    scene = scene_new();
+    want_layers(&scene);
+    string_list_add(&scene.targets, "m[3]");
+    CHECK(make(&scene) == 0);
+    CHECK(scene.plan->n_steps == 1 && scene.plan->n_groups == 0);
     scene_done(&scene);
 }
 
