@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
+#define LARGEST_JUMP_US (INT64_C(24) * 3600 * 1000000) /* of a wall clock */
 #define SETTLING_PAUSE_US 100000 /* between two reads of what may not be there yet */
 
 static const char *const verbs[PROVIDER_VERB_COUNT] = {
@@ -269,6 +270,18 @@ static bool is_settling_since(const struct provider *provider, int64_t changed_a
            world_monotonic_clock() < first_answer + provider->limits.settling_us;
 }
 
+/*
+ * Whether what is absent may only not be seen yet. When the wall clock jumps forward the time of
+ * settling seems to be over: within a day of the last change absence is believed only once it was
+ * answered over that time by the other clock.
+ */
+static bool may_be_unseen(const struct provider *provider, int64_t changed_at, int64_t first_answer)
+{
+    return provider->limits.settling_us > 0 && changed_at > 0 && !TOOTH(NO_SETTLING) &&
+           world_wall_clock() < changed_at + provider->limits.settling_us + LARGEST_JUMP_US &&
+           world_monotonic_clock() < first_answer + provider->limits.settling_us;
+}
+
 static CO_FN int read_once(struct calling *calling, const struct target *target, struct live *live,
                            struct error *err)
 {
@@ -302,7 +315,7 @@ CO_FN int provider_read(struct provider *provider, const struct call *call,
             return r;
         if (first_answer == 0)
             first_answer = world_monotonic_clock();
-        if (live.is_present || !is_settling_since(provider, target->changed_at, first_answer)) {
+        if (live.is_present || !may_be_unseen(provider, target->changed_at, first_answer)) {
             guard_live(call, target->type, &live);
             *ret_live = live;
             return 0;

@@ -253,8 +253,8 @@ struct provider_ops {
      * Reads one resource. Absent is is_present = false and no error; when that cannot be told,
      * fails with ERROR_UNAVAILABLE, ERROR_TIMEOUT or ERROR_CANCELLED; with ERROR_CONFLICT when the
      * id is that of something else, of another type. Changes nothing; reads may run at the same
-     * time. What is absent shortly after it was changed is read again by the
-     * wrapper until limits.settling_us have passed.
+     * time. What is absent within a day after it was changed is read again by the
+     * wrapper until limits.settling_us have passed: the wall clock may have jumped.
      *
      * Where the provider's id is the system's own, absent means that our marker is on nothing else
      * either: a request that was carried out twice, or somebody who restored a backup, makes

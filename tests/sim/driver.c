@@ -328,16 +328,26 @@ static CO_FN int probe(struct provider *provider, struct call *call, const struc
     return 0;
 }
 
-const struct provider_ops simulated_provider_ops = {
-    .driver = "fake",
-    .instance_size = sizeof(struct simulated_provider),
-    .configure = configure,
-    .close = close_provider,
-    .identify = identify,
-    .read = read_object,
-    .apply = apply_step,
-    .probe = probe,
-};
+/* A dry run by a system that keeps all as it is sent. */
+static CO_FN int propose(struct provider *provider, struct call *call, const struct target *target,
+                         const struct step *step, struct value **ret_after,
+                         struct diagnostics *diagnostics, struct error *err)
+{
+    (void)target;
+    (void)diagnostics;
+    int r = ask(simulated(provider), call, err);
+    if (r == 0 && step->after && !value_has_unknown(step->after))
+        *ret_after = value_ref(step->after);
+    return r;
+}
+
+#define SIMULATED_OPS                                                                             \
+    .driver = "fake", .instance_size = sizeof(struct simulated_provider), .configure = configure, \
+    .close = close_provider, .identify = identify, .read = read_object, .apply = apply_step,      \
+    .probe = probe
+
+static const struct provider_ops plain_ops = {SIMULATED_OPS};
+static const struct provider_ops proposing_ops = {SIMULATED_OPS, .propose = propose};
 
 /* Until then what is read may be as before a change, and what was sent for it may arrive. */
 static int64_t settling_of(const struct remote *remote)
@@ -352,7 +362,7 @@ static int64_t settling_of(const struct remote *remote)
 struct provider *simulated_provider_new(struct process *process, struct remote *remote)
 {
     struct provider *provider = mem_zeroed(1, sizeof(struct simulated_provider));
-    provider->ops = &simulated_provider_ops;
+    provider->ops = story_has_dry_runs() ? &proposing_ops : &plain_ops;
     provider->name = string_copy(remote->instance);
     provider->loop = process->loop;
     provider->limits.settling_us = settling_of(remote);

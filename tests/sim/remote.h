@@ -80,6 +80,5 @@ struct request {
 void request_send(struct request *request, int64_t arrives_at);
 void request_freep(struct request **request);
 
-extern const struct provider_ops simulated_provider_ops;
 /* The remote's part in the driver's instance, which remotes_connect() makes. */
 struct provider *simulated_provider_new(struct process *process, struct remote *remote);

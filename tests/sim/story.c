@@ -33,6 +33,7 @@ static struct {
     unsigned int revision;
     unsigned int n_revisions;
     bool has_secrets;
+    bool has_dry_runs;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -56,8 +57,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     story.n_revisions = (unsigned int)random_between(&random, 2, REVISIONS_MAX);
     random = random_stream(options->seed, "secrets", 0);
     story.has_secrets =
-        random_chance(&random, 50) && !(options->without_items & UINT64_C(1) << ITEMS_MAX);
+        random_chance(&random, 50) && !(options->without_items & UINT64_C(1) << PART_SECRETS);
+    story.has_dry_runs =
+        random_chance(&random, 30) && !(options->without_items & UINT64_C(1) << PART_DRY_RUNS);
     story.generation = 1;
+}
+
+bool story_has_dry_runs(void)
+{
+    return story.has_dry_runs;
 }
 
 unsigned int story_revisions(void)

@@ -14,12 +14,17 @@
 
 enum {
     ITEMS_MAX = 40,
-    STORY_PARTS = ITEMS_MAX + 1, /* the secrets are the last that can be left out */
+    /* What else can be left out behind the items. */
+    PART_SECRETS = ITEMS_MAX,
+    PART_DRY_RUNS,
+    STORY_PARTS,
     REVISIONS_MAX = 3,
 };
 
 void story_begin(const struct sim_options *options, struct sim_report *report);
 unsigned int story_revisions(void);
+/* Whether the systems are asked for a dry run of each step before it is approved. */
+bool story_has_dry_runs(void);
 /* The document of a revision, from 1 on; the caller frees it. Later ones follow from earlier ones.
  */
 char *story_next_document(void);

@@ -426,9 +426,23 @@ TEST(once_it_had_time_to_settle_absent_is_absent)
     CHECK(requests[0].r == 0 && !requests[0].live.is_present);
     CHECK(clock_us - start >= 5 * SECOND && clock_us - start < 6 * SECOND);
     seen.n_begun = 0;
+    clock_us += 25 * 3600 * SECOND;
+    seen.appears_at = clock_us + 100 * SECOND;
     ask(1, &type, STEP_KEEP)->target.changed_at = start;
     run();
     CHECK(requests[1].r == 0 && !requests[1].live.is_present && seen.n_begun == 1);
+}
+
+TEST(a_wall_clock_that_jumped_forward_makes_nothing_absent)
+{
+    set_up("{\"settling\":\"5s\"}");
+    int64_t made_at = clock_us;
+    clock_us += 20 * 3600 * SECOND;
+    seen.appears_at = clock_us + 3 * SECOND;
+    ask(0, &type, STEP_KEEP)->target.changed_at = made_at;
+    run();
+    CHECK(requests[0].r == 0 && requests[0].live.is_present);
+    CHECK(clock_us >= seen.appears_at);
 }
 
 TEST(without_the_time_to_wait_for_it_nobody_can_tell)
