@@ -116,8 +116,10 @@ static int start(struct monitor *monitor, enum monitor_exporter exporter, struct
         arguments[n++] = config;
     arguments[n] = NULL;
     monitor->probes[exporter] = (struct monitor_probe){monitor, exporter};
+    const char *const read[] = {monitor->config, NULL};
     struct process_spec spec = {.name = name,
                                 .host = monitor->host,
+                                .files.read = read,
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,
