@@ -66,6 +66,15 @@ static bool has_server(const struct balancer_servers *servers, const struct bala
     return false;
 }
 
+static bool has_name(const struct balancer_servers *servers, const struct balancer_server *server)
+{
+    for (size_t i = 0; i < servers->n_items; i++)
+        if (text_equal(servers->items[i].backend, server->backend) &&
+            text_equal(servers->items[i].name, server->name))
+            return true;
+    return false;
+}
+
 /* --- Commands --- */
 
 CO_FN int balancer_control_ask(struct balancer_control *control, const char *command,
@@ -169,18 +178,30 @@ static CO_FN int remove_server(struct balancer_control *control,
     return r;
 }
 
+/* Those that come; of them only new names, or only names that another server has had. */
+static CO_FN int add_servers(struct balancer_control *control,
+                             const struct balancer_servers *running,
+                             const struct balancer_servers *wanted, bool with_new_name,
+                             struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
+        if (!has_server(running, &wanted->items[i]) &&
+            has_name(running, &wanted->items[i]) != with_new_name)
+            r = add_server(control, &wanted->items[i], err);
+    return r;
+}
+
+/* Where all are replaced, somebody must be there before the last one goes. */
 CO_FN int balancer_servers_change(struct balancer_control *control,
                                   const struct balancer_servers *running,
                                   const struct balancer_servers *wanted, struct error *err)
 {
-    int r = 0;
+    int r = add_servers(control, running, wanted, true, err);
     for (size_t i = 0; r == 0 && i < running->n_items; i++)
         if (!has_server(wanted, &running->items[i]))
             r = remove_server(control, &running->items[i], err);
-    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
-        if (!has_server(running, &wanted->items[i]))
-            r = add_server(control, &wanted->items[i], err);
-    return r;
+    return r < 0 ? r : add_servers(control, running, wanted, false, err);
 }
 
 /* --- What a start is told --- */

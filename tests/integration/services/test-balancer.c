@@ -477,6 +477,11 @@ static CO_FN void scale_under_load(struct loopback *loopback, void *argument)
     HOLDS(outcome, scale(loopback, &platform, opened, 1));
     HOLDS(outcome, scale(loopback, &platform, opened, 3));
     HOLDS(outcome, scale(loopback, &platform, opened, 2));
+    /* All of them are replaced, and back again. */
+    platform.app_backend.servers = platform.app.hosts = &platform.app_hosts[2];
+    HOLDS(outcome, scale(loopback, &platform, opened, 1));
+    platform.app_backend.servers = platform.app.hosts = platform.app_hosts;
+    HOLDS(outcome, scale(loopback, &platform, opened, 2));
     /* A limit is a change of structure, hence a reload. */
     platform.app_frontend.limit = (struct machine_limit){1000000, 60};
     HOLDS(outcome, scale(loopback, &platform, opened, 2));
