@@ -505,27 +505,34 @@ int store_replay_journal(struct store *store, const char *run_id, int64_t after_
     return 0;
 }
 
-/* A step of a run's plan; in plans of older programs they stand inside. */
-CO_FN static int find_step(struct store *store, const char *run_id, int64_t place,
-                           struct value **ret_step, struct error *err)
+CO_FN static int read_run_plan(struct store *store, const char *run_id, struct value **ret_plan,
+                               struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *found = NULL;
-    CLEANUP(value_unrefp) struct value *plan = NULL;
     struct store_run run = {0};
-    int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)), add_body,
-                         "a step", &found, err);
-    if (r == 0 && value_count(found) > 0) {
-        *ret_step = value_ref(value_at(found, 0));
-        return 0;
-    }
+    int r = store_get_run(store, run_id, &run, err);
     if (r == 0)
-        r = store_get_run(store, run_id, &run, err);
-    if (r == 0)
-        r = store_get_plan(store, run.plan_hash, &plan, err);
+        r = store_get_plan(store, run.plan_hash, ret_plan, err);
     store_run_done(&run);
-    if (r < 0)
-        return r;
-    const struct value *steps = value_get(plan, "steps");
+    return r;
+}
+
+/* A step of a run's plan; in plans of older programs they stand inside: *plan is read then, once
+ * for all that are looked for, and is the caller's. */
+CO_FN static int find_step(struct store *store, const char *run_id, int64_t place,
+                           struct value **plan, struct value **ret_step, struct error *err)
+{
+    if (!*plan) {
+        CLEANUP(value_unrefp) struct value *found = NULL;
+        int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)),
+                             add_body, "a step", &found, err);
+        if (r == 0 && value_count(found) > 0)
+            *ret_step = value_ref(value_at(found, 0));
+        else if (r == 0)
+            r = read_run_plan(store, run_id, plan, err);
+        if (r < 0 || *ret_step)
+            return r;
+    }
+    const struct value *steps = value_get(*plan, "steps");
     if (place < 0 || (size_t)place >= value_count(steps))
         return error_set(err, ERROR_CORRUPT, "%s: the plan of run %s has no step %" PRId64,
                          store->place, run_id, place);
@@ -553,6 +560,7 @@ int store_read_journal(struct store *store, const char *run_id, int64_t after_se
                        struct value **ret_rows, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *rows = NULL;
+    CLEANUP(value_unrefp) struct value *plan = NULL;
     struct value_builder described = {0};
     int r = store_replay_journal(store, run_id, after_seq, limit, &rows, err);
     for (size_t i = 0; r == 0 && i < value_count(rows); i++) {
@@ -560,7 +568,7 @@ int store_read_journal(struct store *store, const char *run_id, int64_t after_se
         CLEANUP(value_unrefp) struct value *step = NULL;
         int64_t place = value_get_integer(row, "place", -1);
         if (place >= 0)
-            r = find_step(store, run_id, place, &step, err);
+            r = find_step(store, run_id, place, &plan, &step, err);
         if (r == 0)
             value_builder_append(&described, step ? describe_row(row, step) : value_ref(row));
     }
