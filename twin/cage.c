@@ -340,10 +340,10 @@ pid_t cage_fork(void *argument)
 
 /* What a child takes with it into the cage. */
 struct luggage {
-    int tree; /* a mount of its own that is nowhere yet */
-    const char *path;
-    bool is_written;
     struct stat status;
+    const char *path;
+    int tree; /* a mount of its own that is nowhere yet */
+    bool is_written;
 };
 
 static int pack(struct luggage *luggage, const char *path, bool is_written)
@@ -424,7 +424,7 @@ static int unpack_all(const struct luggage *luggage, size_t n)
 int cage_enter(const struct cage_door *door)
 {
     const char *const programs[] = {door->programs[0], door->programs[1], NULL};
-    struct luggage luggage[FILES_LIMIT];
+    struct luggage luggage[FILES_LIMIT] = {0};
     size_t n = 0;
     int r = pack_all(luggage, &n, door->programs[0] ? programs : programs + 1, false);
     if (r == 0)

@@ -51,8 +51,9 @@ int cage_open(struct cage_door *door, const char *program, struct error *err);
 void cage_close(struct cage_door *door);
 /* The folder of a /proc in which the cage's own process ids count. The caller frees it. */
 char *cage_own_proc(const struct cage_door *door);
-/* As fork(); the child, which the caller reaps as any other, counts among the cage's processes. */
-pid_t cage_fork(void *door);
+/* As fork() for a door; the child, which the caller reaps as any other, counts among the cage's
+ * processes. */
+pid_t cage_fork(void *argument);
 /*
  * In that child: enters the cage and its network, where the files are shown that it was given.
  * System calls only. Returns 0 or a negative errno.

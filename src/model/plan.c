@@ -222,24 +222,30 @@ struct step *plan_find_step(const struct plan *plan, const char *id)
     return NULL;
 }
 
-/* The latest end of those that are named; of a group it is found when it is first asked for. */
-static double latest_end(const struct plan *plan, struct map *ends, const struct map *groups,
-                         double *group_ends, const struct string_list *names)
+/* The latest end of those that are named and known. */
+static double latest_end(const struct map *ends, const struct string_list *names)
 {
     double latest = 0;
     for (size_t i = 0; i < names->n_items; i++) {
         const double *end = map_get(ends, names->items[i]);
-        const struct step_group *group = end ? NULL : map_get(groups, names->items[i]);
-        if (group) {
-            double *found = &group_ends[group - plan->groups];
-            *found = latest_end(plan, ends, &(struct map){0}, NULL, &group->depends_on);
-            map_put(ends, group->id, found);
-            end = found;
-        }
         if (end && *end > latest)
             latest = *end;
     }
     return latest;
+}
+
+/* Finds when the groups among these end, whose ends are not known yet. */
+static void end_groups(const struct plan *plan, struct map *ends, const struct map *groups,
+                       double *group_ends, const struct string_list *names)
+{
+    for (size_t i = 0; i < names->n_items; i++) {
+        const struct step_group *group = map_get(groups, names->items[i]);
+        if (!group || map_get(ends, group->id))
+            continue;
+        double *end = &group_ends[group - plan->groups];
+        *end = latest_end(ends, &group->depends_on);
+        map_put(ends, group->id, end);
+    }
 }
 
 /* Steps are sorted, so one walk is enough: each ends its own time after the latest of those it
@@ -255,8 +261,8 @@ double plan_critical_seconds(const struct plan *plan)
         map_put(&groups, plan->groups[i].id, &plan->groups[i]);
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
-        double start = latest_end(plan, &ends, &groups, group_ends, &step->depends_on);
-        seconds[i] = start + step->seconds;
+        end_groups(plan, &ends, &groups, group_ends, &step->depends_on);
+        seconds[i] = latest_end(&ends, &step->depends_on) + step->seconds;
         map_put(&ends, step->id, &seconds[i]);
         if (seconds[i] > latest)
             latest = seconds[i];

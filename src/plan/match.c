@@ -4,12 +4,12 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-void draft_index(struct map *by_name, const char *name, size_t index)
+void draft_index(struct map *lists, const char *key, size_t index)
 {
-    struct index_list *list = map_get(by_name, name);
+    struct index_list *list = map_get(lists, key);
     if (!list) {
         list = NEW(struct index_list);
-        map_put(by_name, name, list);
+        map_put(lists, key, list);
     }
     ARRAY_RESERVE(list->items, list->n_items, list->capacity);
     list->items[list->n_items++] = index;

@@ -31,15 +31,15 @@ const char *draft_provider_id(const struct draft *draft, size_t index)
     return seen && seen->provider_id ? seen->provider_id : draft_record(draft, index)->provider_id;
 }
 
-void draft_index_done(struct map *by_name)
+void draft_index_done(struct map *lists)
 {
     size_t cursor = 0;
     struct map_entry *entry;
-    while ((entry = map_next(by_name, &cursor))) {
+    while ((entry = map_next(lists, &cursor))) {
         mem_free(((struct index_list *)entry->value)->items);
         mem_free(entry->value);
     }
-    map_done(by_name);
+    map_done(lists);
 }
 
 static void draft_done(struct draft *draft)

@@ -4,10 +4,11 @@
  *
  * Each row of a run's journal goes into the run's chain: SHA-256 of the digest before it (the run's
  * id before the first), the row's time, kind and body, and where it is about a step of the run's
- * plan that step's number, from 0, each with a line feed behind it. Each approval, each new state of a run, each revision and what store_batch_audit() was given is an
- * entry of the store's chain: of the digest before it (the store's id before the first), its time,
- * kind and body, the number of rows in its run's chain (0 when it is about none) and that chain's
- * digest (left out then). The numbers of the entries have no gap.
+ * plan that step's number, from 0, each with a line feed behind it. Each approval, each new state
+ * of a run, each revision and what store_batch_audit() was given is an entry of the store's chain:
+ * of the digest before it (the store's id before the first), its time, kind and body, the number of
+ * rows in its run's chain (0 when it is about none) and that chain's digest (left out then). The
+ * numbers of the entries have no gap.
  *
  * Who may write the store's file may write all of it anew. A digest that was noted elsewhere then
  * is no more in the chain: that is what to ask for.

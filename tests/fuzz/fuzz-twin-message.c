@@ -83,8 +83,8 @@ static void check_token(const char *text, size_t length)
                                       "outgoing",   "standing",    "denied",  "spoofed"};
     if (length > 0 && text[length - 1] == ',')
         length--;
-    bool is_ours =
-        strspn(text, "0123456789.:/-s;") >= length || is_word(text, length) || is_name(text, length);
+    bool is_ours = strspn(text, "0123456789.:/-s;") >= length || is_word(text, length) ||
+                   is_name(text, length);
     for (size_t i = 0; i < ARRAY_LENGTH(own); i++)
         is_ours = is_ours || (strlen(own[i]) == length && strncmp(text, own[i], length) == 0);
     if (!is_ours)
