@@ -174,6 +174,17 @@ def steps(plan):
     return [step["id"].split("#")[0] for step in plan["steps"]]
 
 
+def said(text):
+    """What a program said, without what only AddressSanitizer adds."""
+    return "\n".join(line for line in text.splitlines() if "WARNING: ASan" not in line).strip()
+
+
+def has_sanitizer():
+    """Whether the program was built with AddressSanitizer, to which mlock() is nothing."""
+    with open(PROGRAM, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 def wait_until(condition, what, patience=20):
     end = time.monotonic() + patience
     while not condition():

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 
-from lifecycle import box, document, main, test
+from lifecycle import box, document, main, said, test
 
 
 def line(second, text, fraction=0):
@@ -149,7 +149,7 @@ def it_ends_with_its_reader(place):
     words = subprocess.list2cmdline(place.line("logs", "web-0"))
     done = subprocess.run(["sh", "-c", f"{words} | head -n 1"], cwd=place.folder, env=place.env, text=True,
                           capture_output=True, timeout=60, check=True)
-    assert done.stdout.endswith("line 0\n") and done.stderr == "", done
+    assert done.stdout.endswith("line 0\n") and said(done.stderr) == "", done
 
 
 main()

@@ -36,7 +36,7 @@ SITE = """site:
   instances:
     acme.lab:
       driver: fake
-      latency: 300ms
+      latency: 100ms
       credential: "${secret.site-variable}|${secret.site-file}|${lower(secret.site-command)}|${secret.site-made}"
       fail: [{ verb: create, name: small, how: echo }, { verb: update, name: big, how: echo }]
     acme.plain: { driver: fake, credential: cnry-plain-4471 }
@@ -73,6 +73,16 @@ CANARIES = {
 DERIVED = {"upper": CANARIES["ledger"].upper(), "lower": CANARIES["site-command"].lower()}
 
 
+def words_of(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as content:
+        return content.read()
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat", "rb") as content:
+        return int(content.read().rpartition(b")")[2].split()[1])
+
+
 class Onlooker(threading.Thread):
     """Looks at the arguments and the environment of every process that works for us, again and again. A command that
     the test itself starts has its variables from the test, until it takes them."""
@@ -94,13 +104,15 @@ class Onlooker(threading.Thread):
         def read(name):
             with open(f"/proc/{pid}/{name}", "rb") as content:
                 return content.read()
-        if int(read("stat").rpartition(b")")[2].split()[1]) == os.getpid() or int(pid) == os.getpid():
+        parent = parent_of(pid)
+        if os.getpid() in (int(pid), parent):
             return
-        words, environment = read("cmdline"), read("environ")
+        words, environment = words_of(pid), read("environ")
         if b"HOME=" + self.place.folder.encode() + b"\0" not in environment:
             return
-        # A site's command has the environment of whoever asked, and Parley reads no document for a question.
-        is_source = words.startswith(b"cat\0")
+        # A site's command has the environment of whoever asked, and Parley reads no document for a question; the
+        # child that will be that command still has the words of who was asked.
+        is_source = words.startswith(b"cat\0") or parent_of(parent) == os.getpid() and words == words_of(parent)
         names = self.watch.find(words if is_source else words + environment)
         self.seen.add(b" ".join(words.split(b"\0")[:6]))
         if names:
