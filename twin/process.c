@@ -111,7 +111,7 @@ static void child_ended(void *argument, int number)
 int processes_new(struct loop *loop, struct network *network, const char *folder,
                   struct processes **ret_processes, struct error *err)
 {
-    struct cages *cages;
+    struct cages *cages = NULL;
     int r = world_make_folder(folder, 0700, err);
     if (r == 0)
         r = cages_new(network, &cages, err);
