@@ -3,6 +3,7 @@
  * its own; then each cage is a child in namespaces of its own, which adds what cages do not share.
  */
 #include "twin/cage-maker.h"
+#include "twin/passing.h"
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -316,50 +317,6 @@ static void make_cage(int network, struct cage_answer *answer, int *ret_life)
         close_descriptor(life);
 }
 
-static int send_answer(const struct cage_answer *answer, int life)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {.room = {0}};
-    struct iovec part = {.iov_base = (void *)answer, .iov_len = sizeof(*answer)};
-    struct msghdr envelope = {.msg_iov = &part, .msg_iovlen = 1};
-    if (life >= 0) {
-        envelope.msg_control = control.room;
-        envelope.msg_controllen = sizeof(control.room);
-        struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
-        attached->cmsg_level = SOL_SOCKET;
-        attached->cmsg_type = SCM_RIGHTS;
-        attached->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(attached), &life, sizeof(life));
-    }
-    return sendmsg(STDIN_FILENO, &envelope, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* Returns false at the end of the socket. *ret_network is -1 when there is none. */
-static bool receive_request(int *ret_network)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    char byte;
-    struct iovec part = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr envelope = {.msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control.room,
-                              .msg_controllen = sizeof(control.room)};
-    ssize_t size;
-    do {
-        size = recvmsg(STDIN_FILENO, &envelope, MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
-    *ret_network = -1;
-    struct cmsghdr *attached = size == 1 ? CMSG_FIRSTHDR(&envelope) : NULL;
-    if (attached && attached->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_network, CMSG_DATA(attached), sizeof(*ret_network));
-    return size == 1;
-}
-
 int cage_maker_main(void)
 {
     struct cage_answer failure = {0};
@@ -368,13 +325,14 @@ int cage_maker_main(void)
     signal(SIGCHLD, SIG_IGN);
     build_view(&failure);
     int network;
-    while (receive_request(&network)) {
+    char request;
+    while (passing_receive(STDIN_FILENO, &request, sizeof(request), &network, 0) > 0) {
         struct cage_answer answer = failure;
         int life = -1;
         if (failure.errno_value == 0)
             make_cage(network, &answer, &life);
         close_descriptor(network);
-        int r = send_answer(&answer, life);
+        int r = passing_send(STDIN_FILENO, &answer, sizeof(answer), life, 0);
         close_descriptor(life);
         if (r < 0)
             return 1;

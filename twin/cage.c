@@ -11,6 +11,7 @@
 #include "net/program.h"
 #include "twin/cage-maker.h"
 #include "twin/network.h"
+#include "twin/passing.h"
 #include "twin/sandbox.h"
 
 #include <assert.h>
@@ -122,49 +123,12 @@ static int start_maker(struct cages *cages, struct error *err)
     return 0;
 }
 
-static int send_request(const struct cages *cages, int network)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {.room = {0}};
-    char byte = 1;
-    struct iovec part = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr envelope = {.msg_iov = &part, .msg_iovlen = 1};
-    if (network >= 0) {
-        envelope.msg_control = control.room;
-        envelope.msg_controllen = sizeof(control.room);
-        struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
-        attached->cmsg_level = SOL_SOCKET;
-        attached->cmsg_type = SCM_RIGHTS;
-        attached->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(attached), &network, sizeof(network));
-    }
-    return sendmsg(cages->maker, &envelope, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* Returns 0 or a negative errno; then *ret_answer says nothing. */
 static int receive_answer(const struct cages *cages, struct cage_answer *ret_answer, int *ret_life)
 {
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = {.iov_base = ret_answer, .iov_len = sizeof(*ret_answer)};
-    struct msghdr envelope = {.msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control.room,
-                              .msg_controllen = sizeof(control.room)};
-    ssize_t size;
-    do {
-        size = recvmsg(cages->maker, &envelope, MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
-    *ret_life = -1;
-    if (size != sizeof(*ret_answer))
-        return size < 0 ? -errno : -ECONNRESET;
-    struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
-    if (attached && attached->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_life, CMSG_DATA(attached), sizeof(*ret_life));
+    int r = passing_receive(cages->maker, ret_answer, sizeof(*ret_answer), ret_life, 0);
+    if (r <= 0)
+        return r < 0 ? r : -ECONNRESET;
     return ret_answer->errno_value == 0 && *ret_life < 0 ? -EPROTO : 0;
 }
 
@@ -172,12 +136,13 @@ static int receive_answer(const struct cages *cages, struct cage_answer *ret_ans
 static int ask_maker(struct cages *cages, int network, struct cage_answer *ret_answer,
                      int *ret_life, struct error *err)
 {
+    static const char request = 1;
     int problem = 0;
     for (unsigned int i = 0; i < 2; i++) {
         int r = cages->maker < 0 ? start_maker(cages, err) : 0;
         if (r < 0)
             return r;
-        problem = send_request(cages, network);
+        problem = passing_send(cages->maker, &request, sizeof(request), network, 0);
         if (problem == 0)
             problem = receive_answer(cages, ret_answer, ret_life);
         if (problem == 0)

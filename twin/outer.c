@@ -3,6 +3,7 @@
  * that says what, a few that say which, and at most one descriptor beside them.
  */
 #include "twin/outer.h"
+#include "twin/passing.h"
 
 #include "base/text.h"
 
@@ -34,48 +35,6 @@ struct message {
     uint16_t port;
     int32_t errno_value;
 };
-
-static int send_message(int link, const struct message *message, int fd, int flags)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {.room = {0}};
-    struct iovec part = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
-    struct msghdr envelope = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd >= 0) {
-        envelope.msg_control = control.room;
-        envelope.msg_controllen = sizeof(control.room);
-        struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
-        attached->cmsg_level = SOL_SOCKET;
-        attached->cmsg_type = SCM_RIGHTS;
-        attached->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(attached), &fd, sizeof(fd));
-    }
-    return sendmsg(link, &envelope, flags | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* Returns 1 and a message, whose descriptor is -1 when there is none; 0 at the end of the link. */
-static int receive_message(int link, struct message *ret_message, int *ret_fd)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec part = {.iov_base = ret_message, .iov_len = sizeof(*ret_message)};
-    struct msghdr envelope = {.msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control.room,
-                              .msg_controllen = sizeof(control.room)};
-    ssize_t size = recvmsg(link, &envelope, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (size < 0)
-        return -errno;
-    *ret_fd = -1;
-    struct cmsghdr *attached = CMSG_FIRSTHDR(&envelope);
-    if (attached && attached->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(attached), sizeof(*ret_fd));
-    return size == sizeof(*ret_message);
-}
 
 static bool somebody_answers(const struct sockaddr_un *address)
 {
@@ -123,7 +82,7 @@ static void hand_in_connection(int listener, int link)
         peer.uid != geteuid())
         return;
     struct message message = {.kind = MESSAGE_CONNECTION};
-    send_message(link, &message, fd, MSG_DONTWAIT);
+    passing_send(link, &message, sizeof(message), fd, MSG_DONTWAIT);
 }
 
 static int open_port(uint16_t port, int *ret_fd, uint16_t *ret_port)
@@ -148,7 +107,7 @@ static bool serve_inner(int link)
 {
     struct message request = {0};
     CLEANUP(close_descriptorp) int unwanted = -1;
-    int r = receive_message(link, &request, &unwanted);
+    int r = passing_receive(link, &request, sizeof(request), &unwanted, MSG_DONTWAIT);
     if (r == -EAGAIN || r == -EINTR)
         return true;
     if (r <= 0 || request.kind != MESSAGE_LISTEN)
@@ -156,7 +115,7 @@ static bool serve_inner(int link)
     struct message answer = {.kind = MESSAGE_LISTEN};
     CLEANUP(close_descriptorp) int fd = -1;
     answer.errno_value = open_port(request.port, &fd, &answer.port);
-    return send_message(link, &answer, fd, 0) == 0;
+    return passing_send(link, &answer, sizeof(answer), fd, 0) == 0;
 }
 
 static void end_inner(int signals, int link, pid_t inner, unsigned int *n_times)
@@ -165,7 +124,7 @@ static void end_inner(int signals, int link, pid_t inner, unsigned int *n_times)
     if (read(signals, &info, sizeof(info)) != sizeof(info))
         return;
     struct message message = {.kind = MESSAGE_END};
-    if (++*n_times > 1 || send_message(link, &message, -1, MSG_DONTWAIT) < 0)
+    if (++*n_times > 1 || passing_send(link, &message, sizeof(message), -1, MSG_DONTWAIT) < 0)
         kill(inner, SIGKILL);
 }
 
@@ -245,7 +204,7 @@ static void link_ready(void *argument, int events)
     struct outer *outer = argument;
     struct message message = {0};
     int fd = -1;
-    int r = receive_message(outer->link, &message, &fd);
+    int r = passing_receive(outer->link, &message, sizeof(message), &fd, MSG_DONTWAIT);
     if (r == -EAGAIN || r == -EINTR)
         return;
     /* The death signal is on its way already. */
@@ -284,7 +243,7 @@ CO_FN int outer_listen(struct outer *outer, uint16_t port, int *ret_fd, uint16_t
 {
     struct listen_request request = {.coroutine = coroutine_self(), .fd = -1};
     struct message message = {.kind = MESSAGE_LISTEN, .port = port};
-    int r = send_message(outer->link, &message, -1, 0);
+    int r = passing_send(outer->link, &message, sizeof(message), -1, 0);
     if (r < 0)
         return error_set_errno(err, -r, "ask for port %u", port);
     struct listen_request **last = &outer->first;
