@@ -26,9 +26,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
+
+enum {
+    GOING_TIME = 10 * 1000 * 1000, /* what a killed twin's last processes may take to go */
+    KNOCK_NS = 20 * 1000 * 1000,
+};
 
 struct inner {
     struct twin twin;
@@ -222,13 +228,32 @@ struct outside {
     int links[2];
 };
 
-static int open_outside(struct outside *outside, struct error *err)
+/*
+ * Both halves hold the lock, so that a twin whose outer half was killed keeps it until its last
+ * process is gone: a moment that is waited for.
+ */
+static int lock_folder(struct outside *outside, struct error *err)
 {
     CLEANUP(mem_freep) char *lock = string_format("%s/" LOCK_FILE, outside->folder);
-    int r = world_lock_file(lock, &outside->lock, err);
-    if (r == -ERROR_BUSY)
-        return error_set(err, ERROR_BUSY, "another supervisor runs the twin of %s",
-                         outside->folder);
+    int64_t deadline = world_monotonic_clock() + GOING_TIME;
+    for (;;) {
+        struct error problem = {0};
+        int r = world_lock_file(lock, &outside->lock, &problem);
+        if (r != -ERROR_BUSY)
+            return r < 0 ? error_move(err, &problem) : 0;
+        error_done(&problem);
+        if (world_monotonic_clock() >= deadline)
+            return error_set(err, ERROR_BUSY,
+                             "another supervisor runs the twin of %s; end the process that holds "
+                             "%s",
+                             outside->folder, lock);
+        nanosleep(&(struct timespec){.tv_nsec = KNOCK_NS}, NULL);
+    }
+}
+
+static int open_outside(struct outside *outside, struct error *err)
+{
+    int r = lock_folder(outside, err);
     if (r == 0)
         r = outer_open_socket(outside->socket_path, &outside->listener, err);
     if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, outside->links) < 0)

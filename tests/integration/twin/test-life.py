@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The twin's life: kills, restarts, locks, and what arrives on its socket. Prints TAP."""
 
+import fcntl
 import json
 import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -73,14 +75,27 @@ def a_second_supervisor_of_the_same_folder_is_refused():
         build(twin)
         other = subprocess.run(
             [twinlab.PROGRAM, "supervise", "--state", twin.state, "--socket",
-             twin.folder / "other"], capture_output=True, text=True, timeout=10)
+             twin.folder / "other"], capture_output=True, text=True, timeout=60)
         assert other.returncode == 1
         assert "another supervisor runs the twin" in other.stderr, other.stderr
         other = subprocess.run(
             [twinlab.PROGRAM, "supervise", "--state", twin.folder / "state2", "--socket",
-             twin.socket], capture_output=True, text=True, timeout=10)
+             twin.socket], capture_output=True, text=True, timeout=60)
         assert other.returncode == 1
         assert "another supervisor answers" in other.stderr, other.stderr
+        assert twin.status()["ok"]
+
+
+@test
+def a_twin_that_is_still_going_is_waited_for():
+    with Twin() as twin:
+        twin.state.mkdir(mode=0o700)
+        with open(twin.state / "lock", "w") as going:
+            whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            fcntl.fcntl(going, fcntl.F_OFD_SETLK, whole)
+            twin.start(wait=False)
+            assert not wait_until(lambda: twin.process.poll() is not None, 0.5), twin.log()
+        assert twin.process.stdout.readline() == b"ready\n", twin.log()
         assert twin.status()["ok"]
 
 
