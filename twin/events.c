@@ -1,6 +1,7 @@
 #include "twin/events.h"
 
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
 #include "twin/converge.h"
@@ -41,6 +42,20 @@ static void append_line(const struct events *events, const struct value *event)
         (void)!write(fd, line, length);
 }
 
+/* Of a database's server: "primary" or "replica"; NULL of all else, and while nobody can tell. */
+static const char *role_of(const struct events *events, const struct process *process)
+{
+    struct converge *converge = events->twin->converge;
+    const char *name = process_host(process);
+    const struct machine_host *host =
+        name ? machine_find_host(converge_machine(converge), name) : NULL;
+    if (!host || host->role != HOST_DATABASE || !text_equal(process_name(process), name))
+        return NULL;
+    CLEANUP(value_unrefp) struct value *described = converge_describe(converge, host->resource);
+    const char *primary = value_get_text(value_get(described, "status"), "primary");
+    return !primary ? NULL : text_equal(primary, name) ? "primary" : "replica";
+}
+
 static void note_turn(void *argument, const struct process *process, enum process_turn turn)
 {
     const struct events *events = argument;
@@ -50,6 +65,9 @@ static void note_turn(void *argument, const struct process *process, enum proces
     value_builder_set_string(&fields, "kind", turn == PROCESS_BROKE ? "broke" : "resumed");
     value_builder_set_string(&fields, "program", process_name(process));
     value_builder_set_string(&fields, "host", process_host(process));
+    const char *role = role_of(events, process);
+    if (role)
+        value_builder_set_string(&fields, "role", role);
     value_builder_set(&fields, "resources",
                       converge_find_resources(events->twin->converge, process_name(process)));
     value_builder_set(&fields, "restarts", value_integer(process_restarts(process)));

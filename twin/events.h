@@ -3,9 +3,10 @@
  * line of JSON each, in FOLDER/events.json, mode 0600:
  *
  * {"time": "2026-11-21T22:16:28.123456Z", "kind": "broke", "program", "host", "resources": [UID],
- *  "restarts", "message"}
+ *  "role", "restarts", "message"}
  *
- * kind is "broke" or "resumed". A file that would grow beyond EVENTS_LIMIT becomes events.json.old.
+ * kind is "broke" or "resumed"; role, "primary" or "replica", is that of a database's server. A
+ * file that would grow beyond EVENTS_LIMIT becomes events.json.old.
  */
 #pragma once
 

@@ -356,6 +356,23 @@ static void write_lag(const struct measure *measure, const struct machine_databa
     }
 }
 
+static void write_up(const struct measure *measure, const struct machine_database *database,
+                     struct strbuf *out)
+{
+    CLEANUP(value_unrefp)
+    struct value *described = converge_describe(measure->twin->converge, database->resource);
+    const struct value *members = value_get(value_get(described, "status"), "members");
+    for (size_t i = 0; !value_is_null(members) && i < value_count(members); i++) {
+        const struct value *member = value_at(members, i);
+        strbuf_add(out, "database_up{host=\"");
+        measure_write_label(out, value_get_text(member, "name"));
+        strbuf_add(out, "\",resource=\"");
+        measure_write_label(out, name_of(measure, database->resource));
+        strbuf_addf(out, "\",role=\"%s\"} %d\n", value_get_text(member, "role"),
+                    text_equal(value_get_text(member, "state"), "ready"));
+    }
+}
+
 static void write_databases(const struct measure *measure, struct strbuf *out)
 {
     static const struct {
@@ -372,6 +389,9 @@ static void write_databases(const struct measure *measure, struct strbuf *out)
             write_lag(measure, machine->databases[i], series[s].name, series[s].field,
                       series[s].unit, out);
     }
+    write_head(out, "database_up", "gauge", "Whether the server answers.");
+    for (size_t i = 0; i < machine->n_databases; i++)
+        write_up(measure, machine->databases[i], out);
 }
 
 /* "2027-02-19T10:00:00Z" as seconds since 1970. */

@@ -14,6 +14,7 @@ static void alert_done(struct monitor_alert *alert)
 {
     mem_free(alert->name);
     mem_free(alert->severity);
+    mem_free(alert->host);
     mem_free(alert->mark);
 }
 
@@ -40,6 +41,7 @@ static void add_alert(struct monitor_alerts *alerts, const struct value *alert)
     alerts->items[alerts->n_items++] = (struct monitor_alert){
         .name = label_of(alert, "alertname"),
         .severity = label_of(alert, "severity"),
+        .host = label_of(alert, "host"),
         .mark = label_of(alert, "mark"),
         .is_resolved = text_equal_or_null(value_get_text(alert, "status"), "resolved"),
         .arrived = world_wall_clock(),
@@ -93,6 +95,8 @@ struct value *monitor_alerts_describe(const struct monitor_alerts *alerts)
         struct value_builder fields = {0};
         value_builder_set_string(&fields, "name", alert->name);
         value_builder_set_string(&fields, "severity", alert->severity);
+        if (*alert->host)
+            value_builder_set_string(&fields, "host", alert->host);
         value_builder_set_string(&fields, "status", alert->is_resolved ? "resolved" : "firing");
         value_builder_set(&fields, "arrived", service_time(alert->arrived));
         value_builder_append(&list, value_builder_map(&fields));

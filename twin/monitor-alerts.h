@@ -14,6 +14,7 @@ enum { MONITOR_ALERTS_LIMIT = 100 };
 struct monitor_alert {
     char *name; /* owned, as all texts; "" where it has none */
     char *severity;
+    char *host; /* the label "host": what it is about */
     char *mark; /* the label "mark", by which a test alert is known */
     bool is_resolved;
     int64_t arrived; /* wall clock */

@@ -68,8 +68,9 @@ void render_events(const struct value *events, struct strbuf *buffer)
         const struct value *event = value_at(events, i);
         const char *message = value_get_text(event, "message");
         bool is_back = text_equal(value_get_text(event, "kind"), "resumed");
-        strbuf_addf(buffer, "  %s  %s  ", value_get_text(event, "time"),
-                    value_get_text(event, "program"));
+        const char *role = value_get_text(event, "role");
+        strbuf_addf(buffer, "  %s  %s%s%s  ", value_get_text(event, "time"),
+                    value_get_text(event, "program"), role ? ", " : "", role ? role : "");
         if (is_back)
             strbuf_addf(buffer, "runs again, started again %lld times\n",
                         (long long)value_get_integer(event, "restarts", 0));

@@ -159,6 +159,27 @@ static void tell_pages(struct story *story, const struct subject *subject, const
     }
 }
 
+/* Those whose newest message says that they fire; the list has the newest first. The monitor's own
+ * test of the way to here has the severity none. */
+static void tell_alerts(struct story *story, const struct subject *subject)
+{
+    const struct value *alerts = value_get(subject->status, "alerts");
+    struct map told = {0};
+    for (size_t i = 0; alerts && i < value_count(alerts); i++) {
+        const struct value *alert = value_at(alerts, i);
+        const char *host = value_get_text(alert, "host");
+        const char *severity = value_get_text(alert, "severity");
+        CLEANUP(mem_freep)
+        char *what = string_format("%s%s%s (%s)", value_get_text(alert, "name"), host ? " of " : "",
+                                   host ? host : "", severity ? severity : "");
+        if (!map_has(&told, what) && !text_equal_or_null(severity, "none") &&
+            text_equal_or_null(value_get_text(alert, "status"), "firing"))
+            add_line(&story->health, "%s: alert %s", subject->name, what);
+        map_put(&told, what, NULL);
+    }
+    map_done(&told);
+}
+
 static void tell_monitor(struct story *story, const struct subject *subject)
 {
     const char *alertmanager = value_get_text(subject->outputs, "alertmanager");
@@ -167,6 +188,7 @@ static void tell_monitor(struct story *story, const struct subject *subject)
         add_line(&story->pages, "%s: Alertmanager at %s (inside the twin)", subject->name,
                  alertmanager);
     tell_state(story, subject);
+    tell_alerts(story, subject);
 }
 
 static void tell_dashboards(struct story *story, const struct subject *subject)

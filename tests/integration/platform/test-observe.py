@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What can be seen of a platform that stands: logs, measurements, events. TAP."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -180,26 +181,70 @@ def a_program_that_breaks_is_an_event_in_status_history_and_top():
 
 
 def firing(platform):
-    """The alerts that Alertmanager sent on, by their names."""
+    """The alerts that Alertmanager sent on and whose newest message is that they fire: (name, host)."""
     rows = platform.answer("status", platform.name())["resources"]
     alerts = next(row for row in rows if row["address"] == "monitoring")["status"]["alerts"]
-    return {alert["name"] for alert in alerts if alert["status"] == "firing"}
+    newest = {}
+    for alert in alerts:
+        assert (alert["severity"] == "none") == (alert["name"] == "TestAlert"), alert
+        newest.setdefault((alert["name"], alert.get("host")), alert["status"])
+    return {alert for alert, status in newest.items() if status == "firing" and alert[0] != "TestAlert"}
+
+
+def restarts(platform, host):
+    return numbers(platform, "instance_restarts_total", "host").get(host)
+
+
+def status_of(platform, name):
+    rows = platform.answer("status", platform.name())["resources"]
+    return next(row for row in rows if row["address"] == name)["status"]
 
 
 @test
-def an_instance_that_is_started_again_three_times_fires_an_alert_that_arrives():
+def whatever_dies_is_started_again_and_is_an_event_a_status_and_an_alert():
+    wait = twinlab.wait_until
     with Platform(busy_shophub()) as platform:
         platform.up()
+        victims = [
+            # host, how its program is found, its name in events and logs, its part, whose it is
+            ("web-frontend", ["-x", "haproxy"], "web-frontend", None, "web-frontend"),
+            ("shophub-db-1", ["-x", "postgres"], "shophub-db-1", "replica", "shophub-db"),
+            ("shophub-db-0", ["-x", "postgres"], "shophub-db-0", "primary", "shophub-db"),
+        ]
+        if shutil.which("prometheus-node-exporter"):
+            victims.append(("monitoring", ["-f", "prometheus-node-exporter"], "monitoring.node", None, "monitoring"))
         # Known from before its first end: what rises later is seen to rise.
-        assert twinlab.wait_until(
-            lambda: numbers(platform, "instance_restarts_total", "host").get("web-asg-0") == 0, 60)
-        assert "InstanceRestarts" not in firing(platform)
-        for count in range(1, 5):
-            assert twinlab.wait_until(lambda: inner_pid(platform, "web-asg-0"), 60)
+        assert wait(lambda: all(restarts(platform, host) == 0 for host, *_ in victims), 60)
+        assert wait(lambda: numbers(platform, "database_up", "role") == {"primary": 1, "replica": 1}, 60)
+        assert not firing(platform), firing(platform)
+        for host, how, *_ in victims:
+            # The oldest is the one that the twin has started.
+            assert platform.run(host, "pkill", "-KILL", "-o", *how).returncode == 0
+        # One that ends again and again is paused for longer each time, and is worth another alert.
+        for count in range(4):
+            assert wait(lambda: inner_pid(platform, "web-asg-0"), 60)
             os.kill(inner_pid(platform, "web-asg-0"), signal.SIGKILL)
-            assert twinlab.wait_until(
-                lambda: numbers(platform, "instance_restarts_total", "host").get("web-asg-0") == count, 60), count
-        assert twinlab.wait_until(lambda: "InstanceRestarts" in firing(platform), 60), firing(platform)
+            assert wait(lambda: len(platform.answer("twin", "events", "web-asg-0")) == 2 * count + 2, 60), count
+        times = [datetime.datetime.fromisoformat(event["time"].rstrip("Z"))
+                 for event in platform.answer("twin", "events", "web-asg-0")]
+        pauses = [(back - end).total_seconds() for end, back in zip(times[::2], times[1::2])]
+        assert all(pause >= least for pause, least in zip(pauses, [0.1, 0.2, 0.4, 0.8])), pauses
+        for host, _, program, role, resource in victims:
+            assert wait(lambda: status_of(platform, resource)["state"] == "ready", 60), status_of(platform, resource)
+            assert status_of(platform, resource)["restarts"] >= 1
+            events = [event for event in platform.answer("twin", "events", resource) if event["program"] == program]
+            assert [event["kind"] for event in events] == ["broke", "resumed"], events
+            assert all(event.get("role") == role for event in events), events
+        # The replica has not taken the primary's place, and the primary's end is worth an alert of its own.
+        assert status_of(platform, "shophub-db")["primary"] == "shophub-db-0"
+        wanted = {("ProgramEnded", host) for host, *_ in victims} | {
+            ("PrimaryEnded", "shophub-db-0"), ("ProgramEnded", "web-asg-0"), ("InstanceRestarts", "web-asg-0")}
+        assert wait(lambda: firing(platform) >= wanted, 60), firing(platform)
+        assert {host for name, host in firing(platform) if name == "PrimaryEnded"} == {"shophub-db-0"}
+        shown = platform.parley("status", platform.name()).stdout
+        assert "alert PrimaryEnded of shophub-db-0 (critical)" in shown, shown
+        assert "shophub-db: started again 2 times" in shown, shown
+        assert "shophub-db-0, primary  " in platform.parley("history", platform.name()).stdout
 
 
 @test
