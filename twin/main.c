@@ -6,6 +6,7 @@
 #include "twin/leftovers.h"
 #include "twin/limiter-program.h"
 #include "twin/supervise.h"
+#include "twin/trial.h"
 #include "twin/workload-program.h"
 
 #include <stdio.h>
@@ -20,7 +21,8 @@ static const char usage[] =
     "                            [--database FILE]\n"
     "       parley-twin limiter --socket PATH\n"
     "       parley-twin cages\n"
-    "       parley-twin clear --state DIR\n";
+    "       parley-twin clear --state DIR\n"
+    "       parley-twin trial\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
  * -1 for one that is unknown or incomplete. */
@@ -112,6 +114,12 @@ static int main_clear(int argc, char **argv)
     return leftovers_main(folder);
 }
 
+static int main_trial(int argc, char **argv)
+{
+    (void)argv;
+    return argc == 0 ? trial_main() : misuse();
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -120,7 +128,7 @@ int main(int argc, char **argv)
     } commands[] = {
         {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
         {"workload", main_workload},   {"limiter", main_limiter}, {"clear", main_clear},
-        {"cages", main_cages},
+        {"cages", main_cages},         {"trial", main_trial},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))

@@ -6,7 +6,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
-#include "base/world.h"
+#include "net/namespaces.h"
 #include "twin/seal.h"
 #include "twin/service.h"
 
@@ -33,38 +33,11 @@ static struct {
     gid_t group;
 } users[2];
 
-/* What refused the namespaces, if a setting of this machine tells. */
-static const char *explain_refusal(void)
-{
-    static const struct {
-        const char *path;
-        const char *refusing; /* the content that means no */
-        const char *advice;
-    } settings[] = {
-        {"/proc/sys/user/max_user_namespaces", "0",
-         "set the sysctl user.max_user_namespaces above 0 (sysctl -w "
-         "user.max_user_namespaces=10000), or run as root"},
-        {"/proc/sys/kernel/unprivileged_userns_clone", "0",
-         "set the sysctl kernel.unprivileged_userns_clone=1, or run as root"},
-        {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-         "set the sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root"},
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(settings); i++) {
-        CLEANUP(mem_freep) char *text = NULL;
-        if (world_read_file(settings[i].path, 64, &text, NULL, NULL) < 0)
-            continue;
-        text[strcspn(text, "\n")] = '\0';
-        if (text_equal(text, settings[i].refusing))
-            return settings[i].advice;
-    }
-    return "a container or security module forbids them; run it outside of that container, or "
-           "run as root with CAP_SYS_ADMIN";
-}
-
 static int refuse(const char *what, int errno_value, struct error *err)
 {
-    return error_set(err, ERROR_UNSUPPORTED, "the twin cannot %s (%s): %s", what,
-                     strerror(errno_value), explain_refusal());
+    CLEANUP(mem_freep) char *help = namespaces_explain_refusal();
+    return error_set(err, ERROR_UNSUPPORTED, "the twin cannot %s: %s. %s", what,
+                     strerror(errno_value), help);
 }
 
 int sandbox_split(pid_t *ret_pid, struct error *err)

@@ -149,6 +149,9 @@ int service_twin_doctor(struct service *service, struct diagnostics *diagnostics
         if (type_find_driver(type, "twin"))
             r = examine(service, provider, type, diagnostics, err);
     }
+    struct call call = service_read_call(service);
+    if (r == 0)
+        r = twin_try(&call, diagnostics, err);
     provider_free(provider);
     return r;
 }

@@ -54,3 +54,9 @@ CO_FN int twin_start(const struct twin_home *home, const struct call *call, cons
  * For one that does not run; never fails: the next one that starts does it, too.
  */
 CO_FN void twin_clear(const struct twin_home *home, const struct call *call);
+
+/*
+ * Tells whether this machine's kernel lets a twin stand: one is made for a moment, of no home. What
+ * propose() tells is not repeated.
+ */
+CO_FN int twin_try(const struct call *call, struct diagnostics *diagnostics, struct error *err);

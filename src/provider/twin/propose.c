@@ -7,16 +7,13 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "net/namespaces.h"
 #include "net/program.h"
 #include "provider/twin/client.h"
 
-#include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define POSTGRES_FOLDER "/usr/lib/postgresql"
-#define CAN_MAKE_NAMESPACES (UINT64_C(1) << 21) /* CAP_SYS_ADMIN */
 
 static const struct position nowhere;
 
@@ -160,20 +157,6 @@ static void check_database(const struct target *target, const struct value *spec
 
 /* --- Namespaces --- */
 
-/* A setting that keeps an ordinary user from making namespaces. */
-struct obstacle {
-    const char *path;
-    const char *refusing; /* the content that refuses */
-    const char *setting;  /* that allows them */
-};
-
-static const struct obstacle obstacles[] = {
-    {"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=10000"},
-    {"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"},
-    {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-     "kernel.apparmor_restrict_unprivileged_userns=0"},
-};
-
 /* Machine-wide faults are told once, not at each step. */
 static bool is_told(const struct diagnostics *diagnostics, const char *detail)
 {
@@ -189,38 +172,13 @@ static void add_once(struct diagnostics *diagnostics, const char *help, const ch
         diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help, "%s", detail);
 }
 
-static void check_user_namespaces(struct diagnostics *diagnostics)
+static void check_namespaces(struct diagnostics *diagnostics)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(obstacles); i++) {
-        CLEANUP(mem_freep) char *text = NULL;
-        if (world_read_file(obstacles[i].path, 64, &text, NULL, NULL) < 0)
-            continue;
-        text[strcspn(text, "\n")] = '\0';
-        if (!text_equal(text, obstacles[i].refusing))
-            continue;
-        CLEANUP(mem_freep)
-        char *detail = string_format("The twin needs user namespaces, and this machine gives "
-                                     "none to an ordinary user: %s is %s.",
-                                     obstacles[i].path, text);
-        CLEANUP(mem_freep)
-        char *help =
-            string_format("As root: sysctl -w %s. Or run parley as root.", obstacles[i].setting);
-        add_once(diagnostics, help, detail);
-    }
-}
-
-/* Root without the capability, as in most containers. */
-static void check_root(struct diagnostics *diagnostics)
-{
-    CLEANUP(mem_freep) char *text = NULL;
-    if (world_read_file("/proc/self/status", 65536, &text, NULL, NULL) < 0)
+    struct namespaces_obstacle obstacle;
+    if (!namespaces_find_obstacle(&obstacle))
         return;
-    const char *line = strstr(text, "\nCapEff:");
-    if (!line || (strtoull(line + strlen("\nCapEff:"), NULL, 16) & CAN_MAKE_NAMESPACES))
-        return;
-    add_once(diagnostics, "Run it as an ordinary user, or give the container CAP_SYS_ADMIN.",
-             "The twin needs namespaces, and this root user may not make any: it lacks the "
-             "capability CAP_SYS_ADMIN.");
+    add_once(diagnostics, obstacle.help, obstacle.detail);
+    namespaces_obstacle_done(&obstacle);
 }
 
 static void check_supervisor(struct diagnostics *diagnostics)
@@ -251,10 +209,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         return 0;
     }
     check_supervisor(diagnostics);
-    if (geteuid() == 0)
-        check_root(diagnostics);
-    else
-        check_user_namespaces(diagnostics);
+    check_namespaces(diagnostics);
     for (size_t i = 0; i < ARRAY_LENGTH(requirements); i++)
         if (text_equal(type, requirements[i].type))
             check_program(&requirements[i], target, diagnostics);
