@@ -65,15 +65,32 @@ void ruleset_write_protocol(struct strbuf *text, enum machine_protocol protocol,
         write_ports(text, "th dport", destination);
 }
 
+/*
+ * nftables counts a burst in nanoseconds of its unit, and takes one above INT64_MAX for none at all.
+ * What a unit gives back within a window is less than one, but for bursts so large that it does not
+ * matter.
+ */
+static const char *unit_of(uint32_t burst)
+{
+    static const struct {
+        const char *name;
+        int64_t seconds;
+    } units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}};
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (burst < INT64_MAX / (units[i].seconds * 1000000000))
+            return units[i].name;
+    return "second";
+}
+
 /* A fixed window: the element is made by the first connection and gone at the window's end. */
 static void write_limit(struct ruleset *ruleset, const struct machine_rule *rule,
                         const char *counter, struct strbuf *body)
 {
     char *set = string_format("window-%s-%u", rule->name, rule->limit.window_s);
     strbuf_addf(body,
-                "add rule " TABLE " rule-%s add @%s { ip saddr limit rate over 1/day burst "
+                "add rule " TABLE " rule-%s add @%s { ip saddr limit rate over 1/%s burst "
                 "%u packets } counter name \"%s\" drop\n",
-                rule->name, set, rule->limit.count, counter);
+                rule->name, set, unit_of(rule->limit.count), rule->limit.count, counter);
     part_list_add(
         &ruleset->sets, set,
         string_format("{ type ipv4_addr; flags dynamic,timeout; timeout %us; size 65536; }",

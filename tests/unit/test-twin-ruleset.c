@@ -108,6 +108,24 @@ TEST(a_limit_is_a_window_of_its_own)
     CHECK(strstr(text, "add rule inet parley rule-a counter name \"decided-a\" accept\n"));
 }
 
+/* nft_limit: burst * nanoseconds of the unit is a signed number of 64 bits. */
+TEST(a_large_limit_has_a_unit_that_the_kernel_can_count_in)
+{
+    static const struct {
+        const char *rate, *unit;
+    } cases[] = {{"106000/minute", "1/day burst 106000 "},
+                 {"107000/minute", "1/hour burst 107000 "},
+                 {"2600000/minute", "1/minute burst 2600000 "},
+                 {"1000000000/second", "1/second burst 1000000000 "}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(mem_freep)
+        char *rule = string_format(
+            "[" RULE("a", "any", "any", ",\"action\":\"allow\",\"rateLimit\":\"%s\"") "]",
+            cases[i].rate);
+        CHECK(strstr(changes("[]", rule), cases[i].unit));
+    }
+}
+
 TEST(what_blocks_cuts_what_is_established_as_far_as_no_earlier_rule_allows_it)
 {
     const char *text = commands_of(
