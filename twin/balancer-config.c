@@ -119,6 +119,7 @@ static void write_defaults(struct strbuf *out)
                     "    option dontlognull\n"
                     "    option forwardfor\n"
                     "    option redispatch\n"
+                    "    option idle-close-on-response\n"
                     "    retries 3\n"
                     "    retry-on conn-failure empty-response\n"
                     "    timeout connect 2s\n"

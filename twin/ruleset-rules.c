@@ -66,9 +66,9 @@ void ruleset_write_protocol(struct strbuf *text, enum machine_protocol protocol,
 }
 
 /*
- * nftables counts a burst in nanoseconds of its unit, and takes one above INT64_MAX for none at all.
- * What a unit gives back within a window is less than one, but for bursts so large that it does not
- * matter.
+ * nftables counts a burst in nanoseconds of its unit, and takes one above INT64_MAX for none at
+ * all. What a unit gives back within a window is less than one, but for bursts so large that it
+ * does not matter.
  */
 static const char *unit_of(uint32_t burst)
 {

@@ -83,6 +83,7 @@ TEST(a_configuration_is_what_the_design_says)
         "    option dontlognull\n"
         "    option forwardfor\n"
         "    option redispatch\n"
+        "    option idle-close-on-response\n"
         "    retries 3\n"
         "    retry-on conn-failure empty-response\n"
         "    timeout connect 2s\n"

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Changes of a platform that is under load: each by `parley up` of an edited document, none loses anything. TAP."""
+
+import encodings.idna  # before this process may no longer read where Python lies
+import json
+import pathlib
+import re
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platform"))
+import platformlab
+from load import Connection, Load, Transaction
+from platformlab import Platform, twinlab
+
+CONNECTIONS = 32
+TESTS = []
+
+DOCUMENT = """
+deployment:
+  name: quay
+  resources:
+    - type: opnsense:network:vlan
+      name: shore
+      properties: { tag: 11, subnet: 10.11.0.0/24 }
+    - type: opnsense:network:vlan
+      name: deck
+      properties: { tag: 12, subnet: 10.12.0.0/24 }
+    - type: opnsense:network:vlan
+      name: hold
+      properties: { tag: 13, subnet: 10.13.0.0/24 }
+    - type: opnsense:firewall:alias
+      name: unwanted
+      properties: { kind: geoip, countries: [QX], database: DATABASE }
+    - type: opnsense:firewall:rule
+      name: keep-out
+      properties: { source: unwanted, destination: any, protocol: any, action: block }
+    - type: opnsense:firewall:rule
+      name: come-in
+      properties: { source: any, destination: shore, port: 8443, action: pass, rateLimit: 1000000/minute }
+    - type: opnsense:firewall:rule
+      name: climb
+      properties: { source: shore, destination: deck, port: 7000, action: pass }
+    - type: opnsense:firewall:rule
+      name: descend
+      properties: { source: deck, destination: hold, port: 5432, action: pass }
+    - type: aws:acm:certificate
+      name: seal
+      properties: { domains: [quay.example] }
+    - type: aws:autoscaling:group
+      name: fronts
+      properties: { min: 2, max: 6, desired: 2, subnet: shore }
+    - type: aws:ec2:instances
+      name: middles
+      properties: { instances: 2, subnet: deck }
+    - type: aws:rds:cluster
+      name: store
+      properties: { engine: postgres, instances: 2, subnet: hold, port: 5432 }
+    - type: opnsense:haproxy:backend
+      name: front-pool
+      properties: { servers: fronts, port: 7001, balance: leastconn, healthCheck: /well }
+    - type: opnsense:haproxy:frontend
+      name: front-door
+      properties: { network: shore, port: 8443, backend: front-pool, certificate: seal }
+    - type: opnsense:haproxy:backend
+      name: middle-pool
+      properties: { servers: middles, port: 7002, balance: roundrobin, healthCheck: /api/well }
+    - type: opnsense:haproxy:frontend
+      name: middle-door
+      properties: { network: deck, port: 7000, backend: middle-pool }
+    - type: docker:compose:stack
+      name: crew
+      properties:
+        services:
+          front: { image: "quay/front:1", hosts: fronts, port: 7001, healthCheck: /well, upstream: middle-door }
+          middle: { image: "quay/middle:1", hosts: middles, port: 7002, healthCheck: /api/well, database: store }
+"""
+
+# What it is called in the table, what is replaced by what, and how connections may notice it.
+CHANGES = [
+    ("none", []),
+    ("rate limit", [("1000000/minute", "90000/minute")]),
+    ("country block", [("[QX]", "[QX, QY]")]),
+    ("new rule", [("    - type: aws:acm", """    - type: opnsense:firewall:rule
+      name: look
+      properties: { source: shore, destination: deck, port: [7002, 8404], action: pass }
+    - type: aws:acm""")]),
+    ("rule", [("port: [7002, 8404]", "port: [7002, 9100]")]),
+    ("balance", [("balance: leastconn", "balance: roundrobin")]),
+    ("scale up", [("desired: 2", "desired: 5")]),
+    ("scale down", [("desired: 5", "desired: 3")]),
+]
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def entrance(platform):
+    """Where the frontend is reached from the machine, and whom to trust, as status says it."""
+    lines = [line for section in platform.answer("status", platform.name())["sections"]
+             for line in section["lines"] if "curl --cacert" in line]
+    assert lines, "no curl line in the status"
+    return (("127.0.0.1", int(re.search(r":(\d+):127\.0\.0\.1", lines[0]).group(1))), "quay.example",
+            re.search(r"--cacert (\S+)", lines[0]).group(1))
+
+
+def session(platform):
+    """In the database, as the application on one of its hosts, with a transaction begun."""
+    conninfo = next((platform.home / "twin" / "access").glob("*/conninfo")).read_text()
+    transaction = Transaction([platform.program(), "twin", "exec", "middles-0", "psql", "-XqAt", conninfo],
+                              platform.environment())
+    transaction.run("create table if not exists kept (word text)")
+    transaction.run("begin")
+    transaction.run("insert into kept values ('before')")
+    return transaction
+
+
+def counters(platform):
+    """What each rule has counted so far, as nftables says it."""
+    done = platform.run("router", "nft", "--json", "list", "counters")
+    assert done.returncode == 0, done.stderr
+    return {item["counter"]["name"]: item["counter"]["packets"]
+            for item in json.loads(done.stdout)["nftables"] if "counter" in item}
+
+
+def edit(platform, replacements):
+    text = platform.text
+    for old, new in replacements:
+        assert old in text, old
+        text = text.replace(old, new)
+    platform.text = text
+
+
+@test
+def changes_under_load_lose_nothing():
+    with Platform(DOCUMENT) as platform:
+        countries = platform.folder / "countries"
+        countries.write_text("3405803776,3405804031,QX\n3221225984,3221226239,QY\n")
+        platform.text = DOCUMENT.replace("DATABASE", str(countries))
+        platform.up()
+        where = entrance(platform)
+        held, transaction = Connection(*where), session(platform)
+        load = Load(CONNECTIONS, lambda errors: Connection(*where, errors))
+        failures = []
+        print(f"# {'change':20} steps requests errors reopened held slowest")
+        try:
+            load.await_requests(200)
+            for name, replacements in CHANGES:
+                row(platform, load, held, name, replacements, failures)
+            transaction.run("insert into kept values ('after')")
+            transaction.run("commit")
+            assert transaction.run("select string_agg(word, ' ') from kept") == ["before after"]
+        finally:
+            load.stop()
+            held.close()
+            transaction.close()
+        assert not failures, failures
+
+
+def row(platform, load, held, name, replacements, failures):
+    before, held_before, counted = load.counts(), (len(held.errors), held.reopened), counters(platform)
+    load.take_slowest()
+    held.get()
+    edit(platform, replacements)
+    steps = platform.steps()
+    done = platform.parley("up", str(platform.document), "--yes", code=None)
+    load.await_requests(200)
+    held.get()
+    after, counted_now = load.counts(), counters(platform)
+    lost = sorted(rule for rule in counted if counted_now.get(rule, 0) < counted[rule])
+    assert counted["decided-come-in"] > 0 and not lost, (name, lost, counted, counted_now)
+    errors = after[2] - before[2] + len(held.errors) - held_before[0] + (done.returncode != 0)
+    print(f"# {name:20} {len(steps):5} {after[0] - before[0]:8} {errors:6} {after[1] - before[1]:8} "
+          f"{held.reopened - held_before[1]:4} {load.take_slowest() * 1000:6.0f} ms", flush=True)
+    if errors:
+        found = load.errors[before[2]:] + held.errors[held_before[0]:]
+        failures.append((name, sorted(set(found))[:5], done.stdout[-500:] + done.stderr
+                         if done.returncode else ""))
+
+
+platformlab.run(TESTS)
