@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/map.h"
+#include "base/strbuf.h"
 #include "secret/secret.h"
 
 struct secret_key {
@@ -13,8 +14,10 @@ struct secrets {
     struct secret_entry *entries; /* owned */
     size_t n_entries;
     size_t capacity;
-    size_t n_derived; /* of these, those that were only sent */
-    struct map names; /* name -> owned digest */
+    size_t n_derived;               /* of these, those that were only sent */
+    struct map names;               /* name -> owned digest */
+    struct secret_needles *needles; /* owned; NULL until something is redacted, and then of the
+                                     * entries there were */
 };
 
 struct secret_entry {
@@ -22,6 +25,30 @@ struct secret_entry {
     char *text;      /* owned; of sodium_malloc(), not readable but in secret_use() */
     size_t size;
 };
+
+/* One form in which a secret may be in a text. */
+struct secret_needle {
+    size_t entry;
+    size_t offset; /* of its bytes */
+    size_t length;
+};
+
+/* Those of all secrets, those of the longest first. */
+struct secret_needles {
+    struct secret_needle *items; /* owned */
+    size_t n_items;
+    size_t capacity;
+    char *texts; /* owned; of sodium_malloc(), readable only while something is redacted */
+    size_t size;
+    size_t n_entries; /* of how many secrets these are */
+    /* While they are made: */
+    struct strbuf draft;
+    size_t entry;
+};
+void secret_needles_free(struct secret_needles *needles); /* accepts NULL */
+
+/* Memory that is locked, guarded, left out of core files and wiped when it is freed. */
+void *secret_allocate(size_t size);
 
 /* Keys for one purpose each, made of the one that a user has. */
 enum { SECRET_PURPOSE_DIGEST = 1, SECRET_PURPOSE_SEAL = 2 };

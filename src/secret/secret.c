@@ -19,8 +19,7 @@ enum { DIGEST_SIZE = 32, DIGEST_TEXT_SIZE = sizeof(DIGEST_PREFIX) + 2 * (size_t)
 _Static_assert(DIGEST_TEXT_SIZE <= sizeof(((struct secret_entry *)NULL)->digest),
                "an entry has room for its digest");
 
-/* Memory that is locked, guarded, left out of core files and wiped when it is freed. */
-static void *allocate(size_t size)
+void *secret_allocate(size_t size)
 {
     int started = sodium_init();
     void *block = started < 0 ? NULL : sodium_malloc(size);
@@ -35,7 +34,7 @@ static void *allocate(size_t size)
 struct secret_key *secret_key_new(unsigned char take_bytes[SECRET_KEY_SIZE])
 {
     struct secret_key *key = NEW(struct secret_key);
-    key->bytes = allocate(SECRET_KEY_SIZE);
+    key->bytes = secret_allocate(SECRET_KEY_SIZE);
     memcpy(key->bytes, take_bytes, SECRET_KEY_SIZE);
     sodium_mprotect_readonly(key->bytes);
     mem_wipe(take_bytes, SECRET_KEY_SIZE);
@@ -126,6 +125,7 @@ void secrets_free(struct secrets *secrets)
     for (size_t i = 0; i < secrets->n_entries; i++)
         sodium_free(secrets->entries[i].text);
     mem_free(secrets->entries);
+    secret_needles_free(secrets->needles);
     secrets_forget_names(secrets);
     mem_free(secrets);
 }
@@ -156,7 +156,7 @@ static struct secret_entry *add_entry(struct secrets *secrets, const char *text,
 {
     ARRAY_RESERVE(secrets->entries, secrets->n_entries, secrets->capacity);
     struct secret_entry *entry = &secrets->entries[secrets->n_entries++];
-    entry->text = allocate(size + 1);
+    entry->text = secret_allocate(size + 1);
     entry->size = size;
     memcpy(entry->text, text, size);
     entry->text[size] = '\0';

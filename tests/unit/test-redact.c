@@ -223,6 +223,22 @@ TEST(of_a_secret_within_another_the_longer_one_is_taken_out_whole)
     CHECK_TEXT(text, "was (secret all), (secret token)");
 }
 
+TEST(a_large_secret_is_taken_out_of_one_text_after_the_other)
+{
+    enum { SIZE = 40000 };
+    CLEANUP(mem_freep) char *large = mem_zeroed(SIZE + 1, 1);
+    begin();
+    for (size_t i = 0; i < SIZE; i++)
+        large[i] = (char)('a' + i % 23);
+    add("large", large);
+    CLEANUP(mem_freep) char *text = string_format("abcdefgh, %s!", large);
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(mem_freep) char *shown = secrets_redact(secrets, text);
+        CHECK_TEXT(shown, "(secret token), (secret large)!");
+    }
+    CHECK(!secrets_redact(secrets, "nothing here"));
+}
+
 TEST(what_was_made_of_a_secret_and_sent_is_taken_out_of_the_answer)
 {
     begin();
