@@ -28,7 +28,7 @@ static int load_applied(struct service *service, const struct store_deployment *
                         struct applied *applied, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *revision = NULL;
-    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(value_unrefp) struct value *head = NULL;
     int r = store_get_revision(service->store, deployment->uid, 0, &revision, err);
     if (r < 0)
         return r;
@@ -40,10 +40,12 @@ static int load_applied(struct service *service, const struct store_deployment *
     applied->text = string_copy(text);
     applied->label =
         string_format("%s, revision %lld", deployment->name, (long long)deployment->head_revision);
-    if (!hash || service_get_plan(service, hash, &plan, NULL) < 0)
+    if (!hash || store_get_plan_head(service->store, hash, &head, NULL) < 0)
         return 0;
-    applied->variables = value_ref(plan->variables);
-    applied->secrets = plan->secrets ? value_ref(plan->secrets) : NULL;
+    struct value *variables = value_get(head, "variables");
+    struct value *secrets = value_get(head, "secrets");
+    applied->variables = variables ? value_ref(variables) : NULL;
+    applied->secrets = secrets ? value_ref(secrets) : NULL;
     return 0;
 }
 

@@ -327,20 +327,21 @@ static int keep_variables(struct service *service, const struct value *revision,
                           const struct settings *settings, const struct value *given,
                           struct value **ret_variables, struct error *err)
 {
-    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(value_unrefp) struct value *head = NULL;
     const char *hash = value_get_text(revision, "plan");
-    int r = hash ? service_get_plan(service, hash, &plan, err) : 0;
+    int r = hash ? store_get_plan_head(service->store, hash, &head, err) : 0;
     if (r < 0)
         return r;
+    const struct value *former = value_get(head, "variables");
     struct value_builder variables = {0};
-    for (size_t i = 0; plan && i < value_count(plan->variables); i++) {
-        const char *name = value_key_at(plan->variables, i);
-        bool is_set = value_kind(value_at(plan->variables, i)) == VALUE_SECRET;
+    for (size_t i = 0; former && i < value_count(former); i++) {
+        const char *name = value_key_at(former, i);
+        bool is_set = value_kind(value_at(former, i)) == VALUE_SECRET;
         for (size_t k = 0; settings && k < settings->n_items; k++)
             is_set = is_set || (text_equal(settings->items[k].name, "var") &&
                                 text_equal(value_text(value_at(settings->items[k].path, 0)), name));
         if (!is_set)
-            value_builder_set(&variables, name, value_ref(value_at(plan->variables, i)));
+            value_builder_set(&variables, name, value_ref(value_at(former, i)));
     }
     for (size_t i = 0; given && i < value_count(given); i++)
         value_builder_set(&variables, value_key_at(given, i), value_ref(value_at(given, i)));

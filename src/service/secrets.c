@@ -192,18 +192,20 @@ int secrets_read(struct service *service, struct document *document,
 void secrets_clear_environment(struct service *service, const char *deployment_uid)
 {
     CLEANUP(value_unrefp) struct value *revision = NULL;
-    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(value_unrefp) struct value *head = NULL;
     int r = store_get_revision(service->store, deployment_uid, 0, &revision, NULL);
     const char *hash = r == 0 ? value_get_text(revision, "plan") : NULL;
-    if (!hash || service_get_plan(service, hash, &plan, NULL) < 0 || !plan->secrets ||
-        secrets_open(service, NULL) < 0)
+    if (!hash || store_get_plan_head(service->store, hash, &head, NULL) < 0)
         return;
-    for (size_t i = 0; i < value_count(plan->secrets); i++) {
-        const struct value *source = value_get(value_at(plan->secrets, i), "source");
+    const struct value *secrets = value_get(head, "secrets");
+    if (!secrets || secrets_open(service, NULL) < 0)
+        return;
+    for (size_t i = 0; i < value_count(secrets); i++) {
+        const struct value *source = value_get(value_at(secrets, i), "source");
         CLEANUP(mem_freep) char *digest = NULL;
         if (value_get(source, "environment"))
-            (void)source_find_digest(service, deployment_uid, value_key_at(plan->secrets, i),
-                                     source, &digest, NULL);
+            (void)source_find_digest(service, deployment_uid, value_key_at(secrets, i), source,
+                                     &digest, NULL);
     }
 }
 

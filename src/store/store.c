@@ -304,10 +304,10 @@ static bool is_hash_prefix(const char *text)
            strspn(text, "0123456789abcdef") == length;
 }
 
-int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
-                   struct error *err)
+int store_get_plan_head(struct store *store, const char *hash_prefix, struct value **ret_head,
+                        struct error *err)
 {
-    assert(hash_prefix && ret_plan);
+    assert(hash_prefix && ret_head);
     if (!is_hash_prefix(hash_prefix))
         return error_set(err, ERROR_INVALID,
                          "\"%s\" is no plan hash: at least %d of its digits 0-9 and a-f are needed",
@@ -323,15 +323,27 @@ int store_get_plan(struct store *store, const char *hash_prefix, struct value **
         return error_set(err, ERROR_CONFLICT,
                          "several plans have a hash that begins with %s; give more of its digits",
                          hash_prefix);
-    if (value_get(value_at(found, 0), "steps")) {
-        *ret_plan = value_ref(value_at(found, 0));
+    *ret_head = value_ref(value_at(found, 0));
+    return 0;
+}
+
+int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
+                   struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *head = NULL;
+    CLEANUP(value_unrefp) struct value *steps = NULL;
+    assert(ret_plan);
+    int r = store_get_plan_head(store, hash_prefix, &head, err);
+    if (r < 0)
+        return r;
+    if (value_get(head, "steps")) {
+        *ret_plan = take_ptr(head);
         return 0;
     }
-    CLEANUP(value_unrefp) struct value *steps = NULL;
     r = query_values(store, QUERY_READ_STEPS, PARAMETERS(text(hash_prefix)), add_body, "a step",
                      &steps, err);
     if (r == 0)
-        *ret_plan = value_with(value_at(found, 0), "steps", value_ref(steps));
+        *ret_plan = value_with(head, "steps", value_ref(steps));
     return r;
 }
 

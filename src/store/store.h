@@ -107,6 +107,10 @@ CO_FN int store_list_revisions(struct store *store, const char *deployment_uid, 
  */
 CO_FN int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
                          struct error *err);
+/* The same without reading its steps, whose hash can then not be compared: for what it was made
+ * from. In plans of older programs they stand in it all the same. */
+CO_FN int store_get_plan_head(struct store *store, const char *hash_prefix, struct value **ret_head,
+                              struct error *err);
 /* All approvals of a plan, oldest first: a list of {principal, deployment (its uid), words, level,
  * created_at, expires_at}. An
  * empty one also for a plan the store does not know. */
