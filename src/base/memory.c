@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include "base/files.h"
+#include "base/world.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -105,6 +106,12 @@ void mem_free(void *block)
 void mem_wipe_freed(void)
 {
     wipes_freed = true;
+}
+
+void mem_keep_freed(void)
+{
+    assert(world_is_simulated());
+    wipes_freed = false;
 }
 
 bool mem_lock_new(bool is_on)

@@ -18,6 +18,8 @@ void mem_free(void *block);
 /* From now on this process overwrites whatever it frees: texts of secrets were, or will be, in it.
  */
 void mem_wipe_freed(void);
+/* The end of that, for a simulated machine that is gone with all its secrets. */
+void mem_keep_freed(void);
 
 /*
  * While it is on, what this thread allocates lies in pages that no core file has and that are not

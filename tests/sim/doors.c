@@ -119,7 +119,7 @@ static CO_FN int approve(struct process *process, const struct plan *plan, struc
 static CO_FN int start(struct process *process, const struct plan *plan, struct error *err)
 {
     CLEANUP(mem_freep) char *run = NULL;
-    oracle_planned(plan->hash, plan->records_version);
+    oracle_planned(plan);
     sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
     int r = approve(process, plan, err);
     return r < 0 ? r : service_start_run(process->service, plan, &run, err);

@@ -93,20 +93,23 @@ static void count(struct map *map, const char *key, intptr_t by)
     map_put(map, key, (void *)((intptr_t)map_get(map, key) + by));
 }
 
+/* Of a batch or, without the number in front, of a query. */
+static void count_row(struct map *rows, const struct store_row *row)
+{
+    CLEANUP(value_unrefp) struct value *body = NULL;
+    const char *text = store_row_text(row, JOURNAL_COLUMN_BODY - 1);
+    (void)json_read(text, strlen(text), &body, NULL);
+    CLEANUP(mem_freep)
+    char *key =
+        row_key(store_row_text(row, 0), store_row_text(row, 2), step_of_row(row, body), body);
+    count(rows, key, 1);
+}
+
 static void count_rows(const struct store_batch *batch, struct map *rows)
 {
-    for (size_t i = 0; i < batch->n_changes; i++) {
-        const struct store_row *row = &batch->changes[i].row;
-        CLEANUP(value_unrefp) struct value *body = NULL;
-        if (batch->changes[i].kind != CHANGE_JOURNAL)
-            continue;
-        const char *text = store_row_text(row, 3);
-        (void)json_read(text, strlen(text), &body, NULL);
-        CLEANUP(mem_freep)
-        char *key =
-            row_key(store_row_text(row, 0), store_row_text(row, 2), step_of_row(row, body), body);
-        count(rows, key, 1);
-    }
+    for (size_t i = 0; i < batch->n_changes; i++)
+        if (batch->changes[i].kind == CHANGE_JOURNAL)
+            count_row(rows, &batch->changes[i].row);
 }
 
 static void note_runs(const struct store_batch *batch)
@@ -116,41 +119,6 @@ static void note_runs(const struct store_batch *batch)
         if (batch->changes[i].kind == CHANGE_PUT_RUN)
             mem_free(map_put(&oracle.plans, store_row_text(row, RUN_COLUMN_ID),
                              string_copy(store_row_text(row, RUN_COLUMN_PLAN_HASH))));
-    }
-}
-
-/* What each group of a plan stands for. */
-static void note_groups(const struct store_row *row)
-{
-    CLEANUP(value_unrefp) struct value *plan = NULL;
-    const char *text = store_row_text(row, 3);
-    (void)json_read(text, strlen(text), &plan, NULL);
-    const struct value *groups = value_get(plan, "groups");
-    for (size_t i = 0; groups && i < value_count(groups); i++) {
-        const struct value *group = value_at(groups, i);
-        CLEANUP(mem_freep)
-        char *key = string_format("%s %s", store_row_text(row, 0), value_get_text(group, "id"));
-        struct value *ids = value_get(group, "depends_on");
-        value_unref(map_put(&oracle.groups, key, value_ref(ids)));
-    }
-}
-
-/* What the steps of plans are called, by their places. */
-static void note_steps(const struct store_batch *batch)
-{
-    for (size_t i = 0; i < batch->n_changes; i++) {
-        const struct store_row *row = &batch->changes[i].row;
-        CLEANUP(value_unrefp) struct value *step = NULL;
-        if (batch->changes[i].kind == CHANGE_PUT_PLAN)
-            note_groups(row);
-        if (batch->changes[i].kind != CHANGE_ADD_STEP)
-            continue;
-        const char *text = store_row_text(row, 2);
-        (void)json_read(text, strlen(text), &step, NULL);
-        const char *id = value_get_text(step, "id");
-        CLEANUP(mem_freep)
-        char *key = string_format("%s %" PRId64, store_row_text(row, 0), store_row_number(row, 1));
-        mem_free(map_put(&oracle.steps, key, string_copy(id ? id : "")));
     }
 }
 
@@ -172,14 +140,12 @@ void oracle_committed(struct process *process, const struct store_batch *batch, 
         sim_violation("a run wrote into its journal after another had taken the lease");
     if (process->id == oracle.holder)
         process->proved_at = begun_at;
-    note_steps(batch);
     note_runs(batch);
     count_rows(batch, &oracle.rows);
 }
 
 void oracle_interrupted(const struct store_batch *batch)
 {
-    note_steps(batch);
     count_rows(batch, &oracle.perhaps);
 }
 
@@ -199,11 +165,29 @@ void oracle_approved(const char *plan_hash, int64_t expires_at)
     mem_free(map_put(&oracle.approvals, plan_hash, expiry));
 }
 
-void oracle_planned(const char *plan_hash, int64_t records_version)
+/* What the steps of a plan are called, by their places, and what its groups stand for. */
+static void note_steps(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        CLEANUP(mem_freep) char *key = string_format("%s %zu", plan->hash, i);
+        mem_free(map_put(&oracle.steps, key, string_copy(plan->steps[i].id)));
+    }
+    for (size_t i = 0; i < plan->n_groups; i++) {
+        const struct step_group *group = &plan->groups[i];
+        CLEANUP(mem_freep) char *key = string_format("%s %s", plan->hash, group->id);
+        struct value_builder ids = {0};
+        for (size_t k = 0; k < group->depends_on.n_items; k++)
+            value_builder_append(&ids, value_string(group->depends_on.items[k]));
+        value_unref(map_put(&oracle.groups, key, value_builder_list(&ids)));
+    }
+}
+
+void oracle_planned(const struct plan *plan)
 {
     int64_t *version = NEW(int64_t);
-    *version = records_version;
-    mem_free(map_put(&oracle.versions, plan_hash, version));
+    *version = plan->records_version;
+    mem_free(map_put(&oracle.versions, plan->hash, version));
+    note_steps(plan);
 }
 
 void oracle_lease_taken(const struct process *process)
@@ -361,23 +345,25 @@ void oracle_note_output(const struct process *process, const char *text)
 
 /* --- At the end --- */
 
+static int count_stored_row(void *argument, const struct store_row *row, struct error *err)
+{
+    struct store_row written = {row->cells + JOURNAL_COLUMN_RUN, row->n_cells - JOURNAL_COLUMN_RUN};
+    (void)err;
+    count_row(argument, &written);
+    oracle_note_output(NULL, store_row_text(row, JOURNAL_COLUMN_BODY));
+    return 0;
+}
+
 static CO_FN void read_rows(struct store *store, const char *run, struct map *rows)
 {
+    enum { MANY = 100000 };
     struct error err = {0};
-    CLEANUP(value_unrefp) struct value *journal = NULL;
-    if (store_read_journal(store, run, 0, 100000, &journal, &err) < 0) {
+    struct store_cell cells[] = {
+        {.is_text = true, .text = (char *)run}, {.number = 0}, {.number = MANY}};
+    struct store_row parameters = {cells, ARRAY_LENGTH(cells)};
+    if (store->ops->read(store, QUERY_READ_JOURNAL, &parameters, count_stored_row, rows, &err) < 0)
         sim_violation("the journal of %s cannot be read: %s", run, error_message(&err));
-        error_done(&err);
-        return;
-    }
-    for (size_t i = 0; i < value_count(journal); i++) {
-        const struct value *row = value_at(journal, i);
-        CLEANUP(mem_freep)
-        char *key = row_key(run, value_get_text(row, "kind"), value_get_text(row, "step"), row);
-        count(rows, key, 1);
-        CLEANUP(mem_freep) char *text = json_text(row);
-        oracle_note_output(NULL, text);
-    }
+    error_done(&err);
 }
 
 /* Every row that the store acknowledged is still there. */

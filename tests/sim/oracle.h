@@ -20,7 +20,8 @@ void oracle_interrupted(const struct store_batch *batch);
 bool batch_has_row(const struct store_batch *batch, const char *kind);
 
 /* --- The runs' side --- */
-void oracle_planned(const char *plan_hash, int64_t records_version);
+/* A plan is about to be approved. */
+void oracle_planned(const struct plan *plan);
 /* A process took the lease. */
 void oracle_lease_taken(const struct process *process);
 /* A run began, on records of this version. */

@@ -200,6 +200,7 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     story_begin(options, ret_report);
     faults_choose(&world);
     tell_story();
+    mem_keep_freed();
     oracle_done();
     canaries_done();
     remotes_done();
