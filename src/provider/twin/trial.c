@@ -6,6 +6,7 @@
 #include "net/namespaces.h"
 #include "provider/twin/client.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { TRIAL_TIME = 30 * 1000 * 1000, ANSWER_LIMIT = 1 << 16 };
@@ -36,13 +37,25 @@ static int read_answer(const char *text, struct diagnostics *diagnostics, struct
     return 0;
 }
 
+/* What a trial needs of our environment: a secret that lies there is not its business. The caller
+ * frees it. */
+static char *lend_variable(const char *name, const char *otherwise)
+{
+    const char *text = getenv(name);
+    return string_format("%s=%s", name, text ? text : otherwise);
+}
+
 CO_FN int twin_try(const struct call *call, struct diagnostics *diagnostics, struct error *err)
 {
     struct namespaces_obstacle obstacle;
     CLEANUP(mem_freep) char *program = twin_program();
     CLEANUP(mem_freep) char *output = NULL;
     const char *arguments[] = {program, "trial", NULL};
-    struct child_spec spec = {.arguments = arguments, .input = -1};
+    CLEANUP(mem_freep) char *path = lend_variable("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    CLEANUP(mem_freep) char *folder = lend_variable("TMPDIR", "/tmp");
+    const char *environment[] = {path, folder, NULL};
+    struct child_spec spec = {
+        .arguments = arguments, .environment = environment, .own_environment = true, .input = -1};
     int status;
     /* It would fail by what is known, and told, already. */
     if (namespaces_find_obstacle(&obstacle)) {
