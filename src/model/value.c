@@ -6,8 +6,9 @@
 #include <string.h>
 
 /*
- * The count of references, then what the kind needs. Containers hold their items inline; a map's
- * keys follow its items. has_unknown and has_secret are worked out once, at birth.
+ * The count of references, then what the kind needs. Containers hold their items inline; behind a
+ * map's items come pointers to its keys, and behind these the keys' texts. has_unknown and
+ * has_secret are worked out once, at birth.
  */
 struct value {
     unsigned int references;
@@ -49,16 +50,18 @@ static struct value *value_new(enum value_kind kind, size_t extra)
     return value;
 }
 
+/* There is one of each of these, which is never freed: its owner is this file. */
 struct value *value_null(void)
 {
-    return value_new(VALUE_NULL, 0);
+    static struct value null = {.references = 1, .kind = VALUE_NULL};
+    return value_ref(&null);
 }
 
 struct value *value_bool(bool boolean)
 {
-    struct value *value = value_new(VALUE_BOOL, 0);
-    value->boolean = boolean;
-    return value;
+    static struct value no = {.references = 1, .kind = VALUE_BOOL};
+    static struct value yes = {.references = 1, .kind = VALUE_BOOL, .boolean = true};
+    return value_ref(boolean ? &yes : &no);
 }
 
 struct value *value_integer(int64_t integer)
@@ -129,7 +132,7 @@ static bool is_container(const struct value *value)
     return value->kind == VALUE_LIST || value->kind == VALUE_SET || value->kind == VALUE_MAP;
 }
 
-/* A map's keys: pointers that lie behind the items. */
+/* A map's keys: pointers that lie behind the items, to texts that lie behind the pointers. */
 static char **map_keys(const struct value *map)
 {
     return (char **)(map->items + map->count);
@@ -139,20 +142,18 @@ void value_unref(struct value *value)
 {
     if (!value || --value->references > 0)
         return;
-    if (is_container(value)) {
-        for (size_t i = 0; i < value->count; i++) {
+    if (is_container(value))
+        for (size_t i = 0; i < value->count; i++)
             value_unref(value->items[i]);
-            if (value->kind == VALUE_MAP)
-                mem_free(map_keys(value)[i]);
-        }
-    }
     mem_free(value);
 }
 
-static struct value *container_new(enum value_kind kind, struct value *const *items, size_t n_items)
+/* keys_size: how long the texts of a map's keys are, with their NULs. */
+static struct value *container_new(enum value_kind kind, struct value *const *items, size_t n_items,
+                                   size_t keys_size)
 {
     size_t pointers = kind == VALUE_MAP ? 2 * n_items : n_items;
-    struct value *value = value_new(kind, pointers * sizeof(void *));
+    struct value *value = value_new(kind, pointers * sizeof(void *) + keys_size);
     value->count = n_items;
     for (size_t i = 0; i < n_items; i++) {
         value->items[i] = items[i];
@@ -164,7 +165,7 @@ static struct value *container_new(enum value_kind kind, struct value *const *it
 
 struct value *value_list(struct value *const *take_items, size_t n_items)
 {
-    return container_new(VALUE_LIST, take_items, n_items);
+    return container_new(VALUE_LIST, take_items, n_items, 0);
 }
 
 static int compare_items(const void *a, const void *b)
@@ -174,7 +175,7 @@ static int compare_items(const void *a, const void *b)
 
 struct value *value_set(struct value *const *take_items, size_t n_items)
 {
-    struct value *set = container_new(VALUE_SET, take_items, n_items);
+    struct value *set = container_new(VALUE_SET, take_items, n_items, 0);
     if (n_items)
         qsort(set->items, n_items, sizeof(struct value *), compare_items);
     size_t kept = 0;
@@ -190,34 +191,27 @@ struct value *value_set(struct value *const *take_items, size_t n_items)
 
 void value_builder_done(struct value_builder *builder)
 {
-    for (size_t i = 0; i < builder->n_items; i++) {
-        mem_free(builder->keys[i]);
+    for (size_t i = 0; i < builder->n_items; i++)
         value_unref(builder->items[i]);
-    }
-    mem_free(builder->keys);
     mem_free(builder->items);
+    mem_free(builder->key_starts);
+    strbuf_done(&builder->keys);
     *builder = (struct value_builder){0};
-}
-
-static void builder_push(struct value_builder *builder, char *take_key, struct value *take_item)
-{
-    assert(take_item);
-    size_t capacity = builder->capacity;
-    ARRAY_RESERVE(builder->items, builder->n_items, builder->capacity);
-    if (capacity != builder->capacity)
-        builder->keys = mem_resize(builder->keys, builder->capacity, sizeof(builder->keys[0]));
-    builder->keys[builder->n_items] = take_key;
-    builder->items[builder->n_items++] = take_item;
 }
 
 void value_builder_append(struct value_builder *builder, struct value *take_item)
 {
-    builder_push(builder, NULL, take_item);
+    assert(take_item);
+    ARRAY_RESERVE(builder->items, builder->n_items, builder->capacity);
+    builder->items[builder->n_items++] = take_item;
 }
 
 void value_builder_set(struct value_builder *builder, const char *key, struct value *take_item)
 {
-    builder_push(builder, string_copy(key), take_item);
+    ARRAY_RESERVE(builder->key_starts, builder->n_items, builder->keys_capacity);
+    builder->key_starts[builder->n_items] = builder->keys.length;
+    strbuf_add_n(&builder->keys, key, strlen(key) + 1);
+    value_builder_append(builder, take_item);
 }
 
 void value_builder_set_string(struct value_builder *builder, const char *key,
@@ -230,8 +224,6 @@ static struct value *builder_finish(struct value_builder *builder, enum value_ki
 {
     struct value *value = kind == VALUE_SET ? value_set(builder->items, builder->n_items)
                                             : value_list(builder->items, builder->n_items);
-    for (size_t i = 0; i < builder->n_items; i++)
-        mem_free(builder->keys[i]);
     builder->n_items = 0;
     value_builder_done(builder);
     return value;
@@ -272,10 +264,15 @@ static int compare_keys(const char *a, const char *b)
     return (left_rank > right_rank) - (left_rank < right_rank);
 }
 
+static const char *key_of(const struct value_builder *builder, size_t i)
+{
+    return builder->keys.text + builder->key_starts[i];
+}
+
 struct field {
-    char *key;
+    const char *key; /* of two equal ones, the later one lies behind the other */
+    size_t key_start;
     struct value *item;
-    size_t position; /* so that the later of two equal keys is known after sorting */
 };
 
 static int compare_fields(const void *a, const void *b)
@@ -283,9 +280,7 @@ static int compare_fields(const void *a, const void *b)
     const struct field *left = a;
     const struct field *right = b;
     int order = compare_keys(left->key, right->key);
-    if (order != 0)
-        return order;
-    return (left->position > right->position) - (left->position < right->position);
+    return order != 0 ? order : (left->key > right->key) - (left->key < right->key);
 }
 
 /* Sorts by key; fields of equal keys stay in their order. */
@@ -294,10 +289,10 @@ static void sort_many(struct value_builder *builder)
     size_t n_items = builder->n_items;
     struct field *fields = NEW_ARRAY(struct field, n_items);
     for (size_t i = 0; i < n_items; i++)
-        fields[i] = (struct field){builder->keys[i], builder->items[i], i};
+        fields[i] = (struct field){key_of(builder, i), builder->key_starts[i], builder->items[i]};
     qsort(fields, n_items, sizeof(fields[0]), compare_fields);
     for (size_t i = 0; i < n_items; i++) {
-        builder->keys[i] = fields[i].key;
+        builder->key_starts[i] = fields[i].key_start;
         builder->items[i] = fields[i].item;
     }
     mem_free(fields);
@@ -307,39 +302,48 @@ static void sort_many(struct value_builder *builder)
 static void sort_few(struct value_builder *builder)
 {
     for (size_t i = 1; i < builder->n_items; i++) {
-        char *key = builder->keys[i];
+        size_t key_start = builder->key_starts[i];
+        const char *key = builder->keys.text + key_start;
         struct value *item = builder->items[i];
         size_t place = i;
-        for (; place > 0 && compare_keys(builder->keys[place - 1], key) > 0; place--) {
-            builder->keys[place] = builder->keys[place - 1];
+        for (; place > 0 && compare_keys(key_of(builder, place - 1), key) > 0; place--) {
+            builder->key_starts[place] = builder->key_starts[place - 1];
             builder->items[place] = builder->items[place - 1];
         }
-        builder->keys[place] = key;
+        builder->key_starts[place] = key_start;
         builder->items[place] = item;
     }
+}
+
+/* Of sorted fields the last one of each key. */
+static size_t drop_replaced(struct value_builder *builder)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < builder->n_items; i++) {
+        if (i + 1 < builder->n_items && strcmp(key_of(builder, i), key_of(builder, i + 1)) == 0) {
+            value_unref(builder->items[i]);
+        } else {
+            builder->key_starts[kept] = builder->key_starts[i];
+            builder->items[kept++] = builder->items[i];
+        }
+    }
+    return kept;
 }
 
 struct value *value_builder_map(struct value_builder *builder)
 {
     enum { FEW = 32 };
-    size_t n_items = builder->n_items;
-    if (n_items <= FEW)
+    if (builder->n_items <= FEW)
         sort_few(builder);
     else
         sort_many(builder);
-    size_t kept = 0;
-    for (size_t i = 0; i < n_items; i++) {
-        if (i + 1 < n_items && strcmp(builder->keys[i], builder->keys[i + 1]) == 0) {
-            mem_free(builder->keys[i]);
-            value_unref(builder->items[i]);
-        } else {
-            builder->keys[kept] = builder->keys[i];
-            builder->items[kept++] = builder->items[i];
-        }
-    }
-    struct value *map = container_new(VALUE_MAP, builder->items, kept);
+    size_t kept = drop_replaced(builder);
+    struct value *map = container_new(VALUE_MAP, builder->items, kept, builder->keys.length);
+    char *texts = (char *)(map->items + 2 * kept);
+    if (kept > 0)
+        memcpy(texts, builder->keys.text, builder->keys.length);
     for (size_t i = 0; i < kept; i++)
-        map_keys(map)[i] = builder->keys[i];
+        map_keys(map)[i] = texts + builder->key_starts[i];
     builder->n_items = 0;
     value_builder_done(builder);
     return map;

@@ -58,10 +58,12 @@ DEFINE_CLEANUP(struct value *, value_unref)
 
 /* Collects the items of a list or the fields of a map. Zero-initialise it; finishing empties it. */
 struct value_builder {
-    char **keys; /* owned; NULL entries in a list */
     struct value **items;
     size_t n_items;
     size_t capacity;
+    struct strbuf keys; /* of a map: its keys one behind the other, each with its NUL */
+    size_t *key_starts; /* where the key of each item begins in them */
+    size_t keys_capacity;
 };
 void value_builder_done(struct value_builder *builder);
 void value_builder_append(struct value_builder *builder, struct value *take_item);
