@@ -12,26 +12,44 @@ enum { MAX_DEPTH = 1000 };
 /* Integers that every JSON reader keeps exactly. */
 static const int64_t exact_limit = INT64_C(1) << 53;
 
+/* How many bytes at the start of a text need no escape; eight are looked at together. */
+static size_t count_plain(const char *text, size_t length)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+    size_t i = 0;
+    for (uint64_t bytes; i + sizeof(bytes) <= length; i += sizeof(bytes)) {
+        memcpy(&bytes, text + i, sizeof(bytes));
+        uint64_t quotes = bytes ^ (ones * '"'), slashes = bytes ^ (ones * '\\');
+        uint64_t special = ((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) |
+                           ((slashes - ones) & ~slashes);
+        if (special & tops)
+            break;
+    }
+    while (i < length && (unsigned char)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\')
+        i++;
+    return i;
+}
+
 void json_write_string(struct strbuf *buffer, const char *text, size_t length)
 {
     static const char short_escapes[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    const char *end = text + length;
     strbuf_add_char(buffer, '"');
-    size_t start = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        strbuf_add_n(buffer, text + start, i - start);
-        start = i + 1;
+    for (;;) {
+        size_t n_plain = count_plain(text, (size_t)(end - text));
+        strbuf_add_n(buffer, text, n_plain);
+        text += n_plain;
+        if (text == end)
+            break;
+        unsigned char c = (unsigned char)*text++;
         if (c == '"' || c == '\\')
-            strbuf_addf(buffer, "\\%c", c);
+            strbuf_add_n(buffer, (const char[]){'\\', (char)c}, 2);
         else if (c < sizeof(short_escapes) && short_escapes[c])
-            strbuf_addf(buffer, "\\%c", short_escapes[c]);
+            strbuf_add_n(buffer, (const char[]){'\\', short_escapes[c]}, 2);
         else
             strbuf_addf(buffer, "\\u%04x", c);
     }
-    strbuf_add_n(buffer, text + start, length - start);
     strbuf_add_char(buffer, '"');
 }
 

@@ -37,9 +37,9 @@ static int64_t read_integer(struct reader *reader, const char *key)
     return field ? value_to_integer(field) : 0;
 }
 
-static bool read_bool(struct reader *reader, const char *key)
+static bool read_bool(struct reader *reader, const char *key, bool is_optional)
 {
-    struct value *field = read_field(reader, key, VALUE_BOOL, false);
+    struct value *field = read_field(reader, key, VALUE_BOOL, is_optional);
     return field && value_to_bool(field);
 }
 
@@ -80,9 +80,10 @@ static int stage_word(const char *text)
     return (int)stage_from_string(text);
 }
 
-static void read_strings(struct reader *reader, const char *key, struct string_list *list)
+static void read_strings(struct reader *reader, const char *key, bool is_optional,
+                         struct string_list *list)
 {
-    string_list_from_value(list, read_field(reader, key, VALUE_LIST, false));
+    string_list_from_value(list, read_field(reader, key, VALUE_LIST, is_optional));
 }
 
 /* What the kind of a step promises about its states. */
@@ -126,6 +127,7 @@ static void check_states(struct reader *reader, const struct step *step)
             error_set(reader->err, ERROR_INVALID, "%s: a rename lacks \"former\"", reader->what);
 }
 
+/* Of what the store leaves out, as STEP_FORM_STORED does, absence says the rest. */
 static int step_from_value(const struct value *value, size_t number, struct step *step,
                            struct error *err)
 {
@@ -143,21 +145,20 @@ static int step_from_value(const struct value *value, size_t number, struct step
     step->origin = read_text(&reader, "origin", false);
     step->generation = read_integer(&reader, "generation");
     step->stage = (enum stage)read_word(&reader, "stage", STAGE_COUNT, stage_word);
-    step->replaces = read_bool(&reader, "replaces");
-    step->protect = read_bool(&reader, "protect");
-    step->irreversible = read_bool(&reader, "irreversible");
-    step->record_only = value_get_bool(value, "record_only", false);
+    step->replaces = read_bool(&reader, "replaces", true);
+    step->protect = read_bool(&reader, "protect", true);
+    step->irreversible = read_bool(&reader, "irreversible", true);
+    step->record_only = read_bool(&reader, "record_only", true);
     step->before = read_value(&reader, "before", VALUE_MAP, true);
     step->after = read_value(&reader, "after", VALUE_MAP, true);
     step->proposed = read_value(&reader, "proposed", VALUE_MAP, true);
     step->live = read_value(&reader, "live", VALUE_MAP, true);
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
     check_items(&reader, "changed", step->changed, VALUE_STRING);
-    if (value_get(value, "defaulted"))
-        read_strings(&reader, "defaulted", &step->defaulted);
+    read_strings(&reader, "defaulted", true, &step->defaulted);
     step->reverts = read_value(&reader, "reverts", VALUE_LIST, true);
-    read_strings(&reader, "resources", &step->resources);
-    read_strings(&reader, "depends_on", &step->depends_on);
+    read_strings(&reader, "resources", true, &step->resources);
+    read_strings(&reader, "depends_on", true, &step->depends_on);
     const struct value *seconds = value_get(value, "seconds");
     if (seconds && (value_kind(seconds) == VALUE_DECIMAL || value_kind(seconds) == VALUE_INTEGER))
         step->seconds = value_to_decimal(seconds);
@@ -174,7 +175,7 @@ static int deployment_from_value(struct plan *plan, const struct value *value, s
     plan->deployment_uid = read_text(&reader, "uid", false);
     plan->incarnation = read_integer(&reader, "incarnation");
     plan->records_version = read_integer(&reader, "records_version");
-    plan->is_production = read_bool(&reader, "production");
+    plan->is_production = read_bool(&reader, "production", false);
     return reader.result;
 }
 
@@ -194,7 +195,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
         plan->parents = parents;
     }
     plan->catalog_digest = read_text(reader, "catalog_digest", false);
-    plan->is_destroy = read_bool(reader, "destroy");
+    plan->is_destroy = read_bool(reader, "destroy", false);
     value_unref(plan->identities);
     plan->identities = read_value(reader, "identities", VALUE_MAP, false);
     value_unref(plan->variables);
@@ -213,7 +214,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     check_partial(reader, plan->partial);
     plan->knowledge = read_value(reader, "knowledge", VALUE_MAP, true);
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
-    plan->changes_outputs = read_bool(reader, "changes_outputs");
+    plan->changes_outputs = read_bool(reader, "changes_outputs", false);
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);
     plan->counts[STEP_KEEP] = (size_t)value_get_integer(summary, step_kind_to_string(STEP_KEEP), 0);
     return reader->result;
@@ -237,7 +238,7 @@ static int groups_from_value(struct plan *plan, const struct value *groups, stru
         struct reader reader = {value_at(groups, i), "plan, groups", 0, err};
         CLEANUP(mem_freep) char *id = read_text(&reader, "id", false);
         struct string_list depends_on = {0};
-        read_strings(&reader, "depends_on", &depends_on);
+        read_strings(&reader, "depends_on", false, &depends_on);
         if (reader.result == 0)
             plan_add_group(plan, id, &depends_on);
         string_list_done(&depends_on);

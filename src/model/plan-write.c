@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "model/json.h"
+#include "model/plan-internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -11,66 +12,6 @@
 static struct value *value_or_null(struct value *value)
 {
     return value ? value_ref(value) : value_null();
-}
-
-/* The name and key that the address of a step is made of, as fields of their own (DESIGN section
- * 17). */
-static void set_name_and_key(struct value_builder *fields, const char *address)
-{
-    char *name = NULL;
-    struct value *key = NULL;
-    if (address_parse(address, &name, &key, NULL) < 0)
-        name = string_copy(address);
-    value_builder_set_string(fields, "name", name);
-    value_builder_set(fields, "key", key ? key : value_null());
-    mem_free(name);
-}
-
-/* What is approved: everything but durations and notes. */
-static void set_approved_fields(struct value_builder *fields, const struct step *step)
-{
-    value_builder_set_string(fields, "id", step->id);
-    value_builder_set_string(fields, "kind", step_kind_to_string(step->kind));
-    value_builder_set_string(fields, "reason", step_reason_to_string(step->reason));
-    set_name_and_key(fields, step->address);
-    value_builder_set_string(fields, "address", step->address);
-    value_builder_set_string(fields, "former", step->former);
-    value_builder_set_string(fields, "type", step->type);
-    value_builder_set_string(fields, "instance", step->instance);
-    value_builder_set_string(fields, "uid", step->uid);
-    value_builder_set_string(fields, "provider_id", step->provider_id);
-    value_builder_set_string(fields, "origin", step->origin);
-    value_builder_set(fields, "generation", value_integer(step->generation));
-    value_builder_set_string(fields, "stage", stage_to_string(step->stage));
-    value_builder_set(fields, "replaces", value_bool(step->replaces));
-    value_builder_set(fields, "protect", value_bool(step->protect));
-    value_builder_set(fields, "irreversible", value_bool(step->irreversible));
-    value_builder_set(fields, "before", value_or_null(step->before));
-    value_builder_set(fields, "after", value_or_null(step->after));
-    value_builder_set(fields, "changed", value_or_null(step->changed));
-    value_builder_set(fields, "reverts", value_or_null(step->reverts));
-    value_builder_set(fields, "resources", string_list_to_value(&step->resources));
-    value_builder_set(fields, "depends_on", string_list_to_value(&step->depends_on));
-    /* Left out where they say nothing, so that plans from before them keep their hashes. */
-    if (step->record_only)
-        value_builder_set(fields, "record_only", value_bool(true));
-    if (step->proposed)
-        value_builder_set(fields, "proposed", value_ref(step->proposed));
-    if (step->live)
-        value_builder_set(fields, "live", value_ref(step->live));
-    if (step->defaulted.n_items > 0)
-        value_builder_set(fields, "defaulted", string_list_to_value(&step->defaulted));
-}
-
-static struct value *step_to_value(const struct step *step, bool is_hashed)
-{
-    struct value_builder fields = {0};
-    set_approved_fields(&fields, step);
-    if (!is_hashed) {
-        value_builder_set(&fields, "seconds", value_decimal(step->seconds));
-        value_builder_set_string(&fields, "note", step->note);
-    }
-    return value_builder_map(&fields);
 }
 
 static struct value *summary_to_value(const struct plan *plan)
@@ -173,19 +114,11 @@ struct sink {
     void *argument;
 };
 
-static void write_step(const struct step *step, bool is_hashed, bool is_first,
-                       struct strbuf *buffer, const struct sink *sink)
-{
-    CLEANUP(value_unrefp) struct value *value = step_to_value(step, is_hashed);
-    buffer->length = 0;
-    strbuf_add(buffer, is_first ? "" : ",");
-    json_write(buffer, value);
-    sink->take(sink->argument, buffer->text, buffer->length);
-}
-
 /* plan_to_value() as canonical JSON: without its braces in the middle, the fields are one map. */
 static void write_plan(const struct plan *plan, bool is_hashed, const struct sink *sink)
 {
+    enum { PIECE = 1 << 16 };
+    enum step_form form = is_hashed ? STEP_FORM_APPROVED : STEP_FORM_WHOLE;
     static const char steps[] = ",\"steps\":[";
     CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, is_hashed);
     CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
@@ -194,8 +127,14 @@ static void write_plan(const struct plan *plan, bool is_hashed, const struct sin
     struct strbuf buffer = {0};
     sink->take(sink->argument, head, strlen(head) - 1);
     sink->take(sink->argument, steps, strlen(steps));
-    for (size_t i = 0; i < plan->n_steps; i++)
-        write_step(&plan->steps[i], is_hashed, i == 0, &buffer, sink);
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        strbuf_add(&buffer, i == 0 ? "" : ",");
+        step_write(&buffer, &plan->steps[i], form);
+        if (buffer.length >= PIECE || i + 1 == plan->n_steps) {
+            sink->take(sink->argument, buffer.text, buffer.length);
+            strbuf_clear(&buffer);
+        }
+    }
     sink->take(sink->argument, "],", 2);
     sink->take(sink->argument, tail + 1, strlen(tail) - 1);
     strbuf_done(&buffer);
@@ -251,8 +190,9 @@ char *plan_head_text(const struct plan *plan)
 char *plan_step_text(const struct plan *plan, size_t i)
 {
     assert(i < plan->n_steps);
-    CLEANUP(value_unrefp) struct value *step = step_to_value(&plan->steps[i], false);
-    return json_text(step);
+    struct strbuf text = {0};
+    step_write(&text, &plan->steps[i], STEP_FORM_STORED);
+    return strbuf_take(&text);
 }
 
 struct value *plan_to_value(const struct plan *plan)
@@ -260,6 +200,6 @@ struct value *plan_to_value(const struct plan *plan)
     CLEANUP(value_unrefp) struct value *head = head_to_value(plan);
     struct value_builder steps = {0};
     for (size_t i = 0; i < plan->n_steps; i++)
-        value_builder_append(&steps, step_to_value(&plan->steps[i], false));
+        value_builder_append(&steps, step_to_value(&plan->steps[i]));
     return value_with(head, "steps", value_builder_list(&steps));
 }

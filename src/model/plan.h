@@ -203,9 +203,10 @@ void plan_seal(struct plan *plan);
 /* The plan as it is saved, stored and answered to --json (DESIGN section 17), and back; a wrong
  * hash is refused. */
 struct value *plan_to_value(const struct plan *plan);
-/* The same as canonical JSON: with one step as a value at a time. The caller frees it. */
+/* The same as canonical JSON. The caller frees it. */
 char *plan_text(const struct plan *plan);
-/* The same in parts, as the store keeps it: all but the steps, and step number i. */
+/* The same in parts, as the store keeps it: all but the steps, and step number i without what says
+ * nothing. plan_from_value() takes both. */
 char *plan_head_text(const struct plan *plan);
 char *plan_step_text(const struct plan *plan, size_t i);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);

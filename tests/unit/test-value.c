@@ -46,6 +46,28 @@ TEST(json_survives_reading_and_writing)
     }
 }
 
+/* Bytes are looked at eight at a time: each special one at each place among them. */
+TEST(a_text_is_escaped_wherever_its_special_character_stands)
+{
+    static const char *const escapes[][2] = {
+        {"\"", "\\\""},      {"\\", "\\\\"}, {"\n", "\\n"},    {"\x1f", "\\u001f"},
+        {"\x01", "\\u0001"}, {" ", " "},     {"\x7f", "\x7f"}, {"\xc3\xa4", "\xc3\xa4"},
+        {"!", "!"},          {"#", "#"},     {"]", "]"},       {"[", "["}};
+    for (size_t i = 0; i < ARRAY_LENGTH(escapes); i++) {
+        for (int place = 0; place < 20; place++) {
+            CLEANUP(mem_freep)
+            char *plain = string_format("%.*s%s%.*s", place, "abcdefghijklmnopqrst", escapes[i][0],
+                                        20 - place, "ABCDEFGHIJKLMNOPQRST");
+            CLEANUP(mem_freep)
+            char *want = string_format("\"%.*s%s%.*s\"", place, "abcdefghijklmnopqrst",
+                                       escapes[i][1], 20 - place, "ABCDEFGHIJKLMNOPQRST");
+            CLEANUP(value_unrefp) struct value *value = value_string(plain);
+            CLEANUP(mem_freep) char *text = json_text(value);
+            CHECK_TEXT(text, want);
+        }
+    }
+}
+
 TEST(comparison_is_one_total_order)
 {
     struct value *values[ARRAY_LENGTH(samples)];

@@ -1,0 +1,16 @@
+/* What the files of a plan share among themselves: the fields of a step as JSON. */
+#pragma once
+
+#include "base/strbuf.h"
+#include "model/plan.h"
+
+enum step_form {
+    STEP_FORM_APPROVED, /* what is hashed: everything but durations and notes */
+    STEP_FORM_WHOLE,    /* what is answered to --json (DESIGN section 17) */
+    STEP_FORM_STORED,   /* the whole without what says nothing: null, false, 0, no items */
+};
+
+/* Appends the step as canonical JSON. */
+void step_write(struct strbuf *text, const struct step *step, enum step_form form);
+/* The whole step; the caller unrefs it. */
+struct value *step_to_value(const struct step *step);

@@ -1,0 +1,220 @@
+/* The fields of a step, each named once: as a value, and as text without making one. */
+#include "model/plan-internal.h"
+
+#include "base/memory.h"
+#include "model/json.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum field_kind {
+    FIELD_TEXT, /* char *, NULL is null */
+    FIELD_VALUE,
+    FIELD_STRINGS,
+    FIELD_BOOL,
+    FIELD_INTEGER,
+    FIELD_SECONDS,
+    FIELD_KIND,
+    FIELD_REASON,
+    FIELD_STAGE,
+    FIELD_NAME, /* the parts of the address, as fields of their own (DESIGN section 17) */
+    FIELD_KEY,
+};
+
+enum field_place {
+    PLACE_ALWAYS,
+    PLACE_UNLESS_EMPTY, /* so that plans from before this field keep their hashes */
+    PLACE_SHOWN,        /* not approved, hence not hashed */
+    PLACE_UNSTORED,     /* the address says it */
+};
+
+struct field {
+    const char *key;
+    enum field_kind kind;
+    enum field_place place;
+    size_t offset;
+};
+
+#define FIELD(name, kind, place)                        \
+    {                                                   \
+#name, kind, place, offsetof(struct step, name) \
+    }
+
+/* In the order of canonical JSON. */
+static const struct field fields[] = {
+    FIELD(address, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(after, FIELD_VALUE, PLACE_ALWAYS),
+    FIELD(before, FIELD_VALUE, PLACE_ALWAYS),
+    FIELD(changed, FIELD_VALUE, PLACE_ALWAYS),
+    FIELD(defaulted, FIELD_STRINGS, PLACE_UNLESS_EMPTY),
+    FIELD(depends_on, FIELD_STRINGS, PLACE_ALWAYS),
+    FIELD(former, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(generation, FIELD_INTEGER, PLACE_ALWAYS),
+    FIELD(id, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(instance, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(irreversible, FIELD_BOOL, PLACE_ALWAYS),
+    {"key", FIELD_KEY, PLACE_UNSTORED, offsetof(struct step, address)},
+    FIELD(kind, FIELD_KIND, PLACE_ALWAYS),
+    FIELD(live, FIELD_VALUE, PLACE_UNLESS_EMPTY),
+    {"name", FIELD_NAME, PLACE_UNSTORED, offsetof(struct step, address)},
+    FIELD(note, FIELD_TEXT, PLACE_SHOWN),
+    FIELD(origin, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(proposed, FIELD_VALUE, PLACE_UNLESS_EMPTY),
+    FIELD(protect, FIELD_BOOL, PLACE_ALWAYS),
+    FIELD(provider_id, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(reason, FIELD_REASON, PLACE_ALWAYS),
+    FIELD(record_only, FIELD_BOOL, PLACE_UNLESS_EMPTY),
+    FIELD(replaces, FIELD_BOOL, PLACE_ALWAYS),
+    FIELD(resources, FIELD_STRINGS, PLACE_ALWAYS),
+    FIELD(reverts, FIELD_VALUE, PLACE_ALWAYS),
+    FIELD(seconds, FIELD_SECONDS, PLACE_SHOWN),
+    FIELD(stage, FIELD_STAGE, PLACE_ALWAYS),
+    FIELD(type, FIELD_TEXT, PLACE_ALWAYS),
+    FIELD(uid, FIELD_TEXT, PLACE_ALWAYS),
+};
+
+static const void *at(const struct step *step, const struct field *field)
+{
+    return (const char *)step + field->offset;
+}
+
+/* The text of a field that is one; NULL is null. */
+static const char *text_of(const struct step *step, const struct field *field)
+{
+    switch (field->kind) {
+    case FIELD_KIND:
+        return step_kind_to_string(step->kind);
+    case FIELD_REASON:
+        return step_reason_to_string(step->reason);
+    case FIELD_STAGE:
+        return stage_to_string(step->stage);
+    default:
+        return *(char *const *)at(step, field);
+    }
+}
+
+/* Whether it says nothing that its absence does not say. */
+static bool is_empty(const struct step *step, const struct field *field)
+{
+    switch (field->kind) {
+    case FIELD_VALUE:
+        return !*(struct value *const *)at(step, field);
+    case FIELD_STRINGS:
+        return ((const struct string_list *)at(step, field))->n_items == 0;
+    case FIELD_BOOL:
+        return !*(const bool *)at(step, field);
+    case FIELD_SECONDS:
+        return step->seconds == 0;
+    case FIELD_INTEGER:
+        return false;
+    default:
+        return !text_of(step, field);
+    }
+}
+
+static bool is_in(const struct step *step, const struct field *field, enum step_form form)
+{
+    switch (field->place) {
+    case PLACE_UNLESS_EMPTY:
+        return !is_empty(step, field);
+    case PLACE_SHOWN:
+        return form == STEP_FORM_WHOLE || (form == STEP_FORM_STORED && !is_empty(step, field));
+    case PLACE_UNSTORED:
+        return form != STEP_FORM_STORED;
+    case PLACE_ALWAYS:
+        break;
+    }
+    return form != STEP_FORM_STORED || !is_empty(step, field);
+}
+
+/* Its name, or else its key. */
+static struct value *part_of_address(const char *address, bool is_name)
+{
+    CLEANUP(mem_freep) char *name = NULL;
+    CLEANUP(value_unrefp) struct value *key = NULL;
+    bool is_plain = !strchr(address, '[') || address_parse(address, &name, &key, NULL) < 0;
+    if (is_name)
+        return value_string(is_plain ? address : name);
+    return is_plain || !key ? value_null() : value_ref(key);
+}
+
+static struct value *field_to_value(const struct step *step, const struct field *field)
+{
+    struct value *value;
+    const char *text;
+    switch (field->kind) {
+    case FIELD_VALUE:
+        value = *(struct value *const *)at(step, field);
+        return value ? value_ref(value) : value_null();
+    case FIELD_STRINGS:
+        return string_list_to_value(at(step, field));
+    case FIELD_BOOL:
+        return value_bool(*(const bool *)at(step, field));
+    case FIELD_INTEGER:
+        return value_integer(*(const int64_t *)at(step, field));
+    case FIELD_SECONDS:
+        return value_decimal(step->seconds);
+    case FIELD_NAME:
+    case FIELD_KEY:
+        return part_of_address(step->address, field->kind == FIELD_NAME);
+    default:
+        text = text_of(step, field);
+        return text ? value_string(text) : value_null();
+    }
+}
+
+struct value *step_to_value(const struct step *step)
+{
+    struct value_builder builder = {0};
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
+        if (is_in(step, &fields[i], STEP_FORM_WHOLE))
+            value_builder_set(&builder, fields[i].key, field_to_value(step, &fields[i]));
+    return value_builder_map(&builder);
+}
+
+static void write_strings(struct strbuf *text, const struct string_list *list)
+{
+    strbuf_add_char(text, '[');
+    for (size_t i = 0; i < list->n_items; i++) {
+        if (i > 0)
+            strbuf_add_char(text, ',');
+        json_write_string(text, list->items[i], strlen(list->items[i]));
+    }
+    strbuf_add_char(text, ']');
+}
+
+/* What most steps have is written at once; the rest as its value is. */
+static void write_field(struct strbuf *text, const struct step *step, const struct field *field)
+{
+    const char *content = NULL;
+    bool is_plain_name = field->kind == FIELD_NAME && !strchr(step->address, '[');
+    if (field->kind == FIELD_STRINGS) {
+        write_strings(text, at(step, field));
+        return;
+    }
+    if (field->kind == FIELD_TEXT || field->kind == FIELD_KIND || field->kind == FIELD_REASON ||
+        field->kind == FIELD_STAGE || is_plain_name)
+        content = text_of(step, field);
+    if (content) {
+        json_write_string(text, content, strlen(content));
+        return;
+    }
+    CLEANUP(value_unrefp) struct value *value = field_to_value(step, field);
+    json_write(text, value);
+}
+
+void step_write(struct strbuf *text, const struct step *step, enum step_form form)
+{
+    char before = '{';
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
+        if (!is_in(step, &fields[i], form))
+            continue;
+        strbuf_add_char(text, before);
+        strbuf_add_char(text, '"');
+        strbuf_add(text, fields[i].key);
+        strbuf_add_n(text, "\":", 2);
+        write_field(text, step, &fields[i]);
+        before = ',';
+    }
+    strbuf_add_char(text, '}');
+}
