@@ -347,7 +347,7 @@ stage_integration() {
         options+=(--no-suite=as-user)
     fi
     if [ "$mode" = full ]; then
-        export PARLEY_STORM_KILLS=200 PARLEY_STORM_EACH=10
+        export PARLEY_STORM_KILLS=200 PARLEY_STORM_EACH=10 PARLEY_FAILOVER_RUNS=100
         options+=(-t 5)
     fi
     need_build gcc && run_tests integration gcc "${options[@]}"

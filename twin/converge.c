@@ -188,6 +188,20 @@ CO_FN int converge_delete(struct converge *converge, const char *uid, struct err
     return r;
 }
 
+CO_FN int converge_act(struct converge *converge, const struct module_action *action,
+                       struct error *err)
+{
+    const struct value *resource = manifest_find(converge->manifest, action->resource);
+    if (!resource)
+        return error_set(err, ERROR_NOT_FOUND, "there is no such resource on the twin");
+    const char *type = resource_type(resource);
+    unsigned int modules = desired_has_type(type) ? desired_modules(type) : 0;
+    for (size_t i = 0; i < MODULE_COUNT; i++)
+        if ((modules & (1u << i)) && converge->runs[i].ops->act)
+            return converge->runs[i].ops->act(converge->runs[i].module, action, err);
+    return error_set(err, ERROR_UNSUPPORTED, "%s has no actions", type);
+}
+
 CO_FN void converge_commit(struct converge *converge, struct problems *problems)
 {
     while (converge->is_deciding || !converge_is_settled(converge))

@@ -28,6 +28,12 @@ CO_FN void converge_free(struct converge *converge);
 CO_FN int converge_put(struct converge *converge, struct value *take_resource, struct error *err);
 /* Removes one; ERROR_CONFLICT while another refers to it. One that is not there is no error. */
 CO_FN int converge_delete(struct converge *converge, const char *uid, struct error *err);
+/*
+ * Carries an action out, see struct module_ops, and returns when it is done. ERROR_NOT_FOUND when
+ * there is no such resource, ERROR_UNSUPPORTED when it has no actions.
+ */
+CO_FN int converge_act(struct converge *converge, const struct module_action *action,
+                       struct error *err);
 /* Waits until everything asked for so far is dealt with; problems gets what is not well. */
 CO_FN void converge_commit(struct converge *converge, struct problems *problems);
 

@@ -126,6 +126,7 @@ void database_remove_access(const struct cluster *cluster)
     remove_secret(cluster, "application");
     remove_secret(cluster, "replication");
     remove_secret(cluster, "primary");
+    remove_secret(cluster, "fenced");
 }
 
 /* --- Roles, database, slots --- */
@@ -150,8 +151,11 @@ static CO_FN int has_row(struct cluster *cluster, const char *statement, const c
     return r;
 }
 
-/* One statement, hence one commit: roles, and a slot for each replica and for nobody else, since
- * one that nobody reads keeps the write-ahead log for ever. */
+/*
+ * One statement, hence one commit: roles, and a slot for each replica and for nobody else, since
+ * one that nobody reads keeps the write-ahead log for ever. By the functions pg_rewind reads files
+ * of the data, all of which whoever replicates has anyway.
+ */
 static const char prepare_format[] =
     "do $prepare$ begin "
     "if not exists (select from pg_roles where rolname = '" DATABASE_APPLICATION_ROLE "') then "
@@ -160,6 +164,9 @@ static const char prepare_format[] =
     "create role " DATABASE_REPLICATION_ROLE "; end if; "
     "alter role " DATABASE_APPLICATION_ROLE " login password '%1$s'; "
     "alter role " DATABASE_REPLICATION_ROLE " login replication password '%2$s'; "
+    "grant execute on function pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), "
+    "pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) "
+    "to " DATABASE_REPLICATION_ROLE "; "
     "perform pg_create_physical_replication_slot(slot, true) "
     "from unnest('{%3$s}'::name[]) slot "
     "where not exists (select from pg_replication_slots where slot_name = slot); "
@@ -172,8 +179,9 @@ static char *list_slots(const struct cluster *cluster)
 {
     struct strbuf slots = {0};
     for (size_t i = 0; i < cluster->wanted->n_hosts; i++) {
-        CLEANUP(mem_freep) char *slot = database_slot(cluster->wanted->hosts[i]);
-        if (cluster->wanted->hosts[i] != cluster->primary)
+        const struct machine_host *host = cluster->wanted->hosts[i];
+        CLEANUP(mem_freep) char *slot = database_slot(host->name);
+        if (host != cluster->primary && !database_is_fenced(cluster, host->name))
             strbuf_addf(&slots, "%s%s", slots.length ? "," : "", slot);
     }
     return slots.length ? strbuf_take(&slots) : string_copy("");

@@ -11,6 +11,7 @@
 
 enum {
     START_TIME = 20 * 1000 * 1000, /* microseconds; a server that crashed recovers first */
+    LOOK_TIME = 50 * 1000,         /* after which a wait may end early */
     NAME_LIMIT = 256,              /* bytes of a host's name in a file */
 };
 
@@ -89,6 +90,7 @@ static int choose_primary(struct cluster *cluster, struct error *err)
         return error_set(err, ERROR_CONFLICT,
                          "%s, the primary, would be removed; promote a replica that stays first",
                          name);
+    database_load_fenced(cluster);
     return r == 0 ? 0 : world_write_file(path, name, strlen(name), 0600, true, err);
 }
 
@@ -104,6 +106,21 @@ int database_configure(struct cluster *cluster, struct database_member *member,
                                      err);
 }
 
+int database_await_ready(struct cluster *cluster, struct database_member *member, struct error *err)
+{
+    int64_t deadline = world_monotonic_clock() + START_TIME;
+    for (;;) {
+        int64_t now = world_monotonic_clock();
+        int64_t until = now + LOOK_TIME < deadline ? now + LOOK_TIME : deadline;
+        int r = process_wait_ready(member->process, until, err);
+        if (r != -ERROR_TIMEOUT || until == deadline)
+            return r;
+        error_done(err);
+        if (database_must_hurry(cluster->module))
+            return error_set(err, ERROR_CANCELLED, "what is asked for now goes first");
+    }
+}
+
 /* A new port needs a new start; all else that changes here is read again. */
 int database_bring_up(struct cluster *cluster, struct database_member *member, struct error *err)
 {
@@ -117,7 +134,8 @@ int database_bring_up(struct cluster *cluster, struct database_member *member, s
         database_member_stop(member);
     else if (member->process && changed)
         process_signal(member->process, SIGHUP);
-    return database_member_start(member, world_monotonic_clock() + START_TIME, err);
+    r = database_member_launch(member, err);
+    return r < 0 ? r : database_await_ready(cluster, member, err);
 }
 
 /* Before the data is made: what is synced afterwards waits for all of that. */
@@ -139,10 +157,13 @@ static int configure_all(struct cluster *cluster, struct error *err)
  */
 static int launch_all(struct cluster *cluster, struct error *err)
 {
-    int r = database_member_launch(database_primary(cluster), err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < cluster->n_members; i++) {
         struct database_member *member = cluster->members[i];
-        if (database_host_of(cluster, member) && database_member_has_data(member))
+        bool is_primary = member == database_primary(cluster);
+        if (!database_host_of(cluster, member) || database_is_fenced(cluster, member->name))
+            continue;
+        if (is_primary || (database_member_has_data(member) && database_member_was_replica(member)))
             r = database_member_launch(member, err);
     }
     return r;
@@ -160,18 +181,27 @@ static CO_FN int converge_primary(struct cluster *cluster, struct error *err)
     if (r < 0)
         return r;
     add_members(cluster);
+    bool is_fenced = database_is_fenced(cluster, cluster->primary->name);
     r = configure_all(cluster, err);
-    if (r == 0)
+    if (r == 0 && !is_fenced)
         r = database_ensure_data(cluster, err);
     if (r == 0)
         r = launch_all(cluster, err);
-    return r < 0 ? r : database_bring_up(cluster, database_primary(cluster), err);
+    if (r == 0 && is_fenced)
+        r = error_set(err, ERROR_CONFLICT,
+                      "%s, the primary, is fenced; promote a replica, or let it rejoin",
+                      cluster->primary->name);
+    if (r == 0)
+        r = database_bring_up(cluster, database_primary(cluster), err);
+    /* A life before this one may have ended while it was promoted. */
+    return r == 0 && database_primary(cluster)->is_replica ? database_ensure_promoted(cluster, err)
+                                                           : r;
 }
 
 int database_converge_cluster(struct cluster *cluster, struct error *err)
 {
-    bool has_replicas = cluster->wanted->n_hosts > 1;
     int r = converge_primary(cluster, err);
+    bool has_replicas = r == 0 && database_count_replicas(cluster) > 0;
     if (r == 0)
         r = database_adjust_standby_names(cluster, false, err);
     if (r < 0)
@@ -211,6 +241,7 @@ void database_cluster_free(struct cluster *cluster)
         database_member_free(cluster->members[i]);
     mem_free(cluster->members);
     database_forget_passwords(cluster);
+    string_list_done(&cluster->fenced);
     mem_free(cluster->archive);
     mem_free(cluster->resource);
     mem_free(cluster);

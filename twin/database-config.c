@@ -74,7 +74,7 @@ static void write_archive(struct strbuf *out, const char *archive)
 void database_write_settings(struct strbuf *out, const struct database_config *config)
 {
     const struct machine_database *database = config->database;
-    CLEANUP(mem_freep) char *slot = database_slot(config->host);
+    CLEANUP(mem_freep) char *slot = database_slot(config->host->name);
     CLEANUP(strbuf_done) struct strbuf primary = {0};
     /* The virtual address comes and goes: only a server that listens on all has it at once. */
     write_setting(out, "listen_addresses", database->ip ? "*" : config->host->address);
@@ -102,8 +102,11 @@ void database_write_hba(struct strbuf *out, const struct database_config *config
     char address[MACHINE_ADDRESS_SIZE];
     strbuf_add(out, "local all " DATABASE_SUPERUSER " peer map=supervisor\n");
     for (size_t i = 0; i < database->n_hosts; i++)
+        /* To the superuser's database comes pg_rewind, to read files. */
         if (database->hosts[i] != config->host)
-            strbuf_addf(out, "host replication " DATABASE_REPLICATION_ROLE " %s/32 scram-sha-256\n",
+            strbuf_addf(out,
+                        "host replication," DATABASE_SUPERUSER " " DATABASE_REPLICATION_ROLE
+                        " %s/32 scram-sha-256\n",
                         database->hosts[i]->address);
     for (size_t i = 0; i < database->n_clients; i++) {
         machine_address_to_text(database->clients[i].base, address);
@@ -126,7 +129,7 @@ static const char patience[] = "connect_timeout=2 tcp_user_timeout=2000 keepaliv
 
 void database_write_primary(struct strbuf *out, const struct database_config *config)
 {
-    CLEANUP(mem_freep) char *slot = database_slot(config->host);
+    CLEANUP(mem_freep) char *slot = database_slot(config->host->name);
     strbuf_addf(out,
                 "host=%s port=%u user=" DATABASE_REPLICATION_ROLE " application_name=%s passfile=",
                 config->primary->address, config->database->port, slot);
@@ -148,26 +151,25 @@ void database_write_access(struct strbuf *out, const struct machine_database *da
 /* PostgreSQL cuts longer names off without a word. */
 enum { SLOT_LENGTH = 63 };
 
-char *database_slot(const struct machine_host *host)
+char *database_slot(const char *host)
 {
     char digest[DIGEST_HEX_SIZE];
-    digest_hex(host->name, strlen(host->name), digest);
-    char *slot = strlen(host->name) <= SLOT_LENGTH
-                     ? string_copy(host->name)
-                     : string_format("%.54s_%.8s", host->name, digest);
+    digest_hex(host, strlen(host), digest);
+    char *slot =
+        strlen(host) <= SLOT_LENGTH ? string_copy(host) : string_format("%.54s_%.8s", host, digest);
     for (char *dash = strchr(slot, '-'); dash; dash = strchr(dash, '-'))
         *dash = '_';
     return slot;
 }
 
 char *database_standby_names(const struct machine_database *database,
-                             const struct machine_host *primary)
+                             const struct machine_host *primary, const struct string_list *fenced)
 {
     struct strbuf names = {0};
     for (size_t i = 0; i < database->n_hosts; i++) {
-        if (database->hosts[i] == primary)
+        if (database->hosts[i] == primary || string_list_has(fenced, database->hosts[i]->name))
             continue;
-        CLEANUP(mem_freep) char *slot = database_slot(database->hosts[i]);
+        CLEANUP(mem_freep) char *slot = database_slot(database->hosts[i]->name);
         strbuf_addf(&names, "%s%s", names.length ? ", " : "ANY 1 (", slot);
     }
     if (names.length)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/strbuf.h"
+#include "model/resource.h"
 #include "twin/machine.h"
 
 #include <stddef.h>
@@ -38,9 +39,9 @@ void database_write_access(struct strbuf *out, const struct machine_database *da
 
 /* What a host is called in replication, its slot and its application_name: a host's name has
  * dashes, a slot's has none. The caller frees it. */
-char *database_slot(const struct machine_host *host);
+char *database_slot(const char *host);
 
-/* ANY 1 (db_1, db_2): one of these replicas must have a commit before it counts. "" without
- * any. The caller frees it. */
+/* ANY 1 (db_1, db_2): one of these replicas must have a commit before it counts; who is fenced is
+ * none of them. "" without any. The caller frees it. */
 char *database_standby_names(const struct machine_database *database,
-                             const struct machine_host *primary);
+                             const struct machine_host *primary, const struct string_list *fenced);

@@ -8,6 +8,7 @@ struct database_programs {
     char *postgres; /* owned, as all */
     char *initdb;
     char *base_backup;
+    char *rewind;
 };
 
 /* Who makes it; all borrowed. */

@@ -34,6 +34,7 @@ void database_programs_done(struct database_programs *programs)
     mem_free(programs->postgres);
     mem_free(programs->initdb);
     mem_free(programs->base_backup);
+    mem_free(programs->rewind);
     *programs = (struct database_programs){0};
 }
 
@@ -63,12 +64,15 @@ int database_find_programs(struct database_programs *ret_programs, struct error 
         programs.postgres = string_format("%s/postgres", folder);
         programs.initdb = string_format("%s/initdb", folder);
         programs.base_backup = string_format("%s/pg_basebackup", folder);
+        programs.rewind = string_format("%s/pg_rewind", folder);
     } else {
         int r = service_find_program("postgres", "postgresql", &programs.postgres, err);
         if (r == 0)
             r = service_find_program("initdb", "postgresql", &programs.initdb, err);
         if (r == 0)
             r = service_find_program("pg_basebackup", "postgresql", &programs.base_backup, err);
+        if (r == 0)
+            r = service_find_program("pg_rewind", "postgresql", &programs.rewind, err);
         if (r < 0) {
             database_programs_done(&programs);
             return r;
@@ -141,6 +145,16 @@ void database_member_stop(struct database_member *member)
     process_stop(member->process);
     member->process = NULL;
     close_connection(member);
+}
+
+void database_member_drain(struct database_member *member, int64_t deadline)
+{
+    if (member->process) {
+        process_begin_stop(member->process, SIGTERM);
+        close_connection(member);
+        process_wait_stopped(member->process, deadline);
+    }
+    database_member_stop(member);
 }
 
 void database_member_free(struct database_member *member)
@@ -237,6 +251,12 @@ static int make_replica(struct database_member *member, bool durable, struct err
     return r < 0 ? r : twin_give(signal_file, PROCESS_POSTGRES, err);
 }
 
+bool database_member_was_replica(const struct database_member *member)
+{
+    CLEANUP(mem_freep) char *signal_file = string_format("%s/standby.signal", member->paths.data);
+    return world_file_exists(signal_file);
+}
+
 int database_member_copy(struct database_member *member, const struct database_maker *maker,
                          const char *from, bool is_replica, struct error *err)
 {
@@ -265,7 +285,7 @@ int database_member_clone(struct database_member *member, const struct database_
                           struct error *err)
 {
     CLEANUP(strbuf_done) struct strbuf primary = {0};
-    CLEANUP(mem_freep) char *slot = database_slot(config->host);
+    CLEANUP(mem_freep) char *slot = database_slot(config->host->name);
     database_write_primary(&primary, config);
     const char *arguments[] = {member->programs->base_backup,
                                "--wal-method=stream",
@@ -283,6 +303,37 @@ int database_member_clone(struct database_member *member, const struct database_
     if (r == 0)
         r = make_replica(member, true, err);
     /* pg_basebackup has synced it. */
+    member->is_made = r == 0;
+    return r < 0 ? r : database_member_keep(member, err);
+}
+
+int database_member_rewind(struct database_member *member, const struct database_config *config,
+                           struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf source = {0};
+    CLEANUP(mem_freep) char *settings = string_format("--config-file=%s", member->paths.settings);
+    CLEANUP(mem_freep) char *complete = complete_file(member);
+    CLEANUP(mem_freep) char *data_lock = string_format("%s/postmaster.pid", member->paths.data);
+    database_write_primary(&source, config);
+    strbuf_add(&source, " dbname=" DATABASE_SUPERUSER);
+    const char *arguments[] = {member->programs->rewind,
+                               "--target-pgdata",
+                               member->paths.data,
+                               "--source-server",
+                               strbuf_text(&source),
+                               settings,
+                               NULL};
+    assert(!member->process);
+    /* While it is under way the data is neither the one nor the other. */
+    if (unlink(complete) < 0 && errno != ENOENT)
+        return error_set_errno(err, errno, "change the data of %s", member->name);
+    int r = service_sync_folder(member->paths.folder, err);
+    unlink(data_lock);
+    if (r == 0)
+        r = run(member, member->name, arguments, CLONE_TIME, err);
+    if (r == 0)
+        r = make_replica(member, true, err);
+    /* pg_rewind has synced it. */
     member->is_made = r == 0;
     return r < 0 ? r : database_member_keep(member, err);
 }

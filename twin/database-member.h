@@ -76,6 +76,14 @@ int database_member_take(struct database_member *member, const struct database_m
                          bool is_replica, struct error *err);
 /* Notes that data which was made now is durable: until then, the next life makes it anew. */
 int database_member_keep(struct database_member *member, struct error *err);
+/* Whether its data, where it has some, follows a primary. */
+bool database_member_was_replica(const struct database_member *member);
+/*
+ * Makes data that was a primary's follow the one that runs: what it wrote and that one has not is
+ * taken out; database_member_configure() comes first. On failure it has no data any more.
+ */
+CO_FN int database_member_rewind(struct database_member *member,
+                                 const struct database_config *config, struct error *err);
 /* Makes a replica of a primary that runs; database_member_configure() comes first. */
 CO_FN int database_member_clone(struct database_member *member,
                                 const struct database_config *config, struct error *err);
@@ -92,6 +100,8 @@ CO_FN int database_member_start(struct database_member *member, int64_t deadline
                                 struct error *err);
 /* Stops it and does not free it. */
 CO_FN void database_member_stop(struct database_member *member);
+/* As that, but lets clients in no more and gives those that are there until then to end. */
+CO_FN void database_member_drain(struct database_member *member, int64_t deadline);
 
 /* Asks what it is and who follows it; also done every second while it runs. */
 CO_FN int database_member_look(struct database_member *member, struct error *err);

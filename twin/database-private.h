@@ -1,6 +1,7 @@
 /* What the files of the databases share. For database*.c only. */
 #pragma once
 
+#include "model/resource.h"
 #include "twin/database-member.h"
 #include "twin/database.h"
 
@@ -13,6 +14,7 @@ struct cluster {
     char *resource;                        /* owned */
     const struct machine_database *wanted; /* borrowed from the module's machine */
     const struct machine_host *primary;    /* one of its hosts; NULL before it was chosen */
+    struct string_list fenced;             /* names of hosts that are kept out */
     struct database_member **members;      /* owned */
     size_t n_members;
     size_t members_capacity;
@@ -38,6 +40,9 @@ struct databases {
     size_t n_spares_wanted;   /* by the largest cluster that was made since the last job */
     size_t n_items;
     size_t capacity;
+    bool is_busy;       /* somebody makes something so; see database_begin() */
+    size_t n_impatient; /* actions that wait for that to end */
+    struct gate freed;  /* opened when it has */
 };
 
 /* --- database-cluster.c: its members, and how it becomes what is wanted --- */
@@ -58,6 +63,22 @@ CO_FN int database_converge_cluster(struct cluster *cluster, struct error *err);
 CO_FN void database_cluster_free(struct cluster *cluster);
 /* The one at that place of the list. Its data goes when its resource is gone. */
 CO_FN void database_drop_cluster(struct databases *module, size_t index);
+
+/* Waits until it is ready; not for as long, and with ERROR_CANCELLED, when an action waits. */
+CO_FN int database_await_ready(struct cluster *cluster, struct database_member *member,
+                               struct error *err);
+
+/* --- database-action.c: what is asked for and is no configuration --- */
+/* See struct module_ops. */
+CO_FN int database_act(void *argument, const struct module_action *action, struct error *err);
+/* Whether that server must not run, until it is let in again. */
+bool database_is_fenced(const struct cluster *cluster, const char *host);
+/* Reads who is. */
+void database_load_fenced(struct cluster *cluster);
+/* How many are to follow the primary. */
+size_t database_count_replicas(const struct cluster *cluster);
+/* Makes the primary one, where it still follows the one that was. */
+CO_FN int database_ensure_promoted(struct cluster *cluster, struct error *err);
 
 /* --- database-access.c: who may come in, and by which password --- */
 /* Reads the cluster's passwords, or makes them. */
@@ -90,6 +111,8 @@ CO_FN int database_end_keeping(struct cluster *cluster, struct error *err);
 /* Brings up what follows the primary, and waits until it streams. */
 CO_FN int database_converge_replicas(struct cluster *cluster, struct error *err);
 size_t database_count_streaming(const struct cluster *cluster);
+/* Whether that server does, as of the last look. */
+bool database_is_streaming(const struct cluster *cluster, const char *host);
 /* Whether commits of the primary are confirmed by a replica, as of the last look. */
 bool database_has_synchronous(const struct cluster *cluster);
 /*
@@ -108,3 +131,8 @@ void database_report(void *argument, const char *resource, struct value_builder 
 /* --- database.c: the module --- */
 /* NULL when there is none of that resource. */
 struct cluster *database_find_cluster(const struct databases *module, const char *resource);
+/* One at a time changes the clusters; an action does not wait for what may take long. */
+CO_FN void database_begin(struct databases *module, bool is_action);
+void database_end(struct databases *module);
+/* Whether an action waits: then whoever waits for something else is to end. */
+bool database_must_hurry(const struct databases *module);

@@ -21,7 +21,7 @@ struct following {
     struct error err; /* of the first that failed */
 };
 
-static bool is_streaming(const struct cluster *cluster, const struct machine_host *host)
+bool database_is_streaming(const struct cluster *cluster, const char *host)
 {
     CLEANUP(mem_freep) char *slot = database_slot(host);
     const struct database_replica *replica =
@@ -29,21 +29,41 @@ static bool is_streaming(const struct cluster *cluster, const struct machine_hos
     return replica && text_equal(replica->state, "streaming");
 }
 
+/* Without a checkpoint since its promotion the primary seems to have no history of its own yet. */
+static CO_FN int rewind_data(struct cluster *cluster, struct database_member *member,
+                             const struct database_config *config, struct error *err)
+{
+    int r = database_run_statement(cluster, "checkpoint", NULL, err);
+    return r < 0 ? r : database_member_rewind(member, config, err);
+}
+
+/*
+ * Makes data for it where there is none. Data of one that was the primary may have what the primary
+ * of now has not: that is taken out of it, or, where it cannot be, all is made anew.
+ */
+static CO_FN int make_follow(struct cluster *cluster, struct database_member *member,
+                             struct error *err)
+{
+    struct database_config config;
+    bool changed;
+    bool has_data = database_member_has_data(member);
+    if (has_data && database_member_was_replica(member))
+        return 0;
+    int r = database_configure(cluster, member, &config, &changed, err);
+    if (r < 0 || (has_data && rewind_data(cluster, member, &config, NULL) == 0))
+        return r;
+    return database_member_clone(member, &config, err);
+}
+
 static CO_FN int bring_up_replica(struct cluster *cluster, struct database_member *member,
                                   struct error *err)
 {
-    if (!database_member_has_data(member)) {
-        struct database_config config;
-        bool changed;
-        int r = database_configure(cluster, member, &config, &changed, err);
-        if (r == 0)
-            r = database_member_clone(member, &config, err);
-        if (r < 0)
-            return error_wrap(err, r, "replica %s", member->name);
-    }
-    int r = database_bring_up(cluster, member, err);
+    int r = make_follow(cluster, member, err);
+    if (r < 0)
+        return error_wrap(err, r, "replica %s", member->name);
+    r = database_bring_up(cluster, member, err);
     /* It waits before it asks its primary again, but not after this. */
-    if (r == 0 && !is_streaming(cluster, database_host_of(cluster, member)))
+    if (r == 0 && !database_is_streaming(cluster, member->name))
         process_signal(member->process, SIGHUP);
     return r;
 }
@@ -54,7 +74,7 @@ static CO_FN void follow(void *argument, size_t index)
     struct cluster *cluster = following->cluster;
     struct database_member *member = cluster->members[index];
     struct error err = {0};
-    if (member == database_primary(cluster))
+    if (member == database_primary(cluster) || database_is_fenced(cluster, member->name))
         return;
     if (bring_up_replica(cluster, member, &err) < 0 && !following->err.code)
         error_move(&following->err, &err);
@@ -66,19 +86,22 @@ size_t database_count_streaming(const struct cluster *cluster)
     size_t n = 0;
     for (size_t i = 0; i < cluster->wanted->n_hosts; i++)
         n += cluster->wanted->hosts[i] != cluster->primary &&
-             is_streaming(cluster, cluster->wanted->hosts[i]);
+             !database_is_fenced(cluster, cluster->wanted->hosts[i]->name) &&
+             database_is_streaming(cluster, cluster->wanted->hosts[i]->name);
     return n;
 }
 
 static CO_FN int await_streaming(struct cluster *cluster, struct error *err)
 {
     int64_t deadline = world_monotonic_clock() + STREAM_TIME;
-    size_t n_wanted = cluster->wanted->n_hosts - 1;
+    size_t n_wanted = database_count_replicas(cluster);
     while (database_member_look(database_primary(cluster), NULL) < 0 ||
            database_count_streaming(cluster) < n_wanted) {
         if (world_monotonic_clock() > deadline)
             return error_set(err, ERROR_TIMEOUT, "%zu of %zu replicas follow the primary %s",
                              database_count_streaming(cluster), n_wanted, cluster->primary->name);
+        if (database_must_hurry(cluster->module))
+            return error_set(err, ERROR_CANCELLED, "what is asked for now goes first");
         loop_sleep(cluster->module->twin->loop, POLL_PAUSE);
     }
     return 0;
@@ -117,7 +140,7 @@ static CO_FN int read_standby_names(struct cluster *cluster, char **ret_names, s
 static char *wanted_standby_names(const struct cluster *cluster)
 {
     return cluster->wanted->is_synchronous
-               ? database_standby_names(cluster->wanted, cluster->primary)
+               ? database_standby_names(cluster->wanted, cluster->primary, &cluster->fenced)
                : string_copy("");
 }
 
@@ -151,6 +174,8 @@ int database_await_synchronous(struct cluster *cluster, struct error *err)
         if (world_monotonic_clock() > deadline)
             return error_set(err, ERROR_TIMEOUT, "no replica of %s confirms commits",
                              cluster->primary->name);
+        if (database_must_hurry(cluster->module))
+            return error_set(err, ERROR_CANCELLED, "what is asked for now goes first");
         loop_sleep(cluster->module->twin->loop, POLL_PAUSE);
         int r = database_member_look(database_primary(cluster), err);
         if (r < 0)

@@ -14,7 +14,7 @@ static struct value *describe_member(const struct cluster *cluster, const struct
     struct value_builder fields = {0};
     const struct database_member *member = database_find_member(cluster, host->name);
     const struct database_member *primary = database_primary(cluster);
-    CLEANUP(mem_freep) char *slot = database_slot(host);
+    CLEANUP(mem_freep) char *slot = database_slot(host->name);
     const struct database_replica *replica =
         primary ? database_member_find_replica(primary, slot) : NULL;
     value_builder_set_string(&fields, "name", host->name);
@@ -23,7 +23,8 @@ static struct value *describe_member(const struct cluster *cluster, const struct
     value_builder_set_string(&fields, "state",
                              member && member->process
                                  ? process_state_to_string(process_state(member->process))
-                                 : "failed");
+                             : database_is_fenced(cluster, host->name) ? "fenced"
+                                                                       : "failed");
     service_report_restarts(&fields, member ? process_restarts(member->process) : 0);
     if (replica) {
         value_builder_set_string(&fields, "replication", replica->state);

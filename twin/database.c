@@ -81,6 +81,26 @@ static CO_FN void ensure_template(struct databases *module)
     module->n_spares_wanted = 0;
 }
 
+void database_begin(struct databases *module, bool is_action)
+{
+    module->n_impatient += is_action;
+    while (module->is_busy)
+        gate_wait(module->twin->loop, &module->freed, -1, NULL);
+    module->n_impatient -= is_action;
+    module->is_busy = true;
+}
+
+void database_end(struct databases *module)
+{
+    module->is_busy = false;
+    gate_open(module->twin->loop, &module->freed);
+}
+
+bool database_must_hurry(const struct databases *module)
+{
+    return module->n_impatient > 0;
+}
+
 static CO_FN void converge_databases(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
@@ -95,6 +115,7 @@ static CO_FN void converge_databases(void *argument, struct machine *wanted,
         }
         return;
     }
+    database_begin(module, false);
     struct machine *before = module->machine;
     module->machine = machine_ref(wanted);
     adjust_list(module);
@@ -108,6 +129,7 @@ static CO_FN void converge_databases(void *argument, struct machine *wanted,
         drop_unwanted(module);
     }
     machine_unref(before);
+    database_end(module);
 }
 
 static int open_databases(struct twin *twin, void **ret_module, struct error *err)
@@ -155,5 +177,6 @@ const struct module_ops database_module = {
     .open = open_databases,
     .converge = converge_databases,
     .report = database_report,
+    .act = database_act,
     .close = close_databases,
 };

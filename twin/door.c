@@ -92,6 +92,16 @@ static CO_FN int serve_get(struct call *call, struct value_builder *fields, stru
     return 0;
 }
 
+static CO_FN int serve_act(struct call *call, struct value_builder *fields, struct error *err)
+{
+    struct converge *converge = call->connection->door->twin->converge;
+    struct module_action action = {call->request.uid, call->request.action, call->request.member};
+    int r = converge_act(converge, &action, err);
+    if (r == 0)
+        add_description(converge, action.resource, fields);
+    return r;
+}
+
 static CO_FN int serve_list(struct call *call, struct value_builder *fields, struct error *err)
 {
     (void)err;
@@ -206,9 +216,10 @@ static CO_FN int serve_down(struct call *call, struct value_builder *fields, str
 
 static CO_FN int (*const serve_functions[VERB_COUNT])(struct call *, struct value_builder *,
                                                       struct error *) = {
-    [VERB_PUT] = serve_put,         [VERB_DELETE] = serve_delete, [VERB_GET] = serve_get,
-    [VERB_LIST] = serve_list,       [VERB_COMMIT] = serve_commit, [VERB_STATUS] = serve_status,
-    [VERB_MEASURE] = serve_measure, [VERB_ENTER] = serve_enter,   [VERB_DOWN] = serve_down,
+    [VERB_PUT] = serve_put,   [VERB_DELETE] = serve_delete,   [VERB_GET] = serve_get,
+    [VERB_LIST] = serve_list, [VERB_COMMIT] = serve_commit,   [VERB_STATUS] = serve_status,
+    [VERB_ACT] = serve_act,   [VERB_MEASURE] = serve_measure, [VERB_ENTER] = serve_enter,
+    [VERB_DOWN] = serve_down,
 };
 
 static void end_call(struct call *call)

@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const char *const verb_names[VERB_COUNT] = {
-    [VERB_PUT] = "put",         [VERB_DELETE] = "delete", [VERB_GET] = "get",
-    [VERB_LIST] = "list",       [VERB_COMMIT] = "commit", [VERB_STATUS] = "status",
-    [VERB_MEASURE] = "measure", [VERB_ENTER] = "enter",   [VERB_DOWN] = "down",
+    [VERB_PUT] = "put",   [VERB_DELETE] = "delete",   [VERB_GET] = "get",
+    [VERB_LIST] = "list", [VERB_COMMIT] = "commit",   [VERB_STATUS] = "status",
+    [VERB_ACT] = "act",   [VERB_MEASURE] = "measure", [VERB_ENTER] = "enter",
+    [VERB_DOWN] = "down",
 };
 
 const char *message_verb_to_string(enum message_verb verb)
@@ -25,6 +26,8 @@ void request_done(struct request *request)
     value_unref(request->resource);
     mem_free(request->uid);
     mem_free(request->host);
+    mem_free(request->action);
+    mem_free(request->member);
     *request = (struct request){0};
 }
 
@@ -56,13 +59,27 @@ static int read_verb(const struct value *message, enum message_verb *ret_verb, s
     return error_set(err, ERROR_INVALID, "there is no such verb");
 }
 
+static int read_text(const struct value *message, const char *name, size_t longest, char **ret_text,
+                     struct error *err)
+{
+    const char *text = value_get_text(message, name);
+    if (!text || !*text || strlen(text) > longest)
+        return error_set(err, ERROR_INVALID, "%s is not a text of 1 to %zu bytes", name, longest);
+    *ret_text = string_copy(text);
+    return 0;
+}
+
 static int read_uid(const struct value *message, struct request *request, struct error *err)
 {
-    const char *uid = value_get_text(message, "uid");
-    if (!uid || !*uid || strlen(uid) > 128)
-        return error_set(err, ERROR_INVALID, "uid is not a text of 1 to 128 bytes");
-    request->uid = string_copy(uid);
-    return 0;
+    return read_text(message, "uid", 128, &request->uid, err);
+}
+
+static int read_action(const struct value *message, struct request *request, struct error *err)
+{
+    int r = read_uid(message, request, err);
+    if (r == 0)
+        r = read_text(message, "action", 64, &request->action, err);
+    return r < 0 ? r : read_text(message, "member", 255, &request->member, err);
 }
 
 static int read_resource(const struct value *message, struct request *request, struct error *err)
@@ -87,11 +104,7 @@ static int read_wipe(const struct value *message, struct request *request, struc
 
 static int read_host(const struct value *message, struct request *request, struct error *err)
 {
-    const char *host = value_get_text(message, "host");
-    if (!host || !*host || strlen(host) > 255)
-        return error_set(err, ERROR_INVALID, "host is not a text of 1 to 255 bytes");
-    request->host = string_copy(host);
-    return 0;
+    return read_text(message, "host", 255, &request->host, err);
 }
 
 static int read_fields(const struct value *message, struct request *request, struct error *err)
@@ -102,6 +115,8 @@ static int read_fields(const struct value *message, struct request *request, str
     case VERB_DELETE:
     case VERB_GET:
         return read_uid(message, request, err);
+    case VERB_ACT:
+        return read_action(message, request, err);
     case VERB_ENTER:
         return read_host(message, request, err);
     case VERB_DOWN:

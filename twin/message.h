@@ -12,6 +12,7 @@
  *   delete  {"uid"}              -> {}, when it is gone
  *   get     {"uid"}              -> {"resource": {"present", "spec", "status", "outputs", ...}}
  *   list    {}                   -> {"resources": [as of get]}
+ *   act     {"uid", "action", "member"} -> {"status", "outputs"}, when it is done
  *   commit  {}                   -> {"problems": {UID: {"code", "message"}}}, when all is settled
  *   status  {}                   -> {"pid", "identity", "state", "root", "hosts", "networks"}
  *   measure {}                   -> {"clock_us", "hosts": [what each uses]}, see measure.h
@@ -35,6 +36,7 @@ enum message_verb {
     VERB_DELETE,
     VERB_GET,
     VERB_LIST,
+    VERB_ACT,
     VERB_COMMIT,
     VERB_STATUS,
     VERB_MEASURE,
@@ -49,9 +51,11 @@ struct request {
     int64_t id; /* 0 when the line had none */
     enum message_verb verb;
     struct value *resource; /* owned; of put */
-    char *uid;              /* owned; of delete and get */
-    char *host;             /* owned; of enter */
-    bool wipe;              /* of down */
+    char *uid;              /* owned; of delete, get and act */
+    char *action;           /* owned; of act, as the next: the host that it is about */
+    char *member;
+    char *host; /* owned; of enter */
+    bool wipe;  /* of down */
 };
 void request_done(struct request *request);
 

@@ -66,6 +66,13 @@ bool twin_has_resource(struct twin *twin, const char *resource);
 /* Asks for another converge() of a module soon, with the same machine, e.g. after a failover. */
 void twin_wake(struct twin *twin, enum module_id module);
 
+/* Something that is done to a resource and is no change of what is wanted; all borrowed. */
+struct module_action {
+    const char *resource; /* uid */
+    const char *name;     /* "promote" */
+    const char *member;   /* the host that it is about */
+};
+
 struct module_ops {
     const char *name;
 
@@ -87,6 +94,13 @@ struct module_ops {
      */
     void (*report)(void *module, const char *resource, struct value_builder *status,
                    struct value_builder *outputs);
+
+    /*
+     * Optional. Carries out an action on a resource that the module runs, beside converge(). What
+     * is to last is durable before it is begun, and the same action once more is no failure: it
+     * goes on with it. ERROR_CONFLICT says why it must not be; then all is as before.
+     */
+    CO_FN int (*act)(void *module, const struct module_action *action, struct error *err);
 
     /* Mandatory. Stops everything and frees the instance. */
     CO_FN void (*close)(void *module);

@@ -569,6 +569,19 @@ static CO_FN bool wait_gone(struct process *process, int64_t deadline)
     return true;
 }
 
+void process_begin_stop(struct process *process, int number)
+{
+    process->is_stopping = true;
+    gate_open(process->processes->loop, &process->changed);
+    process_signal(process, number);
+}
+
+CO_FN void process_wait_stopped(struct process *process, int64_t deadline)
+{
+    assert(process->is_stopping);
+    wait_gone(process, deadline);
+}
+
 CO_FN void process_stop(struct process *take_process)
 {
     if (!take_process)
@@ -576,9 +589,7 @@ CO_FN void process_stop(struct process *take_process)
     struct process *process = take_process;
     struct loop *loop = process->processes->loop;
     int64_t grace = process->spec.stop_grace_us ? process->spec.stop_grace_us : 2 * SECOND;
-    process->is_stopping = true;
-    gate_open(loop, &process->changed);
-    process_signal(process, process->spec.stop_signal ? process->spec.stop_signal : SIGTERM);
+    process_begin_stop(process, process->spec.stop_signal ? process->spec.stop_signal : SIGTERM);
     if (!wait_gone(process, world_monotonic_clock() + grace)) {
         kill(-process->pid, SIGKILL);
         wait_gone(process, -1);

@@ -99,6 +99,10 @@ CO_FN int process_wait_ready(struct process *process, int64_t deadline, struct e
 /* Waits until it ended for good (one that is restarted never does). *ret_status as of waitpid(). */
 CO_FN int process_wait_end(struct process *process, int64_t deadline, int *ret_status,
                            struct error *err);
+/* For one that needs longer than its grace: asks it to end, by this signal, and starts it no more;
+ * then waits until it has, or the deadline passes. process_stop() comes after it. */
+void process_begin_stop(struct process *process, int number);
+CO_FN void process_wait_stopped(struct process *process, int64_t deadline);
 /* Asks it to end, kills it when it does not, waits for its end and frees it. Accepts NULL. */
 CO_FN void process_stop(struct process *take_process);
 

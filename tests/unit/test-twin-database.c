@@ -42,8 +42,8 @@ TEST(only_members_replicate_and_only_allowed_subnets_get_in_all_by_scram)
     struct strbuf text = {0};
     database_write_hba(&text, &config);
     CHECK_TEXT(strbuf_text(&text), "local all postgres peer map=supervisor\n"
-                                   "host replication replicator 10.2.0.11/32 scram-sha-256\n"
-                                   "host replication replicator 10.2.0.13/32 scram-sha-256\n"
+                                   "host replication,postgres replicator 10.2.0.11/32 scram-sha-256\n"
+                                   "host replication,postgres replicator 10.2.0.13/32 scram-sha-256\n"
                                    "host application application 10.1.0.0/24 scram-sha-256\n"
                                    "host application application 10.3.0.16/32 scram-sha-256\n");
     CHECK(!strstr(strbuf_text(&text), "trust"));
@@ -128,13 +128,19 @@ TEST(workloads_reach_the_virtual_address_and_notice_when_it_is_dead)
 TEST(any_one_replica_confirms)
 {
     struct machine_database cluster = database();
-    CLEANUP(mem_freep) char *of_first = database_standby_names(&cluster, &hosts[0]);
-    CLEANUP(mem_freep) char *of_second = database_standby_names(&cluster, &hosts[1]);
+    struct string_list fenced = {0};
+    CLEANUP(mem_freep) char *of_first = database_standby_names(&cluster, &hosts[0], &fenced);
+    CLEANUP(mem_freep) char *of_second = database_standby_names(&cluster, &hosts[1], &fenced);
     CHECK_TEXT(of_first, "ANY 1 (shop_db_1, shop_db_2)");
     CHECK_TEXT(of_second, "ANY 1 (shop_db_0, shop_db_2)");
     cluster.n_hosts = 1;
-    CLEANUP(mem_freep) char *of_one = database_standby_names(&cluster, &hosts[0]);
+    CLEANUP(mem_freep) char *of_one = database_standby_names(&cluster, &hosts[0], &fenced);
     CHECK_TEXT(of_one, "");
+    cluster.n_hosts = 3;
+    string_list_add(&fenced, "shop-db-1");
+    CLEANUP(mem_freep) char *of_left = database_standby_names(&cluster, &hosts[0], &fenced);
+    CHECK_TEXT(of_left, "ANY 1 (shop_db_2)");
+    string_list_done(&fenced);
 }
 
 TEST(a_slot_has_a_name_that_postgresql_takes)
@@ -143,13 +149,13 @@ TEST(a_slot_has_a_name_that_postgresql_takes)
     memset(name, 'a', sizeof(name));
     name[63] = '\0';
     struct machine_host host = {.name = name};
-    CLEANUP(mem_freep) char *whole = database_slot(&host);
+    CLEANUP(mem_freep) char *whole = database_slot(host.name);
     CHECK_TEXT(whole, name);
     name[63] = 'a';
     name[65] = '\0';
-    CLEANUP(mem_freep) char *cut = database_slot(&host);
+    CLEANUP(mem_freep) char *cut = database_slot(host.name);
     name[64] = 'b';
-    CLEANUP(mem_freep) char *other = database_slot(&host);
+    CLEANUP(mem_freep) char *other = database_slot(host.name);
     CHECK(strlen(cut) == 63 && strlen(other) == 63);
     CHECK(!text_equal(cut, other));
     CHECK(strspn(other, "abcdefghijklmnopqrstuvwxyz0123456789_") == 63);
