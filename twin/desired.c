@@ -154,6 +154,18 @@ int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool 
     return 0;
 }
 
+int spec_health_check(struct desiring *desiring, const struct value *map, const char **ret_path)
+{
+    const char *path = NULL;
+    int r = spec_text(desiring, map, "healthCheck", NULL, &path);
+    if (r < 0)
+        return r;
+    if (path && (path[0] != '/' || strlen(path) > 1024 || strpbrk(path, " \"'\\#")))
+        return desiring_fault(desiring, ERROR_INVALID, "healthCheck is not a path such as /health");
+    *ret_path = desiring_text(desiring, path);
+    return 0;
+}
+
 const struct value *spec_item(const struct desiring *desiring, const char *field, size_t index)
 {
     const struct value *value = find_field(desiring_spec(desiring), field);

@@ -46,6 +46,9 @@ int spec_integer(struct desiring *desiring, const struct value *map, const char 
 int spec_choice(struct desiring *desiring, const char *field, const char *const *allowed,
                 size_t n_allowed, size_t *ret_choice);
 int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool *ret_bool);
+/* The field healthCheck of a map: a path of HTTP, as it may stand in a configuration file, or NULL;
+ * copied. */
+int spec_health_check(struct desiring *desiring, const struct value *map, const char **ret_path);
 /* The index-th item of a property that may be one or a list, NULL behind the last. */
 const struct value *spec_item(const struct desiring *desiring, const char *field, size_t index);
 
