@@ -3,11 +3,15 @@
 
 #include "base/text.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #define HOSTS "aws:autoscaling:group aws:ec2:instances"
 #define FRONTEND "opnsense:haproxy:frontend"
 #define CLUSTER "aws:rds:cluster"
+
+enum { LEAST_MEMORY = 4 << 20, MOST_CPUS = 1024 };
+#define LEAST_CPUS 0.01
 
 /* For resources that nothing more is known of: that they are there is all. */
 static char is_there;
@@ -108,6 +112,50 @@ static int read_environment(struct desiring *desiring, const struct value *servi
     return 0;
 }
 
+/* "512Mi" in bytes; 0 when it is no size. */
+static int64_t read_size(const char *text)
+{
+    static const char *const units[] = {"Ki", "Mi", "Gi", "Ti"};
+    enum { MOST_DIGITS = 7 };
+    size_t n_digits = strspn(text, "0123456789");
+    CLEANUP(mem_freep) char *digits = string_copy_n(text, n_digits);
+    int64_t count;
+    if (n_digits > MOST_DIGITS || !text_to_integer(digits, &count))
+        return 0;
+    for (unsigned int i = 0; i < ARRAY_LENGTH(units); i++)
+        if (text_equal(text + n_digits, units[i]))
+            return count << 10 * (i + 1);
+    return 0;
+}
+
+static int read_quota(struct desiring *desiring, const struct value *service, const char *name,
+                      struct machine_quota *quota)
+{
+    static const struct spec_range processes = {1, INT32_MAX, 0};
+    const struct value *limits = value_get(service, "limits");
+    if (value_is_null(limits))
+        return 0;
+    if (value_kind(limits) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "the limits of %s are not a map", name);
+    const struct value *cpus = value_get(limits, "cpus");
+    const struct value *memory = value_get(limits, "memory");
+    if (!value_is_null(cpus)) {
+        bool is_number = value_kind(cpus) == VALUE_DECIMAL || value_kind(cpus) == VALUE_INTEGER;
+        double count = is_number ? value_to_decimal(cpus) : 0;
+        if (!(count >= LEAST_CPUS && count <= MOST_CPUS))
+            return desiring_fault(desiring, ERROR_INVALID, "cpus of %s is no number of processors",
+                                  name);
+        quota->cpu_milli = (int64_t)(count * 1000);
+    }
+    if (!value_is_null(memory)) {
+        quota->memory = value_kind(memory) == VALUE_STRING ? read_size(value_text(memory)) : 0;
+        if (quota->memory < LEAST_MEMORY)
+            return desiring_fault(desiring, ERROR_INVALID, "memory of %s is no size from 4Mi on",
+                                  name);
+    }
+    return spec_integer(desiring, limits, "processes", &processes, &quota->processes);
+}
+
 static int desire_service(struct desiring *desiring, const char *name, const struct value *service)
 {
     static const struct spec_range ports = {1, 65535, 0};
@@ -126,6 +174,8 @@ static int desire_service(struct desiring *desiring, const char *name, const str
         r = spec_health_check(desiring, service, &workload->health_check);
     if (r == 0)
         r = read_environment(desiring, service, name, workload);
+    if (r == 0)
+        r = read_quota(desiring, service, name, &workload->quota);
     if (r == 0)
         r = place_workload(desiring, service, name, workload);
     if (r < 0)

@@ -54,6 +54,13 @@ struct machine_host {
     unsigned int index; /* among the hosts of its resource */
 };
 
+/* What a program may use at most; 0: as much as there is. */
+struct machine_quota {
+    int64_t cpu_milli; /* thousandths of a processor */
+    int64_t memory;    /* bytes */
+    int64_t processes; /* threads count, too */
+};
+
 /* At most count new connections or requests of one address in each window. count 0: no limit. */
 struct machine_limit {
     uint32_t count;
@@ -253,6 +260,7 @@ struct machine_workload {
     const struct machine_frontend *upstream;  /* what it calls, or NULL */
     const struct machine_host *upstream_host; /* where upstream listens, or NULL */
     const struct machine_database *database;  /* what it reads and writes, or NULL */
+    struct machine_quota quota;               /* of each instance */
     struct machine_variable *variables;
     size_t n_variables;
 };

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "net/child.h"
+#include "twin/cgroup.h"
 #include "twin/log.h"
 #include "twin/sandbox.h"
 
@@ -41,7 +42,8 @@ static const char *const state_names[PROCESS_STATE_COUNT] = {
 struct processes {
     struct loop *loop;
     struct cages *cages;
-    char *folder; /* of logs */
+    struct cgroups *cgroups; /* NULL: quotas are not for this twin */
+    char *folder;            /* of logs */
     struct signal_watch *watch;
     struct process *first;
     void (*turned)(void *argument, const struct process *process, enum process_turn turn);
@@ -126,6 +128,16 @@ int processes_new(struct loop *loop, struct network *network, const char *folder
     return 0;
 }
 
+void processes_limit_by(struct processes *processes, struct cgroups *take_cgroups)
+{
+    processes->cgroups = take_cgroups;
+}
+
+bool processes_are_limited(const struct processes *processes)
+{
+    return processes->cgroups != NULL;
+}
+
 void processes_watch(struct processes *processes,
                      void (*turned)(void *argument, const struct process *process,
                                     enum process_turn turn),
@@ -170,6 +182,7 @@ CO_FN void processes_free(struct processes *processes)
     }
     loop_unwatch_signal(processes->watch);
     cages_free(processes->cages);
+    cgroups_free(processes->cgroups);
     mem_free(processes->folder);
     mem_free(processes);
 }
@@ -227,12 +240,19 @@ static struct process *new_process(struct processes *processes, const struct pro
     return process;
 }
 
+static bool is_limited(const struct process *process)
+{
+    return process->processes->cgroups && cgroup_is_needed(&process->spec.quota);
+}
+
 static void free_process(struct process *process)
 {
     struct process **link = &process->processes->first;
     while (*link != process)
         link = &(*link)->next;
     *link = process->next;
+    if (is_limited(process))
+        cgroup_remove(process->processes->cgroups, process->name);
     log_close(process->log);
     free_list(process->arguments);
     free_list(process->environment);
@@ -256,6 +276,7 @@ static void set_state(struct process *process, enum process_state state, struct 
 /* What a child needs to know before it becomes another program. */
 struct place {
     const struct cage_door *door;
+    struct cgroup_door group;
     enum process_user user;
     int niceness;
 };
@@ -271,7 +292,9 @@ static int give_way(int niceness)
 static int enter_place(void *argument)
 {
     const struct place *place = argument;
-    int r = cage_enter(place->door);
+    int r = cgroup_enter(&place->group);
+    if (r == 0)
+        r = cage_enter(place->door);
     if (r == 0 && give_way(place->niceness) < 0)
         r = -errno;
     if (r == 0)
@@ -347,7 +370,8 @@ static void prepare_child(const struct process_spec *spec, struct cage_door *doo
 {
     struct preparation *preparation = ret_preparation;
     *preparation = (struct preparation){
-        .place = {.door = door, .user = spec->user, .niceness = spec->niceness}};
+        .place = {
+            .door = door, .group = CGROUP_CLOSED, .user = spec->user, .niceness = spec->niceness}};
     make_environment(preparation, spec->environment);
     preparation->child = (struct child_spec){
         .arguments = spec->arguments,
@@ -371,6 +395,15 @@ static int explain_start(int r, const struct process_spec *spec, struct error *e
     return error_wrap(err, r, "start %s", spec->name);
 }
 
+static int open_group(struct process *process, struct cgroup_door *ret_door, struct error *err)
+{
+    struct cgroups *cgroups = process->processes->cgroups;
+    if (!is_limited(process))
+        return 0;
+    int r = cgroup_make(cgroups, process->name, &process->spec.quota, err);
+    return r < 0 ? r : cgroup_open(cgroups, process->name, ret_door, err);
+}
+
 static int launch(struct process *process, struct error *err)
 {
     CLEANUP(close_descriptorp) int input = -1;
@@ -389,7 +422,10 @@ static int launch(struct process *process, struct error *err)
     preparation.child.input = input;
     preparation.child.output = output;
     preparation.child.errors = output;
-    r = child_start(&preparation.child, &process->pid, err);
+    r = open_group(process, &preparation.place.group, err);
+    if (r == 0)
+        r = child_start(&preparation.child, &process->pid, err);
+    cgroup_close(&preparation.place.group);
     if (r < 0) {
         cage_close(&process->door);
         return explain_start(r, &process->spec, err);
@@ -627,6 +663,15 @@ char *process_own_proc(const struct process *process)
 unsigned int process_restarts(const struct process *process)
 {
     return process ? process->n_restarts : 0;
+}
+
+int process_limit(struct process *process, const struct machine_quota *quota, struct error *err)
+{
+    assert(cgroup_is_needed(&process->spec.quota));
+    process->spec.quota = *quota;
+    return process->processes->cgroups
+               ? cgroup_make(process->processes->cgroups, process->name, quota, err)
+               : 0;
 }
 
 void process_signal(struct process *process, int number)

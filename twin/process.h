@@ -11,10 +11,12 @@
 
 #include "net/loop.h"
 #include "twin/cage.h"
+#include "twin/machine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
+struct cgroups;
 struct network;
 struct process;
 struct processes;
@@ -34,11 +36,12 @@ struct process_spec {
      */
     int (*make_input)(void *argument, int *ret_descriptor, struct error *err);
     enum process_user user;
-    int niceness;            /* above 0: what others wait for goes before it */
-    int stop_signal;         /* asks it to end; 0: SIGTERM */
-    int64_t stop_grace_us;   /* then SIGKILL; 0: 2 seconds */
-    bool is_restarted;       /* started again, after a growing pause, when it ends unasked */
-    int64_t probe_period_us; /* 0: 8 to 40 ms until it is ready, then a second */
+    struct machine_quota quota; /* where this twin has control groups: processes_limit_by() */
+    int niceness;               /* above 0: what others wait for goes before it */
+    int stop_signal;            /* asks it to end; 0: SIGTERM */
+    int64_t stop_grace_us;      /* then SIGKILL; 0: 2 seconds */
+    bool is_restarted;          /* started again, after a growing pause, when it ends unasked */
+    int64_t probe_period_us;    /* 0: 8 to 40 ms until it is ready, then a second */
     /*
      * Whether it answers; NULL: it is ready once started. Called again and again as a coroutine of
      * its own, also while it is ready; must end within 5 seconds.
@@ -65,6 +68,9 @@ enum process_turn { PROCESS_BROKE, PROCESS_RESUMED };
 /* The folder of logs is made when missing. network lends the namespaces; both are borrowed. */
 int processes_new(struct loop *loop, struct network *network, const char *folder,
                   struct processes **ret_processes, struct error *err);
+/* From now on quotas hold. */
+void processes_limit_by(struct processes *processes, struct cgroups *take_cgroups);
+bool processes_are_limited(const struct processes *processes);
 /* Calls turned() at each such turn of a program, with what is known of its end. */
 void processes_watch(struct processes *processes,
                      void (*turned)(void *argument, const struct process *process,
@@ -117,6 +123,8 @@ pid_t process_pid(const struct process *process);
 char *process_own_proc(const struct process *process);
 /* How often it was started again since process_start(); 0 for NULL. */
 unsigned int process_restarts(const struct process *process);
+/* Changes the quota of one that was started with any. ERROR_UNSUPPORTED when it is refused. */
+int process_limit(struct process *process, const struct machine_quota *quota, struct error *err);
 /* Does nothing while it does not run. */
 void process_signal(struct process *process, int number);
 /* The message of the last failed probe or end, "" when all is well. */

@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 #include "base/world.h"
+#include "twin/cgroup.h"
 #include "twin/converge.h"
 #include "twin/door.h"
 #include "twin/events.h"
@@ -33,6 +34,7 @@
 
 enum {
     GOING_TIME = 10 * 1000 * 1000, /* what a killed twin's last processes may take to go */
+    MOUNTS_LIMIT = 1 << 20,
     KNOCK_NS = 20 * 1000 * 1000,
 };
 
@@ -114,6 +116,15 @@ static void follow_firewall(struct inner *inner)
     error_done(&err);
 }
 
+/* An ordinary user has no control groups of his own. */
+static void limit_programs(struct twin *twin, const struct manifest *manifest)
+{
+    CLEANUP(mem_freep) char *mounts = NULL;
+    if (geteuid() == 0 &&
+        world_read_file("/proc/self/mountinfo", MOUNTS_LIMIT, &mounts, NULL, NULL) == 0)
+        processes_limit_by(twin->processes, cgroups_new(mounts, manifest->identity));
+}
+
 static int start(struct inner *inner, struct error *err)
 {
     struct twin *twin = &inner->twin;
@@ -129,6 +140,7 @@ static int start(struct inner *inner, struct error *err)
         manifest_free(manifest);
         return r;
     }
+    limit_programs(twin, manifest);
     announce_names();
     r = converge_new(twin, manifest, &twin->converge, err);
     twin->measure = measure_new(twin);

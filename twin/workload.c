@@ -2,6 +2,7 @@
  * The module of workloads: each service of a stack runs on each of its hosts. The image cannot be
  * had here, so the built-in workload (workload-program.c) stands in for it, and status says so.
  */
+#include "twin/cgroup.h"
 #include "twin/database.h"
 #include "twin/module.h"
 #include "twin/service.h"
@@ -95,9 +96,12 @@ static int make_command(struct twin *twin, const struct machine_workload *worklo
     return 0;
 }
 
-static char *command_text(const struct command *command)
+static char *command_text(const struct machine_workload *workload, const struct command *command)
 {
     struct strbuf text = {0};
+    /* Only what it was started in can be changed later. */
+    if (cgroup_is_needed(&workload->quota))
+        strbuf_add(&text, "limited\n");
     for (size_t i = 0; i < command->n_arguments; i++)
         strbuf_addf(&text, "%s\n", command->arguments[i]);
     json_write(&text, command->environment);
@@ -199,6 +203,7 @@ static int start_instance(struct workloads *module, const struct machine_workloa
                                 .files.read = access,
                                 .arguments = command->arguments,
                                 .user = PROCESS_NOBODY,
+                                .quota = workload->quota,
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = instance};
@@ -210,7 +215,7 @@ static int start_instance(struct workloads *module, const struct machine_workloa
         instance_free(instance);
         return r;
     }
-    instance->command = command_text(command);
+    instance->command = command_text(workload, command);
     ARRAY_RESERVE(module->items, module->n_items, module->capacity);
     module->items[module->n_items++] = instance;
     return 0;
@@ -235,11 +240,13 @@ static CO_FN int ensure_instance(struct workloads *module, const struct machine_
     int r = make_command(module->twin, workload, host, &command, err);
     if (r < 0)
         return r;
-    CLEANUP(mem_freep) char *text = command_text(&command);
+    CLEANUP(mem_freep) char *text = command_text(workload, &command);
     struct instance *instance = instance_of(module, workload, host);
     bool is_replaced = instance && !text_equal(instance->command, text);
     if (instance && !is_replaced)
-        return 0;
+        return cgroup_is_needed(&workload->quota)
+                   ? process_limit(instance->process, &workload->quota, err)
+                   : 0;
     if (is_replaced)
         drop_instance(module, instance);
     r = start_instance(module, workload, host, &command, err);
@@ -387,6 +394,11 @@ static size_t describe_service(const struct workloads *module,
     value_builder_set_string(&service, "runs",
                              is_run(workload) ? "the built-in workload in place of the image"
                                               : "nothing: it has no port");
+    if (cgroup_is_needed(&workload->quota))
+        value_builder_set_string(&service, "limits",
+                                 processes_are_limited(module->twin->processes)
+                                     ? "kept by control groups"
+                                     : "not kept: only root has control groups");
     value_builder_set(&service, "ready", value_integer((int64_t)n_ready));
     value_builder_set(&service, "instances", value_builder_list(&instances));
     value_builder_set(services, workload->name, value_builder_map(&service));

@@ -26,6 +26,7 @@ enum schema_kind {
     SCHEMA_ADDRESS,  /* an IPv4 or IPv6 address */
     SCHEMA_NETWORK,  /* a CIDR, or an address: canonical is always a CIDR, 10.0.0.7/32 */
     SCHEMA_DURATION, /* 30s, 5m, 1h30m, 30d; canonical in the largest whole unit */
+    SCHEMA_SIZE,     /* 512Mi, 2Gi; canonical in the largest whole unit */
     SCHEMA_RATE,     /* 1000/minute; second, minute, hour */
     SCHEMA_PORT,     /* integer, or "8000-8100" */
     SCHEMA_CLOCK,    /* of a day, "08:30" */

@@ -172,6 +172,43 @@ double literal_duration_seconds(const char *duration)
     return (double)milliseconds / 1000.0;
 }
 
+static const char *const size_units[] = {"Ki", "Mi", "Gi", "Ti"};
+enum { UNIT_FACTOR = 1024, SIZE_LIMIT = 1 << 20 }; /* of any unit */
+
+/* Only these: M is a million to some and 2^20 to others. */
+static bool read_size(const char *text, int64_t *ret_count, size_t *ret_unit)
+{
+    if (!read_count(&text, ret_count))
+        return false;
+    *ret_unit = 0;
+    while (*ret_unit < ARRAY_LENGTH(size_units) && !text_equal(text, size_units[*ret_unit]))
+        ++*ret_unit;
+    return *ret_unit < ARRAY_LENGTH(size_units) && *ret_count <= SIZE_LIMIT;
+}
+
+struct value *literal_size(const char *text)
+{
+    int64_t count;
+    size_t unit;
+    if (!read_size(text, &count, &unit))
+        return NULL;
+    while (count > 0 && count % UNIT_FACTOR == 0 && unit + 1 < ARRAY_LENGTH(size_units)) {
+        count /= UNIT_FACTOR;
+        unit++;
+    }
+    CLEANUP(mem_freep)
+    char *canonical = string_format("%lld%s", (long long)count, size_units[count > 0 ? unit : 0]);
+    return value_string(canonical);
+}
+
+double literal_size_bytes(const char *size)
+{
+    int64_t count = 0;
+    size_t unit = 0;
+    read_size(size, &count, &unit);
+    return (double)(count << 10 * (unit + 1));
+}
+
 struct value *literal_rate(const char *text)
 {
     static const struct {

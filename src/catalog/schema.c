@@ -23,6 +23,7 @@ static const struct {
     [SCHEMA_ADDRESS] = {"address", "an address such as 10.0.0.7", literal_address},
     [SCHEMA_NETWORK] = {"network", "an address or a CIDR such as 10.0.0.0/24", literal_network},
     [SCHEMA_DURATION] = {"duration", "a duration such as 30s or 1h30m", literal_duration},
+    [SCHEMA_SIZE] = {"size", "a size such as 512Mi or 2Gi", literal_size},
     [SCHEMA_RATE] = {"rate", "a rate such as 1000/minute", literal_rate},
     [SCHEMA_PORT] = {"port", "a port from 1 to 65535 or a range such as 8000-8100", literal_port},
     [SCHEMA_CLOCK] = {"clock", "a time of day such as 08:30", literal_clock},
@@ -98,6 +99,7 @@ static void add_range(struct strbuf *buffer, const struct schema *schema)
     const char *unit = is_number                         ? ""
                        : schema->kind == SCHEMA_STRING   ? " characters"
                        : schema->kind == SCHEMA_DURATION ? " seconds"
+                       : schema->kind == SCHEMA_SIZE     ? " bytes"
                                                          : " items";
     if (schema->has_minimum && schema->has_maximum)
         strbuf_addf(buffer, " %s %.15g to %.15g%s", is_number ? "from" : "of", schema->minimum,
@@ -257,9 +259,12 @@ static bool measure(const struct schema *schema, const struct value *value, doub
     case VALUE_STRING:
         if (schema->kind == SCHEMA_DURATION)
             *ret_size = literal_duration_seconds(value_text(value));
+        else if (schema->kind == SCHEMA_SIZE)
+            *ret_size = literal_size_bytes(value_text(value));
         else
             *ret_size = (double)value_text_length(value);
-        return schema->kind == SCHEMA_DURATION || schema->kind == SCHEMA_STRING;
+        return schema->kind == SCHEMA_DURATION || schema->kind == SCHEMA_SIZE ||
+               schema->kind == SCHEMA_STRING;
     case VALUE_LIST:
     case VALUE_SET:
     case VALUE_MAP:

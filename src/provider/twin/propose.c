@@ -12,6 +12,7 @@
 #include "provider/twin/client.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define POSTGRES_FOLDER "/usr/lib/postgresql"
 
@@ -106,6 +107,21 @@ static void check_exporters(const struct target *target, struct diagnostics *dia
                          "%s does not measure %s: the program %s is not installed.",
                          target->address, exporters[i].unmeasured, exporters[i].program);
     }
+}
+
+/* Only root has control groups. */
+static void check_limits(const struct target *target, const struct value *spec,
+                         struct diagnostics *diagnostics)
+{
+    const struct value *services = value_get(spec, "services");
+    if (geteuid() == 0 || value_is_null(services) || value_kind(services) != VALUE_MAP)
+        return;
+    for (size_t i = 0; i < value_count(services); i++)
+        if (!value_is_null(value_get(value_at(services, i), "limits")))
+            diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                             "Run parley as root to have them kept.",
+                             "%s: the limits of %s are not kept: only root has control groups.",
+                             target->address, value_key_at(services, i));
 }
 
 /* --- PostgreSQL --- */
@@ -215,6 +231,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
             check_program(&requirements[i], target, diagnostics);
     if (text_equal(type, "opnsense:firewall:alias"))
         check_alias(target, step->after, diagnostics);
+    if (text_equal(type, "docker:compose:stack"))
+        check_limits(target, step->after, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
     if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)

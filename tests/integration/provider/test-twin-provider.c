@@ -313,13 +313,19 @@ TEST(a_supervisor_that_cannot_start_says_why)
 
 /* --- What is found out before approval. These leave the process in namespaces of its own. --- */
 
-static bool is_diagnosed(const struct request *request, const char *text)
+static bool is_told(const struct request *request, enum diagnostic_severity severity,
+                    const char *text)
 {
     for (size_t i = 0; i < request->diagnostics.n_items; i++)
         if (strstr(request->diagnostics.items[i].detail, text) &&
-            request->diagnostics.items[i].severity == DIAGNOSTIC_ERROR)
+            request->diagnostics.items[i].severity == severity)
             return true;
     return false;
+}
+
+static bool is_diagnosed(const struct request *request, const char *text)
+{
+    return is_told(request, DIAGNOSTIC_ERROR, text);
 }
 
 static void propose(struct request *request, const char *type, struct value *after)
@@ -359,6 +365,21 @@ static bool hide_programs(void)
             return false;
     }
     return setenv("PATH", "/nonesuch", 1) == 0;
+}
+
+TEST(limits_are_kept_for_root_only_and_the_plan_says_so)
+{
+    CLEANUP(value_unrefp)
+    struct value *spec =
+        from_json("{\"services\": {\"web\": {\"image\": \"web\", \"limits\": {\"cpus\": 0.5}},"
+                  " \"app\": {\"image\": \"app\"}}}");
+    set_up();
+    struct request request;
+    propose(&request, "docker:compose:stack", spec);
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE, "the limits of web are not kept") == (geteuid() != 0));
+    CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the limits of app"));
+    CHECK(request.diagnostics.n_errors == 0);
+    request_done(&request);
 }
 
 TEST(missing_programs_are_named_with_their_packages)
