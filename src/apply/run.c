@@ -488,6 +488,18 @@ static void check_reads(struct run *run)
     }
 }
 
+/* Two deployments may have planned to adopt one thing: the run that begins first does, and one that
+ * goes on may find that another has it now. */
+static void check_adoptions(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        const struct step *step = &run->plan->steps[i];
+        if (step->kind == STEP_ADOPT)
+            store_batch_check_adoptable(run->batch, run->plan->deployment_uid, step->instance,
+                                        step->provider_id);
+    }
+}
+
 static void begin_row(struct store_run *row, int64_t epoch, bool is_first)
 {
     row->epoch = epoch;
@@ -522,6 +534,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
         check_reads(run);
         add_revision(run);
     }
+    check_adoptions(run);
     store_batch_take_epoch(run->batch, run->plan->deployment_uid, epoch + 1);
     const struct store_run before = *run->row;
     begin_row(run->row, epoch + 1, is_first);

@@ -91,6 +91,13 @@ void store_batch_check_run(struct store_batch *batch, const char *run_id, enum r
     ADD_CHANGE(batch, CHANGE_CHECK_RUN, text(run_id), text(run_status_to_string(status)));
 }
 
+void store_batch_check_adoptable(struct store_batch *batch, const char *deployment_uid,
+                                 const char *instance, const char *provider_id)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_ADOPTABLE, text(deployment_uid), text(instance),
+               text(provider_id));
+}
+
 void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch)
 {
     assert(epoch > 0);
@@ -276,6 +283,12 @@ int store_refuse_change(const struct store_change *change, struct error *err)
         return error_set(err, ERROR_STALE,
                          "the records of deployment %s have changed since version %" PRId64, key,
                          store_row_number(row, 1));
+    case CHANGE_CHECK_ADOPTABLE:
+        return error_set(
+            err, ERROR_EXISTS,
+            "%s on %s belongs to another deployment by now, or a run of another, which "
+            "is under way, is to adopt it: plan again when that is over",
+            store_row_text(row, 2), store_row_text(row, 1));
     case CHANGE_PUT_DEPLOYMENT:
         return error_set(err, ERROR_EXISTS,
                          "deployment %s (%s in %s, incarnation %" PRId64

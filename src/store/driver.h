@@ -150,6 +150,9 @@ enum store_change_kind {
     CHANGE_CHECK_VERSION,
     /* (run id, status): refused unless the run is there and has it */
     CHANGE_CHECK_RUN,
+    /* (uid, instance, provider id): refused when another deployment has a record of it, or a run of
+     * another that is under way is to adopt it */
+    CHANGE_CHECK_ADOPTABLE,
     /* (uid, epoch): refused unless the deployment is there and its epoch was one less */
     CHANGE_TAKE_EPOCH,
     /* (DEPLOYMENT_* up to UPDATED_AT): refused when another uid has this name, environment and

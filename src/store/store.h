@@ -206,6 +206,10 @@ void store_batch_check_version(struct store_batch *batch, const char *deployment
                                int64_t version);
 /* The run is there and has this status. */
 void store_batch_check_run(struct store_batch *batch, const char *run_id, enum run_status status);
+/* What is there under this id belongs to no other deployment, and no other is about to adopt it;
+ * ERROR_EXISTS otherwise. */
+void store_batch_check_adoptable(struct store_batch *batch, const char *deployment_uid,
+                                 const char *instance, const char *provider_id);
 /* The deployment's epoch becomes epoch, which must be one more than it was (else ERROR_STALE). */
 void store_batch_take_epoch(struct store_batch *batch, const char *deployment_uid, int64_t epoch);
 

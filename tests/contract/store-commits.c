@@ -64,6 +64,76 @@ STORE_TEST(a_run_that_has_another_status_or_is_not_there_is_stale)
     CHECK_TEXT(records, "a#1=1");
 }
 
+/* A run of DEPLOYMENT that is to adopt "x" on aws.west, in this state. */
+static bool put_adopting_run(enum run_status status)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct store_run run = {.id = (char[]){RUN},
+                            .deployment_uid = (char[]){DEPLOYMENT},
+                            .plan_hash = (char[]){PLAN},
+                            .status = status,
+                            .epoch = 1};
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{}");
+    store_batch_add_step(batch, PLAN, 0,
+                         "{\"instance\":\"aws.west\",\"kind\":\"update\","
+                         "\"provider_id\":\"y\"}");
+    store_batch_add_step(batch, PLAN, 1,
+                         "{\"instance\":\"aws.west\",\"kind\":\"adopt\","
+                         "\"provider_id\":\"x\"}");
+    store_batch_put_run(batch, &run);
+    return commits(batch, NULL);
+}
+
+static bool is_adoptable(const char *uid, const char *instance, const char *id)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct error err = {0};
+    store_batch_check_adoptable(batch, uid, instance, id);
+    int r = store_commit(store, batch, NULL, &err);
+    CHECK(r == 0 || (r == -ERROR_EXISTS && strstr(error_message(&err), id)));
+    error_done(&err);
+    return r == 0;
+}
+
+STORE_TEST(what_a_run_that_is_under_way_adopts_no_other_deployment_may)
+{
+    static const char other[] = "d0000000-0000-8000-8000-000000000002";
+    CHECK(is_adoptable(other, "aws.west", "x"));
+    CHECK(put_adopting_run(RUN_PENDING));
+    CHECK(is_adoptable(other, "aws.west", "x"));
+    CHECK(put_adopting_run(RUN_RUNNING));
+    CHECK(!is_adoptable(other, "aws.west", "x"));
+    CHECK(is_adoptable(DEPLOYMENT, "aws.west", "x"));
+    CHECK(is_adoptable(other, "aws.east", "x"));
+    CHECK(is_adoptable(other, "aws.west", "y"));
+    CHECK(put_adopting_run(RUN_FAILED));
+    CHECK(is_adoptable(other, "aws.west", "x"));
+}
+
+STORE_TEST(what_a_deployment_has_recorded_no_other_may_adopt)
+{
+    static const char other[] = "d0000000-0000-8000-8000-000000000002";
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(record_freep) struct record *record = record_new();
+    record->address = string_copy("web");
+    record->type = string_copy("core:data:value");
+    record->instance = string_copy("aws.west");
+    record->uid = string_copy("11111111-2222-8333-8444-555555555555");
+    record->provider_id = string_copy("x");
+    record->spec = from_json("{}");
+    record->generation = 1;
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    store_batch_put_record(batch, DEPLOYMENT, record);
+    CHECK(commits(batch, NULL));
+    CHECK(!is_adoptable(other, "aws.west", "x"));
+    CHECK(is_adoptable(DEPLOYMENT, "aws.west", "x"));
+    CHECK(is_adoptable(other, "aws.east", "x"));
+    store_batch_remove_record(batch, DEPLOYMENT, "web", 1);
+    CHECK(commits(batch, NULL));
+    CHECK(is_adoptable(other, "aws.west", "x"));
+}
+
 STORE_TEST(a_version_that_has_moved_on_is_stale)
 {
     CHECK(begin_run());

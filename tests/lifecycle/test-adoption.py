@@ -174,6 +174,30 @@ def what_another_deployment_adopted_meanwhile_is_refused(place):
 
 
 @test
+def of_two_that_adopt_one_thing_at_the_same_time_the_first_does(place):
+    """The run of the first stands in the middle of its adoption when the second begins."""
+    given(place, fail=[{"verb": "read", "name": "web", "how": "hang", "skip": 1}])
+    put(place, colour="red")
+    place.write("other.yaml", document("other", {"theirs": box(colour="red")}))
+    plan = json.loads(place.parley("plan", "other.yaml", "--import", "theirs=old", "--json").out)
+    process = place.start("import", "demo", "web", "old", "--file", "demo.yaml", "--yes", "--json")
+    for line in process.stdout:
+        if json.loads(line)["kind"] == "intent":
+            break
+    result = place.parley("apply", plan["hash"], "--yes", want=1)
+    assert "old on acme.lab" in result.err and "is to adopt it" in result.err, result.err
+    assert place.records("other") == []
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    given(place)
+    place.parley("resume", "demo")
+    assert [record["provider_id"] for record in place.records("demo")] == ["old"]
+    result = place.parley("apply", plan["hash"], "--yes", want=1)
+    assert "web of demo@default" in result.err, result.err
+
+
+@test
 def what_cannot_change_in_place_is_a_fault_and_no_replacement(place):
     given(place, {"web": box(size=5)})
     put(place, size=3)

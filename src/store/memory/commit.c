@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "model/json.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -96,6 +97,50 @@ static bool check_version(struct memory_store *memory, const struct store_row *r
 {
     return deployment_number(memory, store_row_text(row, 0), DEPLOYMENT_COLUMN_RECORDS_VERSION) ==
            store_row_number(row, 1);
+}
+
+/* Whether the plan of a run has a step that adopts it. */
+static bool adopts(struct memory_store *memory, const struct store_row *run,
+                   const struct store_row *wanted)
+{
+    for (int64_t number = 0;; number++) {
+        CLEANUP(value_unrefp) struct value *step = NULL;
+        CLEANUP(mem_freep)
+        char *key = memory_step_key(store_row_text(run, RUN_COLUMN_PLAN_HASH), number);
+        const struct store_row *row = find_row(memory, TABLE_STEPS, key);
+        if (!row)
+            return false;
+        const char *body = store_row_text(row, 2);
+        if (json_read(body, strlen(body), &step, NULL) == 0 &&
+            text_equal_or_null(value_get_text(step, "kind"), "adopt") &&
+            text_equal_or_null(value_get_text(step, "instance"), store_row_text(wanted, 1)) &&
+            text_equal_or_null(value_get_text(step, "provider_id"), store_row_text(wanted, 2)))
+            return true;
+    }
+}
+
+static bool check_adoptable(struct memory_store *memory, const struct store_row *row)
+{
+    const char *uid = store_row_text(row, 0);
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&memory->tables[TABLE_RECORDS], &cursor))) {
+        const struct store_row *record = entry->value;
+        if (!text_equal(store_row_text(record, RECORD_COLUMN_DEPLOYMENT), uid) &&
+            text_equal(store_row_text(record, RECORD_COLUMN_INSTANCE), store_row_text(row, 1)) &&
+            text_equal_or_null(store_row_text(record, RECORD_COLUMN_PROVIDER_ID),
+                               store_row_text(row, 2)))
+            return false;
+    }
+    cursor = 0;
+    while ((entry = map_next(&memory->tables[TABLE_RUNS], &cursor))) {
+        const struct store_row *run = entry->value;
+        const char *status = store_row_text(run, RUN_COLUMN_STATUS);
+        if (!text_equal(store_row_text(run, RUN_COLUMN_DEPLOYMENT), uid) &&
+            text_equal(status, run_status_to_string(RUN_RUNNING)) && adopts(memory, run, row))
+            return false;
+    }
+    return true;
 }
 
 static bool check_run(struct memory_store *memory, const struct store_row *row)
@@ -340,6 +385,7 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_CHECK_RUN] = check_run,
     [CHANGE_CHECK_EPOCH] = check_epoch,
     [CHANGE_CHECK_VERSION] = check_version,
+    [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
     [CHANGE_TAKE_EPOCH] = take_epoch,
     [CHANGE_PUT_DEPLOYMENT] = put_deployment,
     [CHANGE_GROW_VERSION] = grow_version,

@@ -79,6 +79,14 @@ static const char *const change_texts[] = {
     [CHANGE_CHECK_VERSION] =
         "SELECT 1 WHERE ifnull((SELECT records_version FROM deployments WHERE uid = ?1), 0) = ?2",
     [CHANGE_CHECK_RUN] = "SELECT 1 FROM runs WHERE uid = ?1 AND status = ?2",
+    [CHANGE_CHECK_ADOPTABLE] =
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM records JOIN deployments ON deployments.id = "
+        "deployment WHERE provider_id = ?3 AND instance = ?2 AND deployments.uid <> ?1) "
+        "AND NOT EXISTS (SELECT 1 FROM runs JOIN deployments ON deployments.id = deployment "
+        "CROSS JOIN steps ON steps.id >= runs.plan << 32 AND steps.id < (runs.plan + 1) << 32 "
+        "WHERE status = 'running' AND deployments.uid <> ?1 "
+        "AND steps.body ->> 'kind' = 'adopt' AND steps.body ->> 'instance' = ?2 "
+        "AND steps.body ->> 'provider_id' = ?3)",
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
         "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
