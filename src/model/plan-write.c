@@ -63,12 +63,13 @@ static struct value *groups_to_value(const struct plan *plan)
 }
 
 /* The fields of a plan on both sides of "steps", in the order of their keys. */
-static struct value *fields_before_steps(const struct plan *plan, bool is_hashed)
+static struct value *fields_before_steps(const struct plan *plan, bool is_hashed, bool has_document)
 {
     struct value_builder fields = {0};
     value_builder_set(&fields, "format_version", value_integer(PLAN_FORMAT_VERSION));
     value_builder_set(&fields, "deployment", deployment_to_value(plan));
-    value_builder_set_string(&fields, "document", plan->document);
+    if (has_document)
+        value_builder_set_string(&fields, "document", plan->document);
     value_builder_set_string(&fields, "document_digest", plan->document_digest);
     value_builder_set_string(&fields, "given", plan->given);
     value_builder_set_string(&fields, "source", plan->source);
@@ -120,7 +121,7 @@ static void write_plan(const struct plan *plan, bool is_hashed, const struct sin
     enum { PIECE = 1 << 16 };
     enum step_form form = is_hashed ? STEP_FORM_APPROVED : STEP_FORM_WHOLE;
     static const char steps[] = ",\"steps\":[";
-    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, is_hashed);
+    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, is_hashed, true);
     CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
     CLEANUP(mem_freep) char *head = json_text(before);
     CLEANUP(mem_freep) char *tail = json_text(behind);
@@ -169,9 +170,9 @@ char *plan_text(const struct plan *plan)
     return strbuf_take(&text);
 }
 
-static struct value *head_to_value(const struct plan *plan)
+static struct value *head_to_value(const struct plan *plan, bool has_document)
 {
-    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, false);
+    CLEANUP(value_unrefp) struct value *before = fields_before_steps(plan, false, has_document);
     CLEANUP(value_unrefp) struct value *behind = fields_behind_steps(plan);
     const struct value *parts[] = {before, behind};
     struct value_builder fields = {0};
@@ -183,7 +184,7 @@ static struct value *head_to_value(const struct plan *plan)
 
 char *plan_head_text(const struct plan *plan)
 {
-    CLEANUP(value_unrefp) struct value *head = head_to_value(plan);
+    CLEANUP(value_unrefp) struct value *head = head_to_value(plan, false);
     return json_text(head);
 }
 
@@ -197,7 +198,7 @@ char *plan_step_text(const struct plan *plan, size_t i)
 
 struct value *plan_to_value(const struct plan *plan)
 {
-    CLEANUP(value_unrefp) struct value *head = head_to_value(plan);
+    CLEANUP(value_unrefp) struct value *head = head_to_value(plan, true);
     struct value_builder steps = {0};
     for (size_t i = 0; i < plan->n_steps; i++)
         value_builder_append(&steps, step_to_value(&plan->steps[i]));

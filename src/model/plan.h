@@ -205,8 +205,8 @@ void plan_seal(struct plan *plan);
 struct value *plan_to_value(const struct plan *plan);
 /* The same as canonical JSON. The caller frees it. */
 char *plan_text(const struct plan *plan);
-/* The same in parts, as the store keeps it: all but the steps, and step number i without what says
- * nothing. plan_from_value() takes both. */
+/* The same in parts, as the store keeps it: all but the document and the steps, and step number i
+ * without what says nothing. plan_from_value() takes both. */
 char *plan_head_text(const struct plan *plan);
 char *plan_step_text(const struct plan *plan, size_t i);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);

@@ -148,16 +148,19 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
 {
     assert(value_kind(fields) == VALUE_MAP);
     ADD_CHANGE(batch, CHANGE_GROW_HEAD, text(deployment_uid));
+    CLEANUP(value_unrefp) struct value *ungiven = value_with(fields, "given", NULL);
+    CLEANUP(value_unrefp) struct value *body = value_with(ungiven, "document", NULL);
     ADD_CHANGE(batch, CHANGE_ADD_REVISION, text(deployment_uid), number(world_wall_clock()),
-               json(fields));
+               json(body), text_or_null(value_get_text(fields, "document")),
+               text_or_null(value_get_text(fields, "given")));
     audit_revision(batch, deployment_uid, fields);
 }
 
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
-                          const char *plan)
+                          const char *plan, const char *document)
 {
     ADD_CHANGE(batch, CHANGE_PUT_PLAN, text(hash), text(deployment_uid), number(world_wall_clock()),
-               text(plan));
+               text(plan), text_or_null(document));
 }
 
 void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,

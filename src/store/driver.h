@@ -109,12 +109,11 @@ enum store_query {
     QUERY_FIND_RECORDS,
     /* (deployment uid) -> how many records it has */
     QUERY_COUNT_RECORDS,
-    /* (deployment uid, number, 0 for the head) -> number, created_at, JSON */
+    /* (deployment uid, number, 0 for the head) -> number, created_at, JSON, document, given */
     QUERY_GET_REVISION,
-    /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON, whose texts may be
-     * left out; newest first */
+    /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON; newest first */
     QUERY_LIST_REVISIONS,
-    /* (prefix of a hash) -> JSON; at most two */
+    /* (prefix of a hash) -> JSON, document; at most two */
     QUERY_FIND_PLANS,
     /* (prefix of the hash of one plan) -> JSON; by number */
     QUERY_READ_STEPS,
@@ -162,9 +161,10 @@ enum store_change_kind {
     CHANGE_GROW_VERSION,
     /* (uid): its head_revision grows by one; refused without the deployment */
     CHANGE_GROW_HEAD,
-    /* (uid, created_at, JSON): its number is head_revision; refused without the deployment */
+    /* (uid, created_at, JSON, document, given): its number is head_revision; refused without the
+       deployment */
     CHANGE_ADD_REVISION,
-    /* (hash, uid, created_at, JSON): does nothing when the hash is there */
+    /* (hash, uid, created_at, JSON, document): does nothing when the hash is there */
     CHANGE_PUT_PLAN,
     /* (plan hash, number, JSON): does nothing when it is there; refused without the plan */
     CHANGE_ADD_STEP,

@@ -227,8 +227,18 @@ static struct value *with_integer(const struct value *map, const char *key, int6
     return value_with(map, key, value_integer(integer));
 }
 
+/* The same with a text beside it, where there is one. */
+static struct value *with_text(struct value *take_map, const char *key, const char *text)
+{
+    if (!text)
+        return take_map;
+    struct value *other = value_with(take_map, key, value_string(text));
+    value_unref(take_map);
+    return other;
+}
+
 /* number, created_at, body */
-static int add_revision(void *argument, const struct store_row *row, struct error *err)
+static int add_bare_revision(void *argument, const struct store_row *row, struct error *err)
 {
     struct reading *reading = argument;
     CLEANUP(value_unrefp) struct value *body = NULL;
@@ -239,6 +249,19 @@ static int add_revision(void *argument, const struct store_row *row, struct erro
     struct value *numbered = with_integer(body, "number", store_row_number(row, 0));
     value_builder_append(&reading->rows,
                          with_integer(numbered, "created_at", store_row_number(row, 1)));
+    return 0;
+}
+
+/* Behind these its texts. */
+static int add_revision(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    int r = add_bare_revision(argument, row, err);
+    if (r < 0)
+        return r;
+    struct value **last = &reading->rows.items[reading->rows.n_items - 1];
+    *last = with_text(*last, "document", store_row_text(row, 3));
+    *last = with_text(*last, "given", store_row_text(row, 4));
     return 0;
 }
 
@@ -259,19 +282,6 @@ int store_get_revision(struct store *store, const char *deployment_uid, int64_t 
         return error_set(err, ERROR_NOT_FOUND, "deployment %s has no revision %" PRId64,
                          deployment_uid, number);
     *ret_revision = value_ref(value_at(found, 0));
-    return 0;
-}
-
-static int add_bare_revision(void *argument, const struct store_row *row, struct error *err)
-{
-    struct reading *reading = argument;
-    int r = add_revision(argument, row, err);
-    if (r < 0)
-        return r;
-    struct value **last = &reading->rows.items[reading->rows.n_items - 1];
-    CLEANUP(value_unrefp) struct value *whole = *last;
-    CLEANUP(value_unrefp) struct value *ungiven = value_with(whole, "given", NULL);
-    *last = value_with(ungiven, "document", NULL);
     return 0;
 }
 
@@ -297,6 +307,17 @@ static int add_body(void *argument, const struct store_row *row, struct error *e
     return r;
 }
 
+static int add_plan(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    int r = add_body(argument, row, err);
+    if (r == 0) {
+        struct value **last = &reading->rows.items[reading->rows.n_items - 1];
+        *last = with_text(*last, "document", store_row_text(row, 1));
+    }
+    return r;
+}
+
 static bool is_hash_prefix(const char *text)
 {
     size_t length = strlen(text);
@@ -313,7 +334,7 @@ int store_get_plan_head(struct store *store, const char *hash_prefix, struct val
                          "\"%s\" is no plan hash: at least %d of its digits 0-9 and a-f are needed",
                          hash_prefix, HASH_PREFIX_MIN);
     CLEANUP(value_unrefp) struct value *found = NULL;
-    int r = query_values(store, QUERY_FIND_PLANS, PARAMETERS(text(hash_prefix)), add_body, "a plan",
+    int r = query_values(store, QUERY_FIND_PLANS, PARAMETERS(text(hash_prefix)), add_plan, "a plan",
                          &found, err);
     if (r < 0)
         return r;

@@ -308,6 +308,12 @@ static void check_older(void)
           value_get_integer(after, "unchained", 0) == 3);
 }
 
+/* What came after the steps' rows. */
+#define NO_TEXTS                                   \
+    "ALTER TABLE plans DROP COLUMN document; "     \
+    "ALTER TABLE revisions DROP COLUMN document; " \
+    "ALTER TABLE revisions DROP COLUMN given; "
+
 /* As the program before the chains left it. */
 FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
 {
@@ -319,6 +325,7 @@ FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
     CHECK(
         end == 0 &&
         tamper(
+            NO_TEXTS
             "ALTER TABLE journal DROP COLUMN step; DROP TABLE steps; DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
             "ALTER TABLE runs DROP COLUMN chained; "
             "ALTER TABLE runs DROP COLUMN unchained; PRAGMA user_version = 3"));
@@ -358,9 +365,59 @@ FOLDER_TEST_IF(is_sqlite(), a_journal_of_before_rows_had_places_goes_on_in_its_c
     CHECK(open_store());
     int end = run_on_loop(begin_older);
     close_store();
-    CHECK(end == 0 && tamper("ALTER TABLE journal DROP COLUMN step; PRAGMA user_version = 6"));
+    CHECK(end == 0 &&
+          tamper(NO_TEXTS "ALTER TABLE journal DROP COLUMN step; PRAGMA user_version = 6"));
     CHECK(open_store());
     end = run_on_loop(go_on_with_older);
+    close_store();
+    CHECK(end == 0);
+}
+
+static void begin_with_texts(void)
+{
+    CHECK(begin_run());
+    CLEANUP(value_unrefp)
+    struct value *revision =
+        from_json("{\"document\":\"a: 1\\n\",\"given\":\"a:\",\"digest\":\"d\"}");
+    CLEANUP(value_unrefp) struct value *bare = from_json("{\"document\":null,\"digest\":\"e\"}");
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_add_revision(batch, DEPLOYMENT, revision);
+    store_batch_add_revision(batch, DEPLOYMENT, bare);
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"steps\":[]}", "a: 2\n");
+    CHECK(commits(batch, NULL));
+}
+
+static void check_texts(void)
+{
+    CLEANUP(value_unrefp) struct value *revision = NULL, *plan = NULL, *list = NULL;
+    CHECK(store_get_revision(store, DEPLOYMENT, 1, &revision, NULL) == 0);
+    CHECK_TEXT(value_get_text(revision, "document"), "a: 1\n");
+    CHECK_TEXT(value_get_text(revision, "given"), "a:");
+    CHECK_TEXT(value_get_text(revision, "digest"), "d");
+    CHECK(store_list_revisions(store, DEPLOYMENT, 0, 9, &list, NULL) == 0);
+    CHECK(value_count(list) == 2);
+    for (size_t i = 0; i < 2; i++)
+        CHECK(!value_get(value_at(list, i), "document") && !value_get(value_at(list, i), "given"));
+    CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
+    CHECK_TEXT(value_get_text(plan, "document"), "a: 2\n");
+    CHECK(has_no_faults());
+}
+
+/* As the program left it that wrote documents into what is known about them. */
+FOLDER_TEST_IF(is_sqlite(), documents_of_before_they_stood_apart_are_found)
+{
+    remove_folder();
+    CHECK(mkdir(folder, 0700) == 0);
+    CHECK(open_store());
+    int end = run_on_loop(begin_with_texts);
+    if (end == 0)
+        end = run_on_loop(check_texts);
+    close_store();
+    CHECK(end == 0 && tamper("UPDATE plans SET body = json_set(body, '$.document', document); "
+                             "UPDATE revisions SET body = json_set(body, '$.document', document, "
+                             "'$.given', given); " NO_TEXTS "PRAGMA user_version = 7"));
+    CHECK(open_store());
+    end = run_on_loop(check_texts);
     close_store();
     CHECK(end == 0);
 }

@@ -166,7 +166,7 @@ static void add_everything(struct store_batch *batch)
     store_batch_put_deployment(batch, &changed);
     store_batch_take_epoch(batch, DEPLOYMENT, 2);
     store_batch_add_revision(batch, DEPLOYMENT, fields);
-    store_batch_put_plan(batch, "ffffff0000", DEPLOYMENT, "{}");
+    store_batch_put_plan(batch, "ffffff0000", DEPLOYMENT, "{}", NULL);
     store_batch_add_approval(batch, PLAN, fields);
     add_run(batch, "new-run");
     struct store_run ended = {.id = (char[]){RUN},

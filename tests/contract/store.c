@@ -339,11 +339,12 @@ STORE_TEST(revisions_are_numbered_and_the_newest_is_the_head)
 {
     CHECK(begin_run());
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    static const char *const documents[] = {NULL, "a: 1\n", "", "\"c\"\\"};
     int64_t before = world_wall_clock();
     for (int i = 1; i <= 3; i++) {
         CLEANUP(value_unrefp) struct value *empty = from_json("{\"digest\":\"d\"}");
         CLEANUP(value_unrefp)
-        struct value *fields = value_with(empty, "document", value_integer(i));
+        struct value *fields = value_with(empty, "document", value_string(documents[i]));
         store_batch_add_revision(batch, DEPLOYMENT, fields);
         if (i != 2)
             CHECK(commits(batch, NULL));
@@ -353,7 +354,7 @@ STORE_TEST(revisions_are_numbered_and_the_newest_is_the_head)
         CHECK(store_get_revision(store, DEPLOYMENT, i, &revision, NULL) == 0);
         int64_t number = i == 0 ? 3 : i;
         CHECK(value_get_integer(revision, "number", 0) == number);
-        CHECK(value_get_integer(revision, "document", 0) == number);
+        CHECK_TEXT(value_get_text(revision, "document"), documents[number]);
         CHECK_TEXT(value_get_text(revision, "digest"), "d");
         int64_t created_at = value_get_integer(revision, "created_at", 0);
         CHECK(created_at >= before && created_at <= world_wall_clock());
@@ -417,12 +418,12 @@ STORE_TEST(a_plan_is_found_by_the_beginning_of_its_hash)
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     CLEANUP(value_unrefp) struct value *mine = from_json("{\"a\":1,\"steps\":[]}");
     CLEANUP(value_unrefp) struct value *yours = from_json("{\"a\":2,\"steps\":[]}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}", NULL);
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *by_prefix = NULL;
     CHECK(store_get_plan(store, "aaaaaa", &by_prefix, NULL) == 0);
     CHECK(value_equal(by_prefix, mine));
-    store_batch_put_plan(batch, other, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
+    store_batch_put_plan(batch, other, DEPLOYMENT, "{\"a\":2,\"steps\":[]}", NULL);
     CHECK(commits(batch, NULL));
     CHECK(plan_error("aaaaaa") == ERROR_CONFLICT);
     CLEANUP(value_unrefp) struct value *by_hash = NULL;
@@ -434,12 +435,12 @@ STORE_TEST(a_plan_is_found_by_the_beginning_of_its_hash)
 STORE_TEST(a_plan_comes_back_with_its_steps_in_their_order)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"a\":1}");
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"a\":1}", NULL);
     for (size_t i = 0; i < 3; i++) {
         CLEANUP(mem_freep) char *step = string_format("{\"step\":%zu}", 2 - i);
         store_batch_add_step(batch, "0123456789", 2 - i, step);
     }
-    store_batch_put_plan(batch, "abcdef0000", DEPLOYMENT, "{}");
+    store_batch_put_plan(batch, "abcdef0000", DEPLOYMENT, "{}", NULL);
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *plan = NULL;
     CHECK(store_get_plan(store, "012345", &plan, NULL) == 0);
@@ -454,7 +455,7 @@ STORE_TEST(steps_of_a_plan_that_is_stored_stay_as_they_are_and_those_of_none_are
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     for (int i = 1; i <= 2; i++) {
         CLEANUP(mem_freep) char *step = string_format("{\"try\":%d}", i);
-        store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}");
+        store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}", NULL);
         store_batch_add_step(batch, "0123456789", 0, step);
         CHECK(commits(batch, NULL));
     }
@@ -469,7 +470,7 @@ STORE_TEST(steps_of_a_plan_that_is_stored_stay_as_they_are_and_those_of_none_are
 STORE_TEST(a_plan_may_have_its_steps_inside)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"steps\":[{\"b\":1}]}");
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"steps\":[{\"b\":1}]}", NULL);
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *plan = NULL;
     CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
@@ -489,10 +490,10 @@ STORE_TEST(a_plan_that_is_stored_stays_as_it_is)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     CLEANUP(value_unrefp) struct value *first = from_json("{\"a\":1,\"steps\":[]}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}");
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":1,\"steps\":[]}", NULL);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}", NULL);
     CHECK(commits(batch, NULL));
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{\"a\":2,\"steps\":[]}", NULL);
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *found = NULL;
     CHECK(store_get_plan(store, PLAN, &found, NULL) == 0);
@@ -610,7 +611,7 @@ static bool begin_run_of_steps(bool has_rows)
     CLEANUP(mem_freep)
     char *whole = string_format("{\"steps\":[{\"id\":\"create a#1\"},%s]}", a_step);
     add_deployment(batch, DEPLOYMENT, "web", 1);
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, has_rows ? "{}" : whole);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, has_rows ? "{}" : whole, NULL);
     if (has_rows) {
         store_batch_add_step(batch, PLAN, 0, "{\"id\":\"create a#1\"}");
         store_batch_add_step(batch, PLAN, 1, a_step);

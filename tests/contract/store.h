@@ -212,7 +212,7 @@ static inline void add_deployment(struct store_batch *batch, const char *uid, co
 
 static inline void add_plan(struct store_batch *batch, const char *hash)
 {
-    store_batch_put_plan(batch, hash, DEPLOYMENT, "{}");
+    store_batch_put_plan(batch, hash, DEPLOYMENT, "{}", NULL);
     store_batch_add_step(batch, hash, 0, "{\"id\":\"create a#1\"}");
 }
 

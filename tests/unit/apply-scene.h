@@ -303,7 +303,7 @@ static inline void prepare_main(void *argument)
                             .words = (char[]){"up shop.yaml"},
                             .status = RUN_PENDING,
                             .started_at = world_wall_clock()};
-    store_batch_put_plan(batch, plan->hash, DEPLOYMENT, text);
+    store_batch_put_plan(batch, plan->hash, DEPLOYMENT, text, NULL);
     store_batch_put_run(batch, &run);
     say(store_commit(scene.memory, batch, NULL, &err), &err);
 }

@@ -59,6 +59,7 @@ static struct plan *make(void)
     plan->deployment = string_copy("shop");
     plan->environment = string_copy("default");
     plan->deployment_uid = string_copy("8");
+    plan->document = string_copy("deployment: {name: \"shop\"}\n");
     plan->catalog_digest = string_copy("c");
     add_step(plan, "create lan#1", "lan");
     add_step(plan, "create lan[2]#1", "lan[2]");
@@ -123,7 +124,10 @@ TEST(the_parts_that_are_stored_are_the_whole_plan_again)
 {
     CLEANUP(plan_freep) struct plan *plan = make();
     CLEANUP(mem_freep) char *head = plan_head_text(plan);
-    CLEANUP(value_unrefp) struct value *stored_head = read_json(head);
+    CLEANUP(value_unrefp) struct value *bare_head = read_json(head);
+    CHECK(!value_get(bare_head, "document"));
+    CLEANUP(value_unrefp)
+    struct value *stored_head = value_with(bare_head, "document", value_string(plan->document));
     struct value_builder steps = {0};
     for (size_t i = 0; i < plan->n_steps; i++) {
         CLEANUP(mem_freep) char *step = plan_step_text(plan, i);

@@ -40,20 +40,21 @@ static const char *const query_texts[] = {
     [QUERY_FIND_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
                            " AND address = ?2 ORDER BY generation",
     [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
-    [QUERY_GET_REVISION] = "SELECT number, revisions.created_at, body FROM revisions "
-                           "JOIN deployments ON deployments.id = deployment "
-                           "WHERE uid = ?1 AND number = iif(?2 = 0, head_revision, ?2)",
-    [QUERY_LIST_REVISIONS] =
-        "SELECT number, created_at, json_remove(body, '$.document', '$.given') FROM revisions "
-        "WHERE deployment = " DEPLOYMENT_ID " AND (?2 = 0 OR number < ?2) "
-        "ORDER BY number DESC LIMIT ?3",
+    [QUERY_GET_REVISION] =
+        "SELECT number, revisions.created_at, body, document, given FROM revisions "
+        "JOIN deployments ON deployments.id = deployment "
+        "WHERE uid = ?1 AND number = iif(?2 = 0, head_revision, ?2)",
+    [QUERY_LIST_REVISIONS] = "SELECT number, created_at, body FROM revisions "
+                             "WHERE deployment = " DEPLOYMENT_ID " AND (?2 = 0 OR number < ?2) "
+                             "ORDER BY number DESC LIMIT ?3",
     [QUERY_READ_STEPS] =
         "SELECT steps.body FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
         "AND steps.id < (plans.id + 1) << 32 "
         "WHERE plans.hash >= ?1 AND plans.hash < ?1 || 'g' ORDER BY steps.id",
     [QUERY_GET_STEP] = "SELECT body FROM steps WHERE id = "
                        "(SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1)",
-    [QUERY_FIND_PLANS] = "SELECT body FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
+    [QUERY_FIND_PLANS] =
+        "SELECT body, document FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
     [QUERY_FIND_SECRET] =
@@ -96,10 +97,11 @@ static const char *const change_texts[] = {
     [CHANGE_GROW_VERSION] =
         "UPDATE deployments SET records_version = records_version + 1 WHERE uid = ?1",
     [CHANGE_GROW_HEAD] = "UPDATE deployments SET head_revision = head_revision + 1 WHERE uid = ?1",
-    [CHANGE_ADD_REVISION] = "INSERT INTO revisions (deployment, number, created_at, body) "
-                            "SELECT id, head_revision, ?2, ?3 FROM deployments WHERE uid = ?1",
-    [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body) "
-                        "VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO NOTHING",
+    [CHANGE_ADD_REVISION] =
+        "INSERT INTO revisions (deployment, number, created_at, body, document, given) "
+        "SELECT id, head_revision, ?2, ?3, ?4, ?5 FROM deployments WHERE uid = ?1",
+    [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body, document) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (hash) DO NOTHING",
     /* It finds the row that is there already, and changes nothing of it. */
     [CHANGE_ADD_STEP] = "INSERT INTO steps (id, plan, body) "
                         "SELECT id << 32 | ?2, id, ?3 FROM plans WHERE hash = ?1 "

@@ -128,6 +128,14 @@ static const char *const migrations[] = {
     ") STRICT;",
     /* Which step of the run's plan a row is about; older rows say it themselves. */
     "ALTER TABLE journal ADD COLUMN step INTEGER;",
+    /* The largest texts are no part of what is read to know about them. Older plans have theirs in
+     * their bodies. */
+    "ALTER TABLE plans ADD COLUMN document TEXT;"
+    "ALTER TABLE revisions ADD COLUMN document TEXT;"
+    "ALTER TABLE revisions ADD COLUMN given TEXT;"
+    "UPDATE revisions SET document = json_extract(body, '$.document'), "
+    "  given = json_extract(body, '$.given'), body = json_remove(body, '$.document', '$.given') "
+    "  WHERE json_valid(body);",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
