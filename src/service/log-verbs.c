@@ -302,10 +302,11 @@ int service_list_events(struct service *service, const char *name, struct value 
     struct map uids = {0};
     CLEANUP(value_unrefp) struct value *all = NULL;
     int r = twin_home_init(&home, service->home, err);
-    if (r == 0 && name)
-        r = find_uids(service, name, &uids, err);
     if (r == 0)
         r = twin_events_read(&home, MOST_EVENTS, &all, err);
+    /* Whose resources they are is read only where there are some. */
+    if (r == 0 && name && value_count(all) > 0)
+        r = find_uids(service, name, &uids, err);
     if (r == 0)
         *ret_events = select_events(all, name, &uids);
     map_done(&uids);

@@ -97,6 +97,9 @@ def check_shape(place, shape):
         most = 2 * depth + LARGE / 500 + 10
         assert large[command].syncs <= most, f"{shape}: {command}: {large[command].syncs} syncs, not {most}"
         assert large[command].processes == 2
+    # What was decided is told of without what it was decided about.
+    more = large["history"].blocks - small["history"].blocks
+    assert more <= 100, f"{shape}: history: {more} blocks more for {LARGE - SMALL} resources more"
     for command in ("validate", "plan", "no change", "status", "show", "history"):
         assert large[command].syncs <= 8, f"{shape}: {command}: {large[command].syncs} syncs"
     assert large["one more"].syncs <= small["one more"].syncs + 2, large["one more"].syncs
