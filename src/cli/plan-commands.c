@@ -168,13 +168,12 @@ static void print_quick_actions(const struct plan *plan)
 
 static void print_end(struct cli *cli, const struct plan *plan)
 {
-    CLEANUP(value_unrefp) struct value *status = NULL;
+    CLEANUP(value_unrefp) struct value *sections = NULL;
     CLEANUP(mem_freep) char *word = string_format("%s@%s", plan->deployment, plan->environment);
     if (cli->options.json || plan->is_destroy)
         return;
-    if (service_await_status(cli->service, word, HEALTH_PATIENCE_US, &status, NULL) < 0)
+    if (service_await_sections(cli->service, word, HEALTH_PATIENCE_US, &sections, NULL) < 0)
         return;
-    const struct value *sections = value_get(status, "sections");
     for (size_t i = 0; i < value_count(sections); i++) {
         const struct value *section = value_at(sections, i);
         const struct value *lines = value_get(section, "lines");

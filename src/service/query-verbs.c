@@ -248,26 +248,65 @@ int service_status(struct service *service, const char *word, struct value **ret
     return r;
 }
 
-static bool is_settled(const struct value *status)
+static bool is_settled(const struct value *sections)
 {
-    const struct value *sections = value_get(status, "sections");
     for (size_t i = 0; i < value_count(sections); i++)
         if (!value_get_bool(value_at(sections, i), "settled", true))
             return false;
     return true;
 }
 
-int service_await_status(struct service *service, const char *word, int64_t patience_us,
-                         struct value **ret_status, struct error *err)
+/* Whether one of a deployment's instances is a system that can say something of its resources. */
+static CO_FN int has_systems(struct service *service, const char *uid, bool *ret_has,
+                             struct error *err)
+{
+    struct string_list instances = {0};
+    int r = store_list_instances(service->store, uid, &instances, err);
+    *ret_has = false;
+    for (size_t i = 0; i < instances.n_items; i++) {
+        struct provider *provider = NULL;
+        if (service_find_provider(service, instances.items[i], &provider, NULL) == 0 &&
+            !provider_is_internal(provider))
+            *ret_has = true;
+    }
+    string_list_done(&instances);
+    return r;
+}
+
+static CO_FN int read_sections(struct service *service, const char *word,
+                               struct value **ret_sections, struct error *err)
+{
+    struct store_deployment deployment = {0};
+    struct records records = {0};
+    struct value_builder sections = {0};
+    bool has_some = false;
+    int r = service_find_deployment(service, word, &deployment, err);
+    if (r == 0)
+        r = has_systems(service, deployment.uid, &has_some, err);
+    if (r == 0 && has_some)
+        r = store_load_records(service->store, deployment.uid, &records, err);
+    if (r == 0)
+        r = instances_configure_all(service, &records, err);
+    if (r == 0) {
+        add_sections(service, &records, &sections);
+        *ret_sections = value_builder_list(&sections);
+    }
+    records_done(&records);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+int service_await_sections(struct service *service, const char *word, int64_t patience_us,
+                           struct value **ret_sections, struct error *err)
 {
     int64_t deadline = world_monotonic_clock() + patience_us;
     for (;;) {
-        CLEANUP(value_unrefp) struct value *status = NULL;
-        int r = service_status(service, word, &status, err);
+        CLEANUP(value_unrefp) struct value *sections = NULL;
+        int r = read_sections(service, word, &sections, err);
         if (r < 0)
             return r;
-        if (is_settled(status) || world_monotonic_clock() >= deadline) {
-            *ret_status = take_ptr(status);
+        if (is_settled(sections) || world_monotonic_clock() >= deadline) {
+            *ret_sections = take_ptr(sections);
             return 0;
         }
         loop_sleep(service->loop, LOOK_AGAIN_US);

@@ -346,9 +346,10 @@ CO_FN int service_list_deployments(struct service *service, struct value **ret_d
  * lines}], run}. */
 CO_FN int service_status(struct service *service, const char *word, struct value **ret_status,
                          struct error *err);
-/* As service_status(), once everything is well; after patience_us as it is then. */
-CO_FN int service_await_status(struct service *service, const char *word, int64_t patience_us,
-                               struct value **ret_status, struct error *err);
+/* The sections of service_status() alone, once everything is well; after patience_us as they are
+ * then. No record is read where no driver has something to say. */
+CO_FN int service_await_sections(struct service *service, const char *word, int64_t patience_us,
+                                 struct value **ret_sections, struct error *err);
 /* One record, or all of them when address is NULL. */
 CO_FN int service_show(struct service *service, const char *word, const char *address,
                        struct value **ret_records, struct error *err);

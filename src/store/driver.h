@@ -109,6 +109,8 @@ enum store_query {
     QUERY_FIND_RECORDS,
     /* (deployment uid) -> how many records it has */
     QUERY_COUNT_RECORDS,
+    /* (deployment uid) -> instance, each that its records have once */
+    QUERY_LIST_INSTANCES,
     /* (deployment uid, number, 0 for the head) -> number, created_at, JSON, document, given */
     QUERY_GET_REVISION,
     /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON; newest first */

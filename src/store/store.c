@@ -194,6 +194,21 @@ int store_count_records(struct store *store, const char *deployment_uid, size_t 
                        ret_n, err);
 }
 
+static int add_instance(void *argument, const struct store_row *row, struct error *err)
+{
+    (void)err;
+    string_list_add(argument, store_row_text(row, 0));
+    return 0;
+}
+
+int store_list_instances(struct store *store, const char *deployment_uid,
+                         struct string_list *instances, struct error *err)
+{
+    assert(deployment_uid && instances);
+    return store_query(store, QUERY_LIST_INSTANCES, PARAMETERS(text(deployment_uid)), add_instance,
+                       instances, err);
+}
+
 /* Collects one value of each row. */
 struct reading {
     const struct store *store;

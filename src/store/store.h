@@ -84,6 +84,9 @@ CO_FN int store_find_records(struct store *store, const char *deployment_uid, co
 /* How many there are. */
 CO_FN int store_count_records(struct store *store, const char *deployment_uid, size_t *ret_n,
                               struct error *err);
+/* Adds the instances that they are on, each once. */
+CO_FN int store_list_instances(struct store *store, const char *deployment_uid,
+                               struct string_list *instances, struct error *err);
 /*
  * Revision number, 0 for the head; ERROR_NOT_FOUND when there is none. *ret_revision is a map
  * of what store_batch_add_revision() was given, number and created_at; the caller unrefs it.

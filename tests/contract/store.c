@@ -211,6 +211,25 @@ static char *describe_records(const char *address)
     return strbuf_take(&text);
 }
 
+STORE_TEST(instances_are_listed_once)
+{
+    struct string_list instances = {0};
+    CHECK(begin_run());
+    CHECK(store_list_instances(store, DEPLOYMENT, &instances, NULL) == 0);
+    CHECK(instances.n_items == 0);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    for (int i = 0; i < 3; i++)
+        add_record(batch, i == 0 ? "a" : i == 1 ? "b" : "c", 1, "1");
+    CHECK(commits(batch, NULL));
+    CHECK(store_list_instances(store, DEPLOYMENT, &instances, NULL) == 0);
+    CHECK(instances.n_items == 1);
+    struct records records = {0};
+    CHECK(store_load_records(store, DEPLOYMENT, &records, NULL) == 0);
+    CHECK_TEXT(instances.items[0], records.items[0]->instance);
+    records_done(&records);
+    string_list_done(&instances);
+}
+
 STORE_TEST(one_resource_is_found_without_the_others)
 {
     static const char *const cases[][2] = {

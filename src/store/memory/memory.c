@@ -324,6 +324,24 @@ static const struct {
     [QUERY_LAST_AUDIT] = {find_last_audit, {0, 1}},
 };
 
+static int list_instances(struct memory_store *memory, const struct store_row *parameters,
+                          store_visit *visit, void *argument, struct error *err)
+{
+    CLEANUP(found_done) struct found found = {0};
+    struct map seen = {0};
+    int r = 0;
+    load_records(memory, parameters, &found);
+    for (size_t i = 0; r == 0 && i < found.n_rows; i++) {
+        struct store_cell *instance = &found.rows[i]->cells[RECORD_COLUMN_INSTANCE];
+        if (map_has(&seen, instance->text))
+            continue;
+        map_put(&seen, instance->text, NULL);
+        r = visit(argument, &(struct store_row){instance, 1}, err);
+    }
+    map_done(&seen);
+    return r;
+}
+
 static int memory_read(struct store *store, enum store_query query,
                        const struct store_row *parameters, store_visit *visit, void *argument,
                        struct error *err)
@@ -334,6 +352,8 @@ static int memory_read(struct store *store, enum store_query query,
         struct store_cell count = {.number = (int64_t)found.n_rows};
         return visit(argument, &(struct store_row){&count, 1}, err);
     }
+    if (query == QUERY_LIST_INSTANCES)
+        return list_instances((struct memory_store *)store, parameters, visit, argument, err);
     queries[query].find((struct memory_store *)store, parameters, &found);
     const size_t *columns = queries[query].columns;
     int r = 0;

@@ -40,6 +40,8 @@ static const char *const query_texts[] = {
     [QUERY_FIND_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
                            " AND address = ?2 ORDER BY generation",
     [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
+    [QUERY_LIST_INSTANCES] =
+        "SELECT DISTINCT instance FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_GET_REVISION] =
         "SELECT number, revisions.created_at, body, document, given FROM revisions "
         "JOIN deployments ON deployments.id = deployment "
