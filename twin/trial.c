@@ -165,7 +165,7 @@ static int try_in(const char *folder, struct error *err)
 {
     CLEANUP(mem_freep) char *program = NULL;
     struct sandbox_origin origin = {.state_folder = folder, .user = geteuid(), .group = getegid()};
-    int links[2];
+    int links[2] = {-1, -1};
     pid_t pid;
     int r = world_program_path(&program, err);
     if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, links) < 0)

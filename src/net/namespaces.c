@@ -7,7 +7,6 @@
 
 #include <linux/capability.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -29,9 +28,12 @@ enum { OLDEST_MAJOR = 5, OLDEST_MINOR = 12 };
 static bool find_old_kernel(struct namespaces_obstacle *obstacle)
 {
     struct utsname system;
-    unsigned int major, minor;
-    if (uname(&system) < 0 || sscanf(system.release, "%u.%u", &major, &minor) != 2 ||
-        major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR))
+    char *end;
+    if (uname(&system) < 0)
+        return false;
+    unsigned long major = strtoul(system.release, &end, 10);
+    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    if (major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR))
         return false;
     obstacle->detail = string_format("The twin needs Linux %d.%d, and this is Linux %s.",
                                      OLDEST_MAJOR, OLDEST_MINOR, system.release);

@@ -41,11 +41,12 @@ TEST(only_members_replicate_and_only_allowed_subnets_get_in_all_by_scram)
     struct database_config config = config_of(&cluster, 1);
     struct strbuf text = {0};
     database_write_hba(&text, &config);
-    CHECK_TEXT(strbuf_text(&text), "local all postgres peer map=supervisor\n"
-                                   "host replication,postgres replicator 10.2.0.11/32 scram-sha-256\n"
-                                   "host replication,postgres replicator 10.2.0.13/32 scram-sha-256\n"
-                                   "host application application 10.1.0.0/24 scram-sha-256\n"
-                                   "host application application 10.3.0.16/32 scram-sha-256\n");
+    CHECK_TEXT(strbuf_text(&text),
+               "local all postgres peer map=supervisor\n"
+               "host replication,postgres replicator 10.2.0.11/32 scram-sha-256\n"
+               "host replication,postgres replicator 10.2.0.13/32 scram-sha-256\n"
+               "host application application 10.1.0.0/24 scram-sha-256\n"
+               "host application application 10.3.0.16/32 scram-sha-256\n");
     CHECK(!strstr(strbuf_text(&text), "trust"));
     strbuf_done(&text);
     database_write_ident(&text, &config);
