@@ -74,7 +74,7 @@ static bool put_adopting_run(enum run_status status)
                             .status = status,
                             .epoch = 1};
     add_deployment(batch, DEPLOYMENT, "web", 1);
-    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{}");
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{}", NULL);
     store_batch_add_step(batch, PLAN, 0,
                          "{\"instance\":\"aws.west\",\"kind\":\"update\","
                          "\"provider_id\":\"y\"}");
