@@ -340,18 +340,28 @@ static int look_for(const struct adoption_scene *scene, const struct step *step,
     return 0;
 }
 
-/* The newest that was forgotten under an address decides. */
+/* The newest that was forgotten under an address decides: in one plan, the newest generation, which
+ * those that it was to replace may have been forgotten with. */
 static int look_at_plan(const struct adoption_scene *scene, const struct plan *plan,
                         struct map *unknown, struct adoptions *adoptions, struct error *err)
 {
+    struct map newest = {0}; /* address -> struct step */
     int r = 0;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct step *step = &plan->steps[i];
+        const struct step *other =
+            step->kind == STEP_FORGET ? map_get(&newest, step->address) : NULL;
+        if (step->kind == STEP_FORGET && (!other || other->generation < step->generation))
+            map_put(&newest, step->address, (void *)step);
+    }
     for (size_t i = 0; r == 0 && i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
         const struct resource *wanted =
-            step->kind == STEP_FORGET ? map_remove(unknown, step->address) : NULL;
+            map_get(&newest, step->address) == step ? map_remove(unknown, step->address) : NULL;
         if (wanted)
             r = look_for(scene, step, wanted, adoptions, err);
     }
+    map_done(&newest);
     return r;
 }
 

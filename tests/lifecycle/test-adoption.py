@@ -283,6 +283,23 @@ def what_was_forgotten_is_ours_when_it_is_wanted_again(place):
 
 
 @test
+def of_what_was_forgotten_in_the_middle_of_a_replacement_the_new_one_is_ours(place):
+    first = {"lifecycle": {"createBeforeDestroy": True}}
+    given(place, {"web": box(first, size=1)})
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {"web": box(first, size=2)}, fail=[{"verb": "delete", "name": "web", "how": "refuse", "count": 9}])
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    before = place.files()
+    records = {record["status"]: record["provider_id"] for record in place.records("demo")}
+    assert sorted(records) == ["created", "deposed"], records
+    place.parley("forget", "demo", "web", "--yes")
+    plan = plan_of(place)
+    assert [(step["kind"], step["provider_id"]) for step in plan["steps"]] == [("adopt", records["created"])], plan["steps"]
+    place.parley("up", "demo.yaml", "--yes")
+    assert place.files() == before and "No changes" in place.parley("up", "demo.yaml").out
+
+
+@test
 def what_was_forgotten_and_is_gone_is_made_anew(place):
     given(place, {"web": box(size=1), "app": box()})
     place.parley("up", "demo.yaml", "--yes")
