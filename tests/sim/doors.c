@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "service/edits.h"
+#include "sim/estate.h"
 #include "sim/oracle.h"
 #include "sim/story.h"
 
@@ -40,9 +41,40 @@ static void note_faults(const struct diagnostics *diagnostics, bool *ret_has_con
             continue;
         if (item->code == DIAGNOSTIC_MERGE_CONFLICT)
             *ret_has_conflict = true;
+        else if (item->code == DIAGNOSTIC_ADOPTION)
+            sim_trace("it cannot be adopted: %s", item->detail);
         else if (item->code != DIAGNOSTIC_SECRET_SOURCE || sim->is_calm)
             sim_violation("the plan has a fault: %s", item->detail);
     }
+}
+
+static CO_FN int load_records(struct process *process, struct records *records, struct error *err)
+{
+    struct store *store = process->service->store;
+    struct store_deployment deployment = {0};
+    int r = store_find_deployment(store, SIM_DEPLOYMENT, "default", &deployment, err);
+    if (r == 0)
+        r = store_load_records(store, deployment.uid, records, err);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+/* What is there already is named by who remembers it, sometimes before all else is done. */
+static CO_FN void name_estate(struct process *process, struct plan_request *request,
+                              struct value **ret_adopt)
+{
+    struct records records = {0};
+    if (!story_has_estate() || random_chance(&sim->importers, 20))
+        return;
+    int r = load_records(process, &records, NULL);
+    if (r == 0 || r == -ERROR_NOT_FOUND)
+        *ret_adopt = story_list_estate(&records);
+    records_done(&records);
+    if (!*ret_adopt || value_count(*ret_adopt) == 0)
+        return;
+    request->adopt = *ret_adopt;
+    request->only_adopts = random_chance(&sim->importers, 40);
+    estate_asked(*ret_adopt);
 }
 
 static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, struct plan **ret_plan,
@@ -50,8 +82,10 @@ static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, stru
 {
     struct diagnostics diagnostics = {0};
     CLEANUP(mem_freep) char *text = write_document();
+    CLEANUP(value_unrefp) struct value *adopt = NULL;
     struct plan_request request = {.source = {.path = "story.yaml", .text = text}, .refresh = true};
     *ret_has_conflict = false;
+    name_estate(process, &request, &adopt);
     int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
     if (!process->is_dead)
         note_faults(&diagnostics, ret_has_conflict);
@@ -125,6 +159,62 @@ static CO_FN int start(struct process *process, const struct plan *plan, struct 
     return r < 0 ? r : service_start_run(process->service, plan, &run, err);
 }
 
+/* --- Letting go --- */
+
+static CO_FN int forget(struct process *process, struct value_builder *addresses, struct error *err)
+{
+    struct diagnostics diagnostics = {0};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(value_unrefp) struct value *list = value_builder_list(addresses);
+    struct plan_request request = {.deployment = SIM_DEPLOYMENT, .forget = list};
+    int r = service_plan(process->service, &request, &plan, NULL, &diagnostics, err);
+    diagnostics_done(&diagnostics);
+    return r < 0 ? r : start(process, plan, err);
+}
+
+/* Where others have removed all that there was, the engine makes nothing anew by itself: somebody
+ * looks, sees that it is the right system, and lets the records go. */
+static CO_FN void forget_emptied(struct process *process, struct error *err)
+{
+    struct records records = {0};
+    struct value_builder addresses = {0};
+    CLEANUP(mem_freep) char *told = string_copy(error_message(err));
+    error_done(err);
+    if (load_records(process, &records, err) == 0) {
+        for (size_t i = 0; i < records.n_items; i++)
+            if (text_starts_with(told, records.items[i]->instance))
+                value_builder_append(&addresses, value_string(records.items[i]->address));
+        (void)forget(process, &addresses, err);
+        sim_trace("process %d lets go of what %s", process->id, told);
+    }
+    records_done(&records);
+}
+
+void forgetter_body(struct process *process)
+{
+    struct error err = {0};
+    struct records records = {0};
+    struct value_builder addresses = {0};
+    int r = process_open(process, &err);
+    if (r == 0)
+        r = load_records(process, &records, &err);
+    const char *address = r == 0 && records.n_items > 0
+                              ? story_choose_record(&records, random_next(&sim->importers))
+                              : NULL;
+    if (address) {
+        value_builder_append(&addresses, value_string(address));
+        r = forget(process, &addresses, &err);
+    }
+    if (address && !process->is_dead)
+        sim_trace("process %d forgets %s: %s", process->id, address,
+                  r < 0 ? error_message(&err) : "0");
+    oracle_note_output(process, error_message(&err));
+    records_done(&records);
+    error_done(&err);
+}
+
+/* --- The door --- */
+
 static CO_FN int plan_and_start(struct process *process, struct error *err)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
@@ -155,6 +245,9 @@ void door_body(struct process *process)
     oracle_note_output(process, error_message(&err));
     if (!process->is_dead && r < 0)
         sim_trace("process %d: %s", process->id, error_message(&err));
+    if (!process->is_dead && r == -ERROR_CONFLICT &&
+        strstr(error_message(&err), "recorded resources is there any more"))
+        forget_emptied(process, &err);
     error_done(&err);
 }
 

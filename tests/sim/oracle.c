@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "sim/canaries.h"
+#include "sim/estate.h"
 #include "sim/story.h"
 #include "store/audit.h"
 
@@ -112,6 +113,22 @@ static void count_rows(const struct store_batch *batch, struct map *rows)
             count_row(rows, &batch->changes[i].row);
 }
 
+/* What the store says was adopted. */
+static void note_done_steps(const struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        const struct store_row *row = &batch->changes[i].row;
+        if (batch->changes[i].kind != CHANGE_JOURNAL || row->cells[4].is_text ||
+            !text_equal(store_row_text(row, 2), "result") ||
+            !strstr(store_row_text(row, 3), "\"outcome\":\"done\""))
+            continue;
+        const char *plan = map_get(&oracle.plans, store_row_text(row, 0));
+        const char *step = plan ? step_of_row(row, NULL) : NULL;
+        if (step)
+            estate_step_is_done(plan, step);
+    }
+}
+
 static void note_runs(const struct store_batch *batch)
 {
     for (size_t i = 0; i < batch->n_changes; i++) {
@@ -142,6 +159,7 @@ void oracle_committed(struct process *process, const struct store_batch *batch, 
         process->proved_at = begun_at;
     note_runs(batch);
     count_rows(batch, &oracle.rows);
+    note_done_steps(batch);
 }
 
 void oracle_interrupted(const struct store_batch *batch)
@@ -188,6 +206,7 @@ void oracle_planned(const struct plan *plan)
     *version = plan->records_version;
     mem_free(map_put(&oracle.versions, plan->hash, version));
     note_steps(plan);
+    estate_planned(plan);
 }
 
 void oracle_lease_taken(const struct process *process)
@@ -308,9 +327,8 @@ void oracle_made(const struct remote *remote, const struct object *object)
 void oracle_changed(const struct remote *remote, const struct object *object,
                     const struct value *spec)
 {
-    (void)remote;
     (void)spec;
-    if (object->is_strange)
+    if (object->is_strange && !estate_may_touch(remote, object, NULL))
         sim_violation("%s, which somebody else made, was changed", object->id);
 }
 
@@ -318,7 +336,8 @@ void oracle_ended(const struct remote *remote, const struct object *object, cons
 {
     CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
     if (object->is_strange) {
-        sim_violation("%s, which somebody else made, was deleted", object->id);
+        if (!estate_may_touch(remote, object, uid))
+            sim_violation("%s, which somebody else made, was deleted", object->id);
         return;
     }
     count(&oracle.made, key, -1);
@@ -387,10 +406,21 @@ static CO_FN void check_rows(struct store *store, const char *uid, struct map *r
             sim_violation("an acknowledged row of the journal is gone: %s", entry->key);
 }
 
-static const struct record *find_record(const struct records *records, const char *uid)
+/* By our marker; what somebody else made has none. */
+static bool is_record_of(const struct record *record, const struct remote *remote,
+                         const struct object *object)
+{
+    if (!object->is_strange)
+        return text_equal(record->uid, object->uid);
+    return text_equal(record->instance, remote->instance) &&
+           text_equal_or_null(record->provider_id, object->id);
+}
+
+static const struct record *find_record(const struct records *records, const struct remote *remote,
+                                        const struct object *object)
 {
     for (size_t i = 0; i < records->n_items; i++)
-        if (text_equal(records->items[i]->uid, uid))
+        if (is_record_of(records->items[i], remote, object))
             return records->items[i];
     return NULL;
 }
@@ -422,24 +452,42 @@ static bool is_recorded_as(struct value *recorded, struct value *spec)
     return has_pass == (handle && value_kind(handle) == VALUE_SECRET) && value_equal(others, there);
 }
 
+/* As much of a thing as its record speaks of. */
+static struct value *recorded_part(const struct record *record, const struct object *object)
+{
+    struct value_builder part = {0};
+    for (size_t i = 0; i < value_count(object->spec); i++)
+        if (value_get(record->spec, value_key_at(object->spec, i)))
+            value_builder_set(&part, value_key_at(object->spec, i),
+                              value_ref(value_at(object->spec, i)));
+    return value_builder_map(&part);
+}
+
+static void check_spec(const struct remote *remote, const struct record *record,
+                       const struct object *object)
+{
+    CLEANUP(value_unrefp)
+    struct value *spec = estate_was_adopted(remote, object) ? recorded_part(record, object)
+                                                            : value_ref(object->spec);
+    if (!is_recorded_as(record->spec, spec))
+        sim_violation("%s is recorded as it is not", object->address);
+    else if (!story_has_right_pass(record, value_get_text(spec, "pass")))
+        sim_violation("%s has another secret than it should have", object->address);
+}
+
 /* Each thing is recorded, as it is. */
 static void check_objects(const struct records *records)
 {
     for (size_t i = 0; i < REMOTES; i++) {
         for (const struct object *object = remotes[i].objects; object; object = object->next) {
-            const struct record *record = find_record(records, object->uid);
-            if (object->is_strange)
-                continue;
+            const struct record *record = find_record(records, &remotes[i], object);
             if (!record)
-                sim_violation("%s (%s) is at %s and nobody knows of it", object->address,
-                              object->id, remotes[i].name);
+                estate_check_unknown(&remotes[i], object);
             else if (record->provider_id && !text_equal(record->provider_id, object->id))
                 sim_violation("%s is recorded as %s and is %s", object->address,
                               record->provider_id, object->id);
-            else if (!is_recorded_as(record->spec, object->spec))
-                sim_violation("%s is recorded as it is not", object->address);
-            else if (!story_has_right_pass(record, value_get_text(object->spec, "pass")))
-                sim_violation("%s has another secret than it should have", object->address);
+            else
+                check_spec(&remotes[i], record, object);
         }
     }
 }
@@ -448,7 +496,8 @@ static bool exists(const struct record *record)
 {
     for (size_t i = 0; i < REMOTES; i++)
         if (text_equal(remotes[i].instance, record->instance))
-            return remote_find_uid(&remotes[i], record->uid) != NULL;
+            return remote_find_uid(&remotes[i], record->uid) ||
+                   remote_find_id(&remotes[i], record->provider_id);
     return true;
 }
 

@@ -276,23 +276,39 @@ void remotes_meddle(uint64_t number)
     }
 }
 
-void remotes_add_stranger(uint64_t number)
+/* The id says which of its makers' it is. */
+static struct object *add_foreign(struct remote *remote, const char *whose, const char *name,
+                                  struct value *take_spec)
 {
-    struct remote *remote;
-    CLEANUP(mem_freep) char *name = story_choose_name(number, &remote);
-    if (!name)
-        return;
-    struct value_builder spec = {0};
-    value_builder_set(&spec, "size", value_integer(1));
     struct object *object = NEW(struct object);
-    object->id = string_format("%s-theirs-%u", remote->name, ++remote->n_made);
+    object->id = string_format("%s-%s-%u", remote->name, whose, ++remote->n_made);
     object->uid = string_copy("");
     object->address = string_copy(name);
-    object->spec = value_builder_map(&spec);
+    object->spec = take_spec;
     object->is_strange = true;
     object->next = remote->objects;
     remote->objects = object;
     sim_trace("%s: somebody else makes a thing with the name %s", remote->name, name);
+    return object;
+}
+
+char *remote_add_old(struct remote *remote, const char *name, int64_t size, const char *colour)
+{
+    struct value_builder spec = {0};
+    value_builder_set(&spec, "size", value_integer(size));
+    value_builder_set_string(&spec, "colour", colour);
+    return string_copy(add_foreign(remote, "old", name, value_builder_map(&spec))->id);
+}
+
+void remotes_add_stranger(uint64_t number)
+{
+    struct remote *remote;
+    CLEANUP(mem_freep) char *name = story_choose_name(number, &remote);
+    struct value_builder spec = {0};
+    if (!name)
+        return;
+    value_builder_set(&spec, "size", value_integer(1));
+    (void)add_foreign(remote, "theirs", name, value_builder_map(&spec));
 }
 
 /* --- The whole --- */

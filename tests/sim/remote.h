@@ -47,6 +47,9 @@ void remotes_turn(void);
 int64_t remotes_next(void);
 /* Somebody else changes or removes a thing. */
 void remotes_meddle(uint64_t number);
+/* Somebody else has made a thing of this kind, which a resource is to become. The caller frees what
+ * it gives: its id. */
+char *remote_add_old(struct remote *remote, const char *name, int64_t size, const char *colour);
 /* Somebody else makes a thing under a name of ours. */
 void remotes_add_stranger(uint64_t number);
 

@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "sim/canaries.h"
 #include "sim/disk.h"
+#include "sim/estate.h"
 #include "sim/oracle.h"
 #include "sim/remote.h"
 #include "sim/story.h"
@@ -147,7 +148,13 @@ static void settle_revision(bool is_last)
             calm_down();
         if (!sim->is_calm && random_chance(&sim->rivals, 6))
             (void)process_start("rival", door_body);
+        /* What was let go in another size than it is wanted in later could not be had back. */
+        bool forgets =
+            is_last && !sim->is_calm && story_has_estate() && random_chance(&sim->importers, 30);
+        if (forgets)
+            (void)process_start("forgetter", forgetter_body);
         run_processes("door", door_body);
+        found.is_settled = found.is_settled && !forgets;
         idle(random_between(&sim->doors, 1, 400) * SECOND);
     }
     if (is_last && !has_answer())
@@ -181,6 +188,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->power = random_stream(seed, "power", 0);
     world->doors = random_stream(seed, "doors", 0);
     world->rivals = random_stream(seed, "rivals", 0);
+    world->importers = random_stream(seed, "importers", 0);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);
@@ -196,13 +204,16 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     disk_begin();
     remotes_begin();
     oracle_begin();
+    estate_begin();
     canaries_begin();
     story_begin(options, ret_report);
     faults_choose(&world);
     tell_story();
     mem_keep_freed();
     oracle_done();
+    estate_done();
     canaries_done();
+    story_done();
     remotes_done();
     disk_done();
     world_replace(NULL);

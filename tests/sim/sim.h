@@ -135,6 +135,7 @@ struct sim {
     struct random power;
     struct random doors;
     struct random rivals;
+    struct random importers;
     int64_t now;
     int64_t wall_offset;
     struct process *current;
@@ -208,6 +209,8 @@ extern struct finding found;
 void door_body(struct process *process);
 /* Somebody else changes a value of what was applied last. */
 void editor_body(struct process *process);
+/* Somebody lets the record of a resource go. */
+void forgetter_body(struct process *process);
 
 /* --- The store in front of which the oracle stands (watch.c) --- */
 struct store *watch_store(struct store *take_store);

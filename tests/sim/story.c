@@ -25,6 +25,7 @@ struct item {
     unsigned int n_renames;
     bool is_renamed; /* in this revision */
     enum pass pass;
+    char *old_id; /* owned: of the thing that it is to become; NULL: it is made */
 };
 
 static struct {
@@ -34,6 +35,7 @@ static struct {
     unsigned int n_revisions;
     bool has_secrets;
     bool has_dry_runs;
+    bool has_estate;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -47,9 +49,16 @@ static struct random stream_of(int index, unsigned int revision)
     return random_stream(story.options->seed, "item", (uint64_t)index * 16 + revision);
 }
 
+void story_done(void)
+{
+    for (int i = 0; i < ITEMS_MAX; i++)
+        mem_free(story.items[i].old_id);
+    memset(&story, 0, sizeof(story));
+}
+
 void story_begin(const struct sim_options *options, struct sim_report *report)
 {
-    memset(&story, 0, sizeof(story));
+    story_done();
     story.options = options;
     story.report = report;
     struct random random = random_stream(options->seed, "story", 0);
@@ -60,7 +69,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
         random_chance(&random, 50) && !(options->without_items & UINT64_C(1) << PART_SECRETS);
     story.has_dry_runs =
         random_chance(&random, 30) && !(options->without_items & UINT64_C(1) << PART_DRY_RUNS);
+    random = random_stream(options->seed, "estate", 0);
+    story.has_estate =
+        random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_ESTATE);
     story.generation = 1;
+}
+
+bool story_has_estate(void)
+{
+    return story.has_estate;
 }
 
 bool story_has_dry_runs(void)
@@ -88,6 +105,34 @@ static void make_item(int index, struct random *random)
                                                         : -1,
         .is_made_first = random_chance(random, 20),
     };
+}
+
+static void add_name(struct strbuf *text, int index, unsigned int n_renames)
+{
+    strbuf_addf(text, "r%d", index);
+    if (n_renames > 0)
+        strbuf_addf(text, "-v%u", n_renames);
+}
+
+static char *name_of(int index)
+{
+    struct strbuf name = {0};
+    add_name(&name, index, story.items[index].n_renames);
+    return strbuf_take(&name);
+}
+
+/* Of some of the resources the thing is there already, perhaps in another colour. */
+static void add_old(int index)
+{
+    struct item *item = &story.items[index];
+    struct random random = random_stream(story.options->seed, "old", (uint64_t)index);
+    if (!story.has_estate || !random_chance(&random, 30))
+        return;
+    CLEANUP(mem_freep) char *name = name_of(index);
+    size_t colour = random_chance(&random, 50)
+                        ? (size_t)item->colour
+                        : (size_t)random_below(&random, ARRAY_LENGTH(colours));
+    item->old_id = remote_add_old(&remotes[item->remote], name, item->size, colours[colour]);
 }
 
 static void change_item(struct item *item, struct random *random)
@@ -133,18 +178,13 @@ static void next_revision(void)
             continue;
         if (item->exists)
             change_item(item, &random);
-        else if (!item->was_there && random_chance(&random, story.revision == 1 ? 85 : 50))
+        else if (!item->was_there && random_chance(&random, story.revision == 1 ? 85 : 50)) {
             make_item(i, &random);
+            add_old(i);
+        }
         item->was_there |= item->exists;
     }
     choose_secrets();
-}
-
-static void add_name(struct strbuf *text, int index, unsigned int n_renames)
-{
-    strbuf_addf(text, "r%d", index);
-    if (n_renames > 0)
-        strbuf_addf(text, "-v%u", n_renames);
 }
 
 static bool has(int index)
@@ -205,13 +245,6 @@ static int choose_item(uint64_t number, bool needs_no_label)
     return chosen;
 }
 
-static char *name_of(int index)
-{
-    struct strbuf name = {0};
-    add_name(&name, index, story.items[index].n_renames);
-    return strbuf_take(&name);
-}
-
 char *story_choose_edit(uint64_t number)
 {
     int index = choose_item(number, true);
@@ -232,6 +265,53 @@ const struct record *story_find_record(const struct records *records, const char
         const char *address = records->items[i]->address;
         if (strncmp(address, name, length) == 0 && strcspn(address, "-") == length)
             return records->items[i];
+    }
+    return NULL;
+}
+
+bool story_wants(const char *name, const struct remote *remote)
+{
+    for (int i = 0; i < story.n_items; i++) {
+        CLEANUP(mem_freep) char *own = name_of(i);
+        if (story.items[i].exists && remote == &remotes[story.items[i].remote] &&
+            text_equal(own, name))
+            return true;
+    }
+    return false;
+}
+
+/* Somebody forgot that it was there already, and had another made: that one is meant now. */
+static bool was_made_anew(const struct item *item, const char *name)
+{
+    for (const struct object *object = remotes[item->remote].objects; object; object = object->next)
+        if (!object->is_strange && text_equal(object->address, name))
+            return true;
+    return false;
+}
+
+struct value *story_list_estate(const struct records *records)
+{
+    struct value_builder estate = {0};
+    for (int i = 0; i < story.n_items; i++) {
+        const struct item *item = &story.items[i];
+        CLEANUP(mem_freep) char *name = name_of(i);
+        if (item->exists && item->old_id && !story_find_record(records, name) &&
+            !was_made_anew(item, name))
+            value_builder_set_string(&estate, name, item->old_id);
+    }
+    return value_builder_map(&estate);
+}
+
+const char *story_choose_record(const struct records *records, uint64_t number)
+{
+    for (size_t i = 0; i < records->n_items; i++) {
+        const struct record *record = records->items[(number + i) % records->n_items];
+        int index = (int)strtol(record->address + 1, NULL, 10);
+        CLEANUP(mem_freep) char *name = name_of(index);
+        if (story.items[index].exists && record->status == RECORD_CREATED && record->provider_id &&
+            text_equal(record->address, name) &&
+            value_get_integer(record->spec, "size", 0) == story.items[index].size)
+            return record->address;
     }
     return NULL;
 }

@@ -17,14 +17,26 @@ enum {
     /* What else can be left out behind the items. */
     PART_SECRETS = ITEMS_MAX,
     PART_DRY_RUNS,
+    PART_ESTATE,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
 
 void story_begin(const struct sim_options *options, struct sim_report *report);
+void story_done(void);
 unsigned int story_revisions(void);
 /* Whether the systems are asked for a dry run of each step before it is approved. */
 bool story_has_dry_runs(void);
+/* Whether some resources are there already, and people let records go. */
+bool story_has_estate(void);
+/* Whether the last document has a resource of that name on the system. */
+bool story_wants(const char *name, const struct remote *remote);
+/* {name: id} of what the last document has, is there already and has no record; may be empty. The
+ * caller unrefs it. */
+struct value *story_list_estate(const struct records *records);
+/* The name of a resource whose record is as the last document wants it, or one of those that have
+ * been let go could never become it again; NULL: there is none. Borrowed from the records. */
+const char *story_choose_record(const struct records *records, uint64_t number);
 /* The document of a revision, from 1 on; the caller frees it. Later ones follow from earlier ones.
  */
 char *story_next_document(void);
