@@ -76,6 +76,31 @@ char *balancer_backend_name(const struct balancer_config *config,
     return string_copy(backend->name);
 }
 
+/* --- What stays for now --- */
+
+static struct balancer_kept kept_of(const struct balancer_config *config,
+                                    const struct machine_backend *backend)
+{
+    for (size_t i = 0; config->kept && i < config->n_frontends; i++)
+        if (config->frontends[i]->backend == backend)
+            return config->kept[i];
+    return (struct balancer_kept){0};
+}
+
+uint16_t balancer_server_port(const struct balancer_config *config,
+                              const struct machine_backend *backend)
+{
+    struct balancer_kept kept = kept_of(config, backend);
+    return kept.server_port ? kept.server_port : backend->port;
+}
+
+const char *balancer_health_check(const struct balancer_config *config,
+                                  const struct machine_backend *backend)
+{
+    struct balancer_kept kept = kept_of(config, backend);
+    return kept.health_check ? kept.health_check : backend->health_check;
+}
+
 void balancer_each_backend(const struct balancer_config *config,
                            void (*visit)(void *argument, const struct machine_backend *backend),
                            void *argument)
@@ -118,7 +143,7 @@ static void write_defaults(struct strbuf *out)
                     "    load-server-state-from-file global\n"
                     "    option dontlognull\n"
                     "    option forwardfor\n"
-                    "    option redispatch\n"
+                    "    option redispatch 1\n"
                     "    option idle-close-on-response\n"
                     "    retries 3\n"
                     "    retry-on conn-failure empty-response\n"
@@ -201,16 +226,24 @@ static void write_limit(struct strbuf *out, const struct balancer_config *config
         config->limits_file, config->host->name, name, limit->count, limit->window_s);
 }
 
+static void write_bind(struct strbuf *out, const char *address, uint16_t port, const char *list)
+{
+    strbuf_addf(out, "    bind %s:%u", address, port);
+    if (list)
+        strbuf_addf(out, " ssl crt-list %s alpn h2,http/1.1", list);
+    strbuf_add_char(out, '\n');
+}
+
 static void write_frontend(struct strbuf *out, const struct balancer_config *config, size_t index)
 {
     const struct machine_frontend *frontend = config->frontends[index];
     const char *list = config->certificate_lists[index];
     CLEANUP(mem_freep) char *name = balancer_frontend_name(config, index);
     CLEANUP(mem_freep) char *backend = balancer_backend_name(config, frontend->backend);
-    strbuf_addf(out, "\nfrontend %s\n    bind %s:%u", name, config->host->address, frontend->port);
-    if (list)
-        strbuf_addf(out, " ssl crt-list %s alpn h2,http/1.1", list);
-    strbuf_add_char(out, '\n');
+    strbuf_addf(out, "\nfrontend %s\n", name);
+    write_bind(out, config->host->address, frontend->port, list);
+    if (config->kept && config->kept[index].port)
+        write_bind(out, config->host->address, config->kept[index].port, list);
     write_limit(out, config, name, &frontend->limit);
     strbuf_addf(out, "    http-request set-header X-Forwarded-Proto %s\n    default_backend %s\n",
                 list ? "https" : "http", backend);
@@ -242,14 +275,16 @@ static void write_backend(void *argument, const struct machine_backend *backend)
     if (backend->balance == BALANCE_SOURCE)
         strbuf_add(out, "    hash-type consistent\n");
     strbuf_add(out, "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n");
-    if (backend->health_check) {
+    const char *health_check = balancer_health_check(writer->config, backend);
+    if (health_check) {
         strbuf_add(out, "    option httpchk\n    http-check send meth GET uri ");
-        write_word(out, backend->health_check);
+        write_word(out, health_check);
         strbuf_addf(out, " ver HTTP/1.1 hdr Host %s\n", backend->name);
     }
     for (size_t i = 0; writer->with_servers && i < backend->n_servers; i++)
         strbuf_addf(out, "    server %s %s:%u " BALANCER_SERVER_OPTIONS "\n",
-                    backend->servers[i]->name, backend->servers[i]->address, backend->port);
+                    backend->servers[i]->name, backend->servers[i]->address,
+                    balancer_server_port(writer->config, backend));
 }
 
 void balancer_write_config(struct strbuf *out, const struct balancer_config *config,

@@ -16,11 +16,19 @@ enum {
 /* How each server is watched, in the file and when it is added at run time. */
 #define BALANCER_SERVER_OPTIONS "check inter 500ms fastinter 100ms downinter 20ms rise 1 fall 3"
 
+/* What stays of a frontend and its backend for now, where they have something else already. */
+struct balancer_kept {
+    uint16_t port;            /* at which the frontend stands, too; 0: none */
+    uint16_t server_port;     /* of the backend's servers, instead; 0: none */
+    const char *health_check; /* that is asked for instead; NULL: none */
+};
+
 /* What a balancer is made of; all borrowed. */
 struct balancer_config {
     const struct machine_host *host;
     const struct machine_frontend *const *frontends;
     const char *const *certificate_lists; /* a path for each frontend; NULL where it speaks HTTP */
+    const struct balancer_kept *kept;     /* for each frontend; NULL: nothing of any */
     size_t n_frontends;
     const char *socket;         /* path of the statistics socket */
     const char *state_file;     /* what balancer_servers_write_states() wrote */
@@ -50,6 +58,12 @@ void balancer_write_limits(struct strbuf *out);
 char *balancer_frontend_name(const struct balancer_config *config, size_t index);
 char *balancer_backend_name(const struct balancer_config *config,
                             const struct machine_backend *backend);
+
+/* The port of its servers, and the path that they are asked for (NULL: none), as they are now. */
+uint16_t balancer_server_port(const struct balancer_config *config,
+                              const struct machine_backend *backend);
+const char *balancer_health_check(const struct balancer_config *config,
+                                  const struct machine_backend *backend);
 
 /* Calls visit for each backend once, in the order of the frontends. */
 void balancer_each_backend(const struct balancer_config *config,

@@ -1,4 +1,4 @@
-/* The limiter that all balancers of a twin ask: one process, while any of them has a limit. */
+/* The limiter that all balancers of a twin ask: one process, from the first one with a limit on. */
 #pragma once
 
 #include "twin/module.h"

@@ -25,6 +25,26 @@ void balancer_servers_done(struct balancer_servers *servers)
     *servers = (struct balancer_servers){0};
 }
 
+static void add(struct balancer_servers *servers, const char *backend,
+                const struct balancer_server *server)
+{
+    ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
+    servers->items[servers->n_items++] = (struct balancer_server){
+        .backend = string_copy(backend),
+        .name = string_copy(server->name),
+        .address = string_copy(server->address),
+        .port = server->port,
+    };
+}
+
+struct balancer_servers balancer_servers_copy(const struct balancer_servers *servers)
+{
+    struct balancer_servers copy = {0};
+    for (size_t i = 0; i < servers->n_items; i++)
+        add(&copy, servers->items[i].backend, &servers->items[i]);
+    return copy;
+}
+
 struct collector {
     struct balancer_servers *servers;
     const struct balancer_config *config;
@@ -37,13 +57,12 @@ static void collect(void *argument, const struct machine_backend *backend)
     CLEANUP(mem_freep) char *name = balancer_backend_name(collector->config, backend);
     for (size_t i = 0; i < backend->n_servers; i++) {
         const struct machine_host *host = backend->servers[i];
-        ARRAY_RESERVE(servers->items, servers->n_items, servers->capacity);
-        servers->items[servers->n_items++] = (struct balancer_server){
-            .backend = string_copy(name),
-            .name = string_copy(host->name),
-            .address = string_copy(host->address),
-            .port = backend->port,
+        struct balancer_server server = {
+            .name = (char *)(uintptr_t)host->name,
+            .address = (char *)(uintptr_t)host->address,
+            .port = balancer_server_port(collector->config, backend),
         };
+        add(servers, name, &server);
     }
 }
 
@@ -178,17 +197,17 @@ static CO_FN int remove_server(struct balancer_control *control,
     return r;
 }
 
-/* Those that come; of them only new names, or only names that another server has had. */
-static CO_FN int add_servers(struct balancer_control *control,
-                             const struct balancer_servers *running,
-                             const struct balancer_servers *wanted, bool with_new_name,
+/* One that has moved is asked at its new place from now on, and ends what it has at the old one. */
+static CO_FN int move_server(struct balancer_control *control, const struct balancer_server *server,
                              struct error *err)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < wanted->n_items; i++)
-        if (!has_server(running, &wanted->items[i]) &&
-            has_name(running, &wanted->items[i]) != with_new_name)
-            r = add_server(control, &wanted->items[i], err);
+    CLEANUP(mem_freep)
+    char *text = string_format("set server %s/%s addr %s port %u", server->backend, server->name,
+                               server->address, server->port);
+    CLEANUP(mem_freep) char *answer = NULL;
+    int r = balancer_control_ask(control, text, &answer, err);
+    if (r == 0 && !strstr(answer, "changed from") && !strstr(answer, "no need to change"))
+        r = error_set(err, ERROR_CONFLICT, "HAProxy answers to \"%s\": %s", text, answer);
     return r;
 }
 
@@ -197,11 +216,64 @@ CO_FN int balancer_servers_change(struct balancer_control *control,
                                   const struct balancer_servers *running,
                                   const struct balancer_servers *wanted, struct error *err)
 {
-    int r = add_servers(control, running, wanted, true, err);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < wanted->n_items; i++) {
+        const struct balancer_server *server = &wanted->items[i];
+        if (!has_name(running, server))
+            r = add_server(control, server, err);
+        else if (!has_server(running, server))
+            r = move_server(control, server, err);
+    }
     for (size_t i = 0; r == 0 && i < running->n_items; i++)
-        if (!has_server(wanted, &running->items[i]))
+        if (!has_name(wanted, &running->items[i]))
             r = remove_server(control, &running->items[i], err);
-    return r < 0 ? r : add_servers(control, running, wanted, false, err);
+    return r;
+}
+
+/* A server by its host and port, in any backend. */
+static bool is_at(const struct balancer_server *server, const char *host, uint16_t port)
+{
+    return text_equal(server->name, host) && server->port == port;
+}
+
+/* Whether others take the requests of one that is not asked any more. */
+static bool has_others(const struct balancer_control *control,
+                       const struct balancer_servers *running, const struct balancer_server *server)
+{
+    for (size_t i = 0; i < running->n_items; i++) {
+        const struct balancer_server *other = &running->items[i];
+        const struct balancer_line *line =
+            balancer_find_line(&control->statistics, other->backend, other->name);
+        if (text_equal(other->backend, server->backend) && !text_equal(other->name, server->name) &&
+            line && balancer_line_is_sound(line))
+            return true;
+    }
+    return false;
+}
+
+CO_FN void balancer_servers_drain(struct balancer_control *control,
+                                  const struct balancer_servers *running, const char *host,
+                                  uint16_t port)
+{
+    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
+    for (size_t i = 0; i < running->n_items; i++) {
+        const struct balancer_server *server = &running->items[i];
+        if (!is_at(server, host, port) || balancer_control_look(control, NULL) < 0 ||
+            !has_others(control, running, server) ||
+            change(control, "set server", server, " state drain", NULL) < 0)
+            continue;
+        while (sessions_of(control, server) > 0 && world_monotonic_clock() < deadline)
+            loop_sleep(control->loop, POLL_PAUSE);
+    }
+}
+
+CO_FN void balancer_servers_resume(struct balancer_control *control,
+                                   const struct balancer_servers *running, const char *host,
+                                   uint16_t port)
+{
+    for (size_t i = 0; i < running->n_items; i++)
+        if (is_at(&running->items[i], host, port))
+            change(control, "set server", &running->items[i], " state ready", NULL);
 }
 
 /* --- What a start is told --- */

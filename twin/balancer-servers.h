@@ -28,6 +28,7 @@ struct balancer_servers {
 
 /* All servers of a configuration. The caller frees them with balancer_servers_done(). */
 struct balancer_servers balancer_servers_of(const struct balancer_config *config);
+struct balancer_servers balancer_servers_copy(const struct balancer_servers *servers);
 void balancer_servers_done(struct balancer_servers *servers);
 
 /* The way to one HAProxy, and what was seen on it last. */
@@ -45,12 +46,23 @@ CO_FN int balancer_control_look(struct balancer_control *control, struct error *
 
 /*
  * Makes the servers that run those that are wanted, without a request lost: one that goes ends what
- * it has, one that comes gets requests when a check has told how it is. When it fails, some of the
- * changes are made.
+ * it has, one that comes gets requests when a check has told how it is, one that moves must answer
+ * at both places. When it fails, some of the changes are made.
  */
 CO_FN int balancer_servers_change(struct balancer_control *control,
                                   const struct balancer_servers *running,
                                   const struct balancer_servers *wanted, struct error *err);
+
+/*
+ * Between these two the servers on a port of a host get no requests, and have ended those they had,
+ * as far as others can take them.
+ */
+CO_FN void balancer_servers_drain(struct balancer_control *control,
+                                  const struct balancer_servers *running, const char *host,
+                                  uint16_t port);
+CO_FN void balancer_servers_resume(struct balancer_control *control,
+                                   const struct balancer_servers *running, const char *host,
+                                   uint16_t port);
 
 /*
  * Appends what HAProxy is told of the wanted servers when it starts (its server-state file): one

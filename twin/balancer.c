@@ -3,6 +3,8 @@
  * changed while it runs (servers) goes through its socket, with the file kept equal; all else is a
  * reload, which loses no connection.
  */
+#include "twin/balancer.h"
+
 #include "twin/balancer-config.h"
 #include "twin/balancer-limits.h"
 #include "twin/balancer-servers.h"
@@ -31,6 +33,16 @@ enum {
     CHECK_OUTPUT = 64 * 1024
 };
 
+/* A frontend and its backend, as they are offered and asked; owned. */
+struct served {
+    char *frontend; /* uid, as the next one */
+    char *backend;
+    uint16_t port;
+    uint16_t former_port; /* at which it stands, too; 0: none */
+    uint16_t server_port;
+    char *health_check; /* NULL: none */
+};
+
 struct balancer {
     struct balancers *module;
     char *host;          /* owned; its name */
@@ -47,8 +59,12 @@ struct balancer {
     char *awaited;                   /* owned; the servers with a workload that it has waited for */
     struct balancer_control control;
 
+    struct served *served; /* owned; what those who come find here */
+    size_t n_served;
+
     /* What is wanted, borrowed from the module's machine; the arrays are owned. */
     struct balancer_config config;
+    struct balancer_kept *kept;
     const struct machine_frontend **frontends;
     char **lists;
 };
@@ -74,14 +90,29 @@ static void clear_wanted(struct balancer *balancer)
         mem_free(balancer->lists[i]);
     mem_free(balancer->lists);
     mem_free(balancer->frontends);
+    mem_free(balancer->kept);
+    balancer->kept = NULL;
     balancer->lists = NULL;
     balancer->frontends = NULL;
     balancer->config = (struct balancer_config){0};
 }
 
+static void forget_served(struct balancer *balancer)
+{
+    for (size_t i = 0; i < balancer->n_served; i++) {
+        mem_free(balancer->served[i].frontend);
+        mem_free(balancer->served[i].backend);
+        mem_free(balancer->served[i].health_check);
+    }
+    mem_free(balancer->served);
+    balancer->served = NULL;
+    balancer->n_served = 0;
+}
+
 static void balancer_free(struct balancer *balancer)
 {
     clear_wanted(balancer);
+    forget_served(balancer);
     balancer_servers_done(&balancer->servers);
     balancer_statistics_done(&balancer->control.statistics);
     mem_free(balancer->host);
@@ -162,6 +193,50 @@ static int list_of(struct balancer *balancer, const struct machine_frontend *fro
     return 0;
 }
 
+/* Whether something else of the balancer is to stand at a port. */
+static bool is_taken(const struct balancer *balancer, size_t n_frontends, uint16_t port)
+{
+    for (size_t i = 0; i < n_frontends; i++)
+        if (balancer->frontends[i]->port == port)
+            return true;
+    return false;
+}
+
+/* What of a frontend that was served stays as it was, should anything stay now. */
+static struct balancer_kept compare(const struct balancer *balancer, size_t n_frontends,
+                                    const struct machine_frontend *frontend)
+{
+    struct balancer_kept kept = {0};
+    const struct machine_backend *backend = frontend->backend;
+    for (size_t i = 0; i < balancer->n_served; i++) {
+        const struct served *served = &balancer->served[i];
+        uint16_t port = served->port != frontend->port ? served->port : served->former_port;
+        if (text_equal(served->frontend, frontend->resource) &&
+            !is_taken(balancer, n_frontends, port))
+            kept.port = port;
+        if (!text_equal(served->backend, backend->resource))
+            continue;
+        if (served->server_port != backend->port)
+            kept.server_port = served->server_port;
+        if (served->health_check && backend->health_check &&
+            !text_equal(served->health_check, backend->health_check))
+            kept.health_check = served->health_check;
+    }
+    return kept;
+}
+
+/* Who comes to a port, and what answers at one or under a path, may be changed only after this. */
+static void keep(struct balancer *balancer, size_t n_frontends)
+{
+    balancer->kept = NEW_ARRAY(struct balancer_kept, n_frontends);
+    for (size_t i = 0; i < n_frontends; i++) {
+        struct balancer_kept kept = compare(balancer, n_frontends, balancer->frontends[i]);
+        if ((kept.port || kept.server_port || kept.health_check) &&
+            twin_keeps(balancer->module->twin))
+            balancer->kept[i] = kept;
+    }
+}
+
 /* Takes over the frontends that HAProxy can serve; the others are problems of their own. */
 static void set_wanted(struct balancer *balancer, const struct machine_balancer *wanted,
                        struct problems *problems)
@@ -183,9 +258,11 @@ static void set_wanted(struct balancer *balancer, const struct machine_balancer 
         else
             balancer->frontends[n++] = frontend;
     }
+    keep(balancer, n);
     balancer->config = (struct balancer_config){
         .host = wanted->host,
         .frontends = balancer->frontends,
+        .kept = balancer->kept,
         .certificate_lists = (const char *const *)balancer->lists,
         .n_frontends = n,
         .socket = balancer->socket,
@@ -357,7 +434,8 @@ static void expect_servers(void *argument, const struct machine_backend *backend
         const struct machine_host *host = backend->servers[i];
         const struct balancer_line *line =
             balancer_find_line(&balancer->control.statistics, name, host->name);
-        if (!has_workload(balancer->module->machine, host, backend->port))
+        uint16_t port = balancer_server_port(&balancer->config, backend);
+        if (!has_workload(balancer->module->machine, host, port))
             continue;
         strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
                     backend->port);
@@ -421,6 +499,30 @@ static void remember(struct balancer *balancer, char **take_structure, char **ta
     *take_servers = (struct balancer_servers){0};
 }
 
+static void note_served(struct balancer *balancer)
+{
+    const struct balancer_config *config = &balancer->config;
+    struct served *served = NEW_ARRAY(struct served, config->n_frontends);
+    for (size_t i = 0; i < config->n_frontends; i++) {
+        const struct machine_frontend *frontend = config->frontends[i];
+        const char *health_check = balancer_health_check(config, frontend->backend);
+        served[i] = (struct served){
+            .frontend = string_copy(frontend->resource),
+            .backend = string_copy(frontend->backend->resource),
+            .port = frontend->port,
+            .former_port = config->kept[i].port,
+            .server_port = balancer_server_port(config, frontend->backend),
+            .health_check = health_check ? string_copy(health_check) : NULL,
+        };
+    }
+    forget_served(balancer);
+    balancer->served = served;
+    balancer->n_served = config->n_frontends;
+    for (size_t i = 0; i < config->n_frontends; i++)
+        if (balancer->kept[i].health_check)
+            balancer->kept[i].health_check = served[i].health_check;
+}
+
 static CO_FN int bring_about(struct balancer *balancer, const char *structure,
                              const struct balancer_servers *servers, struct error *err)
 {
@@ -472,7 +574,64 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
         r = process_wait_ready(balancer->process, deadline, err);
     if (r == 0)
         remember(balancer, &structure, &text, &servers);
+    if (r == 0)
+        note_served(balancer);
     return r;
+}
+
+/* Where servers are told something: a copy, since balancers may come and go meanwhile. */
+struct visit {
+    char **sockets; /* owned */
+    struct balancer_servers *servers;
+    size_t n_items;
+};
+
+static struct visit visit_of(const struct balancers *module)
+{
+    struct visit visit = {NEW_ARRAY(char *, module->n_items),
+                          NEW_ARRAY(struct balancer_servers, module->n_items), 0};
+    for (size_t i = 0; i < module->n_items; i++) {
+        const struct balancer *balancer = module->items[i];
+        if (!balancer->process)
+            continue;
+        visit.sockets[visit.n_items] = string_copy(balancer->socket);
+        visit.servers[visit.n_items++] = balancer_servers_copy(&balancer->servers);
+    }
+    return visit;
+}
+
+static void visit_done(struct visit *visit)
+{
+    for (size_t i = 0; i < visit->n_items; i++) {
+        mem_free(visit->sockets[i]);
+        balancer_servers_done(&visit->servers[i]);
+    }
+    mem_free(visit->sockets);
+    mem_free(visit->servers);
+}
+
+static CO_FN void visit_servers(struct twin *twin, const char *host, uint16_t port,
+                                CO_FN void (*tell)(struct balancer_control *,
+                                                   const struct balancer_servers *, const char *,
+                                                   uint16_t))
+{
+    struct visit visit = visit_of(twin->balancers);
+    for (size_t i = 0; i < visit.n_items; i++) {
+        struct balancer_control control = {.loop = twin->loop, .socket = visit.sockets[i]};
+        tell(&control, &visit.servers[i], host, port);
+        balancer_statistics_done(&control.statistics);
+    }
+    visit_done(&visit);
+}
+
+CO_FN void balancer_drain(struct twin *twin, const char *host, uint16_t port)
+{
+    visit_servers(twin, host, port, balancer_servers_drain);
+}
+
+CO_FN void balancer_resume(struct twin *twin, const char *host, uint16_t port)
+{
+    visit_servers(twin, host, port, balancer_servers_resume);
 }
 
 static CO_FN void remove_balancer(struct balancers *module, size_t index)
@@ -538,16 +697,6 @@ static CO_FN void converge_one(void *argument, size_t index)
         await_servers(balancer);
 }
 
-/* What runs may have been asked to change in vain, hence may still need them. */
-static bool need_limits(const struct balancers *module)
-{
-    for (size_t i = 0; i < module->n_items; i++)
-        if (has_limit(module->items[i]) ||
-            (module->items[i]->text && strstr(module->items[i]->text, "spoe")))
-            return true;
-    return false;
-}
-
 static CO_FN void converge_balancers(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
@@ -568,7 +717,8 @@ static CO_FN void converge_balancers(void *argument, struct machine *wanted,
     machine_unref(before);
     struct convergence convergence = {module, problems};
     service_in_parallel(module->twin->loop, wanted->n_balancers, converge_one, &convergence);
-    if (!need_limits(module))
+    /* A worker that was replaced may ask it for as long as it has connections. */
+    if (wanted->n_balancers == 0)
         balancer_limits_stop(module->limits);
 }
 
@@ -684,6 +834,7 @@ static int open_balancers(struct twin *twin, void **ret_module, struct error *er
     module->config_folder = take_ptr(config_folder);
     module->socket_folder = take_ptr(socket_folder);
     module->certificate_folder = take_ptr(certificate_folder);
+    twin->balancers = module;
     *ret_module = module;
     return 0;
 }

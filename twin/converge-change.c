@@ -26,9 +26,11 @@ static int adopt_machine(struct converge *converge, struct machine *machine, str
 {
     int r = network_extend(converge->twin->network, machine, err);
     if (r == 0)
-        r = firewall_apply(converge->firewall, machine, err);
+        r = firewall_apply(converge->firewall, machine, converge->held, err);
     if (r < 0)
         return r;
+    if (converge->held && firewall_keeps(converge->firewall))
+        converge->has_kept = true;
     note_sources(converge, machine);
     machine->generation = ++converge->generation;
     machine_unref(converge->machine);

@@ -44,6 +44,9 @@ struct converge {
     struct map generations; /* uid -> the generation of its last change, as a number */
     uint64_t generation;
     uint64_t pruned; /* the generation whose leftovers are gone */
+    size_t n_holds;
+    struct machine *held; /* a reference: the machine when the first of them began, else NULL */
+    bool has_kept;        /* something that goes when they are over */
     struct change *pending;
     bool is_deciding;
     bool is_closing;

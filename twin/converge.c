@@ -217,6 +217,41 @@ CO_FN void converge_commit(struct converge *converge, struct problems *problems)
     }
 }
 
+void converge_hold(struct converge *converge)
+{
+    if (converge->n_holds++ == 0)
+        converge->held = machine_ref(converge->machine);
+}
+
+static CO_FN void await_all(struct converge *converge)
+{
+    while (!converge->is_closing && (converge->is_deciding || !converge_is_settled(converge)))
+        gate_wait(converge->twin->loop, &converge->changed, -1, NULL);
+}
+
+/* Who was to be led elsewhere may be on the way still, when it is no step of its own. */
+CO_FN void converge_release(struct converge *converge)
+{
+    if (converge->n_holds == 1 && converge->has_kept)
+        await_all(converge);
+    if (--converge->n_holds > 0)
+        return;
+    machine_unref(take_ptr(converge->held));
+    if (!converge->has_kept)
+        return;
+    converge->has_kept = false;
+    converge_refresh(converge);
+    await_all(converge);
+}
+
+bool twin_keeps(struct twin *twin)
+{
+    if (twin->converge->n_holds == 0)
+        return false;
+    twin->converge->has_kept = true;
+    return true;
+}
+
 const struct manifest *converge_manifest(const struct converge *converge)
 {
     return converge->manifest;
@@ -322,6 +357,7 @@ CO_FN void converge_free(struct converge *converge)
         problems_done(&run->problems);
     }
     machine_unref(converge->machine);
+    machine_unref(converge->held);
     problems_done(&converge->faults);
     tables_done(&converge->tables);
     map_done(&converge->generations);

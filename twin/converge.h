@@ -38,6 +38,13 @@ CO_FN int converge_act(struct converge *converge, const struct module_action *ac
 CO_FN void converge_commit(struct converge *converge, struct problems *problems);
 
 /*
+ * Between these two what a change takes away and others may still use stays: the changes to come
+ * may lead them elsewhere. Several may hold; the last release returns when all of it is gone.
+ */
+void converge_hold(struct converge *converge);
+CO_FN void converge_release(struct converge *converge);
+
+/*
  * What is known of a resource now: {"present": false}, or {"present": true, "name", "type", "spec",
  * "status": {"state", "fidelity", ...}, "outputs"}. Never waits.
  */

@@ -30,6 +30,7 @@ struct connection {
     struct channel *channel;
     size_t n_requests; /* under way */
     bool is_sending;
+    bool is_holding;
     struct connection *next;
 };
 
@@ -133,6 +134,33 @@ static CO_FN int serve_commit(struct call *call, struct value_builder *fields, s
     return 0;
 }
 
+static CO_FN int serve_hold(struct call *call, struct value_builder *fields, struct error *err)
+{
+    struct connection *connection = call->connection;
+    (void)fields;
+    (void)err;
+    if (!connection->is_holding)
+        converge_hold(connection->door->twin->converge);
+    connection->is_holding = true;
+    return 0;
+}
+
+static CO_FN void release(struct connection *connection)
+{
+    if (!connection->is_holding)
+        return;
+    connection->is_holding = false;
+    converge_release(connection->door->twin->converge);
+}
+
+static CO_FN int serve_release(struct call *call, struct value_builder *fields, struct error *err)
+{
+    (void)fields;
+    (void)err;
+    release(call->connection);
+    return 0;
+}
+
 static struct value *list_hosts(const struct machine *machine)
 {
     struct value_builder list = {0};
@@ -216,10 +244,10 @@ static CO_FN int serve_down(struct call *call, struct value_builder *fields, str
 
 static CO_FN int (*const serve_functions[VERB_COUNT])(struct call *, struct value_builder *,
                                                       struct error *) = {
-    [VERB_PUT] = serve_put,   [VERB_DELETE] = serve_delete,   [VERB_GET] = serve_get,
-    [VERB_LIST] = serve_list, [VERB_COMMIT] = serve_commit,   [VERB_STATUS] = serve_status,
-    [VERB_ACT] = serve_act,   [VERB_MEASURE] = serve_measure, [VERB_ENTER] = serve_enter,
-    [VERB_DOWN] = serve_down,
+    [VERB_PUT] = serve_put,         [VERB_DELETE] = serve_delete, [VERB_GET] = serve_get,
+    [VERB_LIST] = serve_list,       [VERB_COMMIT] = serve_commit, [VERB_HOLD] = serve_hold,
+    [VERB_RELEASE] = serve_release, [VERB_STATUS] = serve_status, [VERB_ACT] = serve_act,
+    [VERB_MEASURE] = serve_measure, [VERB_ENTER] = serve_enter,   [VERB_DOWN] = serve_down,
 };
 
 static void end_call(struct call *call)
@@ -326,6 +354,8 @@ static void serve_connection(void *argument)
     }
     while (connection->n_requests > 0)
         gate_wait(door->twin->loop, &door->changed, -1, NULL);
+    if (!door->is_ending)
+        release(connection);
     free_connection(connection);
 }
 

@@ -137,12 +137,34 @@ static bool is_wanted(const struct machine *wanted, const char *resource)
     return false;
 }
 
+/* A frontend may be between two rules, or two ports: who comes by the host port shall not see it.
+ */
+static bool is_kept(const struct entrances *module, const char *resource)
+{
+    return twin_has_resource(module->twin, resource) && twin_keeps(module->twin);
+}
+
+static bool leads_elsewhere(const struct entrances *module, const struct machine *wanted)
+{
+    for (size_t i = 0; i < wanted->n_entrances; i++) {
+        const struct entrance *entrance = find_entrance(module, wanted->entrances[i]->resource);
+        uint32_t ip;
+        if (entrance && machine_address_from_text(wanted->entrances[i]->address, &ip) &&
+            (ip != entrance->ip || wanted->entrances[i]->port != entrance->port))
+            return true;
+    }
+    return false;
+}
+
 static CO_FN void converge_entrances(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
     struct entrances *module = argument;
+    if (leads_elsewhere(module, wanted))
+        twin_wait_for(module->twin, MODULE_BALANCER, wanted->generation);
     for (size_t i = module->n_items; i > 0; i--) {
-        if (is_wanted(wanted, module->items[i - 1]->resource))
+        const char *resource = module->items[i - 1]->resource;
+        if (is_wanted(wanted, resource) || is_kept(module, resource))
             continue;
         entrance_free(module->items[i - 1]);
         module->items[i - 1] = module->items[--module->n_items];

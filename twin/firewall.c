@@ -9,7 +9,6 @@
 #include "twin/ruleset.h"
 
 #include <nftables/libnftables.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,9 +80,15 @@ static int apply_elements(struct firewall *firewall, const struct ruleset *wante
     return r;
 }
 
-int firewall_apply(struct firewall *firewall, const struct machine *wanted, struct error *err)
+bool firewall_keeps(const struct firewall *firewall)
 {
-    CLEANUP(ruleset_freep) struct ruleset *new = ruleset_compile(wanted);
+    return firewall->applied && ruleset_keeps(firewall->applied);
+}
+
+int firewall_apply(struct firewall *firewall, const struct machine *wanted,
+                   const struct machine *held, struct error *err)
+{
+    CLEANUP(ruleset_freep) struct ruleset *new = ruleset_compile(wanted, held);
     struct strbuf commands = {0};
     if (firewall->is_uncertain)
         ruleset_forget_elements(firewall->applied, &commands);

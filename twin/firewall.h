@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "twin/machine.h"
 
+#include <stdbool.h>
+
 struct firewall;
 
 /* Called in the router's namespace. */
@@ -14,9 +16,12 @@ DEFINE_CLEANUP(struct firewall *, firewall_free)
 
 /*
  * Changes what differs: rules in one transaction, then the elements of sets in as few as the kernel
- * takes. On failure of the first nothing has changed.
+ * takes. On failure of the first nothing has changed. held: as of ruleset_compile().
  */
-int firewall_apply(struct firewall *firewall, const struct machine *wanted, struct error *err);
+int firewall_apply(struct firewall *firewall, const struct machine *wanted,
+                   const struct machine *held, struct error *err);
+/* Whether it lets something in only since held did. */
+bool firewall_keeps(const struct firewall *firewall);
 
 struct firewall_count {
     uint64_t decided; /* packets that the rule let in or kept out */

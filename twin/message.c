@@ -9,10 +9,10 @@
 #include <string.h>
 
 static const char *const verb_names[VERB_COUNT] = {
-    [VERB_PUT] = "put",   [VERB_DELETE] = "delete",   [VERB_GET] = "get",
-    [VERB_LIST] = "list", [VERB_COMMIT] = "commit",   [VERB_STATUS] = "status",
-    [VERB_ACT] = "act",   [VERB_MEASURE] = "measure", [VERB_ENTER] = "enter",
-    [VERB_DOWN] = "down",
+    [VERB_PUT] = "put",         [VERB_DELETE] = "delete", [VERB_GET] = "get",
+    [VERB_LIST] = "list",       [VERB_COMMIT] = "commit", [VERB_HOLD] = "hold",
+    [VERB_RELEASE] = "release", [VERB_STATUS] = "status", [VERB_ACT] = "act",
+    [VERB_MEASURE] = "measure", [VERB_ENTER] = "enter",   [VERB_DOWN] = "down",
 };
 
 const char *message_verb_to_string(enum message_verb verb)

@@ -14,6 +14,8 @@
  *   list    {}                   -> {"resources": [as of get]}
  *   act     {"uid", "action", "member"} -> {"status", "outputs"}, when it is done
  *   commit  {}                   -> {"problems": {UID: {"code", "message"}}}, when all is settled
+ *   hold    {}                   -> {}: what changes take away stays, until all who hold let go
+ *   release {}                   -> {}, when it is gone; the end of the connection does it, too
  *   status  {}                   -> {"pid", "identity", "state", "root", "hosts", "networks"}
  *   measure {}                   -> {"clock_us", "hosts": [what each uses]}, see measure.h
  *   enter   {"host"}             -> {"pid", "cage"}: the first processes of the twin, as the
@@ -38,6 +40,8 @@ enum message_verb {
     VERB_LIST,
     VERB_ACT,
     VERB_COMMIT,
+    VERB_HOLD,
+    VERB_RELEASE,
     VERB_STATUS,
     VERB_MEASURE,
     VERB_ENTER,

@@ -35,6 +35,7 @@ struct twin {
     const char *shown_folder; /* its name outside, for people; pid 1 may not see it by that */
     const char *program;      /* parley-twin itself, for children that run one of its subcommands */
     struct converge *converge;
+    struct balancers *balancers; /* of the module of balancers */
     struct measure *measure;
     /* What is measured, for Prometheus; NULL: nobody measures. */
     void (*tell_measures)(struct measure *measure, struct strbuf *out);
@@ -63,6 +64,11 @@ CO_FN void twin_wait_for(struct twin *twin, enum module_id module, uint64_t gene
  * it needs is broken: then it stops, and keeps its data.
  */
 bool twin_has_resource(struct twin *twin, const char *resource);
+/*
+ * To be asked about something that a change takes away and others may still use: an address, a
+ * port, a path. Whether it stays for now; then converge() is called again when it shall go.
+ */
+bool twin_keeps(struct twin *twin);
 /* Asks for another converge() of a module soon, with the same machine, e.g. after a failover. */
 void twin_wake(struct twin *twin, enum module_id module);
 

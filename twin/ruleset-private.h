@@ -31,6 +31,7 @@ struct ruleset {
     struct part_list chains;
     struct elements *elements; /* owned; of the sets that are aliases */
     size_t n_elements, elements_capacity;
+    bool has_kept; /* rules of a machine that is no more */
 };
 
 void part_list_add(struct part_list *list, char *take_name, char *take_content);
@@ -56,5 +57,7 @@ void ruleset_write_interfaces(struct strbuf *text, const char *field,
 void ruleset_compile_nat(struct ruleset *ruleset, const struct machine *machine);
 /* Appends the rules of the chain "incoming" that let in what port forwards lead inside. */
 void ruleset_write_let_in(const struct machine *machine, struct strbuf *incoming);
-/* The rules of the machine and the chains that hold their order (ruleset-rules.c). */
-void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machine);
+/* The rules of the machine and the chains that hold their order (ruleset-rules.c); held as of
+ * ruleset_compile(). */
+void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machine,
+                           const struct machine *held);

@@ -187,7 +187,49 @@ static size_t count_standing(const struct machine *machine)
     return n;
 }
 
-void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machine)
+static bool has_set(const struct machine *machine, const struct machine_endpoint *endpoint)
+{
+    if (endpoint->kind != ENDPOINT_SET)
+        return true;
+    for (size_t i = 0; i < machine->n_sets; i++)
+        if (text_equal(machine->sets[i]->name, endpoint->set->name))
+            return true;
+    return false;
+}
+
+static const struct machine_rule *find_rule(const struct machine *machine, const char *name)
+{
+    for (size_t i = 0; i < machine->n_rules; i++)
+        if (text_equal(machine->rules[i]->name, name))
+            return machine->rules[i];
+    return NULL;
+}
+
+/*
+ * What a rule has let in until now, behind all that there is now: whatever blocks has had its say,
+ * and where there still is a rule of that name it decides, with its limit.
+ */
+static void write_held(const struct machine *machine, const struct machine_rule *rule,
+                       struct strbuf *incoming)
+{
+    CLEANUP(strbuf_done) struct strbuf before = {0};
+    CLEANUP(strbuf_done) struct strbuf now = {0};
+    const struct machine_rule *successor = find_rule(machine, rule->name);
+    if (rule->action != ACTION_ALLOW || rule->direction == DIRECTION_OUT || rule->schedule ||
+        !has_set(machine, &rule->source) || !has_set(machine, &rule->destination) ||
+        (!successor && rule->limit.count > 0))
+        return;
+    CLEANUP(mem_freep)
+    char *jump = successor ? string_format("jump rule-%s", rule->name) : string_copy("accept");
+    write_line(&before, "incoming", rule, jump);
+    if (successor)
+        write_line(&now, "incoming", successor, jump);
+    if (!text_equal(strbuf_text(&before), strbuf_text(&now)))
+        strbuf_add(incoming, strbuf_text(&before));
+}
+
+void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machine,
+                           const struct machine *held)
 {
     struct strbuf incoming = {0}, outgoing = {0}, standing = {0};
     size_t n_standing = count_standing(machine);
@@ -207,6 +249,10 @@ void ruleset_compile_rules(struct ruleset *ruleset, const struct machine *machin
             write_line(&outgoing, "outgoing", rule, is_counted ? "accept" : jump);
     }
     ruleset_write_let_in(machine, &incoming);
+    size_t length = incoming.length;
+    for (size_t i = 0; held && i < held->n_rules; i++)
+        write_held(machine, held->rules[i], &incoming);
+    ruleset->has_kept = incoming.length > length;
     part_list_add(&ruleset->chains, string_copy("standing"), strbuf_take(&standing));
     part_list_add(&ruleset->chains, string_copy("incoming"), strbuf_take(&incoming));
     part_list_add(&ruleset->chains, string_copy("outgoing"), strbuf_take(&outgoing));

@@ -137,16 +137,21 @@ static void compile_set(struct ruleset *ruleset, const struct machine_set *set)
                   string_copy("{ type ipv4_addr; flags interval; }"));
 }
 
-struct ruleset *ruleset_compile(const struct machine *machine)
+struct ruleset *ruleset_compile(const struct machine *machine, const struct machine *held)
 {
     struct ruleset *ruleset = NEW(struct ruleset);
     compile_base(ruleset);
     compile_origins(ruleset, machine);
     for (size_t i = 0; i < machine->n_sets; i++)
         compile_set(ruleset, machine->sets[i]);
-    ruleset_compile_rules(ruleset, machine);
+    ruleset_compile_rules(ruleset, machine, held);
     ruleset_compile_nat(ruleset, machine);
     return ruleset;
+}
+
+bool ruleset_keeps(const struct ruleset *ruleset)
+{
+    return ruleset->has_kept;
 }
 
 static void index_parts(const struct part_list *list, struct map *map)

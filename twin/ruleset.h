@@ -10,8 +10,13 @@
 
 struct ruleset;
 
-/* Compiles the networks, sets and rules of a machine. */
-struct ruleset *ruleset_compile(const struct machine *machine);
+/*
+ * Compiles the networks, sets and rules of a machine; what the rules of held let in, too, as far as
+ * nothing blocks it. held is NULL where nothing is kept.
+ */
+struct ruleset *ruleset_compile(const struct machine *machine, const struct machine *held);
+/* Whether it lets something in only since held did. */
+bool ruleset_keeps(const struct ruleset *ruleset);
 /* Accepts NULL. */
 void ruleset_free(struct ruleset *ruleset);
 DEFINE_CLEANUP(struct ruleset *, ruleset_free)

@@ -97,7 +97,7 @@ static int stand(struct network *network, const struct machine *machine, struct 
     if (r == 0)
         r = firewall_new(&firewall, err);
     if (r == 0)
-        r = firewall_apply(firewall, machine, err);
+        r = firewall_apply(firewall, machine, NULL, err);
     if (r == 0)
         r = cages_new(network, &cages, err);
     return r == 0 ? cage_find(cages, HOST, &pid, err) : r;

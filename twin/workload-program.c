@@ -91,6 +91,9 @@ static int take_option(struct workload_options *options, int option, char *value
     case 'n':
         options->name = value;
         return 0;
+    case 'i':
+        options->image = value;
+        return 0;
     case 't':
         options->tier = value;
         return 0;
@@ -102,11 +105,15 @@ static int take_option(struct workload_options *options, int option, char *value
 int workload_parse_options(int argc, char **argv, struct workload_options *ret_options,
                            struct error *err)
 {
-    static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},   {"health", required_argument, NULL, 'h'},
-        {"upstream", required_argument, NULL, 'u'}, {"database", required_argument, NULL, 'd'},
-        {"environment", no_argument, NULL, 'e'},    {"name", required_argument, NULL, 'n'},
-        {"tier", required_argument, NULL, 't'},     {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+                                          {"health", required_argument, NULL, 'h'},
+                                          {"upstream", required_argument, NULL, 'u'},
+                                          {"database", required_argument, NULL, 'd'},
+                                          {"environment", no_argument, NULL, 'e'},
+                                          {"name", required_argument, NULL, 'n'},
+                                          {"tier", required_argument, NULL, 't'},
+                                          {"image", required_argument, NULL, 'i'},
+                                          {NULL, 0, NULL, 0}};
     struct workload_options options = {0};
     int option;
     optind = 0; /* glibc: forget an earlier parse */
@@ -305,6 +312,10 @@ static CO_FN void answer_root(struct workload *workload, struct http_answer *ans
         r = add_upstream(workload, deadline, out, &err);
     if (r == 0 && workload->visits)
         r = add_database(workload, deadline, out, &err);
+    if (options->image) {
+        strbuf_add_char(out, ',');
+        add_field(out, "image", options->image);
+    }
     if (r < 0) {
         strbuf_add_char(out, ',');
         add_field(out, "problem", error_message(&err));

@@ -15,8 +15,9 @@ enum { WORKLOAD_HEALTH_LIMIT = 8 };
 
 /* What the command line says; all borrowed from it. */
 struct workload_options {
-    const char *name; /* of the host it runs on */
-    const char *tier; /* the service it is one of */
+    const char *name;  /* of the host it runs on */
+    const char *tier;  /* the service it is one of */
+    const char *image; /* that it stands in for, or NULL */
     uint32_t ip;
     uint16_t port;
     const char *health[WORKLOAD_HEALTH_LIMIT];
@@ -61,7 +62,8 @@ void workload_write_metrics(struct strbuf *out, const struct workload_metrics *m
 void workload_write_answers(struct strbuf *out, const struct workload_metrics *metrics);
 
 /*
- * `parley-twin workload --listen ADDRESS:PORT --name NAME [--tier TEXT] [--health PATH]...
+ * `parley-twin workload --listen ADDRESS:PORT --name NAME [--tier TEXT] [--image TEXT]
+ * [--health PATH]...
  * [--upstream ADDRESS:PORT] [--database FILE] [--environment]`: serves until SIGTERM or SIGINT,
  * then ends the requests under way. Returns the exit code.
  */

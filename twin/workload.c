@@ -2,6 +2,7 @@
  * The module of workloads: each service of a stack runs on each of its hosts. The image cannot be
  * had here, so the built-in workload (workload-program.c) stands in for it, and status says so.
  */
+#include "twin/balancer.h"
 #include "twin/cgroup.h"
 #include "twin/database.h"
 #include "twin/module.h"
@@ -18,7 +19,7 @@
 enum {
     READY_TIME = 10 * 1000 * 1000, /* microseconds */
     PROBE_TIME = 3 * 1000 * 1000,
-    ARGUMENTS_LIMIT = 20
+    ARGUMENTS_LIMIT = 24
 };
 
 /* A service on one host. */
@@ -30,7 +31,10 @@ struct instance {
     struct machine_host host; /* name and address are owned */
     uint16_t port;
     struct value *environment; /* owned map */
+    char *upstream;            /* owned; where it calls, or NULL */
     char *probed;              /* owned; the path that tells whether it is ready */
+    char *health_check;        /* owned; the path that the document names, or NULL */
+    bool is_former;            /* another one stands in its place, at another port */
     struct process *process;
 };
 
@@ -75,6 +79,8 @@ static int make_command(struct twin *twin, const struct machine_workload *worklo
     add_argument(command, "--listen", command->listen);
     add_argument(command, "--name", host->name);
     add_argument(command, "--tier", workload->name);
+    if (*workload->image)
+        add_argument(command, "--image", workload->image);
     if (workload->health_check)
         add_argument(command, "--health", workload->health_check);
     if (workload->upstream) {
@@ -117,7 +123,9 @@ static void instance_free(struct instance *instance)
     mem_free(instance->command);
     mem_free((char *)(uintptr_t)instance->host.name);
     mem_free((char *)(uintptr_t)instance->host.address);
+    mem_free(instance->upstream);
     mem_free(instance->probed);
+    mem_free(instance->health_check);
     value_unref(instance->environment);
     mem_free(instance);
 }
@@ -135,6 +143,7 @@ static struct instance *instance_new(struct twin *twin, const struct machine_wor
                                            .role = host->role};
     instance->port = workload->port;
     instance->probed = string_copy(workload->health_check ? workload->health_check : "/metrics");
+    instance->health_check = workload->health_check ? string_copy(workload->health_check) : NULL;
     return instance;
 }
 
@@ -169,7 +178,7 @@ static struct instance *find_instance(const struct workloads *module, const char
 {
     for (size_t i = 0; i < module->n_items; i++)
         if (text_equal(module->items[i]->resource, resource) &&
-            text_equal(module->items[i]->name, name))
+            text_equal(module->items[i]->name, name) && !module->items[i]->is_former)
             return module->items[i];
     return NULL;
 }
@@ -192,30 +201,36 @@ static CO_FN void drop_instance(struct workloads *module, struct instance *insta
     instance_free(instance);
 }
 
+/* before: the path of health checks that it answers, too, since balancers may ask for it still; or
+ * NULL. */
 static int start_instance(struct workloads *module, const struct machine_workload *workload,
-                          const struct machine_host *host, const struct command *command,
-                          struct error *err)
+                          const struct machine_host *host, const struct command *wanted,
+                          const char *before, struct error *err)
 {
     struct instance *instance = instance_new(module->twin, workload, host);
-    const char *const access[] = {command->access, NULL};
+    struct command command = *wanted; /* borrowed */
+    if (before)
+        add_argument(&command, "--health", before);
+    const char *const access[] = {command.access, NULL};
     struct process_spec spec = {.name = instance->name,
                                 .host = host->name,
                                 .files.read = access,
-                                .arguments = command->arguments,
+                                .arguments = command.arguments,
                                 .user = PROCESS_NOBODY,
                                 .quota = workload->quota,
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = instance};
-    instance->environment = value_ref(command->environment);
-    if (value_count(command->environment) > 0)
+    instance->environment = value_ref(command.environment);
+    if (value_count(command.environment) > 0)
         spec.make_input = make_input;
     int r = process_start(module->twin->processes, &spec, &instance->process, err);
     if (r < 0) {
         instance_free(instance);
         return r;
     }
-    instance->command = command_text(workload, command);
+    instance->command = command_text(workload, wanted);
+    instance->upstream = command.upstream ? string_copy(command.upstream) : NULL;
     ARRAY_RESERVE(module->items, module->n_items, module->capacity);
     module->items[module->n_items++] = instance;
     return 0;
@@ -229,12 +244,46 @@ static bool is_run(const struct machine_workload *workload)
     return workload->port != 0;
 }
 
-/*
- * Starts what is not there. One that runs with other arguments is replaced, after the one before it
- * is ready again, so that a change never takes all instances away at once.
- */
+/* Whether a port of a host is free for one that is still asked there. */
+static bool is_wanted_at(const struct machine *machine, const struct instance *instance)
+{
+    for (size_t i = 0; i < machine->n_workloads; i++) {
+        const struct machine_workload *workload = machine->workloads[i];
+        for (size_t k = 0; workload->port == instance->port && k < workload->n_hosts; k++)
+            if (text_equal(workload->hosts[k]->name, instance->host.name))
+                return true;
+    }
+    return false;
+}
+
+/* Starts one in place of another, of which no request is lost if others serve meanwhile. */
+static CO_FN int replace_instance(struct workloads *module, const struct machine_workload *workload,
+                                  const struct machine_host *host, const struct command *command,
+                                  struct error *err)
+{
+    struct twin *twin = module->twin;
+    struct instance *old = instance_of(module, workload, host);
+    CLEANUP(mem_freep) char *before = NULL;
+    uint16_t port = old->port;
+    if (!text_equal_or_null(old->upstream, command->upstream) || twin_keeps(twin))
+        twin_wait_for(twin, MODULE_BALANCER, module->machine->generation);
+    if (old->health_check && !text_equal_or_null(old->health_check, workload->health_check))
+        before = string_copy(old->health_check);
+    balancer_drain(twin, host->name, port);
+    drop_instance(module, old);
+    int r = start_instance(module, workload, host, command, before, err);
+    if (r == 0)
+        r = process_wait_ready(instance_of(module, workload, host)->process,
+                               world_monotonic_clock() + READY_TIME, err);
+    balancer_resume(twin, host->name, port);
+    if (port != workload->port)
+        balancer_resume(twin, host->name, workload->port);
+    return r;
+}
+
 static CO_FN int ensure_instance(struct workloads *module, const struct machine_workload *workload,
-                                 const struct machine_host *host, struct error *err)
+                                 const struct machine_host *host, bool is_replacing,
+                                 struct error *err)
 {
     CLEANUP(command_done) struct command command = {0};
     int r = make_command(module->twin, workload, host, &command, err);
@@ -242,18 +291,18 @@ static CO_FN int ensure_instance(struct workloads *module, const struct machine_
         return r;
     CLEANUP(mem_freep) char *text = command_text(workload, &command);
     struct instance *instance = instance_of(module, workload, host);
-    bool is_replaced = instance && !text_equal(instance->command, text);
-    if (instance && !is_replaced)
+    if (instance && text_equal(instance->command, text))
         return cgroup_is_needed(&workload->quota)
                    ? process_limit(instance->process, &workload->quota, err)
                    : 0;
-    if (is_replaced)
-        drop_instance(module, instance);
-    r = start_instance(module, workload, host, &command, err);
-    if (r == 0 && is_replaced)
-        r = process_wait_ready(instance_of(module, workload, host)->process,
-                               world_monotonic_clock() + READY_TIME, err);
-    return r;
+    if (instance && instance->port != workload->port && !is_wanted_at(module->machine, instance) &&
+        twin_keeps(module->twin)) {
+        instance->is_former = true;
+        instance = NULL;
+    }
+    if (!instance)
+        return start_instance(module, workload, host, &command, NULL, err);
+    return is_replacing ? replace_instance(module, workload, host, &command, err) : 0;
 }
 
 static void blame(const struct machine_workload *workload, struct problems *problems,
@@ -263,13 +312,17 @@ static void blame(const struct machine_workload *workload, struct problems *prob
     problems_add(problems, workload->resource, err);
 }
 
-static CO_FN void start_all(struct workloads *module, struct problems *problems)
+/*
+ * First what is not there, then, one by one, what runs with other arguments: after the one before
+ * it is ready again, so that a change never takes all instances away at once.
+ */
+static CO_FN void start_all(struct workloads *module, bool is_replacing, struct problems *problems)
 {
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
         for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++) {
             struct error err = {0};
-            if (ensure_instance(module, workload, workload->hosts[k], &err) < 0)
+            if (ensure_instance(module, workload, workload->hosts[k], is_replacing, &err) < 0)
                 blame(workload, problems, &err);
         }
     }
@@ -291,6 +344,8 @@ static CO_FN void await_all(struct workloads *module, struct problems *problems)
 
 static bool is_wanted(const struct workloads *module, const struct instance *instance)
 {
+    if (instance->is_former)
+        return twin_keeps(module->twin);
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
         for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++)
@@ -350,7 +405,8 @@ static CO_FN void converge_workloads(void *argument, struct machine *wanted,
     struct workloads *module = argument;
     machine_unref(module->machine);
     module->machine = machine_ref(wanted);
-    start_all(module, problems);
+    start_all(module, false, problems);
+    start_all(module, true, problems);
     await_all(module, problems);
     stop_unwanted(module);
 }

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 enum {
+    CONCLUDE_US = 30 * 1000 * 1000,
     MAX_INTENTS = 1000, /* in one transaction */
 };
 
@@ -223,8 +224,31 @@ static void await_calls(struct run *run)
         (void)gate_wait(run->context->loop, &run->ended, -1, NULL);
 }
 
+/* Each provider hears that this run has no more steps for it. */
+static CO_FN void conclude(struct run *run)
+{
+    static const bool never = false;
+    struct map told = {0};
+    for (size_t i = 0; i < run->plan->n_steps; i++) {
+        const struct step *step = &run->plan->steps[i];
+        if (!step_has_effect(step) || map_has(&told, step->instance))
+            continue;
+        map_put(&told, step->instance, run);
+        struct call call = {.loop = run->context->loop,
+                            .deadline = world_monotonic_clock() + CONCLUDE_US,
+                            .secrets = run->context->secrets,
+                            .is_cancelled = &never,
+                            .is_stopping = run->context->is_cancelled};
+        struct provider *provider = run_provider(run, step->instance, NULL);
+        if (provider)
+            provider_conclude(provider, &call);
+    }
+    map_done(&told);
+}
+
 static int finish(struct run *run, struct error *err)
 {
+    conclude(run);
     run_add_finish(run);
     return run_commit(run, err);
 }

@@ -566,6 +566,12 @@ CO_FN int provider_commit(struct provider *provider, const struct call *call,
     return say_who(provider, guard_error(call, r, err), err);
 }
 
+CO_FN void provider_conclude(struct provider *provider, struct call *call)
+{
+    if (provider->ops->conclude)
+        provider->ops->conclude(provider, call);
+}
+
 CO_FN int provider_describe(struct provider *provider, const struct call *call,
                             const struct string_list *uids, struct value **ret_sections,
                             struct error *err)

@@ -311,6 +311,12 @@ struct provider_ops {
                           struct error *err);
 
     /*
+     * No step of a run is left for this instance: what it has kept for the sake of those that were
+     * to come may go. Not called when the run is killed; a driver must not need it.
+     */
+    CO_FN void (*conclude)(struct provider *provider, struct call *call);
+
+    /*
      * Of systems where a change waits for an activation (a firewall's reconfigure, a candidate
      * configuration); both or neither. Such a driver's apply gives OUTCOME_STAGED, and a read shows
      * what is staged as if it were there.
@@ -420,6 +426,8 @@ CO_FN int provider_propose(struct provider *provider, const struct call *call,
                            const struct target *target, const struct step *step,
                            struct value **ret_after, struct diagnostics *diagnostics,
                            struct error *err);
+/* Does nothing where the driver keeps nothing. */
+CO_FN void provider_conclude(struct provider *provider, struct call *call);
 /* Whether its changes wait for a commit. */
 bool provider_has_commit(const struct provider *provider);
 /* Both only of a provider with a commit. */

@@ -129,7 +129,7 @@ static void compute(struct manifest *manifest, struct ruleset **ruleset)
     value_unref(manifest->assigned);
     manifest->assigned = assigned;
     check_hosts(machine);
-    struct ruleset *new = ruleset_compile(machine);
+    struct ruleset *new = ruleset_compile(machine, NULL);
     ruleset_write_changes(*ruleset, new, &commands);
     struct element_change changes[64];
     size_t n;

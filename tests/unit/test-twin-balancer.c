@@ -82,7 +82,7 @@ TEST(a_configuration_is_what_the_design_says)
         "    load-server-state-from-file global\n"
         "    option dontlognull\n"
         "    option forwardfor\n"
-        "    option redispatch\n"
+        "    option redispatch 1\n"
         "    option idle-close-on-response\n"
         "    retries 3\n"
         "    retry-on conn-failure empty-response\n"
@@ -154,6 +154,27 @@ TEST(only_servers_are_no_change_of_structure)
     CHECK(strstr(limited, "(txn.limit.seconds) int(3600)\n"));
     CHECK(!strstr(unchecked, "limit"));
     CHECK(strstr(limited, "X-Forwarded-Proto http\n"));
+}
+
+/* Whoever still comes to the old port, and whoever serves at the old place, does so meanwhile. */
+TEST(what_is_kept_stands_beside_what_is_new)
+{
+    struct machine_backend to = backend();
+    struct machine_frontend from = frontend(&to);
+    const struct machine_frontend *frontends[] = {&from};
+    const char *lists[] = {NULL};
+    struct balancer_kept kept = {.port = 4711, .server_port = 4712, .health_check = "/before"};
+    struct balancer_config config = config_of(frontends, lists, 1);
+    config.kept = &kept;
+    struct strbuf text = {0};
+    balancer_write_config(&text, &config, true);
+    CLEANUP(mem_freep)
+    char *binds = string_format("    bind %s:%u\n    bind %s:4711\n", config.host->address,
+                                from.port, config.host->address);
+    CHECK(strstr(strbuf_text(&text), binds));
+    CHECK(strstr(strbuf_text(&text), "http-check send meth GET uri /before "));
+    CHECK(strstr(strbuf_text(&text), ":4712 check "));
+    strbuf_done(&text);
 }
 
 TEST(a_hash_of_the_source_lets_servers_come_and_go)

@@ -80,6 +80,8 @@ static void serve(void *argument, struct channel *take_channel)
     say(channel, script.greeting);
     if (channel_receive(channel, -1, &line, &length, NULL) < 0 || !line)
         return;
+    if (strstr(line, "\"hold\"")) /* it keeps nothing */
+        return;
     strbuf_addf(&script.heard, "%s\n", line);
     if (script.answer)
         say(channel, script.answer);

@@ -8,16 +8,34 @@
     "{\"uid\":\"" name "\",\"name\":\"" name "\",\"type\":\"opnsense:firewall:alias\",\"spec\":{" \
     "\"content\":[" content "]}}"
 
-static struct ruleset *ruleset_of(const char *json)
+static struct machine *machine_of(const char *json)
 {
     CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
     struct problems faults = {0};
     add_resources(manifest, json);
     struct machine *machine = compute(manifest, &faults);
-    struct ruleset *ruleset = faults.n_items ? NULL : ruleset_compile(machine);
-    machine_unref(machine);
+    CHECK(faults.n_items == 0);
     problems_done(&faults);
-    return ruleset;
+    return machine;
+}
+
+static struct ruleset *ruleset_of(const char *json)
+{
+    CLEANUP(machine_unrefp) struct machine *machine = machine_of(json);
+    return ruleset_compile(machine, NULL);
+}
+
+/* The commands for resources while what these others let in is kept, in a buffer that the next call
+ * reuses. */
+static const char *keeping(const char *held, const char *json)
+{
+    static struct strbuf commands;
+    CLEANUP(machine_unrefp) struct machine *before = machine_of(held);
+    CLEANUP(machine_unrefp) struct machine *machine = machine_of(json);
+    CLEANUP(ruleset_freep) struct ruleset *ruleset = ruleset_compile(machine, before);
+    strbuf_clear(&commands);
+    ruleset_write_changes(NULL, ruleset, &commands);
+    return ruleset_keeps(ruleset) ? strbuf_text(&commands) : "";
 }
 
 /* The commands from one to another, in a buffer that the next call reuses. */
@@ -124,6 +142,30 @@ TEST(a_large_limit_has_a_unit_that_the_kernel_can_count_in)
             cases[i].rate);
         CHECK(strstr(changes("[]", rule), cases[i].unit));
     }
+}
+
+TEST(what_was_let_in_is_kept_behind_all_that_blocks_and_under_its_own_rule)
+{
+    const char *block = RULE("b", "10.1.0.9", "any", ",\"action\":\"block\",\"sequence\":9");
+    CLEANUP(mem_freep) char *now = string_format("[" ALLOW("a", "81") ",%s]", block);
+    const char *text = keeping("[" ALLOW("a", "80") "]", now);
+    const char *kept = strstr(text, "dport { 80-80 } jump rule-a\n");
+    const char *blocks = strstr(text, "incoming ip saddr 10.1.0.9/32");
+    CHECK(kept && blocks && blocks < kept && strstr(text, "dport { 81-81 } jump rule-a\n") < kept);
+    /* Its rule is gone; it has become one that blocks; it is as it was; nothing was let in. */
+    CHECK(strstr(keeping("[" ALLOW("a", "80") "]", "[]"), "dport { 80-80 } accept\n"));
+    text =
+        keeping("[" ALLOW("b", "80") "]", "[" RULE("b", "any", "any", ",\"action\":\"block\"") "]");
+    CHECK(strstr(text, "jump rule-b\n") && !strstr(text, "accept\nadd rule inet parley rule-b"));
+    CHECK_TEXT(keeping("[" ALLOW("a", "80") "]", "[" ALLOW("a", "80") "]"), "");
+    CHECK_TEXT(keeping("[" RULE("b", "any", "any", ",\"action\":\"block\"") "]", "[]"), "");
+}
+
+TEST(what_was_limited_is_not_kept_without_its_limit)
+{
+    const char *limited =
+        "[" RULE("a", "any", "any", ",\"action\":\"allow\",\"rateLimit\":\"7/second\"") "]";
+    CHECK_TEXT(keeping(limited, "[]"), "");
 }
 
 TEST(what_blocks_cuts_what_is_established_as_far_as_no_earlier_rule_allows_it)

@@ -18,6 +18,7 @@
 #define LOG_LIMIT (1U << 20)
 #define LOOK_AROUND_US 50000 /* how long a wait goes on before it looks at is_cancelled */
 #define KNOCK_US 5000        /* between two looks whether the supervisor listens */
+#define HOLD_LIMIT_US 10000000 /* a supervisor that does not answer keeps nothing */
 #define START_LIMIT_US (INT64_C(30) * 1000000)
 
 void twin_answer_done(struct twin_answer *answer)
@@ -155,6 +156,44 @@ static int understand(const char *line, size_t length, struct twin_answer *answe
     bool is_known = known != ERROR_CODE_COUNT && known != ERROR_NONE;
     return error_set(err, is_known ? known : ERROR_SYSTEM, "%s",
                      reason ? reason : "the twin refused without a reason");
+}
+
+/* A request without more than its verb, on a connection that stays. */
+static CO_FN int ask_on(const struct call *call, struct channel *channel, const char *verb)
+{
+    struct value_builder builder = twin_request(verb);
+    CLEANUP(value_unrefp) struct value *request = value_builder_map(&builder);
+    CLEANUP(mem_freep) char *text = json_text(request);
+    CLEANUP(mem_freep) char *line = NULL;
+    CLEANUP(error_done) struct error err = {0};
+    struct twin_answer answer = {0};
+    size_t length = 0;
+    int r = channel_send(channel, text, strlen(text), call->deadline, &err);
+    if (r == 0)
+        r = hear(call, channel, &line, &length, &err);
+    if (r == 0)
+        r = understand(line, length, &answer, &err);
+    twin_answer_done(&answer);
+    return r;
+}
+
+CO_FN void twin_hold(const struct twin_home *home, const struct call *call,
+                     struct channel **ret_channel)
+{
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    int64_t limit = world_monotonic_clock() + HOLD_LIMIT_US;
+    struct call soon = *call;
+    soon.deadline = call->deadline >= 0 && call->deadline < limit ? call->deadline : limit;
+    *ret_channel = NULL;
+    if (reach(home, &soon, &channel, NULL) == 0 && ask_on(&soon, channel, "hold") == 0)
+        *ret_channel = take_ptr(channel);
+}
+
+CO_FN void twin_let_go(const struct call *call, struct channel *take_channel)
+{
+    if (take_channel)
+        ask_on(call, take_channel, "release");
+    channel_free(take_channel);
 }
 
 CO_FN int twin_ask(const struct twin_home *home, const struct call *call,

@@ -29,6 +29,16 @@ CO_FN int twin_ask(const struct twin_home *home, const struct call *call,
                    const struct value *request, struct twin_answer *ret_answer, struct error *err);
 
 /*
+ * Asks a running supervisor that what changes take away stays for those that come, until it is let
+ * go or the channel is closed. *ret_channel is NULL when none runs, or one that knows of no such
+ * thing.
+ */
+CO_FN void twin_hold(const struct twin_home *home, const struct call *call,
+                     struct channel **ret_channel);
+/* Returns when it is gone, or at the call's deadline. Accepts NULL. */
+CO_FN void twin_let_go(const struct call *call, struct channel *take_channel);
+
+/*
  * The supervisor's program: beside our own, where builds and installations have it, else a bare
  * name for PATH. The caller frees it.
  */

@@ -28,6 +28,7 @@ static void twin_close(struct provider *provider)
 {
     twin_home_done(&twin_of(provider)->home);
     value_unref(twin_of(provider)->manifest);
+    channel_free(twin_of(provider)->held);
 }
 
 /*
@@ -339,6 +340,29 @@ static int set_failed(const struct twin_answer *answer, bool is_open, struct err
     return error_move(err, take_err);
 }
 
+/*
+ * Before the first change of a run, so that a rule, a port or a path that others still use is not
+ * gone before they are led elsewhere. What does not run has nobody who uses anything.
+ */
+static CO_FN void hold(struct twin_provider *twin, const struct call *call)
+{
+    while (twin->is_asking)
+        gate_wait(call->loop, &twin->asked, -1, NULL);
+    if (twin->has_asked)
+        return;
+    twin->has_asked = twin->is_asking = true;
+    twin_hold(&twin->home, call, &twin->held);
+    twin->is_asking = false;
+    gate_open(call->loop, &twin->asked);
+}
+
+static CO_FN void twin_conclude(struct provider *provider, struct call *call)
+{
+    struct twin_provider *twin = twin_of(provider);
+    twin->has_asked = false;
+    twin_let_go(call, take_ptr(twin->held));
+}
+
 static CO_FN int twin_apply(struct provider *provider, struct call *call,
                             const struct target *target, const struct step *step,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
@@ -356,6 +380,7 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
     struct twin_answer answer = {0};
     struct error problem = {0};
     bool is_open;
+    hold(twin, call);
     struct sending sending = {request, target->uid, after};
     r = change(home, call, identity, &sending, &answer, &is_open, &problem);
     twin->seen_at = 0;
@@ -456,5 +481,6 @@ const struct provider_ops twin_provider_ops = {
     .probe = twin_probe,
     .propose = twin_propose,
     .describe = twin_describe,
+    .conclude = twin_conclude,
     .limits = {.concurrency = 12, .call_us = INT64_C(120) * 1000000},
 };

@@ -19,6 +19,10 @@ struct twin_provider {
     struct twin_home home;
     struct value *manifest; /* owned: as it was at seen_at; NULL: there was none */
     int64_t seen_at;        /* world_monotonic_clock(); 0: not seen */
+    struct channel *held;   /* owned: what keeps, during a run, what its steps take away; or NULL */
+    bool has_asked;         /* for it, in this run */
+    struct gate asked;      /* opened when held is known */
+    bool is_asking;
 };
 
 static inline struct twin_provider *twin_of(struct provider *provider)

@@ -87,8 +87,14 @@ CHANGES = [
     - type: aws:acm""")]),
     ("rule", [("port: [7002, 8404]", "port: [7002, 9100]")]),
     ("balance", [("balance: leastconn", "balance: roundrobin")]),
+    ("health path", [("/well, upstream", "/alive, upstream"), ("healthCheck: /well }", "healthCheck: /alive }")]),
     ("scale up", [("desired: 2", "desired: 5")]),
     ("scale down", [("desired: 5", "desired: 3")]),
+    ("rolling image", [("quay/front:1", "quay/front:2"), ("quay/middle:1", "quay/middle:2")]),
+    ("port of a backend", [("port: 7001, balance", "port: 7011, balance"),
+                           ("port: 7001, healthCheck", "port: 7011, healthCheck")]),
+    ("port inside", [("port: 7000", "port: 7100")]),
+    ("port outside", [("port: 8443", "port: 9443")]),
 ]
 
 

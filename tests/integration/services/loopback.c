@@ -225,6 +225,12 @@ void twin_wake(struct twin *twin, enum module_id module)
     (void)module;
 }
 
+bool twin_keeps(struct twin *twin)
+{
+    (void)twin;
+    return false;
+}
+
 bool twin_has_resource(struct twin *twin, const char *resource)
 {
     (void)twin;

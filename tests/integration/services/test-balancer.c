@@ -204,7 +204,8 @@ static CO_FN void serve_tls(struct loopback *loopback, void *argument)
         printf("# %s %s\n", answer.problem, answer.body);
         HOLDS(outcome, answer.code == 200);
         HOLDS(outcome, answer.version == 2);
-        HOLDS(outcome, strstr(answer.body, "\"tier\":\"front\",\"upstream\":{\"name\":\"middle-"));
+        HOLDS(outcome, strstr(answer.body, "\"tier\":\"front\",\"upstream\":{") &&
+                           strstr(answer.body, "\"name\":\"middle-"));
     }
     struct public wrong = public_of(loopback, "other.example");
     HOLDS(outcome, client_get(wrong.url, wrong.resolve, wrong.authority, false).code == 0);
