@@ -52,8 +52,12 @@ static void swap(struct converge *converge, struct change *change, struct value 
 static void apply_change(struct converge *converge, struct change *change)
 {
     struct value *old = manifest_find(converge->manifest, change->uid);
-    if (change->wanted)
+    if (change->is_scaling) {
+        value_unref(change->wanted);
+        change->wanted = old ? desired_scale(old, change->n_hosts) : NULL;
+    } else if (change->wanted) {
         change->wanted = desired_adopt(old, change->wanted);
+    }
     swap(converge, change, &change->wanted);
 }
 

@@ -23,6 +23,8 @@ struct change {
     const char *uid;
     struct value *wanted; /* owned; NULL: delete */
     struct value *before; /* owned; what it has replaced */
+    bool is_scaling;      /* wanted is what is there by then, with n_hosts */
+    unsigned int n_hosts;
     struct error err;
     uint64_t generation; /* that it is in */
     bool is_decided;

@@ -188,6 +188,16 @@ CO_FN int converge_delete(struct converge *converge, const char *uid, struct err
     return r;
 }
 
+CO_FN int converge_scale(struct converge *converge, const char *uid, unsigned int n_hosts,
+                         struct error *err)
+{
+    struct change change = {.uid = uid, .is_scaling = true, .n_hosts = n_hosts};
+    converge_submit(converge, &change);
+    int r = change.err.code != ERROR_NONE ? error_move(err, &change.err) : 0;
+    converge_change_done(&change);
+    return r;
+}
+
 CO_FN int converge_act(struct converge *converge, const struct module_action *action,
                        struct error *err)
 {

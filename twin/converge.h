@@ -28,6 +28,10 @@ CO_FN void converge_free(struct converge *converge);
 CO_FN int converge_put(struct converge *converge, struct value *take_resource, struct error *err);
 /* Removes one; ERROR_CONFLICT while another refers to it. One that is not there is no error. */
 CO_FN int converge_delete(struct converge *converge, const char *uid, struct error *err);
+/* Changes the number of hosts of a group, whatever else is asked of it meanwhile, and returns when
+ * the change is durable. Nothing happens to one that is gone. */
+CO_FN int converge_scale(struct converge *converge, const char *uid, unsigned int n_hosts,
+                         struct error *err);
 /*
  * Carries an action out, see struct module_ops, and returns when it is done. ERROR_NOT_FOUND when
  * there is no such resource, ERROR_UNSUPPORTED when it has no actions.

@@ -75,19 +75,8 @@ static const char *file_of(const struct value *spec)
 /* A canonical duration such as 90s or 1d; a day when there is none. */
 static int64_t period_of(const struct value *spec)
 {
-    const char *text = value_get_text(spec, "refresh");
-    char *end = NULL;
-    long long number = text ? strtoll(text, &end, 10) : 0;
-    int64_t unit = !text                   ? 0
-                   : text_equal(end, "ms") ? 1000
-                   : text_equal(end, "s")  ? 1000000
-                   : text_equal(end, "m")  ? INT64_C(60) * 1000000
-                   : text_equal(end, "h")  ? INT64_C(3600) * 1000000
-                   : text_equal(end, "d")  ? DAY_US
-                                           : 0;
-    if (unit == 0 || number <= 0 || number > 36500)
-        return DAY_US;
-    return number * unit < 1000000 ? 1000000 : number * unit;
+    int64_t period = desired_duration(value_get_text(spec, "refresh"), DAY_US);
+    return period < 1000000 ? 1000000 : period;
 }
 
 void desired_list_files(const struct manifest *manifest,

@@ -93,6 +93,11 @@ int desire_group(struct desiring *desiring)
     return add_instances(desiring, (unsigned int)desired);
 }
 
+bool desired_is_group(const struct value *resource)
+{
+    return text_equal(resource_type(resource), GROUP);
+}
+
 /*
  * How many hosts a group wants is decided at its creation and whenever the document's number
  * changes; between these it is the twin's own.
@@ -101,7 +106,7 @@ struct value *desired_adopt(const struct value *old, struct value *take_new)
 {
     const struct value *spec = resource_spec(take_new);
     struct value *kept = old ? value_get(old, "operational") : NULL;
-    if (!text_equal(resource_type(take_new), GROUP))
+    if (!desired_is_group(take_new))
         return take_new;
     struct value *asked = value_get(spec, "desired");
     struct value *asked_before = old ? value_get(resource_spec(old), "desired") : NULL;
@@ -118,6 +123,13 @@ struct value *desired_adopt(const struct value *old, struct value *take_new)
     struct value *with = value_with(take_new, "operational", value_builder_map(&builder));
     value_unref(take_new);
     return with;
+}
+
+struct value *desired_scale(const struct value *group, unsigned int n_hosts)
+{
+    struct value_builder operational = {0};
+    value_builder_set(&operational, "desired", value_integer(n_hosts));
+    return value_with(group, "operational", value_builder_map(&operational));
 }
 
 int desire_instances(struct desiring *desiring)

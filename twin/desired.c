@@ -154,6 +154,25 @@ int spec_bool(struct desiring *desiring, const char *field, bool fallback, bool 
     return 0;
 }
 
+int64_t desired_duration(const char *text, int64_t fallback)
+{
+    static const struct {
+        const char *unit;
+        int64_t microseconds;
+    } units[] = {{"ms", 1000},
+                 {"s", 1000000},
+                 {"m", INT64_C(60) * 1000000},
+                 {"h", INT64_C(3600) * 1000000},
+                 {"d", INT64_C(86400) * 1000000}};
+    enum { MOST = 1000000 };
+    char *end = NULL;
+    long long number = text ? strtoll(text, &end, 10) : 0;
+    for (size_t i = 0; number > 0 && number <= MOST && i < ARRAY_LENGTH(units); i++)
+        if (text_equal(end, units[i].unit))
+            return number * units[i].microseconds;
+    return fallback;
+}
+
 int spec_health_check(struct desiring *desiring, const struct value *map, const char **ret_path)
 {
     const char *path = NULL;

@@ -31,6 +31,9 @@ void desired_list_files(const struct manifest *manifest,
                         void (*found)(void *argument, const char *path, int64_t period_us),
                         void *argument);
 
+/* A canonical duration such as 90s or 1d in microseconds; the fallback for what is none. */
+int64_t desired_duration(const char *text, int64_t fallback);
+
 /* Whether the twin serves a type. */
 bool desired_has_type(const char *type);
 /* The modules (1 << enum module_id) that must have dealt with a resource before it is there. */
@@ -43,3 +46,8 @@ const char *desired_stand_in(const struct machine *machine, const struct value *
  * one that it replaces, or decides it anew. old is NULL for a new one. Consumes new.
  */
 struct value *desired_adopt(const struct value *old, struct value *take_new);
+
+/* Whether a resource is a group of hosts whose number is the twin's own to change. */
+bool desired_is_group(const struct value *resource);
+/* The same group with another number of hosts; the caller unrefs it. */
+struct value *desired_scale(const struct value *group, unsigned int n_hosts);

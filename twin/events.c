@@ -77,6 +77,19 @@ static void note_turn(void *argument, const struct process *process, enum proces
     append_line(events, event);
 }
 
+void events_note_scaling(struct events *events, const struct value *group, const char *message)
+{
+    struct value_builder fields = {0}, resources = {0};
+    value_builder_append(&resources, value_string(resource_uid(group)));
+    value_builder_set(&fields, "time", time_of_now());
+    value_builder_set_string(&fields, "kind", "scaled");
+    value_builder_set_string(&fields, "program", resource_name(group));
+    value_builder_set(&fields, "resources", value_builder_list(&resources));
+    value_builder_set_string(&fields, "message", message);
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    append_line(events, event);
+}
+
 struct events *events_new(struct twin *twin, const char *folder)
 {
     struct events *events = NEW(struct events);

@@ -283,6 +283,17 @@ struct value *measure_describe(struct measure *measure)
     return value_builder_map(&fields);
 }
 
+void measure_hosts(struct measure *measure,
+                   void (*found)(void *argument, const struct machine_host *host, int64_t used_us),
+                   void *argument)
+{
+    struct look look;
+    take_look(measure, &look);
+    for (size_t i = 0; i < look.n_uses; i++)
+        found(argument, look.uses[i]->host, (int64_t)microseconds_of(look.uses[i]->ticks));
+    look_done(&look);
+}
+
 /* --- For Prometheus --- */
 
 void measure_write_label(struct strbuf *out, const char *text)

@@ -23,6 +23,11 @@ void measure_free(struct measure *measure);
  */
 struct value *measure_describe(struct measure *measure);
 
+/* Calls found() with each host, and the microseconds of processors that its programs have used. */
+void measure_hosts(struct measure *measure,
+                   void (*found)(void *argument, const struct machine_host *host, int64_t used_us),
+                   void *argument);
+
 /* Appends the same in the text format of Prometheus, with the lag of replicas and the ends of
  * certificates. */
 void measure_write_metrics(struct measure *measure, struct strbuf *out);

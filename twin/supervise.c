@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 #include "base/world.h"
+#include "twin/autoscaler.h"
 #include "twin/cgroup.h"
 #include "twin/converge.h"
 #include "twin/door.h"
@@ -43,6 +44,7 @@ struct inner {
     struct door *door;
     struct name_server *names;
     struct firewall_log *firewall_log;
+    struct autoscaler *autoscaler;
     struct gate ending;
     bool is_ending;
     bool wipe;
@@ -148,8 +150,10 @@ static int start(struct inner *inner, struct error *err)
     twin->events = events_new(twin, twin->folder);
     if (r == 0)
         r = name_server_new(twin, &inner->names, err);
-    if (r == 0)
+    if (r == 0) {
         follow_firewall(inner);
+        inner->autoscaler = autoscaler_new(twin);
+    }
     return r;
 }
 
@@ -158,6 +162,7 @@ static CO_FN void stop(struct inner *inner)
     struct twin *twin = &inner->twin;
     door_free(inner->door);
     inner->door = NULL;
+    autoscaler_free(inner->autoscaler);
     name_server_free(inner->names);
     firewall_log_free(inner->firewall_log);
     bool is_empty = twin->converge && converge_is_empty(twin->converge);

@@ -1,0 +1,238 @@
+#include "twin/autoscaler.h"
+
+#include "base/map.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "model/resource.h"
+#include "twin/converge.h"
+#include "twin/desired.h"
+#include "twin/events.h"
+#include "twin/measure.h"
+
+#include <stdint.h>
+
+#define SECOND INT64_C(1000000)
+
+#define LOOK_TIME (1 * SECOND)
+/* What load is measured over, at most. */
+#define WINDOW (15 * SECOND)
+/* As AWS has it. */
+#define USUAL_COOLDOWN (300 * SECOND)
+/* So much above or below the target is no reason to do anything. */
+#define TOLERANCE 0.1
+
+struct autoscaler {
+    struct twin *twin;
+    struct map states; /* uid -> owned struct autoscaler_state */
+    struct gate changed;
+    bool is_running, is_ending;
+};
+
+/* --- Deciding --- */
+
+static void begin_anew(struct autoscaler_state *state, int64_t now, unsigned int n_hosts,
+                       int64_t used_us)
+{
+    state->n_hosts = n_hosts;
+    state->begun_at = now;
+    state->used_at_begin = used_us;
+}
+
+static unsigned int clamp(double count, const struct autoscaler_limits *limits)
+{
+    return count < limits->least  ? limits->least
+           : count > limits->most ? limits->most
+                                  : (unsigned int)count;
+}
+
+/* The fewest hosts of which none would be busier than wanted. */
+static unsigned int size_for(unsigned int n_hosts, double load,
+                             const struct autoscaler_limits *limits)
+{
+    double ratio = load / limits->target;
+    if (ratio > 1 - TOLERANCE && ratio < 1 + TOLERANCE)
+        return clamp(n_hosts, limits);
+    double count = n_hosts * ratio;
+    double whole = (double)(unsigned int)count;
+    whole += whole < count;
+    return clamp(whole > 2.0 * n_hosts ? 2.0 * n_hosts : whole, limits);
+}
+
+/* It must have fitted for a whole cooldown, into as many as it needed when it was busiest. */
+static unsigned int shrink(struct autoscaler_state *state, const struct autoscaler_limits *limits,
+                           int64_t now, unsigned int size)
+{
+    if (size >= state->n_hosts) {
+        state->fits_since = 0;
+        return state->n_hosts;
+    }
+    if (state->fits_since == 0) {
+        state->fits_since = now;
+        state->fits_into = size;
+    }
+    state->fits_into = size > state->fits_into ? size : state->fits_into;
+    return now - state->fits_since >= limits->cooldown_us ? state->fits_into : state->n_hosts;
+}
+
+unsigned int autoscaler_decide(struct autoscaler_state *state,
+                               const struct autoscaler_limits *limits, int64_t now,
+                               unsigned int n_hosts, double n_processors, int64_t used_us,
+                               double *ret_load)
+{
+    int64_t window = limits->cooldown_us < WINDOW ? limits->cooldown_us : WINDOW;
+    *ret_load = 0;
+    /* What hosts that are gone have used is not in the sum any more. */
+    if (state->begun_at == 0 || n_hosts != state->n_hosts || used_us < state->used_at_begin) {
+        *state = (struct autoscaler_state){0};
+        begin_anew(state, now, n_hosts, used_us);
+        return n_hosts;
+    }
+    if (n_hosts == 0 || n_processors <= 0 || now - state->begun_at < window)
+        return n_hosts;
+    *ret_load =
+        (double)(used_us - state->used_at_begin) / ((double)(now - state->begun_at) * n_processors);
+    begin_anew(state, now, n_hosts, used_us);
+    unsigned int size = size_for(n_hosts, *ret_load, limits);
+    return size > n_hosts ? size : shrink(state, limits, now, size);
+}
+
+/* --- Groups --- */
+
+/* What all services on a host may use together; one processor when any of them is not limited. */
+static double processors_of(const struct machine *machine, const struct machine_host *host)
+{
+    int64_t sum_milli = 0;
+    for (size_t i = 0; i < machine->n_workloads; i++) {
+        const struct machine_workload *workload = machine->workloads[i];
+        for (size_t k = 0; k < workload->n_hosts; k++) {
+            if (workload->hosts[k] != host)
+                continue;
+            if (workload->quota.cpu_milli == 0)
+                return 1;
+            sum_milli += workload->quota.cpu_milli;
+        }
+    }
+    return sum_milli > 0 ? (double)sum_milli / 1000 : 1;
+}
+
+struct sum {
+    const char *resource;
+    const struct machine *machine;
+    unsigned int n_hosts;
+    double n_processors;
+    int64_t used_us;
+};
+
+static void add_host(void *argument, const struct machine_host *host, int64_t used_us)
+{
+    struct sum *sum = argument;
+    if (!text_equal_or_null(host->resource, sum->resource))
+        return;
+    sum->n_hosts++;
+    sum->n_processors += processors_of(sum->machine, host);
+    sum->used_us += used_us;
+}
+
+static struct autoscaler_state *state_of(struct autoscaler *autoscaler, const char *uid)
+{
+    struct autoscaler_state *state = map_get(&autoscaler->states, uid);
+    if (!state) {
+        state = NEW(struct autoscaler_state);
+        map_put(&autoscaler->states, uid, state);
+    }
+    return state;
+}
+
+static bool read_limits(const struct value *resource, struct autoscaler_limits *ret_limits)
+{
+    const struct value *spec = resource_spec(resource);
+    int64_t target = value_get_integer(spec, "targetCPU", 0);
+    *ret_limits = (struct autoscaler_limits){
+        .least = (unsigned int)value_get_integer(spec, "min", 0),
+        .most = (unsigned int)value_get_integer(spec, "max", 0),
+        .target = (double)target / 100,
+        .cooldown_us = desired_duration(value_get_text(spec, "cooldown"), USUAL_COOLDOWN)};
+    return target > 0 && ret_limits->least < ret_limits->most;
+}
+
+static void tell(struct autoscaler *autoscaler, const struct value *resource, unsigned int before,
+                 unsigned int after, double load)
+{
+    CLEANUP(mem_freep)
+    char *message = string_format(
+        "%u hosts instead of %u: its processors were %.0f %% busy, and %lld %% are wanted", after,
+        before, load * 100, (long long)value_get_integer(resource_spec(resource), "targetCPU", 0));
+    events_note_scaling(autoscaler->twin->events, resource, message);
+}
+
+static CO_FN void look_at_group(struct autoscaler *autoscaler, const char *uid)
+{
+    struct twin *twin = autoscaler->twin;
+    struct autoscaler_limits limits;
+    struct value *found = manifest_find(converge_manifest(twin->converge), uid);
+    if (!found || !read_limits(found, &limits))
+        return;
+    CLEANUP(value_unrefp) struct value *resource = value_ref(found);
+    struct sum sum = {.resource = uid, .machine = converge_machine(twin->converge)};
+    double load;
+    measure_hosts(twin->measure, add_host, &sum);
+    unsigned int size =
+        autoscaler_decide(state_of(autoscaler, uid), &limits, world_monotonic_clock(), sum.n_hosts,
+                          sum.n_processors, sum.used_us, &load);
+    struct error err = {0};
+    if (size != sum.n_hosts && converge_scale(twin->converge, uid, size, &err) == 0)
+        tell(autoscaler, resource, sum.n_hosts, size, load);
+    error_done(&err);
+}
+
+/* Copied, since the manifest changes while one of them is scaled. */
+static void list_groups(struct autoscaler *autoscaler, struct string_list *ret_groups)
+{
+    const struct manifest *manifest = converge_manifest(autoscaler->twin->converge);
+    size_t cursor = 0;
+    struct autoscaler_limits limits;
+    for (const struct map_entry *entry; (entry = map_next(&manifest->resources, &cursor));)
+        if (desired_is_group(entry->value) && read_limits(entry->value, &limits))
+            string_list_add(ret_groups, entry->key);
+}
+
+static void live(void *argument)
+{
+    struct autoscaler *autoscaler = argument;
+    while (!autoscaler->is_ending) {
+        struct string_list groups = {0};
+        list_groups(autoscaler, &groups);
+        for (size_t i = 0; i < groups.n_items && !autoscaler->is_ending; i++)
+            look_at_group(autoscaler, groups.items[i]);
+        string_list_done(&groups);
+        if (!autoscaler->is_ending)
+            gate_wait(autoscaler->twin->loop, &autoscaler->changed,
+                      world_monotonic_clock() + LOOK_TIME, NULL);
+    }
+    autoscaler->is_running = false;
+    gate_open(autoscaler->twin->loop, &autoscaler->changed);
+}
+
+struct autoscaler *autoscaler_new(struct twin *twin)
+{
+    struct autoscaler *autoscaler = NEW(struct autoscaler);
+    autoscaler->twin = twin;
+    autoscaler->is_running = true;
+    loop_spawn(twin->loop, "autoscaler", live, autoscaler);
+    return autoscaler;
+}
+
+CO_FN void autoscaler_free(struct autoscaler *autoscaler)
+{
+    size_t cursor = 0;
+    if (!autoscaler)
+        return;
+    autoscaler->is_ending = true;
+    gate_open(autoscaler->twin->loop, &autoscaler->changed);
+    while (autoscaler->is_running)
+        gate_wait(autoscaler->twin->loop, &autoscaler->changed, -1, NULL);
+    for (struct map_entry *entry; (entry = map_next(&autoscaler->states, &cursor));)
+        mem_free(entry->value);
+    map_done(&autoscaler->states);
+    mem_free(autoscaler);
+}
