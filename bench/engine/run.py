@@ -3,6 +3,7 @@
 
     bench/engine/run.py [--build FOLDER] [--sizes 1000,4000,10000] [--shapes tree,chains,count,fan,groups]
                         [--repeat N] [--terraform BINARY --terraform-sizes 1000] [--syncs 1000]
+                        [--interrupt 100000]
                         [--out FIGURES.json] [--plot CURVES.svg]
 
 Every step is a process of its own, as a user types it; the run that an apply starts is counted with it. Times
@@ -10,12 +11,15 @@ are medians of --repeat runs. "cpu" is user and system time and says more than t
 With --terraform the same graphs are given to that binary, step by step between ours. Nothing is asserted.
 """
 import argparse
+import contextlib
 import ctypes
 import json
 import math
 import os
 import re
 import shutil
+import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,6 +31,7 @@ import plot
 import shapes
 
 PR_SET_CHILD_SUBREAPER = 36
+JOURNAL_ROWS = "SELECT max(seq) FROM journal"
 
 
 def adopt_orphans():
@@ -155,6 +160,48 @@ def count_syncs(parley, shape, n):
         shutil.rmtree(folder)
 
 
+def ask_store(home, question):
+    """The one number that is the answer."""
+    with contextlib.closing(sqlite3.connect(f"file:{home}/parley.db?mode=ro", uri=True)) as store:
+        return store.execute(question).fetchone()[0] or 0
+
+
+def wait_for_rows(home, most):
+    """Until the journal has more rows than these."""
+    while not os.path.exists(os.path.join(home, "parley.db")) or ask_store(home, JOURNAL_ROWS) <= most:
+        time.sleep(0.005)
+
+
+def interrupt(parley, shape, n):
+    """A run of n steps is cancelled when a tenth of them is done, and resumed: how long steps were still begun after
+    the signal, when the door had ended, and when the resumed run had journalled its first rows."""
+    folder = tempfile.mkdtemp(prefix="parley-bench-")
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        parley.prepare(shape, n, folder)
+        home = parley.environment["PARLEY_HOME"]
+        words = {"env": parley.environment, "cwd": folder, **silent}
+        door = subprocess.Popen([parley.program, *parley.steps(shape)["apply"]], **words)
+        wait_for_rows(home, n // 5)
+        start = time.time()
+        door.send_signal(signal.SIGINT)
+        if door.wait() != 130:
+            raise RuntimeError(f"the run was over before it was cancelled: {door.returncode}")
+        ended = time.time() - start
+        begun = ask_store(home, "SELECT max(time) FROM journal WHERE kind = 'intent'") / 1e6 - start
+        rows = ask_store(home, JOURNAL_ROWS)
+        start = time.time()
+        door = subprocess.Popen([parley.program, "resume", f"bench-{shape}"], **words)
+        wait_for_rows(home, rows + 1)
+        resumed = time.time() - start
+        if door.wait() != 0:
+            raise RuntimeError("the resumed run failed")
+        print(f"{shape} {n}: steps were begun for {max(begun, 0):.3f} s after the signal, the door ended after "
+              f"{ended:.3f} s; resumed after {resumed:.3f} s; load average {os.getloadavg()[0]:.1f}")
+    finally:
+        shutil.rmtree(folder)
+
+
 def slope(figures, subject, shape, step, key="cpu", start=10000):
     """Of the straight line through log(cost) over log(n), from start on; None without two points."""
     points = [(math.log(n), math.log(steps[step][key]))
@@ -201,6 +248,7 @@ def read_arguments():
     parser.add_argument("--terraform")
     parser.add_argument("--terraform-sizes", default="1000")
     parser.add_argument("--syncs", type=int, default=0)
+    parser.add_argument("--interrupt", type=int, default=0)
     parser.add_argument("--out")
     parser.add_argument("--plot")
     return parser.parse_args()
@@ -233,6 +281,8 @@ def main():
     print_slopes(figures, chosen)
     for shape in chosen if arguments.syncs else []:
         print(f"{shape} {arguments.syncs}: apply asks for {count_syncs(parley, shape, arguments.syncs)} syncs")
+    if arguments.interrupt:
+        interrupt(parley, "tree", arguments.interrupt)
     if arguments.out:
         with open(arguments.out, "w") as file:
             json.dump([{"who": who, "shape": shape, "n": n, "steps": steps}

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#include <string.h>
+
 /* Reads fields of a map; the first fault is kept and makes the rest of no matter. */
 struct reader {
     const struct value *map;
@@ -263,7 +265,8 @@ static void notes_from_value(struct plan *plan, const struct value *notes)
     }
 }
 
-int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err)
+/* All but its steps; it has no hash yet. */
+static int read_head(const struct value *value, struct plan **ret_plan, struct error *err)
 {
     struct reader reader = {value, "plan", 0, err};
     int64_t version = read_integer(&reader, "format_version");
@@ -273,15 +276,44 @@ int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct
             "the plan has format %lld; this program reads up to %d: use a newer parley",
             (long long)version, PLAN_FORMAT_VERSION);
     const struct value *deployment = read_field(&reader, "deployment", VALUE_MAP, false);
-    const struct value *steps = read_field(&reader, "steps", VALUE_LIST, false);
     CLEANUP(plan_freep) struct plan *plan = plan_new();
     int r = header_from_value(plan, &reader);
     if (r < 0 || (r = deployment_from_value(plan, deployment, err)) < 0 ||
-        (r = steps_from_value(plan, steps, err)) < 0 ||
         (r = groups_from_value(plan, value_get(value, "groups"), err)) < 0)
         return r;
     notes_from_value(plan, value_get(value, "notes"));
+    *ret_plan = take_ptr(plan);
+    return 0;
+}
+
+int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err)
+{
+    struct reader reader = {value, "plan", 0, err};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    const struct value *steps = read_field(&reader, "steps", VALUE_LIST, false);
+    if (reader.result < 0)
+        return reader.result;
+    int r = read_head(value, &plan, err);
+    if (r < 0 || (r = steps_from_value(plan, steps, err)) < 0)
+        return r;
     plan_seal(plan);
+    *ret_plan = take_ptr(plan);
+    return 0;
+}
+
+int plan_read_head(const struct value *value, struct plan **ret_plan, struct error *err)
+{
+    struct reader reader = {value, "plan", 0, err};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    const struct value *stated = read_field(&reader, "hash", VALUE_STRING, false);
+    if (reader.result < 0)
+        return reader.result;
+    if (value_text_length(stated) >= sizeof(plan->hash))
+        return error_set(err, ERROR_INVALID, "the plan states a hash that is none");
+    int r = read_head(value, &plan, err);
+    if (r < 0)
+        return r;
+    memcpy(plan->hash, value_text(stated), value_text_length(stated) + 1);
     *ret_plan = take_ptr(plan);
     return 0;
 }

@@ -210,6 +210,9 @@ char *plan_text(const struct plan *plan);
 char *plan_head_text(const struct plan *plan);
 char *plan_step_text(const struct plan *plan, size_t i);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);
+/* A plan without its steps, under the hash it states: nothing is compared, so that nothing may be
+ * done by it. */
+int plan_read_head(const struct value *value, struct plan **ret_plan, struct error *err);
 /* As plan_from_value() whatever hash it states: the plan has that of its content. For tests of what
  * is behind it. */
 int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err);

@@ -142,6 +142,24 @@ TEST(the_parts_that_are_stored_are_the_whole_plan_again)
     CHECK_TEXT(text, want);
 }
 
+TEST(a_head_alone_says_what_is_asked_before_anything_is_done)
+{
+    CLEANUP(plan_freep) struct plan *plan = make();
+    CLEANUP(mem_freep) char *text = plan_head_text(plan);
+    CLEANUP(value_unrefp) struct value *stored = read_json(text);
+    CLEANUP(plan_freep) struct plan *head = NULL, *none = NULL;
+    CHECK(plan_read_head(stored, &head, NULL) == 0);
+    CHECK_TEXT(head->hash, plan->hash);
+    CHECK_TEXT(head->deployment_uid, plan->deployment_uid);
+    CHECK_TEXT(head->catalog_digest, plan->catalog_digest);
+    CHECK(head->n_steps == 0);
+    CLEANUP(mem_freep) char *long_hash = string_format("%0100d", 1);
+    CLEANUP(value_unrefp)
+    struct value *strange = value_with(stored, "hash", value_string(long_hash));
+    CHECK(plan_read_head(strange, &none, NULL) == -ERROR_INVALID);
+    CHECK(plan_read_unsealed(stored, &none, NULL) == -ERROR_INVALID);
+}
+
 TEST(a_stored_step_with_a_field_of_another_kind_is_refused)
 {
     static const char *const strange[][2] = {{"protect", "1"},         {"record_only", "\"yes\""},
