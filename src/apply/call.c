@@ -57,6 +57,15 @@ static int resolve_spec(struct node *node, const struct resource_type *type, str
     return 0;
 }
 
+/* What an action is asked for holds nothing that is not known yet. */
+static int resolve_after(struct node *node, const struct resource_type *type, struct error *err)
+{
+    if (run_step(node)->kind != STEP_ACT)
+        return resolve_spec(node, type, err);
+    node->after = value_ref(run_step(node)->after);
+    return 0;
+}
+
 bool node_prepare(struct node *node)
 {
     struct error err = {0};
@@ -69,7 +78,7 @@ bool node_prepare(struct node *node)
         error_set(&err, ERROR_NOT_FOUND,
                   "the catalog has no type %s any more; put its file back beside the site",
                   step->type);
-    else if (!step->after || node->after || resolve_spec(node, type, &err) == 0)
+    else if (!step->after || node->after || resolve_after(node, type, &err) == 0)
         return true;
     fail(node, OUTCOME_FAILED, &err);
     return false;
@@ -125,7 +134,7 @@ static int collect_reference(void *argument, const char *path, const char *name,
 static struct value *find_references(struct node *node, const struct resource_type *type)
 {
     struct reference_collector collector = {.run = node->run};
-    if (type && node->after)
+    if (type && node->after && run_step(node)->kind != STEP_ACT)
         (void)type_references(type, node->after, collect_reference, &collector, NULL);
     end_path(&collector);
     return value_builder_map(&collector.references);

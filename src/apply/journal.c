@@ -432,6 +432,20 @@ void run_drop_doubt(struct node *node)
         drop_record(node->run, step->address, step->generation);
 }
 
+/* The spec is as it was; what the system says of itself may be something else now. */
+static void record_act(struct node *node)
+{
+    const struct step *step = run_step(node);
+    const struct record *known = run_find_record(node->run, step->address, step->generation);
+    if (!known)
+        return;
+    struct record *record = record_copy(known);
+    if (node->outcome.outputs)
+        set_value(&record->outputs, value_ref(node->outcome.outputs));
+    record->updated_at = world_wall_clock();
+    keep_record(node->run, record);
+}
+
 static void record_effect(struct node *node)
 {
     const struct step *step = run_step(node);
@@ -441,6 +455,10 @@ static void record_effect(struct node *node)
         step->kind == STEP_CREATE || step->kind == STEP_UPDATE || step->kind == STEP_ADOPT;
     if (is_put && (is_done || is_partly))
         record_put(node);
+    else if (step->kind == STEP_ACT && is_done)
+        record_act(node);
+    else if (step->kind == STEP_ACT)
+        return;
     else if (node->outcome.kind == OUTCOME_UNKNOWN)
         record_doubt(node);
     else if (step->kind == STEP_DELETE && is_done)

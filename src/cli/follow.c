@@ -42,7 +42,7 @@ struct progress {
 static const char *const done_words[] = {
     [STEP_CREATE] = "Created", [STEP_UPDATE] = "Changed", [STEP_DELETE] = "Destroyed",
     [STEP_RENAME] = "Renamed", [STEP_START] = "Started",  [STEP_FORGET] = "Forgot",
-    [STEP_ADOPT] = "Adopted",  [STEP_KEEP] = "Kept",
+    [STEP_ADOPT] = "Adopted",  [STEP_ACT] = "Acted on",   [STEP_KEEP] = "Kept",
 };
 
 static void clear_status_line(struct progress *progress)

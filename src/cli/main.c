@@ -24,6 +24,8 @@ static const struct command commands[] = {
     {"import --list", "resource_list", 0, NULL, render_list, NULL},
     {"forget", "plan_forget", OPTIONS_APPLY | OPTIONS_VIEW, command_up, NULL,
      "plan and let go of resources' records; what is there stays there"},
+    {"act", "plan_act", OPTIONS_APPLY | OPTIONS_VIEW, command_up, NULL,
+     "plan and carry out an action that is no change of the document"},
     {"rollback", "plan_rollback", OPTIONS_APPLY | OPTIONS_VIEW, command_up, NULL,
      "plan and carry out the way back of the newest run"},
     {"resume", "run_resume", OPTIONS_APPLY, command_resume, NULL, NULL},

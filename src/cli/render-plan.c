@@ -10,14 +10,15 @@
 enum { MAX_VALUE_WIDTH = 160 };
 
 static const char step_marks[] = {
-    [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-', [STEP_RENAME] = '>',
-    [STEP_START] = '*',  [STEP_FORGET] = '<', [STEP_ADOPT] = '&',  [STEP_KEEP] = '=',
+    [STEP_CREATE] = '+', [STEP_UPDATE] = '~', [STEP_DELETE] = '-',
+    [STEP_RENAME] = '>', [STEP_START] = '*',  [STEP_FORGET] = '<',
+    [STEP_ADOPT] = '&',  [STEP_ACT] = '!',    [STEP_KEEP] = '=',
 };
 
 static const char *const summary_words[] = {
     [STEP_CREATE] = "to create", [STEP_UPDATE] = "to change", [STEP_DELETE] = "to destroy",
     [STEP_RENAME] = "to rename", [STEP_START] = "to start",   [STEP_FORGET] = "to forget",
-    [STEP_ADOPT] = "to adopt",   [STEP_KEEP] = "unchanged",
+    [STEP_ADOPT] = "to adopt",   [STEP_ACT] = "to act on",    [STEP_KEEP] = "unchanged",
 };
 
 char render_mark(enum step_kind kind)
@@ -236,8 +237,14 @@ static void write_step(const struct map *replaced, const struct step *step, stru
         strbuf_addf(buffer, ", until now \"%s\"", step->former);
     if (step->kind == STEP_ADOPT)
         strbuf_addf(buffer, ", %s on %s", step->provider_id, step->instance);
+    if (step->kind == STEP_ACT)
+        strbuf_addf(buffer, ": %s %s", value_get_text(step->after, "action"),
+                    value_get_text(step->after, "member"));
     render_reason(step, buffer);
     strbuf_add(buffer, "\n");
+    for (size_t i = 0; step->kind == STEP_ACT && i < value_count(step->before); i++)
+        strbuf_addf(buffer, "        %s: %s\n", value_key_at(step->before, i),
+                    value_text(value_at(step->before, i)));
     if (step->origin && !text_equal(step->origin, "document"))
         strbuf_addf(buffer, "        from %s\n", step->origin);
     render_reverts(step, buffer);

@@ -115,12 +115,20 @@ static void check_partial(struct reader *reader, const struct value *partial)
 static void check_states(struct reader *reader, const struct step *step)
 {
     bool is_adoption = step->kind == STEP_ADOPT;
-    bool needs_after = step->kind == STEP_CREATE || step->kind == STEP_UPDATE || is_adoption;
-    bool needs_before = step->kind == STEP_UPDATE || step->kind == STEP_DELETE || is_adoption;
+    bool is_action = step->kind == STEP_ACT;
+    bool needs_after =
+        step->kind == STEP_CREATE || step->kind == STEP_UPDATE || is_adoption || is_action;
+    bool needs_before =
+        step->kind == STEP_UPDATE || step->kind == STEP_DELETE || is_adoption || is_action;
     if (reader->result == 0 && ((needs_after && !step->after) || (needs_before && !step->before)))
         reader->result =
             error_set(reader->err, ERROR_INVALID, "%s: a step of kind %s lacks its state",
                       reader->what, step_kind_to_string(step->kind));
+    if (reader->result == 0 && is_action &&
+        (!value_get_text(step->after, "action") || !value_get_text(step->after, "member")))
+        reader->result =
+            error_set(reader->err, ERROR_INVALID,
+                      "%s: an action lacks \"action\" or \"member\" in \"after\"", reader->what);
     if (reader->result == 0 && is_adoption && !step->provider_id)
         reader->result = error_set(reader->err, ERROR_INVALID,
                                    "%s: an adoption lacks \"provider_id\"", reader->what);

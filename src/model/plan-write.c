@@ -17,9 +17,9 @@ static struct value *value_or_null(struct value *value)
 static struct value *summary_to_value(const struct plan *plan)
 {
     struct value_builder fields = {0};
-    /* Adoptions are left out where there are none, as in plans from before them. */
+    /* Adoptions and actions are left out where there are none, as in plans from before them. */
     for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++)
-        if (kind != STEP_ADOPT || plan->counts[kind] > 0)
+        if ((kind != STEP_ADOPT && kind != STEP_ACT) || plan->counts[kind] > 0)
             value_builder_set(&fields, step_kind_to_string(kind),
                               value_integer((int64_t)plan->counts[kind]));
     return value_builder_map(&fields);

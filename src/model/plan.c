@@ -10,7 +10,7 @@
 static const char *const kind_names[] = {
     [STEP_CREATE] = "create", [STEP_UPDATE] = "update", [STEP_DELETE] = "delete",
     [STEP_RENAME] = "rename", [STEP_START] = "start",   [STEP_FORGET] = "forget",
-    [STEP_ADOPT] = "adopt",   [STEP_KEEP] = "keep",
+    [STEP_ADOPT] = "adopt",   [STEP_ACT] = "act",       [STEP_KEEP] = "keep",
 };
 
 static const struct {
@@ -94,6 +94,7 @@ bool step_has_effect(const struct step *step)
     case STEP_UPDATE:
     case STEP_DELETE:
     case STEP_START:
+    case STEP_ACT:
         return !step->record_only;
     default:
         return false;

@@ -23,6 +23,7 @@ enum step_kind {
     STEP_START,  /* a stopped target (a twin whose supervisor is gone) is started again */
     STEP_FORGET, /* the record goes; nothing happens outside */
     STEP_ADOPT,  /* what is there already gets a record; nothing happens outside */
+    STEP_ACT,    /* a named action on a resource, whose spec stays as it is */
     STEP_KEEP,   /* counted only: neither stored nor hashed */
     STEP_KIND_COUNT
 };
@@ -49,6 +50,7 @@ enum step_kind step_kind_from_string(const char *text);
     X(RELEASED, "released", "what adopted it is taken back; what is there stays there")  \
     X(IMPORTED, "imported", "it is there already and was asked to be adopted")           \
     X(OURS, "ours", "it is there already, made for this deployment")                     \
+    X(ASKED, "asked", "it was asked for")                                                \
     X(SAME, "same", "it is as it should be")
 
 enum step_reason {
@@ -92,9 +94,11 @@ struct step {
     bool irreversible;     /* what it removes cannot be brought back by an undo */
     bool record_only;      /* of an update: nothing happens outside, the record follows */
     struct value *before;  /* owned spec; NULL when there is nothing yet; of an adoption what
-                              is there, and must be so still when it is carried out */
+                              is there, and must be so still when it is carried out; of an action
+                              {primary, role, state}: what the system said of its member */
     struct value *after;   /* owned spec with unknowns; NULL when deleting; of an adoption what
-                              is wanted of it, which an update after it sees to, or none */
+                              is wanted of it, which an update after it sees to, or none; of an
+                              action {action, member}: its name, and what it is about */
     struct value *live;    /* owned spec: of a record-only update what is there, where that is not
                               as after says; NULL otherwise */
     struct value *changed; /* owned list of paths that differ, of an update, an adoption and

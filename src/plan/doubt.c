@@ -35,7 +35,7 @@ int draft_doubt(struct draft *draft, struct error *err)
     const struct records *records = draft->input->records;
     for (size_t i = 0; i < records->n_items; i++) {
         const struct record *record = records->items[i];
-        if (record->status != RECORD_UNKNOWN || draft->input->forget)
+        if (record->status != RECORD_UNKNOWN || draft->input->forget || draft->input->action)
             continue;
         const struct observation *seen = draft_observation(draft, i);
         struct pair *pair = draft->pair_of[i] == NONE ? NULL : &draft->pairs[draft->pair_of[i]];

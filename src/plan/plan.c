@@ -122,7 +122,8 @@ static int run_passes(struct draft *draft, struct error *err)
  * compare. */
 static bool changes_outputs(const struct plan_input *input, const struct plan *plan)
 {
-    if (input->is_destroy || input->forget || input->only_adopts || !input->outputs)
+    if (input->is_destroy || input->forget || input->action || input->only_adopts ||
+        !input->outputs)
         return false;
     size_t n_planned = plan->outputs ? value_count(plan->outputs) : 0;
     return n_planned != value_count(input->outputs) ||

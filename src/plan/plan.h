@@ -34,6 +34,15 @@ struct adoption {
     struct value *outputs; /* map */
 };
 
+/* A named action on a resource that has a record. All borrowed. */
+struct planned_action {
+    const char *address;
+    struct value *before; /* as in struct step, as the next */
+    struct value *after;
+    const char *note; /* what it brings with it; NULL: nothing to say */
+    double seconds;
+};
+
 /* All borrowed for the call; the plan takes its own references. */
 struct plan_input {
     const struct catalog *catalog;
@@ -62,6 +71,8 @@ struct plan_input {
     /* The plan only lets go of the records of these addresses, and of all of a counted resource by
      * its name; NULL: of none. */
     const struct string_list *forget;
+    /* The plan only carries this out; NULL: it has none. */
+    const struct planned_action *action;
     /* The plan is limited to these addresses, or all of a counted resource by its name, and to what
      * they need; NULL: to none. */
     const struct string_list *targets;

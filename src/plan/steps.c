@@ -298,14 +298,42 @@ static void add_forgets(struct draft *draft)
             note_users(draft, records->items[i]);
 }
 
+static void add_action(struct draft *draft)
+{
+    const struct records *records = draft->input->records;
+    const struct planned_action *action = draft->input->action;
+    for (size_t i = 0; i < records->n_items; i++) {
+        const struct record *record = records->items[i];
+        const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
+        if (!text_equal(record->address, action->address) || record->status == RECORD_DEPOSED)
+            continue;
+        struct step *step =
+            add_step(draft, STEP_ACT, STEP_REASON_ASKED, record->address, record->generation);
+        step->type = string_copy(record->type);
+        step->instance = string_copy(record->instance);
+        step->uid = string_copy(record->uid);
+        step->provider_id = text_or_null(record->provider_id);
+        step->origin = string_copy(record->origin);
+        step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+        step->protect = record->protect;
+        step->before = value_ref(action->before);
+        step->after = value_ref(action->after);
+        step->note = text_or_null(action->note);
+        step->seconds = action->seconds;
+        string_list_copy(&step->resources, &record->depends_on);
+    }
+}
+
 /* Adds starts, then what each wanted resource needs, then the removals. */
 int draft_add_steps(struct draft *draft, struct error *err)
 {
     (void)err;
-    if (draft->input->forget) {
+    if (draft->input->forget)
         add_forgets(draft);
+    if (draft->input->action)
+        add_action(draft);
+    if (draft->input->forget || draft->input->action)
         return 0;
-    }
     if (!draft->input->is_destroy && !draft->input->only_adopts)
         add_starts(draft);
     for (size_t n = 0; n < draft->n_pairs; n++)

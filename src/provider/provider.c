@@ -329,16 +329,42 @@ CO_FN int provider_read(struct provider *provider, const struct call *call,
     }
 }
 
+const struct provider_action *provider_find_action(const struct provider *provider,
+                                                   const char *type, const char *name,
+                                                   char **ret_names)
+{
+    const struct provider_action *found = NULL;
+    struct strbuf names = {0};
+    for (const struct provider_action *action = provider->ops->actions; action && action->name;
+         action++) {
+        if (action->type && !text_equal(action->type, type))
+            continue;
+        strbuf_addf(&names, "%s%s", names.length ? ", " : "", action->name);
+        if (!found && (!name || text_equal(action->name, name)))
+            found = action;
+    }
+    if (ret_names)
+        *ret_names = string_copy(strbuf_text(&names));
+    strbuf_done(&names);
+    return found;
+}
+
 static bool takes_a_spec(enum step_kind kind)
 {
     return kind == STEP_CREATE || kind == STEP_UPDATE;
 }
 
+/* With a map of what is wanted, and an answer that has outputs. */
+static bool takes_a_map(enum step_kind kind)
+{
+    return takes_a_spec(kind) || kind == STEP_ACT;
+}
+
 static void assert_step(const struct target *target, const struct step *step,
                         const struct value *after)
 {
-    assert(takes_a_spec(step->kind) || step->kind == STEP_DELETE || step->kind == STEP_START);
-    assert(takes_a_spec(step->kind) == is_map(after));
+    assert(takes_a_map(step->kind) || step->kind == STEP_DELETE || step->kind == STEP_START);
+    assert(takes_a_map(step->kind) == is_map(after));
     assert(!after || !value_has_unknown(after));
     if (step->kind != STEP_START)
         assert_target(target);
@@ -352,7 +378,7 @@ static bool assert_outcome(const struct provider *provider, const struct step *s
     assert(outcome->kind != OUTCOME_STAGED || provider->ops->commit);
     bool is_done = outcome->kind == OUTCOME_DONE || outcome->kind == OUTCOME_STAGED;
     assert(is_done == (outcome->code == ERROR_NONE) && is_done == !outcome->message);
-    assert(is_map(outcome->outputs) == (is_done && takes_a_spec(step->kind)));
+    assert(is_map(outcome->outputs) == (is_done && takes_a_map(step->kind)));
     assert(outcome->kind != OUTCOME_PARTLY || is_map(outcome->live) || !takes_a_spec(step->kind));
     return true;
 }
@@ -469,7 +495,7 @@ CO_FN int provider_probe(struct provider *provider, const struct call *call,
         return say_who(provider, guard_error(call, r, err), err);
     assert((unsigned int)kind < PROBE_KIND_COUNT);
     bool is_done = kind == PROBE_DONE || kind == PROBE_STAGED;
-    assert(is_map(outcome.outputs) == (is_done && takes_a_spec(attempt->step->kind)));
+    assert(is_map(outcome.outputs) == (is_done && takes_a_map(attempt->step->kind)));
     guard_outcome(call, target->type, &outcome);
     *ret_kind = believe(provider, target, attempt, kind);
     *ret_outcome = outcome;

@@ -221,6 +221,14 @@ struct activation {
                                       pending() gave it, never NULL */
 };
 
+/* Something that can be done to a resource of a type and is no change of its spec. */
+struct provider_action {
+    const char *type; /* NULL: every one */
+    const char *name;
+    const char *note; /* what it brings with it, for who approves it */
+    double seconds;   /* how long it takes, about */
+};
+
 struct provider_ops {
     const char *driver;   /* "twin" */
     size_t instance_size; /* bytes to allocate; struct provider is the first member */
@@ -263,11 +271,12 @@ struct provider_ops {
     CO_FN int (*read)(struct provider *provider, struct call *call, const struct target *target,
                       struct live *ret_live, struct error *err);
     /*
-     * Carries one create, update, delete or start out. after is the step's spec with everything
-     * known, but for secrets, which call_reveal() gives; NULL for a delete and a start. Fails only
-     * when nothing was sent; from the first byte
-     * on it returns 0 and an outcome. A delete whose thing is not there, while another one carries
-     * our marker, fails with ERROR_CONFLICT: the next plan names that one.
+     * Carries one create, update, delete, start or action out. after is the step's spec with
+     * everything known, but for secrets, which call_reveal() gives; NULL for a delete and a start,
+     * {action, member} for an action, which is one of those below and is done again without harm.
+     * Fails only when nothing was sent; from the first byte on it returns 0 and an outcome. A
+     * delete whose thing is not there, while another one carries our marker, fails with
+     * ERROR_CONFLICT: the next plan names that one.
      */
     CO_FN int (*apply)(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value *after, struct outcome *ret_outcome,
@@ -337,6 +346,10 @@ struct provider_ops {
                         const struct activation *activation, struct outcome *ret_outcome,
                         struct error *err);
 
+    /* What can be done to its resources, ended by one without a name; NULL: nothing. A status that
+     * it reads of these has "members", a list of {name, role, state}, and "primary". */
+    const struct provider_action *actions;
+
     struct provider_limits limits; /* where the site says nothing else */
     /* The settings that are secret, ended by NULL; NULL: there are none. configure() gets them as
      * handles, whose texts call_reveal() gives. */
@@ -383,6 +396,13 @@ int provider_new(struct loop *loop, const char *name, const char *driver,
                  struct error *err);
 void provider_free(struct provider *provider); /* accepts NULL; no call may be under way */
 DEFINE_CLEANUP(struct provider *, provider_free)
+
+/* What it can do to a resource of that type under that name, or NULL; with a name of NULL the first
+ * thing that it can. *ret_names (may be NULL) is the list of all of these names, which the caller
+ * frees. */
+const struct provider_action *provider_find_action(const struct provider *provider,
+                                                   const char *type, const char *name,
+                                                   char **ret_names);
 
 /* Whether its records are the whole truth (is_internal above). */
 bool provider_is_internal(const struct provider *provider);

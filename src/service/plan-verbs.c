@@ -37,6 +37,8 @@ static void planning_done(struct planning *planning)
     adoptions_done(&planning->adoptions);
     map_done(&planning->released);
     string_list_done(&planning->forget);
+    value_unref(planning->action.before);
+    value_unref(planning->action.after);
     string_list_done(&planning->targets);
     size_t cursor = 0;
     struct map_entry *entry;
@@ -274,13 +276,14 @@ static struct plan_input input_of(const struct planning *planning,
         .complete_secrets = secrets_complete_values,
         .secrets_argument = planning->service,
         .forget = request->forget ? &planning->forget : NULL,
+        .action = request->action.name ? &planning->action : NULL,
         .targets = request->targets ? &planning->targets : NULL,
         .expired = &planning->expired,
         .adoptions = &planning->adoptions.found,
         .only_adopts = request->only_adopts,
         .roots = &planning->roots,
         .released = &planning->released,
-        .is_destroy = request->deployment && !request->forget,
+        .is_destroy = request->deployment && !request->forget && !request->action.name,
         .is_production = site_is_production(planning->service->site, environment),
         .trace = request->trace,
         .trace_argument = request->trace_argument,
@@ -341,7 +344,7 @@ static int make_plan(struct planning *planning, const struct plan_request *reque
     diagnostics_done(&found);
     note_unlocked_secrets(planning, plan);
     move_notes(&planning->notes, plan, diagnostics);
-    if (!request->forget)
+    if (!request->forget && !request->action.name)
         plan->knowledge = planning_tell_knowledge(planning, request->refresh);
     if (request->origin && text_equal(request->origin, "undo"))
         edits_note_losses(planning->service, plan);
@@ -459,10 +462,12 @@ static int choose_forgotten(struct planning *planning, const struct plan_request
     return r;
 }
 
-/* What its refresh says is read; a forget looks at nothing. */
+/* What its refresh says is read; a forget looks at nothing, and an action at what it is about. */
 static int observe(struct planning *planning, const struct plan_request *request, struct error *err)
 {
     planning->parents = list_parents(planning);
+    if (request->action.name)
+        return planning_find_action(planning, err);
     if (request->forget || request->refresh == PLAN_REFRESH_NONE)
         return 0;
     if (request->refresh == PLAN_REFRESH_FULL)
@@ -497,7 +502,7 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = planning_find_pending(&planning, err);
     if (r == 0)
         r = observe(&planning, request, err);
-    if (r == 0 && !request->forget)
+    if (r == 0 && !request->forget && !request->action.name)
         r = find_adoptions(&planning, request, diagnostics, err);
     if (r == 0)
         r = make_plan(&planning, request, ret_plan, diagnostics, err);

@@ -150,7 +150,8 @@ static CO_FN int add_proposal(struct proposing *proposing, struct questions *que
     const struct step *step = &proposing->plan->steps[index];
     struct provider *provider;
     if (step->kind == STEP_START || step->kind == STEP_FORGET || step->kind == STEP_ADOPT ||
-        step->record_only || !planning_knows_system(proposing->plan, step->instance))
+        step->kind == STEP_ACT || step->record_only ||
+        !planning_knows_system(proposing->plan, step->instance))
         return 0;
     int r = service_find_provider(questions->service, step->instance, &provider, err);
     if (r < 0)

@@ -27,6 +27,7 @@ struct planning {
     struct map gone;                    /* names of what was read and is not there */
     struct map roots;                   /* instance -> owned struct string_list */
     struct string_list forget;          /* addresses */
+    struct planned_action action;       /* owned values; address NULL: none */
     struct string_list targets;         /* addresses */
     struct map released;                /* uids of what was adopted by what is taken back */
     struct diagnostics notes;           /* what the merge with later revisions has to say */
@@ -58,6 +59,10 @@ bool planning_is_gone_with_root(const struct planning *planning, const struct re
 /* Remembers what was read and is not there. */
 void planning_note_gone(struct planning *planning, const struct record *record,
                         const struct observation *seen);
+
+/* --- planning-action.c --- */
+/* Looks at what an action is to be done to, and says what there is to be approved. */
+CO_FN int planning_find_action(struct planning *planning, struct error *err);
 
 /* --- planning-observe.c --- */
 

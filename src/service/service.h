@@ -157,8 +157,14 @@ int plan_refresh_from_string(const char *text, enum plan_refresh *ret_refresh, s
 
 struct plan_request {
     struct document_source source;
-    const char *deployment;      /* for a destroy or forget: the word that names it; else NULL */
-    const struct value *forget;  /* list of the addresses whose records are let go; NULL: none */
+    const char *deployment; /* for a destroy, forget or action: the word that names it; else NULL */
+    const struct value *forget; /* list of the addresses whose records are let go; NULL: none */
+    /* Of an action on what a deployment has; all NULL where there is none. */
+    struct {
+        const char *address;
+        const char *name;   /* "promote" */
+        const char *member; /* the part of the resource that it is about, as its status names it */
+    } action;
     const struct value *targets; /* list of the addresses that the plan is limited to; NULL: none */
     const char *origin;          /* "words" or "undo": what source.text was made by; NULL: a file */
     int64_t base;                /* with origin: the revision that the text was made from */

@@ -150,7 +150,7 @@ def every_command(place, run):
         "import --list": ["acme:vault:safe", "--on", "acme.lab"], "import": ["bank", "big", "nothing", "--yes"],
         "state check": [], "state snapshot": [], "state repair": [], "state restore": ["shot.parley", "--yes"],
         "twin status": [], "twin top": [], "twin events": [], "twin exec": ["x", "true"], "twin down": [], "twin doctor": [],
-        "forget": ["bank", "other", "--yes"], "destroy": ["bank", "--yes"],
+        "act": ["bank", "big", "turn", "back", "--yes"], "forget": ["bank", "other", "--yes"], "destroy": ["bank", "--yes"],
     }
 
 

@@ -264,14 +264,31 @@ int fake_account_put(const struct fake_account *account, const struct fake_put *
     r = fake_texts_write(account, put->spec, &spec, err);
     if (r < 0)
         return error_wrap(err, r, "%s", target->address);
+    CLEANUP(value_unrefp) struct value *whole = value_with(resource, "spec", value_ref(spec));
+    struct value *up = put->former ? value_get(put->former, "up") : NULL;
     CLEANUP(value_unrefp)
-    struct value *written = value_with(resource, "spec", value_ref(spec));
+    struct value *written = up ? value_with(whole, "up", value_ref(up)) : value_ref(whole);
     r = fake_file_write(put->is_staged ? staged : account->folder, name, written, err);
     if (r == 0 && !put->former && target->token)
         r = keep_token(account, target->token, id, err);
     if (r == 0)
         *ret_resource = take_ptr(resource);
     return r;
+}
+
+int fake_account_turn(const struct fake_account *account, const struct value *resource,
+                      const char *member, struct error *err)
+{
+    CLEANUP(mem_freep) char *name = NULL;
+    CLEANUP(value_unrefp) struct value *spec = NULL;
+    int r = fake_file_name(value_get_text(resource, "provider_id"), &name, err);
+    if (r == 0)
+        r = fake_texts_write(account, value_get(resource, "spec"), &spec, err);
+    if (r < 0)
+        return r;
+    CLEANUP(value_unrefp) struct value *whole = value_with(resource, "spec", value_ref(spec));
+    CLEANUP(value_unrefp) struct value *turned = value_with(whole, "up", value_string(member));
+    return fake_file_write(account->folder, name, turned, err);
 }
 
 int fake_account_remove(const struct fake_account *account, const struct value *resource,

@@ -68,6 +68,9 @@ struct fake_put {
  */
 int fake_account_put(const struct fake_account *account, const struct fake_put *put,
                      struct value **ret_resource, struct error *err);
+/* Lets that side of the resource be up from now on: what the action "turn" does. */
+int fake_account_turn(const struct fake_account *account, const struct value *resource,
+                      const char *member, struct error *err);
 /* Takes what fake_account_find() gave away. */
 int fake_account_remove(const struct fake_account *account, const struct value *resource,
                         bool is_staged, struct error *err);

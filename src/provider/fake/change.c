@@ -192,6 +192,20 @@ static int unmake(const struct fake_change *change, struct call *call, struct ou
     return r;
 }
 
+static int turn(const struct fake_change *change, struct outcome *ret_outcome, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *resource = NULL;
+    int r = fake_account_find(change->account, change->target, &resource, err);
+    if (r == 0 && !resource)
+        r = error_set(err, ERROR_NOT_FOUND, "%s is not there", change->target->address);
+    if (r == 0)
+        r = fake_account_turn(change->account, resource, value_get_text(change->after, "member"),
+                              err);
+    if (r == 0)
+        fake_set_made(resource, value_get(resource, "spec"), ret_outcome);
+    return r;
+}
+
 /* As an API that repeats the request in its answer. */
 static int refuse_with_request(const struct fake_change *change, const struct call *call,
                                struct error *err)
@@ -224,6 +238,8 @@ void fake_carry_out(const struct fake_change *change, struct call *call,
         r = error_set(&err, ERROR_DENIED, "the fake was told to refuse");
     else if (change->step->kind == STEP_START)
         r = fake_account_start(change->account, &err);
+    else if (change->step->kind == STEP_ACT)
+        r = turn(change, ret_outcome, &err);
     else if (change->step->kind == STEP_DELETE)
         r = unmake(change, call, ret_outcome, &err);
     else

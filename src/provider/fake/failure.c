@@ -23,10 +23,10 @@ struct fake_rule {
 };
 
 static const char *const verbs[FAKE_VERB_COUNT] = {
-    [FAKE_IDENTIFY] = "identify", [FAKE_LIST] = "list",     [FAKE_READ] = "read",
-    [FAKE_PROPOSE] = "propose",   [FAKE_CREATE] = "create", [FAKE_UPDATE] = "update",
-    [FAKE_DELETE] = "delete",     [FAKE_START] = "start",   [FAKE_PROBE] = "probe",
-    [FAKE_PENDING] = "pending",   [FAKE_COMMIT] = "commit",
+    [FAKE_IDENTIFY] = "identify", [FAKE_LIST] = "list",       [FAKE_READ] = "read",
+    [FAKE_PROPOSE] = "propose",   [FAKE_CREATE] = "create",   [FAKE_UPDATE] = "update",
+    [FAKE_DELETE] = "delete",     [FAKE_START] = "start",     [FAKE_ACT] = "act",
+    [FAKE_PROBE] = "probe",       [FAKE_PENDING] = "pending", [FAKE_COMMIT] = "commit",
 };
 
 static const char *const failures[FAKE_NO_FAILURE] = {

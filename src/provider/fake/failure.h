@@ -1,8 +1,8 @@
 /*
  * The failures that the fake was told to have. A rule is a map {verb, name, how, count, skip, ...}:
  *
- * verb: identify, list, read, propose, create, update, delete, start, probe, pending, commit; left
- *       out: every one
+ * verb: identify, list, read, propose, create, update, delete, start, act, probe, pending,
+ *       commit; left out: every one
  * name: of the resource, or its address; left out: every one
  * skip: how many calls that fit pass by before, 0 when left out
  * count: how often it happens, 1 when left out; both counted in a file, across processes
@@ -38,6 +38,7 @@ enum fake_verb {
     FAKE_UPDATE,
     FAKE_DELETE,
     FAKE_START,
+    FAKE_ACT,
     FAKE_PROBE,
     FAKE_PENDING,
     FAKE_COMMIT,

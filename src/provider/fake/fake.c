@@ -168,6 +168,29 @@ static bool can_be_found(const struct target *target)
            (repeat == FAKE_TOKEN ? target->token != NULL : repeat != FAKE_NONE);
 }
 
+/* Each resource has two sides, of which one is up; the action "turn" says which. */
+static const char *side_up(const struct value *resource)
+{
+    const char *up = value_get_text(resource, "up");
+    return up ? up : "front";
+}
+
+static void describe_sides(const struct value *resource, struct value_builder *status)
+{
+    static const char *const sides[] = {"front", "back"};
+    struct value_builder members = {0};
+    for (size_t i = 0; i < ARRAY_LENGTH(sides); i++) {
+        struct value_builder member = {0};
+        bool is_up = text_equal(sides[i], side_up(resource));
+        value_builder_set_string(&member, "name", sides[i]);
+        value_builder_set_string(&member, "role", is_up ? "primary" : "replica");
+        value_builder_set_string(&member, "state", "ready");
+        value_builder_append(&members, value_builder_map(&member));
+    }
+    value_builder_set(status, "members", value_builder_list(&members));
+    value_builder_set_string(status, "primary", side_up(resource));
+}
+
 static CO_FN int fake_read(struct provider *provider, struct call *call,
                            const struct target *target, struct live *ret_live, struct error *err)
 {
@@ -198,6 +221,7 @@ static CO_FN int fake_read(struct provider *provider, struct call *call,
                              is_waiting ? "staged"
                              : is_ready ? "ready"
                                         : "starting");
+    describe_sides(resource, &status);
     ret_live->is_present = true;
     ret_live->is_stopped = fake_account_is_stopped(&fake->account);
     ret_live->spec = value_ref(value_get(resource, "spec"));
@@ -309,6 +333,8 @@ static enum fake_verb verb_of(enum step_kind kind)
         return FAKE_UPDATE;
     case STEP_DELETE:
         return FAKE_DELETE;
+    case STEP_ACT:
+        return FAKE_ACT;
     default:
         assert(kind == STEP_START);
         return FAKE_START;
@@ -365,6 +391,10 @@ static enum probe_kind judge(const struct fake_provider *fake, const struct targ
         return resource ? PROBE_NOT_DONE : PROBE_DONE;
     if (!resource)
         return PROBE_NOT_DONE;
+    if (attempt->step->kind == STEP_ACT)
+        return text_equal(side_up(resource), value_get_text(attempt->after, "member"))
+                   ? PROBE_DONE
+                   : PROBE_NOT_DONE;
     const struct value *spec = value_get(resource, "spec");
     const struct fake_character *character = character_of(fake, target);
     const struct value *defaults = fake->settings.defaults;
@@ -426,7 +456,10 @@ static CO_FN int fake_probe(struct provider *provider, struct call *call,
     *ret_kind = judge(fake, target, attempt, resource);
     bool is_waiting = fake_account_waits(&fake->account, &found, resource);
     if (*ret_kind == PROBE_DONE && resource)
-        fake_set_made(resource, attempt->after, ret_outcome);
+        fake_set_made(resource,
+                      attempt->step->kind == STEP_ACT ? value_get(resource, "spec")
+                                                      : attempt->after,
+                      ret_outcome);
     if (*ret_kind == PROBE_DONE && is_waiting)
         *ret_kind = PROBE_STAGED;
     if (*ret_kind == PROBE_PARTLY)
@@ -505,6 +538,9 @@ static CO_FN int fake_commit(struct provider *provider, struct call *call,
 
 static const char *const credentials[] = {"credential", NULL};
 
+static const struct provider_action actions[] = {
+    {NULL, "turn", "The side that was up is down then.", 1}, {0}};
+
 const struct provider_ops fake_provider_ops = {
     .driver = "fake",
     .instance_size = sizeof(struct fake_provider),
@@ -518,6 +554,7 @@ const struct provider_ops fake_provider_ops = {
     .probe = fake_probe,
     .pending = fake_pending,
     .commit = fake_commit,
+    .actions = actions,
     .limits = {.call_us = INT64_C(60) * 1000000},
     .credentials = credentials,
 };

@@ -225,12 +225,18 @@ static struct value *request_of(const struct target *target, const struct step *
                                 struct value *after)
 {
     const char *verb = step->kind == STEP_START    ? "commit"
+                       : step->kind == STEP_ACT    ? "act"
                        : step->kind == STEP_DELETE ? "delete"
                                                    : "put";
     struct value_builder request = twin_request(verb);
-    if (step->kind == STEP_DELETE)
+    if (step->kind == STEP_DELETE || step->kind == STEP_ACT)
         value_builder_set_string(&request, "uid", target->uid);
-    else if (step->kind != STEP_START)
+    if (step->kind == STEP_ACT) {
+        value_builder_set_string(&request, "action", value_get_text(after, "action"));
+        value_builder_set_string(&request, "member", value_get_text(after, "member"));
+    } else if (step->kind == STEP_DELETE) {
+        return value_builder_map(&request);
+    } else if (step->kind != STEP_START)
         value_builder_set(&request, "resource", describe_resource(target, after));
     return value_builder_map(&request);
 }
@@ -363,6 +369,26 @@ static CO_FN void twin_conclude(struct provider *provider, struct call *call)
     twin_let_go(call, take_ptr(twin->held));
 }
 
+/* Who had which part when it was approved must have it still: an action on a primary is another
+ * thing than one on a replica. */
+static CO_FN int check_primary(struct provider *provider, struct call *call,
+                               const struct target *target, const struct step *step,
+                               const struct value *after, struct error *err)
+{
+    const char *approved = value_get_text(step->before, "primary");
+    const char *member = value_get_text(after, "member");
+    struct live live = {0};
+    int r = twin_read(provider, call, target, &live, err);
+    const char *primary = r == 0 ? value_get_text(live.status, "primary") : NULL;
+    bool is_done = text_equal(value_get_text(after, "action"), "promote") &&
+                   text_equal_or_null(primary, member);
+    if (primary && approved && !is_done && !text_equal(primary, approved))
+        r = error_set(err, ERROR_STALE, "the primary of %s is %s by now, not %s; plan again",
+                      target->address, primary, approved);
+    live_done(&live);
+    return r;
+}
+
 static CO_FN int twin_apply(struct provider *provider, struct call *call,
                             const struct target *target, const struct step *step,
                             struct value *after, struct outcome *ret_outcome, struct error *err)
@@ -374,17 +400,20 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
     int r = check_identity(twin, target, identity, err);
     if (r == 0 && step->kind == STEP_DELETE)
         r = check_is_gone(home, call, target->uid, &is_gone, err);
+    if (r == 0 && step->kind == STEP_ACT)
+        r = check_primary(provider, call, target, step, after, err);
     if (r < 0 || is_gone)
         return r;
     CLEANUP(value_unrefp) struct value *request = request_of(target, step, after);
     struct twin_answer answer = {0};
     struct error problem = {0};
     bool is_open;
-    hold(twin, call);
+    if (step->kind != STEP_ACT)
+        hold(twin, call);
     struct sending sending = {request, target->uid, after};
     r = change(home, call, identity, &sending, &answer, &is_open, &problem);
     twin->seen_at = 0;
-    if (r == 0 && step->kind != STEP_START)
+    if (r == 0 && step->kind != STEP_START && step->kind != STEP_ACT)
         twin_take_back(home, target->uid, after);
     if (r < 0)
         r = set_failed(&answer, is_open, &problem, ret_outcome, err);
@@ -392,7 +421,7 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
         r = set_made(answer.value, target, identity, ret_outcome);
     else
         tell_problems(call, value_get(answer.value, "problems"));
-    if (after && answer.value)
+    if (after && answer.value && step->kind != STEP_ACT)
         twin_tell_parts(call, target->type->name, answer.value);
     twin_answer_done(&answer);
     return r;
@@ -408,8 +437,38 @@ static bool is_written_alike(const struct value *a, const struct value *b)
     return text_equal(a_text, b_text);
 }
 
+static const struct value *find_member(const struct value *status, const char *name)
+{
+    const struct value *members = value_get(status, "members");
+    for (size_t i = 0; members && name && i < value_count(members); i++)
+        if (text_equal_or_null(value_get_text(value_at(members, i), "name"), name))
+            return value_at(members, i);
+    return NULL;
+}
+
+/* What is not seen to be done may be asked for once more: no action does harm by that. */
+static enum probe_kind judge_action(const struct attempt *attempt, const struct live *live)
+{
+    const char *action = value_get_text(attempt->after, "action");
+    const char *name = value_get_text(attempt->after, "member");
+    const struct value *member = find_member(live->status, name);
+    const char *state = value_get_text(member, "state");
+    bool is_primary = text_equal_or_null(value_get_text(live->status, "primary"), name);
+    bool is_ready = text_equal_or_null(state, "ready");
+    bool is_done = false;
+    if (text_equal(action, "promote"))
+        is_done = is_primary && is_ready;
+    else if (text_equal(action, "rejoin"))
+        is_done = is_ready && (is_primary || value_get(member, "replication"));
+    else
+        is_done = text_equal_or_null(state, "fenced");
+    return is_done && !live->is_stopped ? PROBE_DONE : PROBE_NOT_DONE;
+}
+
 static enum probe_kind judge(const struct attempt *attempt, const struct live *live)
 {
+    if (attempt->step->kind == STEP_ACT)
+        return judge_action(attempt, live);
     if (attempt->step->kind == STEP_DELETE)
         return live->is_present ? PROBE_NOT_DONE : PROBE_DONE;
     if (!live->is_present)
@@ -470,6 +529,23 @@ static CO_FN int twin_probe(struct provider *provider, struct call *call,
     return 0;
 }
 
+static const struct provider_action actions[] = {
+    {"aws:rds:cluster", "promote",
+     "The primary that was is stopped first, and stays out until it rejoins; where no other replica "
+     "is left, no one confirms commits until then.",
+     0.5},
+    {"aws:rds:cluster", "fence",
+     "It is killed, with whatever its clients do, and stays out until it rejoins. Nobody takes a "
+     "primary's place by itself.",
+     0.1},
+    {"aws:rds:cluster", "drain",
+     "It takes no new clients; those who are there have 30 seconds to end what they do. Then it is "
+     "stopped, and stays out until it rejoins.",
+     5},
+    {"aws:rds:cluster", "rejoin", "What it has written and the primary has not is taken out of it.",
+     2},
+    {0}};
+
 const struct provider_ops twin_provider_ops = {
     .driver = "twin",
     .instance_size = sizeof(struct twin_provider),
@@ -482,5 +558,6 @@ const struct provider_ops twin_provider_ops = {
     .propose = twin_propose,
     .describe = twin_describe,
     .conclude = twin_conclude,
+    .actions = actions,
     .limits = {.concurrency = 12, .call_us = INT64_C(120) * 1000000},
 };

@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SITE = "site:\n  instances:\n    acme.lab: { driver: fake }\n"
 TYPES = (HERE / "types.yaml").read_text()
 # What the texts of plans say for each kind and reason (src/model/plan.h).
-KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "to adopt", "unchanged"]
+KINDS = ["to create", "to change", "to destroy", "to rename", "to start", "to forget", "to adopt", "to act on", "unchanged"]
 REASONS = ["the document changed", "it was changed outside of Parley", "it was removed outside of Parley",
            "it is gone, and another thing carries its marker",
            "an earlier run finished it only in part", "the document no longer has it", "the deployment is destroyed",
@@ -33,7 +33,8 @@ REASONS = ["the document changed", "it was changed outside of Parley", "it was r
            "its replacement is in place", "its time (lifecycle.expires) is over", "the document names it anew",
            "the target is stopped", "it was asked to be forgotten; what is there stays there",
            "what adopted it is taken back; what is there stays there",
-           "it is there already and was asked to be adopted", "it is there already, made for this deployment"]
+           "it is there already and was asked to be adopted", "it is there already, made for this deployment",
+           "it was asked for"]
 
 
 class Case:

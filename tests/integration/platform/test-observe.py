@@ -245,6 +245,13 @@ def whatever_dies_is_started_again_and_is_an_event_a_status_and_an_alert():
         assert "alert PrimaryEnded of shophub-db-0 (critical)" in shown, shown
         assert "shophub-db: started again 2 times" in shown, shown
         assert "shophub-db-0, primary  " in platform.parley("history", platform.name()).stdout
+        # Another one takes its place when somebody asks for it; that is no change of the document.
+        platform.parley("act", platform.name(), "shophub-db", "promote", "shophub-db-1", code=3)
+        platform.parley("act", platform.name(), "shophub-db", "promote", "shophub-db-1", "--yes")
+        assert status_of(platform, "shophub-db")["primary"] == "shophub-db-1"
+        platform.parley("act", platform.name(), "shophub-db", "rejoin", "shophub-db-0", "--yes")
+        assert wait(lambda: status_of(platform, "shophub-db")["state"] == "ready", 60)
+        assert platform.steps() == []
 
 
 @test

@@ -81,7 +81,9 @@ def query(twin, statement, code=0):
 
 
 def act(twin, action, member):
-    return twin.ask("act", uid="uid-store", action=action, member=member)
+    with twin.connect() as connection:
+        connection.socket.settimeout(120)
+        return connection.ask("act", uid="uid-store", action=action, member=member)
 
 
 def acted(twin, action, member):
@@ -167,6 +169,7 @@ def a_killed_primary_is_replaced_by_command_and_no_acknowledged_write_is_lost():
             former = status(twin)["primary"]
             replica = next(name for name in members(twin) if name != former)
             with twin.connect() as connection, Writers(twin, run) as writers:
+                connection.socket.settimeout(120)
                 assert writers.goes_on(), status(twin)
                 kill_server(twin, former)
                 begin = time.monotonic()
