@@ -319,7 +319,9 @@ static CO_FN int rejoin(struct cluster *cluster, struct database_member *member,
     cluster->is_prepared = false;
     if (r == 0)
         r = database_converge_cluster(cluster, err);
-    if (r != -ERROR_TIMEOUT || is_primary || database_is_streaming(cluster, member->name))
+    if (r != -ERROR_TIMEOUT || is_primary || !member->process ||
+        process_state(member->process) != PROCESS_READY ||
+        database_is_streaming(cluster, member->name))
         return r;
     error_done(err);
     kill_member(member);

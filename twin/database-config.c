@@ -47,6 +47,8 @@ static void write_replication(struct strbuf *out)
                     "hot_standby = on\n"
                     "wal_log_hints = on\n"
                     "wal_keep_size = 64MB\n"
+                    /* After a crash and a rewind one call instead of one for each file. */
+                    "recovery_init_sync_method = syncfs\n"
                     "max_slot_wal_keep_size = 1GB\n"
                     "wal_receiver_timeout = 3s\n"
                     "wal_sender_timeout = 3s\n"
