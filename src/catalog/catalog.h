@@ -111,7 +111,8 @@ struct resource_type {
     struct value *ascending; /* owned list of property lists whose numbers must not descend, [min,
                                 max]; may be NULL */
     bool is_ordered;         /* document order matters (firewall rules) */
-    bool is_irreversible;    /* a delete loses what cannot be brought back (data) */
+    bool creates_before_destroy; /* a new generation comes before the old one goes, always */
+    bool is_irreversible;        /* a delete loses what cannot be brought back (data) */
     char *repeat;     /* owned: how a create repeats: "key", "token", "tag", "natural", "none" */
     int64_t token_us; /* how long a token is known, where a create repeats by one */
     char *group; /* owned: changes of types that share it begin one after the other, or as many as

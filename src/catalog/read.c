@@ -205,6 +205,7 @@ enum type_key {
     TYPE_UNIQUE,
     TYPE_ASCENDING,
     TYPE_ORDERED,
+    TYPE_CREATE_BEFORE_DESTROY,
     TYPE_IRREVERSIBLE,
     TYPE_REPEAT,
     TYPE_GROUP,
@@ -222,6 +223,7 @@ static const char *const type_keys[] = {
     [TYPE_UNIQUE] = "unique",
     [TYPE_ASCENDING] = "ascending",
     [TYPE_ORDERED] = "ordered",
+    [TYPE_CREATE_BEFORE_DESTROY] = "createBeforeDestroy",
     [TYPE_IRREVERSIBLE] = "irreversible",
     [TYPE_REPEAT] = "repeat",
     [TYPE_GROUP] = "group",
@@ -282,6 +284,9 @@ static void read_type_key(struct catalog_reader *reader, const struct yaml_pair 
         break;
     case TYPE_ORDERED:
         reader_bool(reader, pair, &type->is_ordered);
+        break;
+    case TYPE_CREATE_BEFORE_DESTROY:
+        reader_bool(reader, pair, &type->creates_before_destroy);
         break;
     case TYPE_IRREVERSIBLE:
         reader_bool(reader, pair, &type->is_irreversible);

@@ -349,7 +349,8 @@ static int decide_pair(struct draft *draft, struct pair *pair, struct error *err
         decide(pair, DECISION_CREATE, STEP_REASON_NEW);
     else
         decide_recorded(draft, pair);
-    pair->create_before_destroy = pair->wanted->lifecycle.create_before_destroy;
+    pair->create_before_destroy =
+        pair->wanted->lifecycle.create_before_destroy || pair->type->creates_before_destroy;
     plan_outputs(draft, pair);
     return 0;
 }

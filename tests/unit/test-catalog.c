@@ -619,11 +619,14 @@ TEST(the_example_in_the_documentation_is_the_example_file)
 TEST(every_key_and_kind_is_in_the_documentation)
 {
     static const char *const keys[] = {
-        "aliases",           "version",    "description", "stage",       "properties",   "outputs",
-        "drivers",           "unique",     "ascending",   "ordered",     "irreversible", "repeat",
-        "seconds",           "kind",       "required",    "default",     "allowed",      "minimum",
-        "keywords",          "references", "oneOrList",   "items",       "nameKeys",     "fields",
-        "forcesReplacement", "secret",     "from",        "changesWith", "fidelity",     "note",
+        "aliases",     "version",           "description",  "stage",
+        "properties",  "outputs",           "drivers",      "unique",
+        "ascending",   "ordered",           "irreversible", "createBeforeDestroy",
+        "repeat",      "seconds",           "kind",         "required",
+        "default",     "allowed",           "minimum",      "keywords",
+        "references",  "oneOrList",         "items",        "nameKeys",
+        "fields",      "forcesReplacement", "secret",       "from",
+        "changesWith", "fidelity",          "note",
     };
     CLEANUP(mem_freep) char *manual = read_source("docs/catalog.md");
     CHECK(manual);

@@ -88,6 +88,7 @@ CHANGES = [
     ("rule", [("port: [7002, 8404]", "port: [7002, 9100]")]),
     ("balance", [("balance: leastconn", "balance: roundrobin")]),
     ("health path", [("/well, upstream", "/alive, upstream"), ("healthCheck: /well }", "healthCheck: /alive }")]),
+    ("certificate", [("[quay.example]", "[quay.example, www.quay.example]")]),
     ("scale up", [("desired: 2", "desired: 5")]),
     ("scale down", [("desired: 5", "desired: 3")]),
     ("rolling image", [("quay/front:1", "quay/front:2"), ("quay/middle:1", "quay/middle:2")]),
@@ -155,6 +156,10 @@ def changes_under_load_lose_nothing():
             load.await_requests(200)
             for name, replacements in CHANGES:
                 row(platform, load, held, name, replacements, failures)
+            assert platform.steps() == []
+            other = Connection(where[0], "www.quay.example", where[2])
+            body = other.get(keep=False) or b""
+            assert b"quay/front:2" in body and b"quay/middle:2" in body, (body, other.errors)
             transaction.run("insert into kept values ('after')")
             transaction.run("commit")
             assert transaction.run("select string_agg(word, ' ') from kept") == ["before after"]
