@@ -115,13 +115,16 @@ int monitor_check_draft(struct monitor *monitor, struct error *err)
     static const char *const check_config[] = {"check", "config"};
     static const char *const check_alertmanager[] = {"check-config", NULL};
     const struct programs *programs = &monitor->module->programs;
-    int r = check(monitor, programs->promtool, check_rules, "rules.yml", err);
-    if (r < 0)
+    struct error problem = {0};
+    /* The rules are looked at, too; alone only to tell whether it is they that are wrong. */
+    int r = check(monitor, programs->promtool, check_config, "prometheus.yml", &problem);
+    if (r < 0 && check(monitor, programs->promtool, check_rules, "rules.yml", err) < 0) {
+        error_done(&problem);
         return error_wrap(err, r, "the rules of monitor %s", monitor->wanted->name);
-    r = check(monitor, programs->promtool, check_config, "prometheus.yml", err);
-    if (r == 0)
-        r = check(monitor, programs->amtool, check_alertmanager, "alertmanager.yml", err);
-    return r;
+    }
+    if (r < 0)
+        return error_move(err, &problem);
+    return check(monitor, programs->amtool, check_alertmanager, "alertmanager.yml", err);
 }
 
 /* --- Processes --- */
