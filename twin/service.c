@@ -62,7 +62,7 @@ static int place_file(const char *path, const char *text, const enum process_use
                       struct error *err)
 {
     CLEANUP(mem_freep) char *draft = string_format("%s.new", path);
-    int r = world_write_file(draft, text, strlen(text), 0600, owner != NULL, err);
+    int r = world_write_file(draft, text, strlen(text), 0600, false, err);
     if (r == 0 && owner)
         r = twin_give(draft, *owner, err);
     if (r == 0 && !owner && chmod(draft, 0644) < 0)

@@ -24,8 +24,13 @@ int service_open_folder(struct twin *twin, const char *name, char **ret_path, st
 /* A folder below one of these, for children to read. Idempotent. */
 int service_make_folder(const char *path, struct error *err);
 
-/* Writes a file there that every child may read. *ret_changed (may be NULL) tells whether its
- * content is new. */
+/*
+ * What is written by these two is not synced: each caller writes it anew, where it differs, before
+ * anybody reads it in the next life.
+ *
+ * Writes a file there that every child may read. *ret_changed (may be NULL) tells whether its
+ * content is new.
+ */
 int service_write(const char *path, const char *text, bool *ret_changed, struct error *err);
 /* The same for what only one user's children may read. */
 int service_write_secret(const char *path, const char *text, enum process_user user,
