@@ -398,6 +398,29 @@ int database_member_configure(struct database_member *member, struct database_co
 
 /* --- The supervisor's connection --- */
 
+/* What the supervisor does must not wait for a replica that is not there. */
+static CO_FN int connect_to(struct database_member *member, const char *database, int64_t deadline,
+                            struct postgres **ret_postgres, struct error *err)
+{
+    CLEANUP(mem_freep)
+    char *conninfo = string_format("host=%s port=%u user=" DATABASE_SUPERUSER
+                                   " dbname=%s application_name=supervisor "
+                                   "options='-c synchronous_commit=local'",
+                                   member->paths.folder, member->port, database);
+    int64_t latest = world_monotonic_clock() + CONNECT_TIME;
+    return postgres_connect(member->twin->loop, conninfo, deadline < latest ? deadline : latest,
+                            ret_postgres, err);
+}
+
+void database_member_warm(struct database_member *member)
+{
+    struct postgres *postgres = NULL;
+    int64_t deadline = world_monotonic_clock() + CONNECT_TIME;
+    if (!member->is_warm && connect_to(member, DATABASE_NAME, deadline, &postgres, NULL) == 0)
+        postgres_free(postgres);
+    member->is_warm = true;
+}
+
 static CO_FN int ensure_connection(struct database_member *member, int64_t deadline,
                                    struct error *err)
 {
@@ -405,15 +428,7 @@ static CO_FN int ensure_connection(struct database_member *member, int64_t deadl
         return 0;
     postgres_free(member->postgres);
     member->postgres = NULL;
-    /* What the supervisor does must not wait for a replica that is not there. */
-    CLEANUP(mem_freep)
-    char *conninfo = string_format("host=%s port=%u user=" DATABASE_SUPERUSER
-                                   " dbname=" DATABASE_SUPERUSER " application_name=supervisor "
-                                   "options='-c synchronous_commit=local'",
-                                   member->paths.folder, member->port);
-    int64_t latest = world_monotonic_clock() + CONNECT_TIME;
-    return postgres_connect(member->twin->loop, conninfo, deadline < latest ? deadline : latest,
-                            &member->postgres, err);
+    return connect_to(member, DATABASE_SUPERUSER, deadline, &member->postgres, err);
 }
 
 int database_member_query(struct database_member *member, const char *statement,
@@ -529,6 +544,7 @@ int database_member_launch(struct database_member *member, struct error *err)
      * somebody else. */
     unlink(data_lock);
     unlink(socket_lock);
+    member->is_warm = false;
     return process_start(member->twin->processes, &spec, &member->process, err);
 }
 

@@ -33,6 +33,7 @@ struct database_member {
     struct process *process;   /* owned; NULL while it was not started */
     struct postgres *postgres; /* owned; the supervisor's own connection, NULL without one */
     bool is_asking;            /* somebody uses that connection now */
+    bool is_warm;              /* see database_member_warm() */
     struct gate asked;         /* opened when nobody does any more */
     char *version;             /* owned; "15.13", "" before it was asked */
     char *resource;            /* owned; the uid of the cluster that its data belongs to */
@@ -105,6 +106,13 @@ CO_FN void database_member_drain(struct database_member *member, int64_t deadlin
 
 /* Asks what it is and who follows it; also done every second while it runs. */
 CO_FN int database_member_look(struct database_member *member, struct error *err);
+
+/*
+ * Comes to the database that workloads use, once for each start. Who comes first reads the catalog
+ * and leaves what it found in a file for all others: several who come at once would each read it.
+ * That it cannot is no failure.
+ */
+CO_FN void database_member_warm(struct database_member *member);
 
 /* Runs one statement as superuser; see postgres_query(). */
 CO_FN int database_member_query(struct database_member *member, const char *statement,

@@ -74,6 +74,8 @@ static CO_FN void follow(void *argument, size_t index)
     struct cluster *cluster = following->cluster;
     struct database_member *member = cluster->members[index];
     struct error err = {0};
+    if (member == database_primary(cluster))
+        database_member_warm(member);
     if (member == database_primary(cluster) || database_is_fenced(cluster, member->name))
         return;
     if (bring_up_replica(cluster, member, &err) < 0 && !following->err.code)
