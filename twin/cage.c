@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "net/child.h"
+#include "net/loop.h"
 #include "net/program.h"
 #include "twin/cage-maker.h"
 #include "twin/network.h"
@@ -47,19 +48,25 @@ struct cage {
 };
 
 struct cages {
+    struct loop *loop;
     struct network *network;
-    int own_processes; /* our process namespace */
-    int maker;         /* the socket to it; -1 while there is none */
+    int own_processes;     /* our process namespace */
+    int maker;             /* the socket to it; -1 while there is none */
+    struct watch *answers; /* of the maker; NULL while there is none */
     struct cage *items;
     size_t n_items, capacity;
+    struct cage *foreseen; /* those that the maker was asked for, in order */
+    size_t n_foreseen, foreseen_capacity;
 };
 
-int cages_new(struct network *network, struct cages **ret_cages, struct error *err)
+int cages_new(struct loop *loop, struct network *network, struct cages **ret_cages,
+              struct error *err)
 {
     int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own < 0)
         return error_set_errno(err, errno, "open our process namespace");
     struct cages *cages = NEW(struct cages);
+    cages->loop = loop;
     cages->network = network;
     cages->own_processes = own;
     cages->maker = -1;
@@ -75,6 +82,17 @@ static void end_cage(struct cages *cages, struct cage *cage)
     *cage = cages->items[--cages->n_items];
 }
 
+/* What it was asked for does not come any more, and is made by the next one when it is needed. */
+static void dismiss_maker(struct cages *cages)
+{
+    loop_unwatch(cages->answers);
+    cages->answers = NULL;
+    close_descriptor(cages->maker);
+    cages->maker = -1;
+    while (cages->n_foreseen > 0)
+        mem_free(cages->foreseen[--cages->n_foreseen].name);
+}
+
 void cages_free(struct cages *cages)
 {
     if (!cages)
@@ -82,7 +100,8 @@ void cages_free(struct cages *cages)
     while (cages->n_items > 0)
         end_cage(cages, &cages->items[0]);
     mem_free(cages->items);
-    close_descriptor(cages->maker);
+    dismiss_maker(cages);
+    mem_free(cages->foreseen);
     close_descriptor(cages->own_processes);
     mem_free(cages);
 }
@@ -95,6 +114,8 @@ static int keep_capabilities(void *argument)
     sandbox_keep_capabilities();
     return 0;
 }
+
+static void answered(void *argument, int events);
 
 /* It ends with its socket; whoever reaps orphans reaps it. */
 static int start_maker(struct cages *cages, struct error *err)
@@ -120,16 +141,70 @@ static int start_maker(struct cages *cages, struct error *err)
     if (r < 0)
         return error_wrap(err, r, "start what makes cages");
     cages->maker = take_descriptor(&ours);
+    cages->answers = loop_watch(cages->loop, cages->maker, LOOP_READABLE, answered, cages);
     return 0;
 }
 
 /* Returns 0 or a negative errno; then *ret_answer says nothing. */
-static int receive_answer(const struct cages *cages, struct cage_answer *ret_answer, int *ret_life)
+static int receive_answer(const struct cages *cages, int flags, struct cage_answer *ret_answer,
+                          int *ret_life)
 {
-    int r = passing_receive(cages->maker, ret_answer, sizeof(*ret_answer), ret_life, 0);
+    int r = passing_receive(cages->maker, ret_answer, sizeof(*ret_answer), ret_life, flags);
     if (r <= 0)
         return r < 0 ? r : -ECONNRESET;
     return ret_answer->errno_value == 0 && *ret_life < 0 ? -EPROTO : 0;
+}
+
+static void add(struct cages *cages, struct cage take_cage)
+{
+    ARRAY_RESERVE(cages->items, cages->n_items, cages->capacity);
+    cages->items[cages->n_items++] = take_cage;
+}
+
+/* Whether the host is the one that it was. */
+static bool is_same_network(const struct cages *cages, const struct cage *cage)
+{
+    struct stat status;
+    int network = network_namespace(cages->network, cage->name);
+    return network >= 0 && fstat(network, &status) == 0 && status.st_ino == cage->network.st_ino;
+}
+
+/* Takes the answer about the first that was foreseen. Returns 0 or a negative errno. */
+static int take_foreseen(struct cages *cages, int flags)
+{
+    struct cage_answer answer = {0};
+    int life = -1;
+    int r = receive_answer(cages, flags, &answer, &life);
+    if (r < 0)
+        return r;
+    struct cage cage = cages->foreseen[0];
+    cages->n_foreseen--;
+    memmove(cages->foreseen, cages->foreseen + 1, cages->n_foreseen * sizeof(cage));
+    cage.pid = answer.pid;
+    cage.life = life;
+    add(cages, cage);
+    if (answer.errno_value != 0 || !is_same_network(cages, &cage))
+        end_cage(cages, &cages->items[cages->n_items - 1]);
+    return 0;
+}
+
+/* Nothing that was not asked for may come: this is also how the maker's death shows. */
+static void answered(void *argument, int events)
+{
+    struct cages *cages = argument;
+    (void)events;
+    int r = cages->n_foreseen > 0 ? take_foreseen(cages, MSG_DONTWAIT) : -ECONNRESET;
+    if (r < 0 && r != -EAGAIN)
+        dismiss_maker(cages);
+}
+
+/* Answers come in the order of the questions. */
+static int take_all_foreseen(struct cages *cages)
+{
+    int r = 0;
+    while (r == 0 && cages->n_foreseen > 0)
+        r = take_foreseen(cages, 0);
+    return r;
 }
 
 /* One that has died since the last time is replaced. */
@@ -142,13 +217,14 @@ static int ask_maker(struct cages *cages, int network, struct cage_answer *ret_a
         int r = cages->maker < 0 ? start_maker(cages, err) : 0;
         if (r < 0)
             return r;
-        problem = passing_send(cages->maker, &request, sizeof(request), network, 0);
+        problem = take_all_foreseen(cages);
         if (problem == 0)
-            problem = receive_answer(cages, ret_answer, ret_life);
+            problem = passing_send(cages->maker, &request, sizeof(request), network, 0);
+        if (problem == 0)
+            problem = receive_answer(cages, 0, ret_answer, ret_life);
         if (problem == 0)
             return 0;
-        close_descriptor(cages->maker);
-        cages->maker = -1;
+        dismiss_maker(cages);
     }
     return error_set_errno(err, -problem, "have a cage made");
 }
@@ -172,12 +248,11 @@ static int make(struct cages *cages, const char *name, bool is_of_host, int netw
     if (answer.errno_value != 0)
         return error_set(err, ERROR_UNSUPPORTED, "the cage of %s: cannot %s: %s", name, answer.what,
                          strerror(answer.errno_value));
-    ARRAY_RESERVE(cages->items, cages->n_items, cages->capacity);
-    cages->items[cages->n_items++] = (struct cage){.name = string_copy(name),
-                                                   .is_of_host = is_of_host,
-                                                   .pid = answer.pid,
-                                                   .life = life,
-                                                   .network = *status};
+    add(cages, (struct cage){.name = string_copy(name),
+                             .is_of_host = is_of_host,
+                             .pid = answer.pid,
+                             .life = life,
+                             .network = *status});
     return 0;
 }
 
@@ -187,6 +262,29 @@ static struct cage *find(struct cages *cages, const char *host)
         if (cages->items[i].is_of_host && text_equal(cages->items[i].name, host))
             return &cages->items[i];
     return NULL;
+}
+
+static bool is_foreseen(const struct cages *cages, const char *host)
+{
+    for (size_t i = 0; i < cages->n_foreseen; i++)
+        if (text_equal(cages->foreseen[i].name, host))
+            return true;
+    return false;
+}
+
+void cages_foresee(struct cages *cages, const char *host)
+{
+    static const char request = 1;
+    struct stat status;
+    int network = network_namespace(cages->network, host);
+    if (network < 0 || fstat(network, &status) < 0 || find(cages, host) || is_foreseen(cages, host))
+        return;
+    if ((cages->maker < 0 && start_maker(cages, NULL) < 0) ||
+        passing_send(cages->maker, &request, sizeof(request), network, MSG_DONTWAIT) < 0)
+        return;
+    ARRAY_RESERVE(cages->foreseen, cages->n_foreseen, cages->foreseen_capacity);
+    cages->foreseen[cages->n_foreseen++] =
+        (struct cage){.name = string_copy(host), .is_of_host = true, .life = -1, .network = status};
 }
 
 /* Cages of hosts that are gone have ended with them. */
@@ -206,6 +304,8 @@ static int get(struct cages *cages, const char *host, const char *name, struct c
         return error_set(err, ERROR_NOT_FOUND, "there is no host %s to run %s in", host, name);
     if (network >= 0 && fstat(network, &status) < 0)
         return error_set_errno(err, errno, "look at the network of %s", name);
+    while (host && is_foreseen(cages, host) && take_foreseen(cages, 0) == 0)
+        continue;
     forget_ended(cages);
     name = host ? host : name;
     struct cage *cage = host ? find(cages, host) : NULL;

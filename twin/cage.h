@@ -15,10 +15,12 @@
 #include <sys/types.h>
 
 struct cages;
+struct loop;
 struct network;
 
-/* The network lends the namespaces and is borrowed. */
-int cages_new(struct network *network, struct cages **ret_cages, struct error *err);
+/* The network lends the namespaces; it and the loop are borrowed. */
+int cages_new(struct loop *loop, struct network *network, struct cages **ret_cages,
+              struct error *err);
 /* Ends all cages and what runs in them. Accepts NULL. */
 void cages_free(struct cages *cages);
 DEFINE_CLEANUP(struct cages *, cages_free)
@@ -29,6 +31,10 @@ struct cage_files {
     const char *const *read;
     const char *const *written;
 };
+
+/* Has a host's cage made in the meantime, as something will run there soon. Does not wait; what
+ * goes wrong shows when the cage is asked for. */
+void cages_foresee(struct cages *cages, const char *host);
 
 /* The way of one child into a cage. Zero-initialise it. */
 struct cage_door {

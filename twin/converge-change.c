@@ -10,6 +10,8 @@
 #include "twin/sandbox.h"
 #include "twin/sources.h"
 
+enum { HOSTS_FORESEEN = 16 };
+
 /* Before anything of the machine runs: so whatever has a log is known. */
 static void note_sources(struct converge *converge, const struct machine *machine)
 {
@@ -19,6 +21,14 @@ static void note_sources(struct converge *converge, const struct machine *machin
         sources_save(SANDBOX_LOGS, now);
     value_unref(before);
     converge->sources = now;
+}
+
+/* Programs will run in each of its hosts. Of a large machine the first begin so. */
+static void foresee_hosts(struct converge *converge, const struct machine *machine)
+{
+    for (size_t i = 0; i < machine->n_hosts && i < HOSTS_FORESEEN; i++)
+        if (machine->hosts[i]->role != HOST_OUTSIDE)
+            processes_foresee(converge->twin->processes, machine->hosts[i]->name);
 }
 
 /* Makes network and firewall like a machine, which the modules see from then on. */
@@ -32,6 +42,7 @@ static int adopt_machine(struct converge *converge, struct machine *machine, str
     if (converge->held && firewall_keeps(converge->firewall))
         converge->has_kept = true;
     note_sources(converge, machine);
+    foresee_hosts(converge, machine);
     machine->generation = ++converge->generation;
     machine_unref(converge->machine);
     converge->machine = machine_ref(machine);

@@ -116,7 +116,7 @@ int processes_new(struct loop *loop, struct network *network, const char *folder
     struct cages *cages = NULL;
     int r = world_make_folder(folder, 0700, err);
     if (r == 0)
-        r = cages_new(network, &cages, err);
+        r = cages_new(loop, network, &cages, err);
     if (r < 0)
         return r;
     struct processes *processes = NEW(struct processes);
@@ -185,6 +185,11 @@ CO_FN void processes_free(struct processes *processes)
     cgroups_free(processes->cgroups);
     mem_free(processes->folder);
     mem_free(processes);
+}
+
+void processes_foresee(struct processes *processes, const char *host)
+{
+    cages_foresee(processes->cages, host);
 }
 
 bool processes_keeps(const struct processes *processes, pid_t pid)

@@ -87,6 +87,8 @@ const struct process *processes_next(const struct processes *processes,
 void processes_kill(struct processes *processes, bool all);
 /* Kills what still runs, at once. Accepts NULL. */
 CO_FN void processes_free(struct processes *processes);
+/* See cages_foresee(). */
+void processes_foresee(struct processes *processes, const char *host);
 /* Whether it is none of a host's programs, but what they are kept apart by. */
 bool processes_keeps(const struct processes *processes, pid_t pid);
 /* See cage_find(). */

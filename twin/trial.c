@@ -88,7 +88,8 @@ static int read_platform(struct machine **ret_machine, struct error *err)
     return r;
 }
 
-static int stand(struct network *network, const struct machine *machine, struct error *err)
+static int stand(struct loop *loop, struct network *network, const struct machine *machine,
+                 struct error *err)
 {
     CLEANUP(firewall_freep) struct firewall *firewall = NULL;
     CLEANUP(cages_freep) struct cages *cages = NULL;
@@ -99,7 +100,7 @@ static int stand(struct network *network, const struct machine *machine, struct 
     if (r == 0)
         r = firewall_apply(firewall, machine, NULL, err);
     if (r == 0)
-        r = cages_new(network, &cages, err);
+        r = cages_new(loop, network, &cages, err);
     return r == 0 ? cage_find(cages, HOST, &pid, err) : r;
 }
 
@@ -135,8 +136,10 @@ static int try_all(const struct sandbox_origin *origin, int link)
         r = network_new(&network, &err);
     if (r == 0)
         r = read_platform(&machine, &err);
+    struct loop *loop = loop_new();
     if (r == 0)
-        r = stand(network, machine, &err);
+        r = stand(loop, network, machine, &err);
+    loop_free(loop);
     machine_unref(machine);
     network_free(network);
     if (r < 0)
