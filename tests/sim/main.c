@@ -198,7 +198,7 @@ static void add_tally(struct tally *sum, const struct tally *tally)
             sum->struck[i][k] += tally->struck[i][k];
 }
 
-/* Of all workers so far, which have ended. */
+/* Of all children so far, which have ended; who built the simulator may be one. */
 static double cpu_seconds(void)
 {
     struct rusage usage;
@@ -207,15 +207,16 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void print_sum(const struct arguments *arguments, const struct tally *sum, double seconds)
+static void print_sum(const struct arguments *arguments, const struct tally *sum, double seconds,
+                      double cpu)
 {
     uint64_t few = sum->faults[0] + sum->faults[1] + sum->faults[2];
     print_table(sum);
     printf("# %" PRIu64 " runs in %.1f s (%.0f/s, %.1f ms of a core each): %" PRIu64
            " processes, %" PRIu64 " effects, %" PRIu64 " faults\n",
            sum->n_runs, seconds, (double)sum->n_runs / (seconds > 0 ? seconds : 1),
-           cpu_seconds() * 1e3 / (double)(sum->n_runs ? sum->n_runs : 1), sum->n_processes,
-           sum->n_effects, sum->n_faults);
+           cpu * 1e3 / (double)(sum->n_runs ? sum->n_runs : 1), sum->n_processes, sum->n_effects,
+           sum->n_faults);
     printf("# median %zu resources, %zu faults (%" PRIu64 " runs with fewer than 3); %" PRIu64
            " runs with a replacement or delete; traces %016" PRIx64 "\n",
            median(sum->items, ITEMS_COUNTED), median(sum->faults, FAULTS_MAX + 1), few,
@@ -476,6 +477,7 @@ int main(int argc, char **argv)
         return 0;
     }
     int64_t began_at = world_monotonic_clock();
+    double cpu_before = cpu_seconds();
     struct tally *tallies = run_workers(&arguments);
     double seconds = (double)(world_monotonic_clock() - began_at) / 1e6;
     struct tally sum = {0};
@@ -489,7 +491,7 @@ int main(int argc, char **argv)
                tallies[i].violation);
         status = 1;
     }
-    print_sum(&arguments, &sum, seconds);
+    print_sum(&arguments, &sum, seconds, cpu_seconds() - cpu_before);
     free_tallies(tallies);
     catalog_free(sim_catalog);
     return status;
