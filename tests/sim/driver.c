@@ -10,6 +10,7 @@
 #include "sim/story.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     PATIENCE_SECONDS = 6,      /* for an answer */
@@ -126,6 +127,57 @@ static CO_FN int read_object(struct provider *provider, struct call *call,
     ret_live->outputs = outputs_of(object);
     if (target->provider_id && !text_equal(target->provider_id, object->id))
         ret_live->provider_id = string_copy(object->id);
+    return 0;
+}
+
+/* What a list tells of a thing: two of the systems no more than its id and our mark on it. */
+static struct value *describe(const struct remote *remote, const struct object *object)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "id", object->id);
+    if (*object->uid)
+        value_builder_set_string(&fields, "marker", object->uid);
+    if (remote->settling == 0 && !remote->repeats_for) {
+        value_builder_set_string(&fields, "name", object->address);
+        value_builder_set(&fields, "spec", value_ref(object->spec));
+        value_builder_set(&fields, "outputs", outputs_of(object));
+    }
+    return value_builder_map(&fields);
+}
+
+/* The visible one whose id comes next in the order of texts. */
+static const struct object *next_listed(const struct remote *remote, const char *after)
+{
+    const struct object *next = NULL;
+    for (const struct object *object = remote->objects; object; object = object->next)
+        if (is_visible(object) && (!after || strcmp(object->id, after) > 0) &&
+            (!next || strcmp(object->id, next->id) < 0))
+            next = object;
+    return next;
+}
+
+/* Short pages, so that things come and go between them. */
+static CO_FN int list_objects(struct provider *provider, struct call *call,
+                              const struct listing *listing, struct page *ret_page,
+                              struct error *err)
+{
+    enum { PAGE_MAX = 4 };
+    struct simulated_provider *own = simulated(provider);
+    struct value_builder items = {0};
+    int r = ask(own, call, err);
+    if (r < 0)
+        return r;
+    const struct object *object = next_listed(own->remote, listing->after);
+    for (size_t i = 0; object && i < PAGE_MAX && i < listing->limit; i++) {
+        const struct object *next = next_listed(own->remote, object->id);
+        value_builder_append(&items, describe(own->remote, object));
+        if (next && (i + 1 == PAGE_MAX || i + 1 == listing->limit))
+            ret_page->next = string_copy(object->id);
+        object = next;
+    }
+    ret_page->items = value_builder_list(&items);
+    sim_trace("process %d is told of %zu that are at %s", own->process->id,
+              value_count(ret_page->items), own->remote->name);
     return 0;
 }
 
@@ -346,8 +398,12 @@ static CO_FN int propose(struct provider *provider, struct call *call, const str
     .close = close_provider, .identify = identify, .read = read_object, .apply = apply_step,      \
     .probe = probe
 
-static const struct provider_ops plain_ops = {SIMULATED_OPS};
-static const struct provider_ops proposing_ops = {SIMULATED_OPS, .propose = propose};
+/* Whether it has dry runs, and whether it lists. */
+static const struct provider_ops simulated_ops[2][2] = {
+    {{SIMULATED_OPS}, {SIMULATED_OPS, .list = list_objects}},
+    {{SIMULATED_OPS, .propose = propose},
+     {SIMULATED_OPS, .propose = propose, .list = list_objects}},
+};
 
 /* Until then what is read may be as before a change, and what was sent for it may arrive. */
 static int64_t settling_of(const struct remote *remote)
@@ -362,7 +418,7 @@ static int64_t settling_of(const struct remote *remote)
 struct provider *simulated_provider_new(struct process *process, struct remote *remote)
 {
     struct provider *provider = mem_zeroed(1, sizeof(struct simulated_provider));
-    provider->ops = story_has_dry_runs() ? &proposing_ops : &plain_ops;
+    provider->ops = &simulated_ops[story_has_dry_runs()][story_has_lists()];
     provider->name = string_copy(remote->instance);
     provider->loop = process->loop;
     provider->limits.settling_us = settling_of(remote);

@@ -36,6 +36,7 @@ static struct {
     bool has_secrets;
     bool has_dry_runs;
     bool has_estate;
+    bool has_lists;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -72,7 +73,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     random = random_stream(options->seed, "estate", 0);
     story.has_estate =
         random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_ESTATE);
+    random = random_stream(options->seed, "lists", 0);
+    story.has_lists =
+        random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_LISTS);
     story.generation = 1;
+}
+
+bool story_has_lists(void)
+{
+    return story.has_lists;
 }
 
 bool story_has_estate(void)
@@ -93,10 +102,12 @@ unsigned int story_revisions(void)
 static void make_item(int index, struct random *random)
 {
     enum pass pass = story.items[index].pass;
+    unsigned int remote = (unsigned int)random_below(random, REMOTES);
     story.items[index] = (struct item){
         .pass = pass,
         .exists = true,
-        .remote = (unsigned int)random_below(random, REMOTES),
+        /* Only of a system that has many is a list asked for: then there are two of them. */
+        .remote = story.has_lists ? (remote & 2) + (story.options->seed & 1) : remote,
         .size = random_between(random, 1, 9),
         .colour = (int64_t)random_below(random, ARRAY_LENGTH(colours)),
         .lid = index > 0 && random_chance(random, 45) ? (int)random_below(random, (uint64_t)index)

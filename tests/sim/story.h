@@ -18,6 +18,7 @@ enum {
     PART_SECRETS = ITEMS_MAX,
     PART_DRY_RUNS,
     PART_ESTATE,
+    PART_LISTS,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
@@ -27,6 +28,8 @@ void story_done(void);
 unsigned int story_revisions(void);
 /* Whether the systems are asked for a dry run of each step before it is approved. */
 bool story_has_dry_runs(void);
+/* Whether the systems list what there is. */
+bool story_has_lists(void);
 /* Whether some resources are there already, and people let records go. */
 bool story_has_estate(void);
 /* Whether the last document has a resource of that name on the system. */
