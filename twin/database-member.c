@@ -454,13 +454,19 @@ static CO_FN int look_at_server(struct database_member *member, int64_t deadline
 {
     CLEANUP(postgres_clear_resultp) PGresult *result = NULL;
     int r = database_member_query(
-        member, "select pg_is_in_recovery(), split_part(current_setting('server_version'), ' ', 1)",
+        member,
+        "select pg_is_in_recovery(), split_part(current_setting('server_version'), ' ', 1), "
+        "coalesce(sum(numbackends), 0)::bigint, coalesce(sum(xact_commit), 0)::bigint, "
+        "coalesce(sum(xact_rollback), 0)::bigint, coalesce(sum(deadlocks), 0)::bigint "
+        "from pg_stat_database where datname = '" DATABASE_NAME "'",
         NULL, 0, deadline, &result, err);
     if (r < 0)
         return r;
     member->is_replica = text_equal(PQgetvalue(result, 0, 0), "t");
     mem_free(member->version);
     member->version = string_copy(PQgetvalue(result, 0, 1));
+    for (int i = 0; i < DATABASE_FIGURE_COUNT; i++)
+        text_to_integer(PQgetvalue(result, 0, 2 + i), &member->figures[i]);
     return 0;
 }
 

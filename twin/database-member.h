@@ -22,6 +22,15 @@ struct database_paths {
     char *password; /* readable by the children's user only */
 };
 
+/* What a server counts of the application's database. */
+enum database_figure {
+    DATABASE_CONNECTIONS, /* now */
+    DATABASE_COMMITS,     /* since its statistics began, as the next */
+    DATABASE_ROLLBACKS,
+    DATABASE_DEADLOCKS,
+    DATABASE_FIGURE_COUNT
+};
+
 struct database_member {
     struct twin *twin;
     const struct database_programs *programs; /* borrowed */
@@ -38,6 +47,7 @@ struct database_member {
     char *version;             /* owned; "15.13", "" before it was asked */
     char *resource;            /* owned; the uid of the cluster that its data belongs to */
     bool is_replica;           /* as it said last, as what follows */
+    int64_t figures[DATABASE_FIGURE_COUNT];
     struct database_replica *replicas; /* owned; those that follow it */
     size_t n_replicas;
 };

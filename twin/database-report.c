@@ -26,6 +26,14 @@ static struct value *describe_member(const struct cluster *cluster, const struct
                              : database_is_fenced(cluster, host->name) ? "fenced"
                                                                        : "failed");
     service_report_restarts(&fields, member ? process_restarts(member->process) : 0);
+    static const char *const figures[DATABASE_FIGURE_COUNT] = {
+        [DATABASE_CONNECTIONS] = "connections",
+        [DATABASE_COMMITS] = "commits",
+        [DATABASE_ROLLBACKS] = "rollbacks",
+        [DATABASE_DEADLOCKS] = "deadlocks",
+    };
+    for (size_t i = 0; runs(member) && i < DATABASE_FIGURE_COUNT; i++)
+        value_builder_set(&fields, figures[i], value_integer(member->figures[i]));
     if (replica) {
         value_builder_set_string(&fields, "replication", replica->state);
         value_builder_set_string(&fields, "synchronous",

@@ -351,8 +351,8 @@ static void write_uses(const struct measure *measure, const struct look *look, s
     }
 }
 
-static void write_lag(const struct measure *measure, const struct machine_database *database,
-                      const char *name, const char *field, double unit, struct strbuf *out)
+static void write_figure(const struct measure *measure, const struct machine_database *database,
+                         const char *name, const char *field, double unit, struct strbuf *out)
 {
     CLEANUP(value_unrefp)
     struct value *described = converge_describe(measure->twin->converge, database->resource);
@@ -387,18 +387,25 @@ static void write_up(const struct measure *measure, const struct machine_databas
 static void write_databases(const struct measure *measure, struct strbuf *out)
 {
     static const struct {
-        const char *name, *field, *help;
+        const char *name, *type, *field, *help;
         double unit;
-    } series[] = {{"database_replication_lag_bytes", "lag_bytes",
+    } series[] = {{"database_replication_lag_bytes", "gauge", "lag_bytes",
                    "What the primary has written and the replica has not applied.", 1},
-                  {"database_replication_lag_seconds", "lag_us",
-                   "How long ago the primary wrote what the replica has just applied.", 1e-6}};
+                  {"database_replication_lag_seconds", "gauge", "lag_us",
+                   "How long ago the primary wrote what the replica has just applied.", 1e-6},
+                  {"database_connections", "gauge", "connections",
+                   "Clients of the application's database.", 1},
+                  {"database_commits_total", "counter", "commits", "Transactions that counted.", 1},
+                  {"database_rollbacks_total", "counter", "rollbacks",
+                   "Transactions that were taken back.", 1},
+                  {"database_deadlocks_total", "counter", "deadlocks",
+                   "Transactions that waited for each other.", 1}};
     const struct machine *machine = converge_machine(measure->twin->converge);
     for (size_t s = 0; s < ARRAY_LENGTH(series); s++) {
-        write_head(out, series[s].name, "gauge", series[s].help);
+        write_head(out, series[s].name, series[s].type, series[s].help);
         for (size_t i = 0; i < machine->n_databases; i++)
-            write_lag(measure, machine->databases[i], series[s].name, series[s].field,
-                      series[s].unit, out);
+            write_figure(measure, machine->databases[i], series[s].name, series[s].field,
+                         series[s].unit, out);
     }
     write_head(out, "database_up", "gauge", "Whether the server answers.");
     for (size_t i = 0; i < machine->n_databases; i++)

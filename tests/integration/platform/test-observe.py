@@ -139,6 +139,11 @@ def what_instances_databases_and_certificates_are_like_are_series_of_prometheus(
         for name in "database_replication_lag_bytes", "database_replication_lag_seconds":
             lag = numbers(platform, name, "host")
             assert set(lag) == {"shophub-db-1"} and lag["shophub-db-1"] >= 0, (name, lag)
+        # Each server counts what the application does; only the primary is written to.
+        assert wait(lambda: set(numbers(platform, "database_connections", "host")) == {"shophub-db-0", "shophub-db-1"}, 60)
+        assert wait(lambda: numbers(platform, 'rate(database_commits_total[1m])', "host")["shophub-db-0"] > 0, 60)
+        for name in "database_rollbacks_total", "database_deadlocks_total":
+            assert numbers(platform, name, "host")["shophub-db-0"] >= 0, name
         left = numbers(platform, "certificate_expiry_timestamp_seconds - time()", "certificate")
         assert set(left) == {"shophub-cert"} and 0 < left["shophub-cert"] < 400 * 86400, left
         if shutil.which("prometheus-node-exporter"):
