@@ -58,7 +58,7 @@ static CO_FN int probe(void *argument, struct error *err)
     return balancer_probe_socket(limits->socket, err);
 }
 
-int balancer_limits_start(struct balancer_limits *limits, int64_t deadline, struct error *err)
+int balancer_limits_launch(struct balancer_limits *limits, struct error *err)
 {
     const char *arguments[] = {limits->twin->program, "limiter", "--socket", limits->socket, NULL};
     const char *const written[] = {limits->folder, NULL};
@@ -69,10 +69,13 @@ int balancer_limits_start(struct balancer_limits *limits, int64_t deadline, stru
                                 .is_restarted = true,
                                 .probe = probe,
                                 .argument = limits};
-    int r = 0;
-    if (!limits->process)
-        r = process_start(limits->twin->processes, &spec, &limits->process, err);
-    return r < 0 ? r : process_wait_ready(limits->process, deadline, err);
+    return limits->process ? 0
+                           : process_start(limits->twin->processes, &spec, &limits->process, err);
+}
+
+int balancer_limits_await(struct balancer_limits *limits, int64_t deadline, struct error *err)
+{
+    return process_wait_ready(limits->process, deadline, err);
 }
 
 bool balancer_limits_are_kept(const struct balancer_limits *limits)

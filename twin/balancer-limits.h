@@ -13,8 +13,10 @@ const char *balancer_limits_file(const struct balancer_limits *limits);
 const char *balancer_limits_folder(const struct balancer_limits *limits); /* of the socket */
 const char *balancer_limits_socket(const struct balancer_limits *limits);
 
-/* Starts it unless it runs, and waits until it answers. Several may call this at once. */
-CO_FN int balancer_limits_start(struct balancer_limits *limits, int64_t deadline,
+/* Starts it unless it runs. Several may call this and the next at once. */
+int balancer_limits_launch(struct balancer_limits *limits, struct error *err);
+/* Waits until what was launched answers. */
+CO_FN int balancer_limits_await(struct balancer_limits *limits, int64_t deadline,
                                 struct error *err);
 /* Whether it answers now. */
 bool balancer_limits_are_kept(const struct balancer_limits *limits);

@@ -562,12 +562,15 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
         text_equal_or_null(balancer->structure, structure))
         return process_wait_ready(balancer->process, deadline, err);
     int r = 0;
+    /* It begins while the file is checked; nothing is let in before it counts. */
     if (has_limit(balancer))
-        r = balancer_limits_start(balancer->module->limits, deadline, err);
+        r = balancer_limits_launch(balancer->module->limits, err);
     if (r == 0)
         r = replace_file(balancer, text, err);
     if (r == 0)
         r = write_states(balancer, &servers, err);
+    if (r == 0 && has_limit(balancer))
+        r = balancer_limits_await(balancer->module->limits, deadline, err);
     if (r == 0)
         r = bring_about(balancer, structure, &servers, err);
     if (r == 0)
