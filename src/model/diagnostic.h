@@ -54,6 +54,7 @@
     X(IN_USE, "in-use", "Another deployment reads what would be removed")                      \
     X(LEFT_TOO_LATE, "left-too-late", "Something goes before its user can leave it")           \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \
+    X(INTERRUPTS, "interrupts", "A change interrupts what runs")                               \
     X(STAND_IN, "stand-in", "Something stands in for what was asked")
 
 enum diagnostic_code {

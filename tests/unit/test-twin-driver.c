@@ -602,6 +602,53 @@ TEST(what_a_monitor_serves_is_told_with_its_host_port)
 
 /* --- Before approval --- */
 
+/* Changes of the other kinds are made while it runs; see tests/integration/live. */
+TEST(what_a_change_interrupts_is_told_before_approval)
+{
+    static const struct {
+        const char *type, *before, *after, *want; /* want: a part of the only note; NULL: none */
+    } cases[] = {
+        {"aws:rds:cluster", "{\"port\":5432}", "{\"port\":5433}", "every connection to them ends"},
+        {"aws:rds:cluster", "{\"port\":5432,\"instances\":2}", "{\"port\":5432,\"instances\":3}",
+         NULL},
+        {"opnsense:haproxy:backend", "{\"balance\":\"source\"}", "{\"balance\":\"leastconn\"}",
+         "A load balancer reloads"},
+        {"opnsense:haproxy:backend", "{\"port\":80}", "{\"port\":81}", NULL},
+        {"opnsense:firewall:rule", "{\"port\":80}", "{\"port\":81}", NULL},
+        {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":1}}}",
+         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":1}}}", "a has one instance"},
+        {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":2}}}",
+         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":2}}}", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct resource_type type = {.name = (char *)(uintptr_t)cases[i].type};
+        struct target target = {.address = "it", .type = &type};
+        struct diagnostics told = {0};
+        CLEANUP(value_unrefp) struct value *before = from_json(cases[i].before);
+        CLEANUP(value_unrefp) struct value *after = from_json(cases[i].after);
+        struct step step = {.kind = STEP_UPDATE, .before = before, .after = after};
+        twin_tell_interruptions(&target, &step, &told);
+        CHECK(told.n_items == (cases[i].want ? 1 : 0));
+        CHECK(!cases[i].want || strstr(told.items[0].detail, cases[i].want));
+        diagnostics_done(&told);
+    }
+}
+
+TEST(a_frontend_that_moves_says_from_where_to_where)
+{
+    struct resource_type type = {.name = (char[]){"opnsense:haproxy:frontend"}};
+    struct target target = {.address = "door", .type = &type};
+    struct diagnostics told = {0};
+    CLEANUP(value_unrefp) struct value *before = from_json("{\"port\":8443}");
+    CLEANUP(value_unrefp) struct value *after = from_json("{\"port\":9443}");
+    struct step step = {.kind = STEP_UPDATE, .before = before, .after = after};
+    twin_tell_interruptions(&target, &step, &told);
+    CHECK(told.n_items == 2 && !diagnostics_has_errors(&told));
+    CHECK_TEXT(told.items[0].detail, "door: It moves from port 8443 to 9443: whoever comes to the "
+                                     "old one when this is done is refused.");
+    diagnostics_done(&told);
+}
+
 TEST(a_type_that_the_twin_does_not_serve_is_refused_before_approval)
 {
     struct resource_type server = {.name = (char[]){"opnsense:haproxy:server"}};

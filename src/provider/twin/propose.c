@@ -239,5 +239,6 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         check_grafana(target, diagnostics);
     if (text_equal(type, "k8s:deployment:prometheus") && step->kind == STEP_CREATE)
         check_exporters(target, diagnostics);
+    twin_tell_interruptions(target, step, diagnostics);
     return 0;
 }

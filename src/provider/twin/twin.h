@@ -44,6 +44,9 @@ int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, s
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value **ret_after,
                        struct diagnostics *diagnostics, struct error *err);
+/* interrupt.c */
+void twin_tell_interruptions(const struct target *target, const struct step *step,
+                             struct diagnostics *diagnostics);
 /* describe.c */
 CO_FN int twin_describe(struct provider *provider, struct call *call,
                         const struct string_list *uids, struct value **ret_sections,
