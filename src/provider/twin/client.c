@@ -16,8 +16,8 @@
 #define MESSAGE_FORMAT 1
 #define MESSAGE_LIMIT (64U << 20)
 #define LOG_LIMIT (1U << 20)
-#define LOOK_AROUND_US 50000 /* how long a wait goes on before it looks at is_cancelled */
-#define KNOCK_US 5000        /* between two looks whether the supervisor listens */
+#define LOOK_AROUND_US 50000   /* how long a wait goes on before it looks at is_cancelled */
+#define KNOCK_US 5000          /* between two looks whether the supervisor listens */
 #define HOLD_LIMIT_US 10000000 /* a supervisor that does not answer keeps nothing */
 #define START_LIMIT_US (INT64_C(30) * 1000000)
 
