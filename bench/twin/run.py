@@ -30,6 +30,7 @@ import urllib.parse
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "shophub.yaml")
 ORDINARY_USER = 65534
 MEMBERS = 2  # of the example's database
+REST = 0.5  # seconds; so long the kernel frees the namespaces of a twin that has ended, and makes new ones slowly
 SHOWN = ["web-tier", "allow-https-to-web", "web-frontend", "web-asg", "monitoring", "shophub-db", "shophub-stack"]
 
 
@@ -209,6 +210,7 @@ def take_turns(kinds, n_runs):
                 run.wait_for_spares()
             finally:
                 figures_down = run.down()
+            time.sleep(REST)
             for name, seconds in {**figures, "ended": figures_down}.items():
                 results[title].setdefault(name, []).append(seconds)
             loads.append(os.getloadavg()[0])
