@@ -95,7 +95,6 @@ CHANGES = [
     ("port of a backend", [("port: 7001, balance", "port: 7011, balance"),
                            ("port: 7001, healthCheck", "port: 7011, healthCheck")]),
     ("port inside", [("port: 7000", "port: 7100")]),
-    ("port outside", [("port: 8443", "port: 9443")]),
 ]
 
 
