@@ -116,8 +116,13 @@ void balancer_each_backend(const struct balancer_config *config,
 
 /* --- Sections --- */
 
-/* Nothing here asks others by HTTP; HAProxy would else read all authorities of the system whenever
- * it starts, which takes it four times as long. */
+/*
+ * A worker that was replaced serves what it has: a connection that asks nothing ends by the time to
+ * be kept alive, a request by that of its server; what lasts longer than both is cut.
+ *
+ * Nothing here asks others by HTTP; HAProxy would else read all authorities of the system whenever
+ * it starts, which takes it four times as long.
+ */
 static void write_global(struct strbuf *out, const struct balancer_config *config)
 {
     strbuf_addf(out,
@@ -130,7 +135,7 @@ static void write_global(struct strbuf *out, const struct balancer_config *confi
                 "    max-spread-checks 50\n"
                 "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
                 "    httpclient.ssl.verify none\n"
-                "    hard-stop-after 10s\n"
+                "    hard-stop-after 90s\n"
                 "\n",
                 config->max_connections, config->socket, config->state_file);
 }

@@ -68,7 +68,7 @@ TEST(a_configuration_is_what_the_design_says)
         "    max-spread-checks 50\n"
         "    ssl-default-bind-options ssl-min-ver TLSv1.2\n"
         "    httpclient.ssl.verify none\n"
-        "    hard-stop-after 10s\n"
+        "    hard-stop-after 90s\n"
         "\n"
         "backend address_limits\n"
         "    mode tcp\n"

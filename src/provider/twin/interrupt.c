@@ -25,7 +25,7 @@ static void add_reload(struct diagnostics *diagnostics, const struct target *tar
 {
     add(diagnostics, target,
         "A load balancer reloads for it: each connection is answered once more and then closed "
-        "with notice; a request that takes longer than ten seconds is cut off.");
+        "with notice; a request that takes longer than 90 seconds is cut off.");
 }
 
 static void tell_frontend(const struct target *target, const struct step *step,

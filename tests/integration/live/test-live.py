@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platform"))
@@ -14,6 +15,8 @@ from load import Connection, Load, Transaction
 from platformlab import Platform, twinlab
 
 CONNECTIONS = 32
+# How long a connection asks nothing while balancers reload; they keep it for a minute.
+IDLE_TIME = 15
 TESTS = []
 
 DOCUMENT = """
@@ -95,6 +98,7 @@ CHANGES = [
     ("port of a backend", [("port: 7001, balance", "port: 7011, balance"),
                            ("port: 7001, healthCheck", "port: 7011, healthCheck")]),
     ("port inside", [("port: 7000", "port: 7100")]),
+    ("port outside", [("port: 8443", "port: 9443")]),
 ]
 
 
@@ -154,7 +158,14 @@ def changes_under_load_lose_nothing():
         try:
             load.await_requests(200)
             for name, replacements in CHANGES:
+                if name == "balance":
+                    idle, began = Connection(*where), time.monotonic()
+                    idle.get()
                 row(platform, load, held, name, replacements, failures)
+                if name == "certificate":
+                    time.sleep(max(0, began + IDLE_TIME - time.monotonic()))
+                    assert idle.get() and not idle.errors, idle.errors
+                    idle.close()
             assert platform.steps() == []
             other = Connection(where[0], "www.quay.example", where[2])
             body = other.get(keep=False) or b""
