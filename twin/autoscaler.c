@@ -3,7 +3,6 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "model/resource.h"
 #include "twin/converge.h"
 #include "twin/desired.h"
 #include "twin/events.h"
@@ -115,22 +114,32 @@ static double processors_of(const struct machine *machine, const struct machine_
     return sum_milli > 0 ? (double)sum_milli / 1000 : 1;
 }
 
+/* What one look finds of a group. */
 struct sum {
-    const char *resource;
-    const struct machine *machine;
+    char *uid; /* owned */
     unsigned int n_hosts;
     double n_processors;
     int64_t used_us;
 };
 
+/* All groups that follow their load. */
+struct sums {
+    const struct machine *machine; /* borrowed for the look */
+    struct sum *items;
+    size_t n_items, capacity;
+};
+
 static void add_host(void *argument, const struct machine_host *host, int64_t used_us)
 {
-    struct sum *sum = argument;
-    if (!text_equal_or_null(host->resource, sum->resource))
-        return;
-    sum->n_hosts++;
-    sum->n_processors += processors_of(sum->machine, host);
-    sum->used_us += used_us;
+    struct sums *sums = argument;
+    for (size_t i = 0; i < sums->n_items; i++) {
+        struct sum *sum = &sums->items[i];
+        if (!text_equal_or_null(host->resource, sum->uid))
+            continue;
+        sum->n_hosts++;
+        sum->n_processors += processors_of(sums->machine, host);
+        sum->used_us += used_us;
+    }
 }
 
 static struct autoscaler_state *state_of(struct autoscaler *autoscaler, const char *uid)
@@ -165,46 +174,57 @@ static void tell(struct autoscaler *autoscaler, const struct value *resource, un
     events_note_scaling(autoscaler->twin->events, resource, message);
 }
 
-static CO_FN void look_at_group(struct autoscaler *autoscaler, const char *uid)
+static CO_FN void follow_load(struct autoscaler *autoscaler, const struct sum *sum)
 {
     struct twin *twin = autoscaler->twin;
     struct autoscaler_limits limits;
-    struct value *found = manifest_find(converge_manifest(twin->converge), uid);
+    struct value *found = manifest_find(converge_manifest(twin->converge), sum->uid);
     if (!found || !read_limits(found, &limits))
         return;
     CLEANUP(value_unrefp) struct value *resource = value_ref(found);
-    struct sum sum = {.resource = uid, .machine = converge_machine(twin->converge)};
     double load;
-    measure_hosts(twin->measure, add_host, &sum);
     unsigned int size =
-        autoscaler_decide(state_of(autoscaler, uid), &limits, world_monotonic_clock(), sum.n_hosts,
-                          sum.n_processors, sum.used_us, &load);
+        autoscaler_decide(state_of(autoscaler, sum->uid), &limits, world_monotonic_clock(),
+                          sum->n_hosts, sum->n_processors, sum->used_us, &load);
     struct error err = {0};
-    if (size != sum.n_hosts && converge_scale(twin->converge, uid, size, &err) == 0)
-        tell(autoscaler, resource, sum.n_hosts, size, load);
+    if (size != sum->n_hosts && converge_scale(twin->converge, sum->uid, size, &err) == 0)
+        tell(autoscaler, resource, sum->n_hosts, size, load);
     error_done(&err);
 }
 
-/* Copied, since the manifest changes while one of them is scaled. */
-static void list_groups(struct autoscaler *autoscaler, struct string_list *ret_groups)
+static void list_groups(const struct autoscaler *autoscaler, struct sums *ret_sums)
 {
     const struct manifest *manifest = converge_manifest(autoscaler->twin->converge);
     size_t cursor = 0;
     struct autoscaler_limits limits;
-    for (const struct map_entry *entry; (entry = map_next(&manifest->resources, &cursor));)
-        if (desired_is_group(entry->value) && read_limits(entry->value, &limits))
-            string_list_add(ret_groups, entry->key);
+    for (const struct map_entry *entry; (entry = map_next(&manifest->resources, &cursor));) {
+        if (!desired_is_group(entry->value) || !read_limits(entry->value, &limits))
+            continue;
+        ARRAY_RESERVE(ret_sums->items, ret_sums->n_items, ret_sums->capacity);
+        ret_sums->items[ret_sums->n_items++] = (struct sum){.uid = string_copy(entry->key)};
+    }
+}
+
+/* One look at all processes, however many groups there are. */
+static CO_FN void look_at_groups(struct autoscaler *autoscaler)
+{
+    struct sums sums = {.machine = converge_machine(autoscaler->twin->converge)};
+    list_groups(autoscaler, &sums);
+    if (sums.n_items > 0)
+        measure_hosts(autoscaler->twin->measure, add_host, &sums);
+    for (size_t i = 0; i < sums.n_items; i++) {
+        if (!autoscaler->is_ending)
+            follow_load(autoscaler, &sums.items[i]);
+        mem_free(sums.items[i].uid);
+    }
+    mem_free(sums.items);
 }
 
 static void live(void *argument)
 {
     struct autoscaler *autoscaler = argument;
     while (!autoscaler->is_ending) {
-        struct string_list groups = {0};
-        list_groups(autoscaler, &groups);
-        for (size_t i = 0; i < groups.n_items && !autoscaler->is_ending; i++)
-            look_at_group(autoscaler, groups.items[i]);
-        string_list_done(&groups);
+        look_at_groups(autoscaler);
         if (!autoscaler->is_ending)
             gate_wait(autoscaler->twin->loop, &autoscaler->changed,
                       world_monotonic_clock() + LOOK_TIME, NULL);
