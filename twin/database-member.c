@@ -281,6 +281,14 @@ int database_member_take(struct database_member *member, const struct database_m
     return r;
 }
 
+/* What copies or rewinds has synced what it did. */
+static int keep_replica(struct database_member *member, struct error *err)
+{
+    int r = make_replica(member, true, err);
+    member->is_made = r == 0;
+    return r < 0 ? r : database_member_keep(member, err);
+}
+
 int database_member_clone(struct database_member *member, const struct database_config *config,
                           struct error *err)
 {
@@ -300,11 +308,7 @@ int database_member_clone(struct database_member *member, const struct database_
     int r = make_folder(member, err);
     if (r == 0)
         r = run(member, member->name, arguments, CLONE_TIME, err);
-    if (r == 0)
-        r = make_replica(member, true, err);
-    /* pg_basebackup has synced it. */
-    member->is_made = r == 0;
-    return r < 0 ? r : database_member_keep(member, err);
+    return r < 0 ? r : keep_replica(member, err);
 }
 
 int database_member_rewind(struct database_member *member, const struct database_config *config,
@@ -331,11 +335,7 @@ int database_member_rewind(struct database_member *member, const struct database
     unlink(data_lock);
     if (r == 0)
         r = run(member, member->name, arguments, CLONE_TIME, err);
-    if (r == 0)
-        r = make_replica(member, true, err);
-    /* pg_rewind has synced it. */
-    member->is_made = r == 0;
-    return r < 0 ? r : database_member_keep(member, err);
+    return r < 0 ? r : keep_replica(member, err);
 }
 
 /* --- Its configuration --- */
