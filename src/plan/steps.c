@@ -136,6 +136,23 @@ static void report_protected(struct draft *draft, const struct record *record,
                     "%s is protected and this plan would destroy it.", record->address);
 }
 
+/* For what is done to what a record stands for, whatever the document says of it. */
+static struct step *add_step_of_record(struct draft *draft, enum step_kind kind,
+                                       enum step_reason reason, const struct record *record,
+                                       const char *provider_id)
+{
+    const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
+    struct step *step = add_step(draft, kind, reason, record->address, record->generation);
+    step->type = string_copy(record->type);
+    step->instance = string_copy(record->instance);
+    step->uid = string_copy(record->uid);
+    step->provider_id = text_or_null(provider_id);
+    step->origin = string_copy(record->origin);
+    step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+    string_list_copy(&step->resources, &record->depends_on);
+    return step;
+}
+
 static void add_delete(struct draft *draft, size_t index, enum step_reason reason,
                        struct position position)
 {
@@ -143,18 +160,12 @@ static void add_delete(struct draft *draft, size_t index, enum step_reason reaso
     const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
     if (record->protect && record->status != RECORD_DEPOSED)
         report_protected(draft, record, position);
-    struct step *step = add_step(draft, STEP_DELETE, reason, record->address, record->generation);
-    step->type = string_copy(record->type);
-    step->instance = string_copy(record->instance);
-    step->uid = string_copy(record->uid);
-    step->provider_id = text_or_null(draft_provider_id(draft, index));
-    step->origin = string_copy(record->origin);
-    step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+    struct step *step =
+        add_step_of_record(draft, STEP_DELETE, reason, record, draft_provider_id(draft, index));
     step->irreversible = type && type->is_irreversible;
     step->replaces = reason == STEP_REASON_REPLACED;
     step->before = value_ref(record->spec);
     step->seconds = type ? type->seconds[2] : 1;
-    string_list_copy(&step->resources, &record->depends_on);
     draft->removals[index] = last_step(draft);
 }
 
@@ -199,16 +210,8 @@ static void add_pair_steps(struct draft *draft, struct pair *pair)
 static void add_forget(struct draft *draft, size_t index, enum step_reason reason)
 {
     const struct record *record = draft_record(draft, index);
-    const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
-    struct step *step = add_step(draft, STEP_FORGET, reason, record->address, record->generation);
-    step->type = string_copy(record->type);
-    step->instance = string_copy(record->instance);
-    step->uid = string_copy(record->uid);
-    step->provider_id = text_or_null(record->provider_id);
-    step->origin = string_copy(record->origin);
-    step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+    struct step *step = add_step_of_record(draft, STEP_FORGET, reason, record, record->provider_id);
     step->before = record->spec ? value_ref(record->spec) : NULL;
-    string_list_copy(&step->resources, &record->depends_on);
     draft->removals[index] = last_step(draft);
 }
 
@@ -304,23 +307,15 @@ static void add_action(struct draft *draft)
     const struct planned_action *action = draft->input->action;
     for (size_t i = 0; i < records->n_items; i++) {
         const struct record *record = records->items[i];
-        const struct resource_type *type = catalog_find(draft->input->catalog, record->type);
         if (!text_equal(record->address, action->address) || record->status == RECORD_DEPOSED)
             continue;
         struct step *step =
-            add_step(draft, STEP_ACT, STEP_REASON_ASKED, record->address, record->generation);
-        step->type = string_copy(record->type);
-        step->instance = string_copy(record->instance);
-        step->uid = string_copy(record->uid);
-        step->provider_id = text_or_null(record->provider_id);
-        step->origin = string_copy(record->origin);
-        step->stage = type ? type->stage : STAGE_INFRASTRUCTURE;
+            add_step_of_record(draft, STEP_ACT, STEP_REASON_ASKED, record, record->provider_id);
         step->protect = record->protect;
         step->before = value_ref(action->before);
         step->after = value_ref(action->after);
         step->note = text_or_null(action->note);
         step->seconds = action->seconds;
-        string_list_copy(&step->resources, &record->depends_on);
     }
 }
 
