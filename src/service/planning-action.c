@@ -70,16 +70,12 @@ static int look(struct planning *planning, struct provider *provider, const stru
 {
     CLEANUP(value_unrefp) struct value *nothing = value_builder_map(&(struct value_builder){0});
     struct call call = service_read_call(planning->service);
-    struct target target = {.type = catalog_find(planning->service->catalog, record->type),
-                            .uid = record->uid,
-                            .address = record->address,
-                            .deployment = planning->deployment.name,
-                            .provider_id = record->provider_id,
-                            .generation = record->generation,
-                            .changed_at = record->updated_at,
-                            .references = nothing};
+    struct target target;
     struct live live = {0};
-    int r = provider_read(provider, &call, &target, &live, err);
+    int r = service_find_target(planning->service, record, planning->deployment.name, nothing,
+                                &target, err);
+    if (r == 0)
+        r = provider_read(provider, &call, &target, &live, err);
     if (r == 0 && (!live.is_present || live.is_stopped))
         r = error_set(err, ERROR_CONFLICT, "%s %s: \"parley up\" brings it back", record->address,
                       live.is_present ? "does not run now" : "is not there any more");

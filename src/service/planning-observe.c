@@ -78,23 +78,14 @@ static CO_FN int ask_read(struct questions *questions, void *argument, size_t in
     struct planning *planning = observing->planning;
     const struct record *record = planning->records.items[index];
     struct provider *provider;
-    const struct resource_type *type;
+    struct target target;
+    CLEANUP(value_unrefp) struct value *nothing = value_builder_map(&(struct value_builder){0});
     int r = service_find_provider(planning->service, record->instance, &provider, err);
     if (r == 0)
-        r = service_find_type(planning->service, record->type, record->address, &type, err);
+        r = service_find_target(planning->service, record, planning->deployment.name, nothing,
+                                &target, err);
     if (r < 0)
         return r;
-    CLEANUP(value_unrefp) struct value *references = value_builder_map(&(struct value_builder){0});
-    struct target target = {
-        .type = type,
-        .uid = record->uid,
-        .address = record->address,
-        .deployment = planning->deployment.name,
-        .provider_id = record->provider_id,
-        .generation = record->generation,
-        .changed_at = record->updated_at,
-        .references = references,
-    };
     struct call call = questions_call(questions);
     struct live live = {0};
     planning->knowledge.n_calls++;

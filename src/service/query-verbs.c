@@ -105,23 +105,12 @@ static struct value *read_resource(struct questions *questions,
     value_builder_set_string(&fields, "type", record->type);
     value_builder_set_string(&fields, "instance", record->instance);
     value_builder_set_string(&fields, "origin", record->origin);
-    const struct resource_type *type = NULL;
-    int r = service_find_type(service, record->type, record->address, &type, &err);
+    CLEANUP(value_unrefp) struct value *nothing = value_builder_map(&(struct value_builder){0});
+    struct target target = {0};
+    int r = service_find_target(service, record, deployment->name, nothing, &target, &err);
     if (r == 0)
         r = service_find_provider(service, record->instance, &provider, &err);
     if (r == 0 && !provider_is_internal(provider)) {
-        CLEANUP(value_unrefp)
-        struct value *references = value_builder_map(&(struct value_builder){0});
-        struct target target = {
-            .type = type,
-            .uid = record->uid,
-            .address = record->address,
-            .deployment = deployment->name,
-            .provider_id = record->provider_id,
-            .generation = record->generation,
-            .changed_at = record->updated_at,
-            .references = references,
-        };
         struct call call = questions_call(questions);
         r = provider_read(provider, &call, &target, &live, &err);
     }
@@ -133,7 +122,7 @@ static struct value *read_resource(struct questions *questions,
     if (r < 0)
         value_builder_set_string(&fields, "problem", error_message(&err));
     const struct type_driver *driver =
-        type && provider ? type_find_driver(type, provider->ops->driver) : NULL;
+        target.type && provider ? type_find_driver(target.type, provider->ops->driver) : NULL;
     /* What runs now knows better than what the catalog says of every machine. */
     const char *told = live.status ? value_get_text(live.status, "fidelity") : NULL;
     bool is_as_always = driver && (!told || text_equal(told, driver->fidelity));

@@ -195,6 +195,24 @@ int service_find_type(const struct service *service, const char *type, const cha
                      address, type);
 }
 
+int service_find_target(const struct service *service, const struct record *record,
+                        const char *deployment, struct value *references, struct target *ret_target,
+                        struct error *err)
+{
+    const struct resource_type *type;
+    int r = service_find_type(service, record->type, record->address, &type, err);
+    if (r == 0)
+        *ret_target = (struct target){.type = type,
+                                      .uid = record->uid,
+                                      .address = record->address,
+                                      .deployment = deployment,
+                                      .provider_id = record->provider_id,
+                                      .generation = record->generation,
+                                      .changed_at = record->updated_at,
+                                      .references = references};
+    return r;
+}
+
 struct call service_read_call(struct service *service)
 {
     static const bool never = false;

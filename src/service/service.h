@@ -85,6 +85,13 @@ CO_FN int service_find_provider(struct service *service, const char *instance,
 /* The type of something recorded or planned; ERROR_NOT_FOUND when the catalog lost it. Borrowed. */
 int service_find_type(const struct service *service, const char *type, const char *address,
                       const struct resource_type **ret_type, struct error *err);
+/*
+ * What a read asks about: the thing that a record stands for. All of it is borrowed. references is
+ * an empty map: nothing is changed. ERROR_NOT_FOUND when the catalog lost its type.
+ */
+int service_find_target(const struct service *service, const struct record *record,
+                        const char *deployment, struct value *references, struct target *ret_target,
+                        struct error *err);
 /* A call without a journal, for reads: a minute of time. */
 struct call service_read_call(struct service *service);
 
