@@ -5,21 +5,12 @@
 #include "twin/process.h"
 
 #include "base/strbuf.h"
-#include "base/text.h"
 #include "base/world.h"
-#include "net/child.h"
-#include "twin/cgroup.h"
 #include "twin/log.h"
-#include "twin/sandbox.h"
+#include "twin/process-private.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,23 +23,10 @@
 #define USUAL_START (200 * MILLISECOND)
 /* A program that ran this long is started again at once. */
 #define STEADY (10 * SECOND)
-#define COMPLAINT_LINES 3
 
 static const char *const state_names[PROCESS_STATE_COUNT] = {
     [PROCESS_STARTING] = "starting", [PROCESS_READY] = "ready", [PROCESS_FAILING] = "failing",
     [PROCESS_PAUSING] = "pausing",   [PROCESS_ENDED] = "ended",
-};
-
-struct processes {
-    struct loop *loop;
-    struct cages *cages;
-    struct cgroups *cgroups; /* NULL: quotas are not for this twin */
-    char *folder;            /* of logs */
-    struct signal_watch *watch;
-    struct process *first;
-    void (*turned)(void *argument, const struct process *process, enum process_turn turn);
-    void *turned_argument;
-    unsigned int n_runs; /* process_run() calls whose children are known to net/child only */
 };
 
 struct process {
@@ -89,11 +67,7 @@ static bool is_known(const struct processes *processes, pid_t pid)
     return false;
 }
 
-/*
- * Reaps orphans up to the first child of ours, which its own coroutine reaps and then calls this
- * again: so none is left for long.
- */
-static void reap_orphans(struct processes *processes)
+void processes_reap(struct processes *processes)
 {
     for (;;) {
         siginfo_t info = {0};
@@ -107,7 +81,7 @@ static void reap_orphans(struct processes *processes)
 static void child_ended(void *argument, int number)
 {
     (void)number;
-    reap_orphans(argument);
+    processes_reap(argument);
 }
 
 int processes_new(struct loop *loop, struct network *network, const char *folder,
@@ -278,38 +252,6 @@ static void set_state(struct process *process, enum process_state state, struct 
     gate_open(process->processes->loop, &process->changed);
 }
 
-/* What a child needs to know before it becomes another program. */
-struct place {
-    const struct cage_door *door;
-    struct cgroup_door group;
-    enum process_user user;
-    int niceness;
-};
-
-/* Never raises it: the whole twin may have been started to give way, and only root could. */
-static int give_way(int niceness)
-{
-    return niceness > 0 && getpriority(PRIO_PROCESS, 0) < niceness
-               ? setpriority(PRIO_PROCESS, 0, niceness)
-               : 0;
-}
-
-static int enter_place(void *argument)
-{
-    const struct place *place = argument;
-    int r = cgroup_enter(&place->group);
-    if (r == 0)
-        r = cage_enter(place->door);
-    if (r == 0 && give_way(place->niceness) < 0)
-        r = -errno;
-    if (r == 0)
-        r = sandbox_drop_privileges(place->user);
-    /* child_start() reads why in errno. */
-    if (r < 0)
-        errno = -r;
-    return r;
-}
-
 /* The end of a pipe into its log. */
 static int open_output(struct process *process, int *ret_fd, struct error *err)
 {
@@ -318,86 +260,6 @@ static int open_output(struct process *process, int *ret_fd, struct error *err)
         r = log_open(process->processes->loop, process->processes->folder, process->name, LOG_LIMIT,
                      &process->log, err);
     return r < 0 ? r : log_attach(process->log, ret_fd, err);
-}
-
-/* What of our environment makes programs work, and nothing that may be a secret. */
-static const char *const lent_variables[] = {
-    "PATH", "LANG", "LC_ALL", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-};
-
-/* All that a child is made from; its parts point into each other. */
-struct preparation {
-    struct child_spec child;
-    struct place place;
-    char **lines; /* owned: of the environment, with the additions, which are borrowed */
-    size_t n_lent;
-};
-
-static void make_environment(struct preparation *preparation, const char *const *additions)
-{
-    size_t n = 0, n_lines = 0, capacity = 0;
-    for (size_t i = 0; i < ARRAY_LENGTH(lent_variables); i++) {
-        const char *text = getenv(lent_variables[i]);
-        if (!text)
-            continue;
-        ARRAY_RESERVE(preparation->lines, n_lines, capacity);
-        preparation->lines[n_lines++] = string_format("%s=%s", lent_variables[i], text);
-    }
-    preparation->n_lent = n_lines;
-    for (; additions && additions[n]; n++) {
-        ARRAY_RESERVE(preparation->lines, n_lines, capacity);
-        preparation->lines[n_lines++] = (char *)(uintptr_t)additions[n];
-    }
-    ARRAY_RESERVE(preparation->lines, n_lines, capacity);
-    preparation->lines[n_lines] = NULL;
-}
-
-static void preparation_done(struct preparation *preparation)
-{
-    for (size_t i = 0; i < preparation->n_lent; i++)
-        mem_free(preparation->lines[i]);
-    mem_free(preparation->lines);
-}
-
-static int open_door(struct processes *processes, const struct process_spec *spec,
-                     struct cage_door *ret_door, struct error *err)
-{
-    *ret_door = (struct cage_door){.cages = processes->cages,
-                                   .host = spec->host,
-                                   .name = spec->name,
-                                   .folder = spec->folder,
-                                   .files = spec->files};
-    return cage_open(ret_door, spec->arguments[0], err);
-}
-
-static void prepare_child(const struct process_spec *spec, struct cage_door *door,
-                          struct preparation *ret_preparation)
-{
-    struct preparation *preparation = ret_preparation;
-    *preparation = (struct preparation){
-        .place = {
-            .door = door, .group = CGROUP_CLOSED, .user = spec->user, .niceness = spec->niceness}};
-    make_environment(preparation, spec->environment);
-    preparation->child = (struct child_spec){
-        .arguments = spec->arguments,
-        .environment = (const char *const *)preparation->lines,
-        .own_environment = true,
-        .input = -1,
-        .output = -1,
-        .errors = -1,
-        .own_session = true,
-        .prepare = enter_place,
-        .prepare_argument = &preparation->place,
-        .fork = cage_fork,
-        .fork_argument = door,
-    };
-}
-
-static int explain_start(int r, const struct process_spec *spec, struct error *err)
-{
-    if (r == -ERROR_NOT_FOUND)
-        return error_set(err, ERROR_MISSING, "the program %s is not installed", spec->arguments[0]);
-    return error_wrap(err, r, "start %s", spec->name);
 }
 
 static int open_group(struct process *process, struct cgroup_door *ret_door, struct error *err)
@@ -419,11 +281,11 @@ static int launch(struct process *process, struct error *err)
         return error_wrap(err, r, "start %s", process->name);
     r = open_output(process, &output, err);
     if (r == 0)
-        r = open_door(process->processes, &process->spec, &process->door, err);
+        r = process_open_door(process->processes, &process->spec, &process->door, err);
     if (r < 0)
         return r;
-    CLEANUP(preparation_done) struct preparation preparation;
-    prepare_child(&process->spec, &process->door, &preparation);
+    CLEANUP(process_preparation_done) struct process_preparation preparation;
+    process_prepare(&process->spec, &process->door, &preparation);
     preparation.child.input = input;
     preparation.child.output = output;
     preparation.child.errors = output;
@@ -433,7 +295,7 @@ static int launch(struct process *process, struct error *err)
     cgroup_close(&preparation.place.group);
     if (r < 0) {
         cage_close(&process->door);
-        return explain_start(r, &process->spec, err);
+        return process_explain_start(r, &process->spec, err);
     }
     set_state(process, process->spec.probe ? PROCESS_STARTING : PROCESS_READY, NULL);
     return 0;
@@ -470,7 +332,7 @@ static CO_FN void live(struct process *process)
     process->pid = 0;
     log_drain(process->log);
     cage_close(&process->door);
-    reap_orphans(process->processes);
+    processes_reap(process->processes);
 }
 
 static CO_FN void start_again(struct process *process, int64_t *pause)
@@ -688,62 +550,4 @@ void process_signal(struct process *process, int number)
 const char *process_problem(const struct process *process)
 {
     return process->problem ? process->problem : "";
-}
-
-/* At most the first few lines with the word, as one. */
-static void collect_complaints(struct strbuf *out, const char *output, const char *word)
-{
-    const char *line = output;
-    for (unsigned int n_lines = 0; *line && n_lines < COMPLAINT_LINES;) {
-        size_t length = strcspn(line, "\n");
-        CLEANUP(mem_freep) char *text = string_copy_n(line, length);
-        if (strstr(text, word)) {
-            strbuf_addf(out, "%s%s", n_lines > 0 ? "; " : "", text);
-            n_lines++;
-        }
-        line += length + (line[length] == '\n');
-    }
-}
-
-/* Without a word to look for, the last line of its output is where a program says why. */
-static int explain_run(const struct process_spec *spec, int status, char *output, struct error *err)
-{
-    CLEANUP(strbuf_done) struct strbuf complaints = {0};
-    if (spec->complaint)
-        collect_complaints(&complaints, output, spec->complaint);
-    size_t length = strlen(output);
-    while (length > 0 && output[length - 1] == '\n')
-        output[--length] = '\0';
-    const char *line = strrchr(output, '\n');
-    line = complaints.length > 0 ? strbuf_text(&complaints) : line ? line + 1 : output;
-    if (WIFSIGNALED(status))
-        return error_set(err, ERROR_UNAVAILABLE, "%s was killed by signal %d: %s", spec->name,
-                         WTERMSIG(status), line);
-    return error_set(err, ERROR_UNAVAILABLE, "%s failed with status %d: %s", spec->name,
-                     WEXITSTATUS(status), line);
-}
-
-CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
-                      int64_t deadline, char **ret_output, struct error *err)
-{
-    struct cage_door door;
-    int r = open_door(processes, spec, &door, err);
-    if (r < 0)
-        return r;
-    CLEANUP(preparation_done) struct preparation preparation;
-    prepare_child(spec, &door, &preparation);
-    CLEANUP(mem_freep) char *output = NULL;
-    int status;
-    processes->n_runs++;
-    r = child_run(processes->loop, &preparation.child, limit, deadline, &status, &output, err);
-    processes->n_runs--;
-    cage_close(&door);
-    reap_orphans(processes);
-    if (r < 0)
-        return explain_start(r, spec, err);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return explain_run(spec, status, output, err);
-    if (ret_output)
-        *ret_output = take_ptr(output);
-    return 0;
 }
