@@ -1,0 +1,96 @@
+/* What the files of the balancers share. For balancer*.c only. */
+#pragma once
+
+#include "twin/balancer-config.h"
+#include "twin/balancer-limits.h"
+#include "twin/balancer-servers.h"
+#include "twin/balancer-worker.h"
+#include "twin/module.h"
+#include "twin/service.h"
+
+/* A frontend and its backend, as they are offered and asked; owned. */
+struct served {
+    char *frontend; /* uid, as the next one */
+    char *backend;
+    uint16_t port;
+    uint16_t former_port; /* at which it stands, too; 0: none */
+    uint16_t server_port;
+    char *health_check; /* NULL: none */
+};
+
+struct balancer {
+    struct balancers *module;
+    char *host;          /* owned; its name */
+    char *config_folder; /* owned, as the paths below; what only we write */
+    char *config_file;
+    char *draft_file;
+    char *state_file;
+    char *socket_folder;
+    char *socket;
+    struct process *process;         /* owned; NULL while it was not started */
+    char *structure;                 /* owned; the configuration that runs, without servers */
+    char *text;                      /* owned; all of it */
+    struct balancer_servers servers; /* those that run */
+    char *awaited;                   /* owned; the servers with a workload that it has waited for */
+    struct balancer_control control;
+
+    struct served *served; /* owned; what those who come find here */
+    size_t n_served;
+
+    /* What is wanted, borrowed from the module's machine; the arrays are owned. */
+    struct balancer_config config;
+    struct balancer_kept *kept;
+    const struct machine_frontend **frontends;
+    char **lists;
+};
+
+struct balancers {
+    struct twin *twin;
+    char *program;            /* owned; NULL until HAProxy was found */
+    char *config_folder;      /* owned; only we write there */
+    char *socket_folder;      /* owned; the children's */
+    char *certificate_folder; /* owned */
+    struct balancer_limits *limits;
+    struct machine *machine; /* a reference; what the balancers point into */
+    struct balancer **items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* --- balancer-kept.c: what stays until a run has no more steps --- */
+
+/*
+ * Fills balancer->kept, for the first n_frontends of those that are wanted. Who comes to a port,
+ * and what answers at one or under a path, may be changed only after this.
+ */
+void balancer_keep(struct balancer *balancer, size_t n_frontends);
+/* Remembers what is offered and asked from now on. */
+void balancer_note_served(struct balancer *balancer);
+void balancer_forget_served(struct balancer *balancer);
+
+/* --- balancer-process.c --- */
+
+/* The file is what HAProxy reads when it starts again, so it changes only to what was checked. */
+CO_FN int balancer_replace_file(struct balancer *balancer, const char *text, struct error *err);
+/* Of use for the next start, also for one after a crash. */
+CO_FN int balancer_write_states(struct balancer *balancer, const struct balancer_servers *servers,
+                                struct error *err);
+CO_FN int balancer_start(struct balancer *balancer, struct error *err);
+/* Has it take over its file, with all connections; the worker that was takes no new ones then. */
+CO_FN int balancer_reload(struct balancer *balancer, struct error *err);
+
+/* --- balancer-await.c --- */
+
+/* A new worker of HAProxy's knows of no server how it is, also of those that were there before. */
+CO_FN void balancer_await_checks(struct balancer *balancer);
+/*
+ * What is new shall answer when it is said to be there. Each is waited for once: a workload that
+ * fails later, or never comes up, is not the balancer's problem.
+ */
+CO_FN void balancer_await_servers(struct balancer *balancer);
+
+/* --- balancer-report.c --- */
+
+/* The report of the module. */
+void balancer_report(void *argument, const char *resource, struct value_builder *status,
+                     struct value_builder *outputs);

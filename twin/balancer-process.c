@@ -1,0 +1,156 @@
+/* A balancer's HAProxy: its files, its start and its reload. */
+#include "twin/balancer-private.h"
+
+#include "base/text.h"
+#include "base/world.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    CHECK_TIME = 5 * 1000 * 1000, /* microseconds */
+    RELOAD_TIME = 5 * 1000 * 1000,
+    POLL_PAUSE = 5 * 1000,
+    CHECK_OUTPUT = 64 * 1024
+};
+
+/* --- Files --- */
+
+/* The lists of what it is shown; they borrow. */
+struct balancer_view {
+    const char *read[5];
+    const char *written[2];
+};
+
+static struct cage_files balancer_files(const struct balancer *balancer,
+                                        struct balancer_view *ret_view)
+{
+    const struct balancers *module = balancer->module;
+    *ret_view = (struct balancer_view){
+        .read = {balancer->config_folder, balancer_limits_file(module->limits),
+                 balancer_limits_folder(module->limits), module->certificate_folder},
+        .written = {balancer->socket_folder}};
+    return (struct cage_files){ret_view->read, ret_view->written};
+}
+
+static int make_folders(const struct balancer *balancer, struct error *err)
+{
+    int r = service_make_folder(balancer->config_folder, err);
+    if (r == 0 && mkdir(balancer->socket_folder, 0700) < 0 && errno != EEXIST)
+        r = error_set_errno(err, errno, "make the folder of balancer %s", balancer->host);
+    return r < 0 ? r : twin_give(balancer->socket_folder, PROCESS_NOBODY, err);
+}
+
+static CO_FN int check_file(struct balancer *balancer, const char *file, struct error *err)
+{
+    struct balancers *module = balancer->module;
+    CLEANUP(mem_freep) char *name = string_format("%s.check", balancer->host);
+    const char *arguments[] = {module->program, "-c", "-f", file, NULL};
+    struct balancer_view view;
+    struct process_spec spec = {
+        .name = name,
+        .host = balancer->host,
+        .files = balancer_files(balancer, &view),
+        .arguments = arguments,
+        .user = PROCESS_NOBODY,
+        .complaint = "[ALERT]",
+    };
+    return process_run(module->twin->processes, &spec, CHECK_OUTPUT,
+                       world_monotonic_clock() + CHECK_TIME, NULL, err);
+}
+
+CO_FN int balancer_replace_file(struct balancer *balancer, const char *text, struct error *err)
+{
+    int r = make_folders(balancer, err);
+    if (r == 0)
+        r = service_write(balancer->draft_file, text, NULL, err);
+    if (r == 0)
+        r = check_file(balancer, balancer->draft_file, err);
+    if (r < 0)
+        return error_wrap(err, r, "the configuration of balancer %s", balancer->host);
+    if (rename(balancer->draft_file, balancer->config_file) < 0)
+        return error_set_errno(err, errno, "replace %s", balancer->config_file);
+    return 0;
+}
+
+CO_FN int balancer_write_states(struct balancer *balancer, const struct balancer_servers *servers,
+                                struct error *err)
+{
+    CLEANUP(strbuf_done) struct strbuf states = {0};
+    if (balancer->process)
+        balancer_control_look(&balancer->control, NULL);
+    balancer_servers_write_states(&states, &balancer->control, &balancer->servers, servers);
+    return service_write(balancer->state_file, strbuf_text(&states), NULL, err);
+}
+
+/* --- Start and reload --- */
+
+static CO_FN int probe(void *argument, struct error *err)
+{
+    struct balancer *balancer = argument;
+    return balancer_control_look(&balancer->control, err);
+}
+
+CO_FN int balancer_start(struct balancer *balancer, struct error *err)
+{
+    struct balancers *module = balancer->module;
+    const char *arguments[] = {module->program, "-W", "-db", "-f", balancer->config_file, NULL};
+    struct balancer_view view;
+    struct process_spec spec = {.name = balancer->host,
+                                .host = balancer->host,
+                                .files = balancer_files(balancer, &view),
+                                .arguments = arguments,
+                                .user = PROCESS_NOBODY,
+                                .is_restarted = true,
+                                .probe = probe,
+                                .argument = balancer};
+    return process_start(module->twin->processes, &spec, &balancer->process, err);
+}
+
+/* The process id of the worker that answers on the socket; 0 when none does. */
+static CO_FN int64_t worker_pid(struct balancer *balancer)
+{
+    CLEANUP(mem_freep) char *answer = NULL;
+    if (balancer_control_ask(&balancer->control, "show info", &answer, NULL) < 0)
+        return 0;
+    const char *line = strstr(answer, "\nPid: ");
+    int64_t pid = 0;
+    if (line) {
+        line += strlen("\nPid: ");
+        CLEANUP(mem_freep) char *number = string_copy_n(line, strcspn(line, "\n"));
+        text_to_integer(number, &pid);
+    }
+    return pid;
+}
+
+/*
+ * The old worker ends when its last connection does, which may take long. Until it closes its
+ * listeners both take connections, and some are served as it was before.
+ */
+static CO_FN void await_hand_over(struct balancer *balancer, int64_t before, int64_t deadline)
+{
+    CLEANUP(mem_freep) char *proc = process_own_proc(balancer->process);
+    while (before > 0 && proc && balancer_worker_listens(proc, (pid_t)before) &&
+           world_monotonic_clock() < deadline)
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+}
+
+CO_FN int balancer_reload(struct balancer *balancer, struct error *err)
+{
+    int64_t before = worker_pid(balancer);
+    int64_t deadline = world_monotonic_clock() + RELOAD_TIME;
+    process_signal(balancer->process, SIGUSR2);
+    while (world_monotonic_clock() < deadline) {
+        int64_t now = worker_pid(balancer);
+        if (now != 0 && now != before) {
+            await_hand_over(balancer, before, deadline);
+            return 0;
+        }
+        loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
+    }
+    return error_set(err, ERROR_TIMEOUT, "balancer %s does not take its new configuration",
+                     balancer->host);
+}
