@@ -244,6 +244,14 @@ void store_batch_remove_secrets(struct store_batch *batch, const char *deploymen
     ADD_CHANGE(batch, CHANGE_REMOVE_SECRETS, text(deployment_uid));
 }
 
+void store_batch_add_remains(struct store_batch *batch, const char *deployment_uid,
+                             const struct value *fields)
+{
+    assert(value_kind(fields) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_ADD_REMAINS, text(deployment_uid), number(world_wall_clock()),
+               json(fields));
+}
+
 void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
                                const char *address, int64_t generation)
 {
@@ -320,6 +328,7 @@ int store_refuse_change(const struct store_change *change, struct error *err)
     case CHANGE_PUT_SECRET:
     case CHANGE_REMOVE_SECRETS:
     case CHANGE_PUT_RECORD:
+    case CHANGE_ADD_REMAINS:
     case CHANGE_AUDIT:
     case CHANGE_KIND_COUNT:
         break;

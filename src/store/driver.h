@@ -111,6 +111,8 @@ enum store_query {
     QUERY_COUNT_RECORDS,
     /* (deployment uid) -> instance, each that its records have once */
     QUERY_LIST_INSTANCES,
+    /* (deployment uid) -> created_at, JSON; oldest first */
+    QUERY_LIST_REMAINS,
     /* (deployment uid, number, 0 for the head) -> number, created_at, JSON, document, given */
     QUERY_GET_REVISION,
     /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON; newest first */
@@ -182,6 +184,8 @@ enum store_change_kind {
     CHANGE_PUT_RECORD,
     /* (uid, address, generation): refused when it is not there */
     CHANGE_REMOVE_RECORD,
+    /* (uid, created_at, JSON): refused without the deployment */
+    CHANGE_ADD_REMAINS,
     /* (run id, time, kind, JSON, number of a step or a NULL text): goes into the run's chain, too;
      * refused without the run */
     CHANGE_JOURNAL,

@@ -442,6 +442,27 @@ int store_list_secrets(struct store *store, const char *deployment_uid, struct v
     return r;
 }
 
+/* --- What is left elsewhere --- */
+
+static int add_remains(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    CLEANUP(value_unrefp) struct value *body = NULL;
+    int r = read_body(reading, row, 1, &body, err);
+    if (r == 0)
+        value_builder_append(&reading->rows, value_with(body, "created_at",
+                                                        value_integer(store_row_number(row, 0))));
+    return r;
+}
+
+int store_list_remains(struct store *store, const char *deployment_uid, struct value **ret_remains,
+                       struct error *err)
+{
+    assert(deployment_uid && ret_remains);
+    return query_values(store, QUERY_LIST_REMAINS, PARAMETERS(text(deployment_uid)), add_remains,
+                        "what is left", ret_remains, err);
+}
+
 /* --- Runs and their journals --- */
 
 struct runs {

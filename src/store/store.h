@@ -133,6 +133,13 @@ CO_FN int store_find_secret(struct store *store, const char *deployment_uid, con
 CO_FN int store_list_secrets(struct store *store, const char *deployment_uid,
                              struct value **ret_secrets, struct error *err);
 
+/* --- What is left elsewhere --- */
+
+/* What was given up of a deployment, oldest first: a list of the maps that were added, each with
+ * its created_at. The caller unrefs it. */
+CO_FN int store_list_remains(struct store *store, const char *deployment_uid,
+                             struct value **ret_remains, struct error *err);
+
 /* --- Runs and their journals --- */
 
 enum run_status {
@@ -258,6 +265,10 @@ void store_batch_put_secret(struct store_batch *batch, const char *deployment_ui
                             const char *form, const char *sealed);
 /* All of a deployment, if any. */
 void store_batch_remove_secrets(struct store_batch *batch, const char *deployment_uid);
+/* fields: a map of what a run may have left where nobody looks any more. It stays for as long as
+ * the deployment's row. */
+void store_batch_add_remains(struct store_batch *batch, const char *deployment_uid,
+                             const struct value *fields);
 /* body: a map. The row's time is now. */
 void store_batch_journal(struct store_batch *batch, const char *run_id, const char *kind,
                          const struct value *body);

@@ -310,6 +310,7 @@ static void check_older(void)
 
 /* What came after the steps' rows. */
 #define NO_TEXTS                                   \
+    "DROP TABLE remains; "                         \
     "ALTER TABLE plans DROP COLUMN document; "     \
     "ALTER TABLE revisions DROP COLUMN document; " \
     "ALTER TABLE revisions DROP COLUMN given; "

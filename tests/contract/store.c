@@ -763,6 +763,30 @@ STORE_TEST(a_journal_is_read_page_by_page_and_without_other_runs)
     CHECK(beyond && value_count(beyond) == 0);
 }
 
+/* --- Remains --- */
+
+STORE_TEST(what_was_given_up_is_listed_with_its_deployment_in_order)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *first = from_json("{\"run\":\"r1\",\"left\":[]}");
+    CLEANUP(value_unrefp) struct value *second = from_json("{\"run\":\"r2\"}");
+    CLEANUP(value_unrefp) struct value *before = NULL, *after = NULL, *nobody = NULL;
+    CHECK(begin_run());
+    CHECK(store_list_remains(store, DEPLOYMENT, &before, NULL) == 0 && value_count(before) == 0);
+    store_batch_add_remains(batch, DEPLOYMENT, first);
+    CHECK(commits(batch, NULL));
+    store_batch_add_remains(batch, DEPLOYMENT, second);
+    CHECK(commits(batch, NULL));
+    store_batch_add_remains(batch, "nobody", second);
+    CHECK(store_commit(store, batch, NULL, NULL) == -ERROR_NOT_FOUND);
+    CHECK(store_list_remains(store, "nobody", &nobody, NULL) == 0 && value_count(nobody) == 0);
+    CHECK(store_list_remains(store, DEPLOYMENT, &after, NULL) == 0 && value_count(after) == 2);
+    CHECK_TEXT(value_get_text(value_at(after, 0), "run"), "r1");
+    CHECK(value_get(value_at(after, 0), "left") &&
+          value_get_integer(value_at(after, 0), "created_at", 0) > 0);
+    CHECK_TEXT(value_get_text(value_at(after, 1), "run"), "r2");
+}
+
 /* --- Secrets --- */
 
 /* The sealed text, "none", or the error. */

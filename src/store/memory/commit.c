@@ -285,6 +285,15 @@ static bool remove_secrets(struct memory_store *memory, const struct store_row *
     return true;
 }
 
+static bool add_remains(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, 0)))
+        return false;
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, memory->n_remains++);
+    set_row(memory, TABLE_REMAINS, key, row_copy(row, 0));
+    return true;
+}
+
 static bool put_run(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RUN_COLUMN_DEPLOYMENT)) ||
@@ -399,6 +408,7 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_PUT_RUN] = put_run,
     [CHANGE_PUT_RECORD] = put_record,
     [CHANGE_REMOVE_RECORD] = remove_record,
+    [CHANGE_ADD_REMAINS] = add_remains,
     [CHANGE_JOURNAL] = add_journal_row,
     [CHANGE_AUDIT] = add_audit,
 };

@@ -232,6 +232,12 @@ static void list_secrets(struct memory_store *memory, const struct store_row *pa
     find_all(memory, TABLE_SECRETS, 0, store_row_text(parameters, 0), found);
 }
 
+static void list_remains(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    find_all(memory, TABLE_REMAINS, 0, store_row_text(parameters, 0), found);
+}
+
 static void get_run(struct memory_store *memory, const struct store_row *parameters,
                     struct found *found)
 {
@@ -316,6 +322,7 @@ static const struct {
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_LIST_SECRETS] = {list_secrets, {1, 4}},
+    [QUERY_LIST_REMAINS] = {list_remains, {1, 3}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_RUNS] = {list_runs, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_ALL_RUNS] = {list_all_runs, {0, RUN_COLUMN_COUNT}},

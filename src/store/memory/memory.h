@@ -16,6 +16,7 @@ enum table {
     TABLE_JOURNAL,     /* by seq */
     TABLE_AUDIT,       /* by number */
     TABLE_SECRETS,     /* by deployment uid, name and form */
+    TABLE_REMAINS,     /* by their count */
     TABLE_COUNT
 };
 
@@ -35,6 +36,7 @@ struct memory_store {
     int64_t last_seq;
     int64_t n_approvals;
     int64_t n_audits;
+    int64_t n_remains;
     char audit_head[DIGEST_HEX_SIZE]; /* the newest entry's digest, or the store's id */
 };
 

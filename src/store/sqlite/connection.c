@@ -42,6 +42,8 @@ static const char *const query_texts[] = {
     [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_LIST_INSTANCES] =
         "SELECT DISTINCT instance FROM records WHERE deployment = " DEPLOYMENT_ID,
+    [QUERY_LIST_REMAINS] =
+        "SELECT created_at, body FROM remains WHERE deployment = " DEPLOYMENT_ID " ORDER BY id",
     [QUERY_GET_REVISION] =
         "SELECT number, revisions.created_at, body, document, given FROM revisions "
         "JOIN deployments ON deployments.id = deployment "
@@ -132,6 +134,8 @@ static const char *const change_texts[] = {
         "created_at = ?14, updated_at = ?15, bound = ?16, live = ?17",
     [CHANGE_REMOVE_RECORD] = "DELETE FROM records WHERE deployment = " DEPLOYMENT_ID
                              " AND address = ?2 AND generation = ?3",
+    [CHANGE_ADD_REMAINS] = "INSERT INTO remains (deployment, created_at, body) "
+                           "SELECT id, ?2, ?3 FROM deployments WHERE uid = ?1",
     /* Its first parameter is the number of the run's row. */
     [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body, step) "
                        "VALUES (?1, ?2, ?3, ?4, ?5)",

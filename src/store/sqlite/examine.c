@@ -21,7 +21,7 @@ enum { FAULTS_MAX = 100, READ_TRIES = 3, READ_PAUSE_MS = 5, PATIENCE_MS = 30000 
 
 const char *const examined_tables[] = {
     "store", "deployments", "revisions", "plans", "steps",   "approvals",
-    "runs",  "records",     "journal",   "audit", "secrets",
+    "runs",  "records",     "journal",   "audit", "secrets", "remains",
 };
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
 
@@ -34,6 +34,7 @@ static const struct {
     {"steps", "body"},          {"approvals", "body"},     {"records", "spec"},
     {"records", "outputs"},     {"records", "depends_on"}, {"records", "bound"},
     {"records", "live"},        {"journal", "body"},       {"audit", "body"},
+    {"remains", "body"},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */

@@ -136,6 +136,14 @@ static const char *const migrations[] = {
     "UPDATE revisions SET document = json_extract(body, '$.document'), "
     "  given = json_extract(body, '$.given'), body = json_remove(body, '$.document', '$.given') "
     "  WHERE json_valid(body);",
+    /* What was given up, and may be left where nobody looks any more. */
+    "CREATE TABLE remains ("
+    "  id INTEGER PRIMARY KEY,"
+    "  deployment INTEGER NOT NULL REFERENCES deployments,"
+    "  created_at INTEGER NOT NULL,"
+    "  body TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX remains_of_deployment ON remains (deployment);",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
