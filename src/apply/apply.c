@@ -248,8 +248,13 @@ static CO_FN void conclude(struct run *run)
 
 static int finish(struct run *run, struct error *err)
 {
+    const struct apply_given_up *given_up = run->context->given_up;
     conclude(run);
     run_add_finish(run);
+    if (given_up) {
+        store_batch_add_remains(run->batch, run->plan->deployment_uid, given_up->entry);
+        store_batch_audit(run->batch, "give-up", given_up->entry);
+    }
     return run_commit(run, err);
 }
 

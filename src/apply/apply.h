@@ -16,6 +16,12 @@
 
 #include <stdbool.h>
 
+/* What a dead run did at systems that are others now, and that somebody gives up. All borrowed. */
+struct apply_given_up {
+    const struct string_list *instances; /* their steps are asked of nobody */
+    const struct value *entry; /* goes with the run's end into what is left, and into the audit */
+};
+
 /* What a run works with; all borrowed for the call. */
 struct apply_context {
     struct loop *loop;
@@ -43,6 +49,7 @@ struct apply_context {
     /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,
      * though one that has begun goes on; 0: never. */
     int64_t approved_until;
+    const struct apply_given_up *given_up; /* NULL: nothing; for apply_settle() */
 };
 
 /*

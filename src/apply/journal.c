@@ -459,6 +459,8 @@ static void record_effect(struct node *node)
         record_act(node);
     else if (step->kind == STEP_ACT)
         return;
+    else if (node->is_given_up && step->kind == STEP_CREATE)
+        run_drop_doubt(node);
     else if (node->outcome.kind == OUTCOME_UNKNOWN)
         record_doubt(node);
     else if (step->kind == STEP_DELETE && is_done)
@@ -557,7 +559,7 @@ static void note_open_steps(struct run *run)
     size_t n_detached = 0;
     for (size_t i = 0; i < run->plan->n_steps; i++) {
         const struct node *node = &run->nodes[i];
-        if (node->outcome.kind != OUTCOME_UNKNOWN)
+        if (node->outcome.kind != OUTCOME_UNKNOWN || node->is_given_up)
             continue;
         n_detached += node->is_detached;
         n_open += !node->is_detached;

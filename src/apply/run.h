@@ -33,6 +33,7 @@ struct node {
                          cancelled */
     bool may_stage;   /* counted in its staging: the call may still stage something */
     bool is_not_done; /* what a probe found of an open intent */
+    bool is_given_up; /* nobody is asked of its open intent */
     int64_t began_at; /* world_wall_clock() of the intent */
     int64_t sent_by;  /* world_monotonic_clock() after which its call cannot have been sent */
     int64_t started_at;

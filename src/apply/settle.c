@@ -130,6 +130,26 @@ static void settle_node(struct node *node, size_t *n_open)
     }
 }
 
+static bool is_given_up(const struct run *run, const struct node *node)
+{
+    const struct apply_given_up *given_up = run->context->given_up;
+    return given_up && string_list_has(given_up->instances, run_step(node)->instance);
+}
+
+/* The next plan looks at what was there before; what was to be made is made anew. */
+static void give_up(struct node *node)
+{
+    node->is_given_up = true;
+    node->outcome = (struct outcome){
+        .kind = OUTCOME_UNKNOWN,
+        .code = ERROR_STALE,
+        .message = string_copy("given up: its system is another now, so nobody can tell"),
+    };
+    run_add_result(node);
+    node->state = NODE_FAILED;
+    node->run->n_over++;
+}
+
 /* A step without an effect outside has its intent and result in one commit, so that an open one was
  * not done. */
 static void collect_open(struct run *run, struct queue *open)
@@ -139,6 +159,8 @@ static void collect_open(struct run *run, struct queue *open)
         bool is_undone = run_is_internal(run, node) || TOOTH(BLIND_REPEAT);
         if (node->state == NODE_INTENDED && is_undone)
             node->state = NODE_WAITING;
+        else if (node->state == NODE_INTENDED && is_given_up(run, node))
+            give_up(node);
         else if (node->state == NODE_INTENDED)
             queue_put(open, i);
     }

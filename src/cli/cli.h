@@ -32,6 +32,7 @@ enum option_group {
     OPTIONS_VIEW = 1 << 6,    /* which part of a plan is shown */
     OPTIONS_REVEAL = 1 << 7,  /* of what may show a secret */
     OPTIONS_SHOW = 1 << 8,    /* of what does */
+    OPTIONS_CONFIRM = 1 << 9, /* of what needs the deployment's name */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -145,6 +146,8 @@ void render_diff(const char *label, const char *before, const char *after, struc
 void render_time(const struct value *map, const char *key, struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
+/* What service_show_left() says, and each of what status has under "left". */
+void render_left(const struct value *left, struct strbuf *buffer);
 void render_secrets(const struct value *secrets, struct strbuf *buffer);
 void render_audit(const struct value *entries, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
@@ -195,6 +198,7 @@ CO_FN int command_pull(struct cli *cli);
 CO_FN int command_logs(struct cli *cli);
 CO_FN int command_resume(struct cli *cli);
 CO_FN int command_unlock(struct cli *cli);
+CO_FN int command_give_up(struct cli *cli);
 CO_FN int command_run_wait(struct cli *cli);
 CO_FN int command_run_cancel(struct cli *cli);
 CO_FN int command_run_exec(struct cli *cli);

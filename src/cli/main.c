@@ -31,6 +31,8 @@ static const struct command commands[] = {
     {"resume", "run_resume", OPTIONS_APPLY, command_resume, NULL, NULL},
     {"unlock", "lock_show", OPTIONS_APPROVE, command_unlock, NULL,
      "end the process of a run that hangs, and find out what it did"},
+    {"give-up", "run_left", OPTIONS_CONFIRM, command_give_up, NULL,
+     "let go of what an open run may have left in an account that is no longer reached"},
     {"set", "plan_set", OPTIONS_APPLY | OPTIONS_VIEW, command_edit, NULL,
      "change single values of a deployment, or of --file FILE"},
     {"undo", "plan_undo", OPTIONS_APPLY | OPTIONS_VIEW, command_edit, NULL,

@@ -106,6 +106,34 @@ static void write_crowd(const struct value *resources, struct strbuf *buffer)
     mem_free(rows);
 }
 
+static void write_effect(const struct value *effect, struct strbuf *buffer)
+{
+    const char *id = value_get_text(effect, "id");
+    const char *state = text_of(effect, "state");
+    strbuf_addf(buffer, "  %s on %s%s%s: %s\n", text_of(effect, "step"),
+                text_of(effect, "instance"), id ? ", there called " : "", id ? id : "",
+                text_equal(state, "done")     ? "was done"
+                : text_equal(state, "partly") ? "was done in part"
+                                              : "may have been done");
+}
+
+void render_left(const struct value *left, struct strbuf *buffer)
+{
+    const struct value *accounts = value_get(left, "accounts");
+    const struct value *effects = value_get(left, "effects");
+    for (size_t i = 0; i < value_count(accounts); i++) {
+        const struct value *account = value_at(accounts, i);
+        strbuf_addf(buffer,
+                    "%s was %s when the run %.8s began, and was %s when that was looked at.\n",
+                    text_of(account, "instance"), text_of(account, "planned"), text_of(left, "run"),
+                    text_of(account, "found"));
+    }
+    strbuf_add(buffer, value_count(effects) ? "What it did there, and only there can be seen:\n"
+                                            : "Nothing was sent there.\n");
+    for (size_t i = 0; i < value_count(effects); i++)
+        write_effect(value_at(effects, i), buffer);
+}
+
 void render_status(const struct value *status, struct strbuf *buffer)
 {
     if (value_kind(status) == VALUE_LIST) {
@@ -121,6 +149,11 @@ void render_status(const struct value *status, struct strbuf *buffer)
         strbuf_add(buffer, "Applied in part: only ");
         render_partial(value_get(deployment, "partial"), buffer);
         strbuf_add(buffer, ".\n");
+    }
+    const struct value *left = value_get(status, "left");
+    for (size_t i = 0; left && i < value_count(left); i++) {
+        strbuf_add(buffer, "\nGiven up, and maybe left there:\n");
+        render_left(value_at(left, i), buffer);
     }
     write_sections(value_get(status, "sections"), buffer);
     strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));

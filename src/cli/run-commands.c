@@ -110,6 +110,54 @@ int command_unlock(struct cli *cli)
     return r;
 }
 
+/* Asks for the deployment's name: nobody lets go of things in passing. Returns 0 or an exit code.
+ */
+static int ask_to_give_up(struct cli *cli, const char *name)
+{
+    struct error err = {0};
+    char answer[MAX_ANSWER] = "";
+    CLEANUP(mem_freep)
+    char *question = string_format("Type %s to give it up: ", name);
+    if (!cli->options.confirm && !cli->is_terminal) {
+        error_set(&err, ERROR_APPROVAL_NEEDED,
+                  "nobody can be asked here, so nothing was changed: give --confirm %s", name);
+        return cli_fail(cli, &err);
+    }
+    if (!cli->options.confirm && !cli_ask_person(question, answer, sizeof(answer)))
+        answer[0] = '\0';
+    if (text_equal(cli->options.confirm ? cli->options.confirm : answer, name))
+        return 0;
+    fprintf(stderr, "That is not its name; nothing was changed.\n");
+    return EXIT_APPROVAL_NEEDED;
+}
+
+int command_give_up(struct cli *cli)
+{
+    struct error err = {0};
+    struct verb_answer answer = {0};
+    CLEANUP(value_unrefp) struct value *left = NULL;
+    int r = cli_ask(cli, "run_left", &answer);
+    const char *word = value_get_text(cli->options.input, "deployment");
+    if (r == 0 && !cli->options.json) {
+        struct strbuf text = {0};
+        render_left(answer.value, &text);
+        fputs(strbuf_text(&text), stderr);
+        strbuf_done(&text);
+    }
+    if (r == 0)
+        r = ask_to_give_up(cli, value_get_text(answer.value, "deployment"));
+    if (r == 0 &&
+        service_give_up(cli->service, word, value_get_text(answer.value, "run"), &left, &err) < 0)
+        r = cli_fail(cli, &err);
+    if (r == 0 && cli->options.json)
+        cli_print_json(left);
+    else if (r == 0)
+        printf("Given up: the run is over; \"parley status %s\" goes on naming what may be left.\n",
+               word);
+    verb_answer_done(&answer);
+    return r;
+}
+
 int command_run_exec(struct cli *cli)
 {
     struct error err = {0};

@@ -212,11 +212,14 @@ int service_status(struct service *service, const char *word, struct value **ret
     struct store_deployment deployment = {0};
     struct records records = {0};
     CLEANUP(value_unrefp) struct value *summary = NULL;
+    CLEANUP(value_unrefp) struct value *left = NULL;
     int r = service_find_deployment(service, word, &deployment, err);
     if (r < 0)
         return r;
     run_sweep_sockets();
     r = summarise(service, &deployment, &summary, err);
+    if (r == 0)
+        r = store_list_remains(service->store, deployment.uid, &left, err);
     if (r == 0)
         r = store_load_records(service->store, deployment.uid, &records, err);
     if (r == 0)
@@ -229,6 +232,7 @@ int service_status(struct service *service, const char *word, struct value **ret
         value_builder_set(&fields, "deployment", value_ref(summary));
         value_builder_set(&fields, "resources", resources);
         value_builder_set(&fields, "sections", value_builder_list(&sections));
+        value_builder_set(&fields, "left", value_ref(left));
         value_builder_set(&fields, "outputs", value_ref(deployment.outputs));
         *ret_status = value_builder_map(&fields);
     }

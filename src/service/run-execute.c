@@ -49,49 +49,6 @@ static bool is_configured_instance(void *argument, const char *instance)
     return instances_has_roots(execution->service, instance);
 }
 
-/* With what is recorded now; a run goes on from there. */
-static int configure_instances(struct service *service, const struct plan *plan, struct error *err)
-{
-    struct records records = {0};
-    bool is_needed = false;
-    for (size_t i = 0; i < plan->n_steps; i++)
-        is_needed = is_needed || instances_has_roots(service, plan->steps[i].instance);
-    if (!is_needed)
-        return 0;
-    int r = store_load_records(service->store, plan->deployment_uid, &records, err);
-    for (size_t i = 0; r == 0 && i < value_count(plan->identities); i++)
-        r = instances_configure_from(service, value_key_at(plan->identities, i), &records, err);
-    records_done(&records);
-    return r;
-}
-
-/* A plan made for one system never applies to another. */
-int service_check_identities(struct service *service, const struct plan *plan, struct error *err)
-{
-    int configured = configure_instances(service, plan, err);
-    if (configured < 0)
-        return configured;
-    for (size_t i = 0; i < value_count(plan->identities); i++) {
-        const char *instance = value_key_at(plan->identities, i);
-        struct provider *provider;
-        CLEANUP(mem_freep) char *identity = NULL;
-        if (value_kind(value_at(plan->identities, i)) != VALUE_STRING)
-            continue; /* the plan itself makes it */
-        int r = service_find_provider(service, instance, &provider, err);
-        struct call call = service_read_call(service);
-        if (r == 0)
-            r = provider_identify(provider, &call, &identity, err);
-        if (r < 0)
-            return r;
-        const char *planned = value_text(value_at(plan->identities, i));
-        if (!text_equal(planned, identity))
-            return error_set(err, ERROR_STALE,
-                             "%s is %s now, but the plan was made for %s; plan again", instance,
-                             identity, planned);
-    }
-    return 0;
-}
-
 static int carry_out(struct execution *execution, struct store_run *run, bool is_resume,
                      struct error *err)
 {
@@ -103,7 +60,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
         r = is_resume ? run_check_resumed(service, plan, &until, err)
                       : run_check_plan(service, plan, &until, err);
     if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
-        (r = service_check_identities(service, plan, err)) < 0)
+        (r = service_check_identities(service, plan, run, err)) < 0)
         return r;
     struct apply_context context = {
         .loop = service->loop,

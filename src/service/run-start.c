@@ -7,6 +7,7 @@
 #include "net/child.h"
 #include "service/adoptions.h"
 #include "service/credentials.h"
+#include "service/give-up.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/runs-internal.h"
@@ -212,6 +213,8 @@ static int find_resumable(struct service *service, const char *word, char **ret_
     r = store_list_runs(service->store, deployment.uid, 1, &runs, &n, err);
     if (r == 0 && n > 0)
         unbegun_settle(service, &runs[0]);
+    if (r == 0 && n > 0 && is_resumable(&runs[0]))
+        r = give_up_check(service, deployment.uid, runs[0].id, err);
     if (r == 0 && n > 0 && is_resumable(&runs[0]))
         *ret_run_id = string_copy(runs[0].id);
     else if (r == 0 && n > 0 && runs[0].epoch == 0)

@@ -242,9 +242,9 @@ bool service_needs_name(const struct plan *plan);
 /* --- Runs (run-start.c, run-execute.c, run-follow.c, run-verbs.c) --- */
 
 /* Whether every instance is still who it was when the plan was made; ERROR_STALE names one that is
- * not. */
+ * not, and what to do, which is another thing once the run has begun. */
 CO_FN int service_check_identities(struct service *service, const struct plan *plan,
-                                   struct error *err);
+                                   const struct store_run *run, struct error *err);
 
 /* How a run ended, or that it goes on. */
 struct run_end {
@@ -345,6 +345,21 @@ CO_FN int service_show_lock(struct service *service, const char *word, struct va
  */
 CO_FN int service_unlock(struct service *service, const char *word, int64_t pid,
                          struct value **ret_lock, struct error *err);
+/*
+ * What the open run of a deployment may have left in accounts that its instances do not lead to any
+ * more: {deployment, environment, run, accounts: [{instance, planned, found}], effects: [{step,
+ * kind, address, type, instance, state (open, partly or done), id}]}. ERROR_NOT_FOUND when no run
+ * is open, ERROR_CONFLICT when the accounts are the same.
+ */
+CO_FN int service_show_left(struct service *service, const char *word, struct value **ret_left,
+                            struct error *err);
+/*
+ * Lets go of that: the run, which service_show_left() named (else ERROR_STALE), is over and is not
+ * resumed; what may be left stays in the store, for status, and in the audit chain. Records of what
+ * nobody can tell of a create go; the others stay, and the next plan looks at them.
+ */
+CO_FN int service_give_up(struct service *service, const char *word, const char *run_id,
+                          struct value **ret_left, struct error *err);
 /* The plan of the run that service_resume_run() would go on with. */
 CO_FN int service_get_resumable(struct service *service, const char *word, struct plan **ret_plan,
                                 struct error *err);

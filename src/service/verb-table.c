@@ -288,6 +288,20 @@ static int unlock(struct service *service, const struct verb_call *call, struct 
                           err);
 }
 
+static int show_left(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err)
+{
+    return service_show_left(service, value_get_text(call->input, "deployment"), &answer->value,
+                             err);
+}
+
+static int give_up(struct service *service, const struct verb_call *call,
+                   struct verb_answer *answer, struct error *err)
+{
+    return service_give_up(service, value_get_text(call->input, "deployment"),
+                           value_get_text(call->input, "run"), &answer->value, err);
+}
+
 static int show_logs(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
@@ -439,6 +453,11 @@ static const struct verb verbs[] = {
      VERB_APPLY,
      {DEPLOYMENT, {"pid", INPUT_TEXT, true, "--pid", "PID", "the process, as lock_show names it"}},
      unlock},
+    {"run_left", "what an open run may have left in an account that nothing leads to any more",
+     VERB_READ, {DEPLOYMENT}, show_left},
+    {"run_give_up", "let go of that: the run is over, and what may be left is written down",
+     VERB_APPLY, {DEPLOYMENT, {"run", INPUT_TEXT, true, "--run", "ID", "the run, as run_left names it"}},
+     give_up},
     {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
      verb_check_state},
     {"state_repair", "put a damaged store right as far as that can be proved", VERB_APPLY, {{0}},

@@ -388,6 +388,83 @@ def what_a_dead_run_did_is_not_asked_of_another_account(place):
     is_complete(place)
 
 
+def die_in_another_account(place, verb="create"):
+    """A run that was begun in the account "another" is killed in the middle of a call."""
+    given(place, account="another", fail=lose(verb, "hang-after"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    there = place.path("home/fake/another")
+    wait_until(lambda: os.path.isdir(there) and any(name.endswith(".json") for name in os.listdir(there)), "it is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+
+
+def there(place, account):
+    folder = place.path("home/fake", account)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(json.loads(place.read(f"home/fake/{account}/{name}"))["address"]
+                  for name in names if name.endswith(".json"))
+
+
+@test
+def what_was_begun_in_another_account_names_both_and_the_ways_out(place):
+    die_in_another_account(place)
+    given(place)
+    for words in (["up", "demo.yaml", "--yes"], ["resume", "demo"]):
+        refused = place.parley(*words, want=1).err
+        for told in ("acme.lab is fake:acme.lab now", "began when it was fake:another", "Nothing was changed",
+                     "Lead acme.lab back to fake:another", "parley resume demo", "parley give-up demo"):
+            assert told in refused, refused
+    assert there(place, "acme.lab") == [] and there(place, "another") == ["web"]
+    given(place, account="another")
+    refused = place.parley("give-up", "demo", "--confirm", "demo", want=1).err
+    assert "nothing to give up" in refused and "parley resume demo" in refused, refused
+    place.parley("resume", "demo")
+    assert there(place, "another") == ["app", "web"]
+    assert "nothing to give up" in place.parley("give-up", "demo", "--confirm", "demo", want=1).err
+
+
+@test
+def what_is_given_up_needs_the_name_and_is_told_for_good(place):
+    die_in_another_account(place)
+    given(place)
+    for words in ([], ["--confirm", "demo@default"], ["--confirm", "other"]):
+        refused = place.parley("give-up", "demo", *words, want=3).err
+        assert "create web#1 on acme.lab" in refused and "may have been done" in refused, refused
+        assert place.parley("up", "demo.yaml", "--yes", want=1)
+    assert place.parley("status", "demo", "--json").json()["left"] == []
+    told = place.parley("give-up", "demo", "--confirm", "demo", "--json").json()
+    assert [account["planned"] for account in told["accounts"]] == ["fake:another"], told
+    assert [(effect["step"], effect["state"]) for effect in told["effects"]] == [("create web#1", "open")], told
+    assert "given up" in place.parley("resume", "demo", want=1).err
+    place.parley("up", "demo.yaml", "--yes")
+    is_complete(place)
+    assert there(place, "another") == ["web"]
+    left = place.parley("status", "demo", "--json").json()["left"]
+    assert [row["accounts"][0]["planned"] for row in left] == ["fake:another"], left
+    shown = place.parley("status", "demo").out
+    assert "Given up, and maybe left there:" in shown and "create web#1" in shown, shown
+    assert "give-up" in place.parley("audit", "list", "demo").out
+    assert "holds" in place.parley("audit", "verify").out
+
+
+@test
+def what_was_done_in_another_account_is_given_up_with_its_id(place):
+    given(place, resources={"web": box(size=1), "last": box(size=2)})
+    place.with_boxes(account="another", fail=[{"verb": "create", "name": "last", "how": "hang-after"}])
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    wait_until(lambda: there(place, "another") == ["last", "web"] and any(
+        event["kind"] == "result" for run in place.parley("run", "list", "--json").json()
+        for event in place.parley("run", "show", run["id"], "--json").json()["journal"]), "one is done, one hangs")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    place.with_boxes()
+    told = place.parley("give-up", "demo", "--confirm", "demo", "--json").json()
+    found = {effect["address"]: (effect["state"], effect.get("id")) for effect in told["effects"]}
+    assert found["last"] == ("open", None) and found["web"][0] == "done" and found["web"][1], found
+
+
 @test
 def staged_changes_are_activated_together(place):
     given(place, staged=True)

@@ -132,7 +132,7 @@ def given(place):
 def commands(place):
     """Every command, as help names it."""
     lines = place.parley("--help").out.split("Commands:\n")[1].split("\n\n")[0].splitlines()
-    found = {" ".join(re.match(r"  ((?:-?-?[a-z]+ )+)", line)[1].split()) for line in lines}
+    found = {" ".join(re.match(r"  ((?:-?-?[a-z]+(?:-[a-z]+)* )+)", line)[1].split()) for line in lines}
     assert {"up", "secret reveal", "import --list", "state restore"} <= found, found
     return found
 
@@ -145,7 +145,8 @@ def every_command(place, run):
         "status": ["bank"], "drift": ["bank"], "drift --adopt": ["bank", "--yes"], "show": ["bank"],
         "output": ["bank"], "secret list": ["bank"], "secret reveal": ["bank", "made"], "history": ["bank"],
         "logs": ["bank"], "audit list": ["bank"], "audit verify": [], "run list": ["bank"], "run show": [run],
-        "run wait": [run], "run cancel": [run], "resume": ["bank"], "unlock": ["bank", "--yes"], "apply": ["bank.plan", "--yes"],
+        "run wait": [run], "run cancel": [run], "resume": ["bank"], "unlock": ["bank", "--yes"],
+        "give-up": ["bank", "--confirm", "bank"], "apply": ["bank.plan", "--yes"],
         "up": ["bank.yaml", "--yes"], "rollback": ["bank", "--yes"], "undo": ["bank", "--yes"],
         "import --list": ["acme:vault:safe", "--on", "acme.lab"], "import": ["bank", "big", "nothing", "--yes"],
         "state check": [], "state snapshot": [], "state repair": [], "state restore": ["shot.parley", "--yes"],
