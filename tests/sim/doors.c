@@ -8,6 +8,7 @@
 #include "service/edits.h"
 #include "sim/estate.h"
 #include "sim/oracle.h"
+#include "sim/remote.h"
 #include "sim/story.h"
 
 #include <inttypes.h>
@@ -213,6 +214,53 @@ void forgetter_body(struct process *process)
     error_done(&err);
 }
 
+/* --- The account --- */
+
+static struct remote *find_named(const char *told)
+{
+    for (size_t i = 0; i < REMOTES; i++)
+        if (text_starts_with(told, remotes[i].instance))
+            return &remotes[i];
+    return NULL;
+}
+
+static CO_FN int settle(struct process *process, struct error *err)
+{
+    struct store_deployment deployment = {0};
+    int r =
+        store_find_deployment(process->service->store, SIM_DEPLOYMENT, "default", &deployment, err);
+    if (r == 0)
+        r = service_settle(process->service, deployment.uid, err);
+    store_deployment_done(&deployment);
+    return r;
+}
+
+static bool is_of_another_account(const char *message)
+{
+    return strstr(message, "only there can be told") != NULL;
+}
+
+/* A run was begun while the credentials led to another account: they are led there once more, until
+ * what it did is settled, and then back. */
+static CO_FN void lead_back(struct process *process, struct error *err)
+{
+    int r = -1;
+    for (size_t i = 0; r < 0 && i < REMOTES && is_of_another_account(error_message(err)); i++) {
+        const char *told = strstr(error_message(err), "early: ");
+        struct remote *remote = find_named(told ? told + strlen("early: ") : error_message(err));
+        if (!remote)
+            break;
+        sim_trace("process %d leads %s to the account of its run", process->id, remote->name);
+        remote->leads_elsewhere = true;
+        error_done(err);
+        r = settle(process, err);
+    }
+    for (size_t i = 0; i < REMOTES; i++)
+        remotes[i].leads_elsewhere = false;
+    sim_trace("process %d has settled what was begun there: %s", process->id,
+              r < 0 ? error_message(err) : "0");
+}
+
 /* --- The door --- */
 
 static CO_FN int plan_and_start(struct process *process, struct error *err)
@@ -248,6 +296,8 @@ void door_body(struct process *process)
     if (!process->is_dead && r == -ERROR_CONFLICT &&
         strstr(error_message(&err), "recorded resources is there any more"))
         forget_emptied(process, &err);
+    else if (!process->is_dead && is_of_another_account(error_message(&err)))
+        lead_back(process, &err);
     error_done(&err);
 }
 

@@ -73,7 +73,7 @@ static CO_FN int identify(struct provider *provider, struct call *call, char **r
     int r = ask(own, call, err);
     if (r < 0)
         return r;
-    if (fault_takes(FAULT_ACCOUNT))
+    if (own->remote->leads_elsewhere || fault_takes(FAULT_ACCOUNT))
         *ret_identity = string_format("another %s", own->remote->name);
     else
         *ret_identity = string_format("the %s", own->remote->name);

@@ -34,6 +34,7 @@ struct remote {
     int64_t again_seconds;  /* the longest until one that arrived arrives again */
     struct object *objects; /* owned */
     unsigned int n_made;
+    bool leads_elsewhere; /* somebody has led the credentials to the other account */
 };
 enum { REMOTES = 4 };
 extern struct remote remotes[REMOTES];
