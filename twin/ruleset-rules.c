@@ -105,7 +105,7 @@ static const char *verdict(const struct machine_rule *rule)
     case ACTION_BLOCK:
         return "drop";
     case ACTION_REJECT:
-        return rule->protocol == PROTOCOL_TCP ? "reject with tcp reset" : "reject";
+        return "reject";
     }
     abort();
 }
@@ -122,6 +122,14 @@ static void compile_rule(struct ruleset *ruleset, const struct machine_rule *rul
                     "add rule " TABLE " rule-%s limit rate 10/second log prefix \"%s \" "
                     "group 5\n",
                     rule->name, rule->name);
+    /* The kernel sends only so many answers by ICMP: who asks by TCP gets one of its own. */
+    if (rule->action == ACTION_REJECT &&
+        (rule->protocol == PROTOCOL_ANY || rule->protocol == PROTOCOL_TCP ||
+         rule->protocol == PROTOCOL_TCP_UDP))
+        strbuf_addf(&body,
+                    "add rule " TABLE " rule-%s meta l4proto tcp counter name \"%s\" "
+                    "reject with tcp reset\n",
+                    rule->name, decided);
     strbuf_addf(&body, "add rule " TABLE " rule-%s counter name \"%s\" %s\n", rule->name, decided,
                 verdict(rule));
     part_list_add(&ruleset->counters, decided, string_copy(""));

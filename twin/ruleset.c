@@ -100,13 +100,28 @@ static void compile_base(struct ruleset *ruleset)
                               "add rule " TABLE " forward jump denying\n"));
     part_list_add(&ruleset->chains, string_copy("leaving"),
                   string_copy("add rule " TABLE " leaving ct direction original jump outgoing\n"));
-    part_list_add(&ruleset->chains, string_copy("input"),
-                  string_copy("add rule " TABLE " input iifname \"lo\" accept\n"
-                              "add rule " TABLE " input ct state vmap { established : accept, "
-                              "related : accept, invalid : drop }\n"
-                              "add rule " TABLE " input icmp type echo-request accept\n"
-                              "add rule " TABLE " input meta l4proto udp th dport 53 accept\n"
-                              "add rule " TABLE " input jump denying\n"));
+}
+
+/*
+ * What is for the router itself: it answers questions for names where it says that it does, and
+ * echoes. Origins count here, too: else who lies about his own would have it send the answer where
+ * no rule lets him send anything.
+ */
+static void compile_input(struct ruleset *ruleset, const struct machine *machine)
+{
+    const struct machine_network *outside = machine_find_network(machine, MACHINE_OUTSIDE);
+    struct strbuf body = {0};
+    strbuf_add(&body, "add rule " TABLE " input iifname \"lo\" accept\n"
+                      "add rule " TABLE " input jump origin\n"
+                      "add rule " TABLE " input ct state vmap { established : accept, related : "
+                      "accept, invalid : drop }\n"
+                      "add rule " TABLE " input icmp type echo-request accept\n");
+    if (outside)
+        strbuf_addf(&body,
+                    "add rule " TABLE " input ip daddr %s meta l4proto udp th dport 53 accept\n",
+                    outside->gateway_text);
+    strbuf_add(&body, "add rule " TABLE " input jump denying\n");
+    part_list_add(&ruleset->chains, string_copy("input"), strbuf_take(&body));
 }
 
 static int compare_subnets(const void *a, const void *b)
@@ -141,6 +156,7 @@ struct ruleset *ruleset_compile(const struct machine *machine, const struct mach
 {
     struct ruleset *ruleset = NEW(struct ruleset);
     compile_base(ruleset);
+    compile_input(ruleset, machine);
     compile_origins(ruleset, machine);
     for (size_t i = 0; i < machine->n_sets; i++)
         compile_set(ruleset, machine->sets[i]);

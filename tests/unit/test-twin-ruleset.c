@@ -115,6 +115,41 @@ TEST(a_rule_that_goes_takes_its_chain_and_counter_along)
         "delete counter inet parley decided-a\n");
 }
 
+/* Answers by ICMP are few, as the kernel sees to it (icmp_ratelimit). */
+TEST(who_is_refused_by_tcp_is_told_by_tcp)
+{
+    static const char *const protocols[] = {"tcp", "tcp/udp", "any"};
+    for (size_t i = 0; i < ARRAY_LENGTH(protocols); i++) {
+        CLEANUP(mem_freep)
+        char *json = string_format(
+            "[" RULE("a", "any", "any", ",\"action\":\"reject\",\"protocol\":\"%s\"") "]",
+            protocols[i]);
+        CHECK(
+            strstr(changes("[]", json),
+                   "add rule inet parley rule-a meta l4proto tcp counter name \"decided-a\" reject "
+                   "with tcp reset\n"
+                   "add rule inet parley rule-a counter name \"decided-a\" reject\n"));
+    }
+    CHECK(!strstr(changes("[]", "[" RULE("a", "any", "any",
+                                         ",\"action\":\"reject\",\"protocol\":\"udp\"") "]"),
+                  "tcp reset"));
+}
+
+/* The router's own: names at its address outside, echoes, and nothing that lies about its origin.
+ */
+TEST(the_router_itself_is_asked_for_names_only)
+{
+    const char *text = commands_of("[]");
+    const char *input = strstr(text, "add rule inet parley input iifname \"lo\" accept\n"
+                                     "add rule inet parley input jump origin\n");
+    CHECK(input);
+    CHECK(strstr(input, "add rule inet parley input ip daddr 198.51.100.1 meta l4proto udp th "
+                        "dport 53 accept\n"
+                        "add rule inet parley input jump denying\n"));
+    CHECK(strstr(text, "add chain inet parley input { type filter hook input priority filter; "
+                       "policy drop; }\n"));
+}
+
 TEST(a_limit_is_a_window_of_its_own)
 {
     const char *text = changes(

@@ -3,6 +3,7 @@
 
 import json
 import socket
+import subprocess
 import sys
 import time
 
@@ -10,6 +11,7 @@ sys.dont_write_bytecode = True
 import twinlab
 from twinlab import Twin
 
+ROUTER = "198.51.100.1"
 PORTS = [22, 80, 443, 5432, 8080, 9090]
 TESTS = []
 
@@ -111,7 +113,6 @@ def a_block_comes_before_what_is_allowed_and_cuts_what_stands():
                   "s.send(b'a');s.recv(1);print('up',flush=True);sys.stdin.readline()\n"
                   "s.send(b'b')\ntry:\n print(s.recv(1))\nexcept OSError:\n print('cut')" %
                   tuple(target))
-        import subprocess
         with subprocess.Popen(twin.command("l-0", twinlab.PYTHON, "-c", script), text=True,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talk:
             assert talk.stdout.readline() == "up\n"
@@ -138,6 +139,11 @@ def a_reject_answers_and_a_block_is_silent():
         address = twin.hosts()["r-0"]["address"]
         assert twin.probe("l-0", [[address, 22], [address, 80]]) == {
             f"{address}:22": "refused", f"{address}:80": "open"}
+        # Also who asks more often than the kernel answers by ICMP, where the rule is of all protocols.
+        twin.rule("none", ("right",), ("left",), protocol="any", action="reject")
+        address = twin.hosts()["l-0"]["address"]
+        found = twin.probe("r-0", [[address, port] for port in range(1000, 1030)])
+        assert set(found.values()) == {"refused"}, found
 
 
 @test
@@ -179,13 +185,62 @@ def an_address_of_another_network_does_not_help():
         assert "silent" in twin.probe("outside", [target]).values()
 
 
+# Asks for a name by UDP from an address, and says what came within a while, and from where.
+ASK = r"""
+import json, socket, sys
+source, router, wait = json.loads(sys.argv[1])
+s = socket.socket(type=socket.SOCK_DGRAM)
+s.bind((source, 5353))
+s.settimeout(wait)
+print("bound", flush=True)
+try:
+    if router:
+        s.connect((router, 53))
+        s.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\x03l-0\0\0\1\0\1")
+    data, peer = s.recvfrom(512)
+    print(json.dumps([data[:2].hex(), peer[0]]))
+except TimeoutError:
+    print(json.dumps(None))
+"""
+
+
+def asking(twin, host, source, router, wait):
+    helper = subprocess.Popen(twin.command(host, twinlab.PYTHON, "-c", ASK, json.dumps([source, router, wait])),
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert helper.stdout.readline() == "bound\n"
+    return helper
+
+
+def heard(helper):
+    with helper:
+        return json.loads(helper.stdout.readline())
+
+
 @test
-def the_router_itself_answers_only_to_echo():
+def the_router_itself_answers_only_to_echo_and_for_names():
     with Twin() as twin:
         build(twin)
         twin.rule("all", "any", "any", protocol="any")
-        found = twin.probe("l-0", [["10.210.0.1", port] for port in PORTS])
-        assert set(found.values()) == {"silent"}, found
+        for host, addresses in ("l-0", ["10.210.0.1", "10.211.0.1", ROUTER]), ("outside", ["10.210.0.1", ROUTER]):
+            found = twin.probe(host, [[address, port] for address in addresses for port in PORTS + [53]])
+            assert set(found.values()) == {"silent"}, (host, found)
+            own = twin.hosts()[host]["address"]
+            assert heard(asking(twin, host, own, ROUTER, 10)) == ["1234", ROUTER], host
+            # Silence, and not even a word that nobody is there.
+            assert heard(asking(twin, host, own, "10.210.0.1", 1)) is None, host
+
+
+@test
+def who_lies_about_his_address_has_no_answers_sent_to_others():
+    with Twin() as twin:
+        build(twin)
+        victim = twin.hosts()["r-0"]["address"]
+        assert heard(asking(twin, "r-0", victim, ROUTER, 10)) == ["1234", ROUTER], "this test cannot fail"
+        for liar in "l-0", "outside":
+            assert twin.run(liar, "ip", "address", "add", victim, "dev", "lo").returncode == 0
+            listening = asking(twin, "r-0", victim, None, 2)
+            assert heard(asking(twin, liar, victim, ROUTER, 0.5)) is None
+            assert heard(listening) is None, liar
 
 
 @test
