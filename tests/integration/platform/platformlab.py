@@ -7,7 +7,6 @@ twin says of its rules; hosts and their addresses come from `parley twin status`
 # The first two load modules that an ordinary user, whom --as-user makes of us, may not be able to read.
 import encodings.idna
 from concurrent.futures import ThreadPoolExecutor
-import ipaddress
 import json
 import os
 import pathlib
@@ -19,11 +18,12 @@ import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "twin"))
+import packets
 import twinlab
+from packetrules import Rules
 
 # The router's address at the network outside, whose ports may lead inside.
 ROUTER = "198.51.100.1"
-PORTS = [22, 80, 443, 5432, 8080, 9090]
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "examples"
 
 
@@ -89,11 +89,15 @@ class Platform:
                               env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout)
 
+    def ports(self):
+        return Rules(self.records()).ports()
+
     def listen(self):
         """A listener on each port of each host that nobody serves there yet."""
+        ports = json.dumps(self.ports())
         for host in self.hosts():
             helper = subprocess.Popen(
-                [self.program(), "twin", "exec", host, twinlab.PYTHON, "-c", LISTENER, json.dumps(PORTS)],
+                [self.program(), "twin", "exec", host, twinlab.PYTHON, "-c", packets.LISTENER, ports],
                 cwd=self.folder, env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.helpers.append(helper)
         for helper in self.helpers:
@@ -107,34 +111,51 @@ class Platform:
             helper.stdout.close()
         self.helpers = []
 
-    def matrix(self):
-        """{(from, to, port): "open" or "silent"} as packets find it, from four hosts at a time."""
-        hosts = self.hosts()
-        with ThreadPoolExecutor(4) as pool:
-            rows = list(pool.map(lambda source: self.row(hosts, source), hosts))
-        return {cell: verdict for row in rows for cell, verdict in row.items()}
+    def targets(self):
+        """All that has an address: {name: address}, of hosts and of the router in each network."""
+        found = {name: host["address"] for name, host in self.hosts().items()}
+        found.update({f"router in {r['address']}": r["outputs"]["gateway"] for r in self.records("network:vlan")})
+        return {**found, ROUTER: ROUTER}
 
-    def row(self, hosts, source):
-        others = {h["address"]: name for name, h in hosts.items() if name != source}
-        if source == "outside":
-            others[ROUTER] = ROUTER
-        targets = [[address, port] for address in others for port in PORTS]
-        done = self.run(source, twinlab.PYTHON, "-c", twinlab.PROBE, json.dumps([targets, 1.0, None]))
+    def row(self, source, targets, ports, wait):
+        """What becomes of packets from one host: {(from, to, port): "open", "refused" or "silent"}."""
+        names = {address: name for name, address in targets.items() if name != source}
+        asked = [[address, port] for address in names for port in ports]
+        done = self.run(source, twinlab.PYTHON, "-c", packets.PROBE, json.dumps([asked, wait]))
         assert done.returncode == 0, done.stderr
-        cells = {}
-        for target, verdict in json.loads(done.stdout).items():
-            address, port = target.split(":")
-            cells[source, others[address], int(port)] = verdict
-        return cells
+        return {(source, names[address], port): verdict for address, port, verdict in json.loads(done.stdout)}
+
+    def matrix(self, wait):
+        """What becomes of packets from each host to each address, from four hosts at a time."""
+        targets, ports = self.targets(), self.ports()
+        with ThreadPoolExecutor(4) as pool:
+            rows = list(pool.map(lambda source: self.row(source, targets, ports, wait), self.hosts()))
+        return {cell: verdict for row in rows for cell, verdict in row.items()}
 
     def expected(self):
         """The same by the rules of the document; pairs within one network are left out."""
         rules, hosts = Rules(self.records()), self.hosts()
-        cells = {("outside", ROUTER, port): "open" if rules.lead_in(hosts["outside"]["address"], port) else "silent"
-                 for port in PORTS}
-        return cells | {(a, b, port): "open" if rules.let_in(source["address"], target["address"], port) else "silent"
-                for a, source in hosts.items() for b, target in hosts.items()
-                if source["network"] != target["network"] for port in PORTS}
+        cells = {}
+        for source, host in hosts.items():
+            for target, address in self.targets().items():
+                if target in hosts and hosts[target]["network"] == host["network"]:
+                    continue
+                for port in rules.ports():
+                    cells[source, target, port] = (
+                        rules.verdict(host["address"], address, port) if target in hosts
+                        else rules.router_verdict(host["address"], address, port, ROUTER))
+        return cells
+
+    def differences(self, want):
+        """Cells that are not as wanted: {cell: (found, wanted)}. Where a loaded machine was too slow to answer it
+        gets more time; what answers and should not is one at once. Who is refused by UDP need not be told each
+        time: the kernel says it to nobody more often than once a second."""
+        def look(wait):
+            return {cell: pair for cell, pair in differences(self.matrix(wait), want).items()
+                    if pair != ("silent", "refused") or not str(cell[2]).endswith("udp")}
+
+        found = look(0.7)
+        return look(6) if any(pair[0] == "silent" for pair in found.values()) else found
 
     def stop(self):
         self.stop_listening()
@@ -155,62 +176,6 @@ class Platform:
     def __exit__(self, *_):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-# As twinlab's, but a port that is served already is left to who serves it.
-LISTENER = twinlab.LISTENER.replace(
-    's.bind(("0.0.0.0", port)); s.listen(512); sockets.append(s)',
-    """try:
-        s.bind(("0.0.0.0", port)); s.listen(512); sockets.append(s)
-    except OSError:
-        pass""")
-
-
-class Rules:
-    """The firewall rules of a document, read as the document's language defines them."""
-
-    def __init__(self, records):
-        self.networks = {r["address"]: [r["spec"]["subnet"]] for r in records
-                         if r["type"] == "opnsense:network:vlan"}
-        self.networks.update({r["address"]: r["spec"].get("content", []) for r in records
-                              if r["type"] == "opnsense:firewall:alias"})
-        self.ports = {r["address"]: r["spec"].get("ports", []) for r in records
-                      if r["type"] == "opnsense:firewall:alias"}
-        self.forwards = [r for r in records if r["type"] == "opnsense:nat:portforward"]
-        self.rules = [r["spec"] for r in records if r["type"] == "opnsense:firewall:rule"]
-
-    def covers(self, end, address):
-        subnets = self.networks.get(end, [end] if "/" in end else [])
-        return any(ipaddress.ip_address(address) in ipaddress.ip_network(s) for s in subnets)
-
-    def has_port(self, spec, port):
-        if "port" not in spec:
-            return True
-        wanted = spec["port"] if isinstance(spec["port"], list) else [spec["port"]]
-        for item in [p for item in wanted for p in self.ports.get(item, [item])]:
-            first, _, last = str(item).partition("-")
-            if int(first) <= port <= int(last or first):
-                return True
-        return False
-
-    def lead_in(self, source, port):
-        """What becomes of a packet from outside to the router's own address there."""
-        for record in sorted(self.forwards, key=lambda record: record["spec"]["sequence"]):
-            spec = record["spec"]
-            if self.has_port(spec, port) and self.covers(spec.get("source", "0.0.0.0/0"), source):
-                verdict = self.decide(source, record["outputs"]["target"], spec.get("targetPort", port))
-                return verdict == "allow" or (verdict is None and spec.get("pass", True))
-        return False
-
-    def let_in(self, source, target, port):
-        return self.decide(source, target, port) == "allow"
-
-    def decide(self, source, target, port):
-        for spec in sorted(self.rules, key=lambda spec: spec["sequence"]):
-            if (spec.get("protocol", "tcp") in ("tcp", "tcp/udp", "any") and self.has_port(spec, port)
-                    and self.covers(spec["source"], source) and self.covers(spec["destination"], target)):
-                return spec["action"]
-        return None
 
 
 def differences(got, want):

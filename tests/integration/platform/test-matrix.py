@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Documents of six kinds and more: a packet passes if and only if a rule says so, to the router itself, too. TAP."""
+
+from concurrent.futures import ThreadPoolExecutor
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import platformlab
+from platformlab import EXAMPLES, Platform, twinlab
+
+# A shop in three tiers, a demilitarised zone, an isolation of things, two zones with replicas, ports that lead
+# inside, and an isolated copy of production; each with how much of it a rule lets in or refuses, so that no
+# mistake of ours makes the matrix empty.
+DOCUMENTS = {"shophub": {"open"}, "dmz": {"open", "refused"}, "iot": {"open", "refused"}, "zones": {"open"},
+             "doorway": {"open"}, "rehearsal": {"open", "refused"}}
+
+
+def told(found):
+    return "\n".join(f"{source} -> {target} {port}: {got}, wanted {wanted}"
+                     for (source, target, port), (got, wanted) in list(found.items())[:40])
+
+
+def check(name):
+    """Stands a document, and says how many packets of which verdict were tried."""
+    begin = time.monotonic()
+    with Platform((EXAMPLES / f"{name}.yaml").read_text()) as platform:
+        platform.up()
+        platform.listen()
+        want = platform.expected()
+        found = platform.differences(want)
+        assert not found, f"{len(found)} of {len(want)} cells of {name}:\n{told(found)}"
+        counts = {verdict: sum(v == verdict for v in want.values()) for verdict in ("open", "refused", "silent")}
+        assert DOCUMENTS[name] | {"silent"} == {v for v, n in counts.items() if n}, counts
+        own = sum("router" in target or target == platformlab.ROUTER for _, target, _ in want)
+        return f"{name}: {len(want)} cells, {counts}, {own} to the router itself, {time.monotonic() - begin:.1f} s"
+
+
+POOL = ThreadPoolExecutor(3)
+RESULTS = {}
+
+
+def passes(name):
+    # They stand beside each other, as the addresses of one are no matter to another.
+    for each in DOCUMENTS:
+        if each not in RESULTS:
+            RESULTS[each] = POOL.submit(check, each)
+    print(f"# {RESULTS[name].result()}")
+
+
+def packets_of_shophub_pass_if_and_only_if_a_rule_says_so():
+    passes("shophub")
+
+
+def packets_of_dmz_pass_if_and_only_if_a_rule_says_so():
+    passes("dmz")
+
+
+def packets_of_iot_pass_if_and_only_if_a_rule_says_so():
+    passes("iot")
+
+
+def packets_of_zones_pass_if_and_only_if_a_rule_says_so():
+    passes("zones")
+
+
+def packets_of_doorway_pass_if_and_only_if_a_rule_says_so():
+    passes("doorway")
+
+
+def packets_of_rehearsal_pass_if_and_only_if_a_rule_says_so():
+    passes("rehearsal")
+
+
+platformlab.run([packets_of_shophub_pass_if_and_only_if_a_rule_says_so,
+                 packets_of_dmz_pass_if_and_only_if_a_rule_says_so,
+                 packets_of_iot_pass_if_and_only_if_a_rule_says_so,
+                 packets_of_zones_pass_if_and_only_if_a_rule_says_so,
+                 packets_of_doorway_pass_if_and_only_if_a_rule_says_so,
+                 packets_of_rehearsal_pass_if_and_only_if_a_rule_says_so])
