@@ -214,7 +214,7 @@ stage_format() {
 
 headers_stand_alone() {
     local header flags status=0
-    read -r -a flags < <(pkg-config --cflags libpq gnutls libnftables libsodium jansson yaml-0.1 sqlite3)
+    read -r -a flags < <(pkg-config --cflags libpq gnutls libnftables libsodium nettle jansson yaml-0.1 sqlite3)
     while IFS= read -r header; do
         gcc -std=gnu17 -D_GNU_SOURCE -DPARLEY_VERSION='""' -Isrc -I. "${flags[@]}" -fsyntax-only \
             -include "$header" -x c /dev/null 2>&1 || status=1

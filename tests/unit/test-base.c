@@ -106,6 +106,30 @@ TEST(sha256_of_abc_is_that_of_fips_180)
     CHECK_TEXT(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(sha256_does_not_depend_on_the_parts_that_content_comes_in)
+{
+    char content[300], whole[DIGEST_HEX_SIZE], parts[DIGEST_HEX_SIZE];
+    for (size_t i = 0; i < sizeof(content); i++)
+        content[i] = (char)i;
+    digest_hex(content, sizeof(content), whole);
+    for (size_t size = 1; size <= sizeof(content); size++) {
+        struct digest *digest = digest_begin();
+        for (size_t start = 0; start < sizeof(content); start += size)
+            digest_add(digest, content + start,
+                       size < sizeof(content) - start ? size : sizeof(content) - start);
+        digest_end(digest, parts);
+        CHECK_TEXT(parts, whole);
+    }
+}
+
+TEST(a_derived_uuid_is_made_of_the_sha256_of_both_names)
+{
+    char uuid[UUID_TEXT_SIZE];
+    uuid_derive("space", "name", uuid);
+    /* printf 'space\nname' | sha256sum, with the version and variant of RFC 9562. */
+    CHECK_TEXT(uuid, "76353f24-0f4a-8d09-8b10-47a6935e7098");
+}
+
 TEST(derived_uuids_are_stable_and_distinct)
 {
     char one[UUID_TEXT_SIZE], same[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
