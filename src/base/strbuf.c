@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void reserve(struct strbuf *buffer, size_t extra)
+void strbuf_reserve(struct strbuf *buffer, size_t extra)
 {
     assert(extra < SIZE_MAX / 2 - buffer->length);
     size_t wanted = buffer->length + extra + 1;
@@ -31,64 +31,113 @@ void strbuf_clear(struct strbuf *buffer)
         buffer->text[0] = '\0';
 }
 
-void strbuf_add(struct strbuf *buffer, const char *text)
-{
-    strbuf_add_n(buffer, text, strlen(text));
-}
-
-void strbuf_add_n(struct strbuf *buffer, const char *text, size_t length)
-{
-    reserve(buffer, length);
-    if (length)
-        memcpy(buffer->text + buffer->length, text, length);
-    buffer->length += length;
-    buffer->text[buffer->length] = '\0';
-}
-
-void strbuf_add_char(struct strbuf *buffer, char c)
-{
-    reserve(buffer, 1);
-    buffer->text[buffer->length++] = c;
-    buffer->text[buffer->length] = '\0';
-}
-
-void strbuf_add_integer(struct strbuf *buffer, int64_t integer)
-{
-    char digits[24];
-    char *at = digits + sizeof(digits);
-    uint64_t rest = integer < 0 ? -(uint64_t)integer : (uint64_t)integer;
-    do
-        *--at = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (integer < 0)
-        *--at = '-';
-    strbuf_add_n(buffer, at, (size_t)(digits + sizeof(digits) - at));
-}
-
 void strbuf_add_repeated(struct strbuf *buffer, char c, size_t count)
 {
-    reserve(buffer, count);
+    strbuf_reserve(buffer, count);
     memset(buffer->text + buffer->length, c, count);
     buffer->length += count;
     buffer->text[buffer->length] = '\0';
 }
 
-void strbuf_addv(struct strbuf *buffer, const char *format, va_list arguments)
+/* The conversions that most texts are made of. */
+enum conversion { CONVERT_TEXT, CONVERT_INT, CONVERT_LONG, CONVERT_SIZE, CONVERT_OTHER };
+
+/* What the text behind a "%" asks for, and how long it is. */
+static enum conversion read_conversion(const char *text, size_t *ret_length)
+{
+    static const struct {
+        const char *text;
+        enum conversion conversion;
+    } known[] = {
+        {"s", CONVERT_TEXT}, {"d", CONVERT_INT}, {"ld", CONVERT_LONG}, {"zu", CONVERT_SIZE}};
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
+        *ret_length = strlen(known[i].text);
+        if (strncmp(text, known[i].text, *ret_length) == 0)
+            return known[i].conversion;
+    }
+    return CONVERT_OTHER;
+}
+
+static bool is_simple(const char *format)
+{
+    for (size_t length; (format = strchr(format, '%')); format += 1 + length)
+        if (read_conversion(format + 1, &length) == CONVERT_OTHER)
+            return false;
+    return true;
+}
+
+static void add_unsigned(struct strbuf *buffer, uint64_t rest, bool is_negative)
+{
+    char digits[24];
+    char *at = digits + sizeof(digits);
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (is_negative)
+        *--at = '-';
+    strbuf_add_n(buffer, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+void strbuf_add_integer(struct strbuf *buffer, int64_t integer)
+{
+    add_unsigned(buffer, integer < 0 ? -(uint64_t)integer : (uint64_t)integer, integer < 0);
+}
+
+/* Without the locale, the widths and the buffers of vsnprintf(), which most texts do not need. */
+static void add_simple(struct strbuf *buffer, const char *format, va_list arguments)
+{
+    for (;;) {
+        const char *percent = strchrnul(format, '%');
+        strbuf_add_n(buffer, format, (size_t)(percent - format));
+        if (!*percent)
+            return;
+        size_t length;
+        switch (read_conversion(percent + 1, &length)) {
+        case CONVERT_TEXT: {
+            const char *text = va_arg(arguments, const char *);
+            strbuf_add(buffer, text ? text : "(null)");
+            break;
+        }
+        case CONVERT_INT:
+            strbuf_add_integer(buffer, va_arg(arguments, int));
+            break;
+        case CONVERT_LONG:
+            strbuf_add_integer(buffer, va_arg(arguments, long));
+            break;
+        case CONVERT_SIZE:
+            add_unsigned(buffer, va_arg(arguments, size_t), false);
+            break;
+        case CONVERT_OTHER:
+            assert(false);
+        }
+        format = percent + 1 + length;
+    }
+}
+
+static void add_printed(struct strbuf *buffer, const char *format, va_list arguments)
 {
     enum { GUESS = 64 }; /* most fit, and are formatted once */
-    assert(format);
     va_list again;
     va_copy(again, arguments);
-    reserve(buffer, GUESS);
+    strbuf_reserve(buffer, GUESS);
     size_t room = buffer->capacity - buffer->length;
     int length = vsnprintf(buffer->text + buffer->length, room, format, arguments);
     assert(length >= 0);
     if ((size_t)length >= room) {
-        reserve(buffer, (size_t)length);
+        strbuf_reserve(buffer, (size_t)length);
         vsnprintf(buffer->text + buffer->length, (size_t)length + 1, format, again);
     }
     va_end(again);
     buffer->length += (size_t)length;
+}
+
+void strbuf_addv(struct strbuf *buffer, const char *format, va_list arguments)
+{
+    assert(format);
+    if (is_simple(format))
+        add_simple(buffer, format, arguments);
+    else
+        add_printed(buffer, format, arguments);
 }
 
 void strbuf_addf(struct strbuf *buffer, const char *format, ...)

@@ -8,6 +8,8 @@
 #include "base/world.h"
 #include "harness.h"
 
+#include <inttypes.h>
+#include <limits.h>
 #include <unistd.h>
 
 TEST(pieces_of_an_arena_are_zeroed_aligned_and_apart)
@@ -164,6 +166,24 @@ TEST(integers_and_long_formats_are_added_in_full)
         CHECK(buffer.length == digits + 4 && strlen(buffer.text) == digits + 4);
         CHECK_TEXT(buffer.text + digits - 1, "7|end");
     }
+}
+
+TEST(formats_are_those_of_printf)
+{
+    CLEANUP(strbuf_done) struct strbuf buffer = {0};
+    strbuf_addf(&buffer, "%s=%d;%" PRId64 ";%zu", "a", INT_MIN, INT64_MIN, SIZE_MAX);
+    CHECK_TEXT(buffer.text, "a=-2147483648;-9223372036854775808;18446744073709551615");
+    strbuf_clear(&buffer);
+    strbuf_addf(&buffer, "%s", "");
+    CHECK_TEXT(buffer.text, "");
+    strbuf_addf(&buffer, "100%%|%d", 7);
+    CHECK_TEXT(buffer.text, "100%|7");
+    strbuf_clear(&buffer);
+    strbuf_addf(&buffer, "%d|%.2s|%s|%3d|%lld|%x", 1, "abc", "d", 5, -6LL, 255u);
+    CHECK_TEXT(buffer.text, "1|ab|d|  5|-6|ff");
+    strbuf_clear(&buffer);
+    strbuf_addf(&buffer, "%s%s", "only", "texts");
+    CHECK_TEXT(buffer.text, "onlytexts");
 }
 
 TEST(a_text_from_outside_is_made_safe_to_show)
