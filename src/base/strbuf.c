@@ -84,7 +84,8 @@ void strbuf_add_integer(struct strbuf *buffer, int64_t integer)
 }
 
 /* Without the locale, the widths and the buffers of vsnprintf(), which most texts do not need. */
-static void add_simple(struct strbuf *buffer, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void add_simple(struct strbuf *buffer,
+                                                             const char *format, va_list arguments)
 {
     for (;;) {
         const char *percent = strchrnul(format, '%');
@@ -114,7 +115,8 @@ static void add_simple(struct strbuf *buffer, const char *format, va_list argume
     }
 }
 
-static void add_printed(struct strbuf *buffer, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void add_printed(struct strbuf *buffer,
+                                                              const char *format, va_list arguments)
 {
     enum { GUESS = 64 }; /* most fit, and are formatted once */
     va_list again;
