@@ -27,29 +27,47 @@ struct database_maker database_maker_of(const struct databases *module)
 }
 
 /*
- * Beside the start of the servers, their data is made durable: nothing was synced while it was
- * made. Nobody is told of the cluster before that is done, and a life that ends before makes the
- * data anew.
+ * Nothing is synced while data is made. What initdb wrote is made durable while the rest comes to
+ * it, then, beside the start of the servers, all of it: so that their own first syncs find little
+ * to wait for. Nobody is told of the cluster before that is done, and a life that ends before makes
+ * the data anew.
  */
 struct keeping {
     struct cluster *cluster;
     struct error err;
+    bool is_complete; /* there is no more to come */
+    bool is_vain;     /* nor will there ever be */
     bool is_running;
+    struct gate completed;
     struct gate ended;
 };
+
+static CO_FN int keep_all(struct keeping *keeping, const struct database_maker *maker)
+{
+    bool was_complete;
+    int r = 0;
+    do {
+        was_complete = keeping->is_complete;
+        r = database_data_sync(maker, maker->folder, &keeping->err);
+        while (r == 0 && !keeping->is_complete)
+            gate_wait(maker->twin->loop, &keeping->completed, -1, NULL);
+    } while (r == 0 && !was_complete && !keeping->is_vain);
+    return r;
+}
 
 static CO_FN void keep_data(void *argument)
 {
     struct keeping *keeping = argument;
     struct cluster *cluster = keeping->cluster;
     struct database_maker maker = database_maker_of(cluster->module);
-    int r = database_data_sync(&maker, maker.folder, &keeping->err);
-    for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
+    int r = keep_all(keeping, &maker);
+    for (size_t i = 0; r == 0 && !keeping->is_vain && i < cluster->n_members; i++)
         r = database_member_keep(cluster->members[i], &keeping->err);
     keeping->is_running = false;
     gate_open(cluster->module->twin->loop, &keeping->ended);
 }
 
+/* Before all data is there, where complete_keeping() says when it is. */
 static void begin_keeping(struct cluster *cluster)
 {
     struct keeping *keeping = NEW(struct keeping);
@@ -57,6 +75,15 @@ static void begin_keeping(struct cluster *cluster)
     keeping->is_running = true;
     cluster->keeping = keeping;
     loop_spawn(cluster->module->twin->loop, "keep", keep_data, keeping);
+}
+
+static void complete_keeping(struct cluster *cluster, bool is_vain)
+{
+    if (!cluster->keeping)
+        begin_keeping(cluster);
+    cluster->keeping->is_complete = true;
+    cluster->keeping->is_vain = is_vain;
+    gate_open(cluster->module->twin->loop, &cluster->keeping->completed);
 }
 
 int database_end_keeping(struct cluster *cluster, struct error *err)
@@ -76,7 +103,7 @@ int database_await_kept(struct cluster *cluster, struct error *err)
 {
     for (size_t i = 0; !cluster->keeping && i < cluster->n_members; i++)
         if (cluster->members[i]->is_made)
-            begin_keeping(cluster);
+            complete_keeping(cluster, false);
     return database_end_keeping(cluster, err);
 }
 
@@ -86,18 +113,26 @@ struct copying {
     struct error err; /* of the first that failed */
 };
 
+static CO_FN int copy_data(struct copying *copying, struct database_member *member,
+                           struct error *err)
+{
+    struct database_maker maker = database_maker_of(copying->cluster->module);
+    bool is_begun = member->is_begun;
+    member->is_begun = false;
+    if (is_begun && database_member_copy_rest(member, &maker, copying->from, NULL) == 0)
+        return 0;
+    return database_member_copy(member, &maker, copying->from,
+                                member != database_primary(copying->cluster), err);
+}
+
 static CO_FN void copy_member(void *argument, size_t index)
 {
     struct copying *copying = argument;
-    struct cluster *cluster = copying->cluster;
-    struct database_maker maker = database_maker_of(cluster->module);
-    struct database_member *member = cluster->members[index];
-    bool is_replica = member != database_primary(cluster);
+    struct database_member *member = copying->cluster->members[index];
     struct error err = {0};
     if (text_equal(copying->from, member->paths.folder))
         return;
-    if (database_member_copy(member, &maker, copying->from, is_replica, &err) < 0 &&
-        !copying->err.code)
+    if (copy_data(copying, member, &err) < 0 && !copying->err.code)
         error_move(&copying->err, &err);
     error_done(&err);
 }
@@ -109,6 +144,41 @@ static CO_FN int copy_members(struct cluster *cluster, const char *from, struct 
     return copying.err.code ? error_move(err, &copying.err) : 0;
 }
 
+/* What a member does while the primary is filled. A copy that fails here is made afterwards. */
+static CO_FN void grow_member(void *argument, size_t index)
+{
+    struct copying *copying = argument;
+    struct cluster *cluster = copying->cluster;
+    struct database_maker maker = database_maker_of(cluster->module);
+    struct database_member *member = cluster->members[index];
+    if (member == database_primary(cluster))
+        database_member_fill(member, &maker, &copying->err);
+    else
+        database_member_copy_early(member, &maker, copying->from, NULL);
+}
+
+/* Two thirds of the data are there as soon as initdb ends. */
+static CO_FN int create_members(struct cluster *cluster, struct error *err)
+{
+    struct database_maker maker = database_maker_of(cluster->module);
+    struct database_member *primary = database_primary(cluster);
+    struct copying growing = {.cluster = cluster, .from = primary->paths.folder};
+    int r = database_member_begin(primary, &maker, err);
+    if (r < 0)
+        return r;
+    begin_keeping(cluster);
+    service_in_parallel(cluster->module->twin->loop, cluster->n_members, grow_member, &growing);
+    return growing.err.code ? error_move(err, &growing.err)
+                            : copy_members(cluster, primary->paths.folder, err);
+}
+
+/* Commits wait for replicas from the first one on: nobody was told of the primary before. */
+static int confirm_commits(struct cluster *cluster, bool durable, struct error *err)
+{
+    CLEANUP(mem_freep) char *names = database_wanted_standby_names(cluster);
+    return *names ? database_member_confirm(database_primary(cluster), names, durable, err) : 0;
+}
+
 /* Whether there was data for each of them in the cache; that is durable, but for where it lies. */
 static bool take_members(struct cluster *cluster)
 {
@@ -117,6 +187,8 @@ static bool take_members(struct cluster *cluster)
     for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
         r = database_member_take(cluster->members[i], &maker,
                                  cluster->members[i] != database_primary(cluster), NULL);
+    if (r == 0)
+        r = confirm_commits(cluster, true, NULL);
     if (r == 0)
         r = service_sync_folder(maker.folder, NULL);
     for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
@@ -129,20 +201,20 @@ static CO_FN int make_data(struct cluster *cluster, struct error *err)
 {
     struct databases *module = cluster->module;
     struct database_maker maker = database_maker_of(module);
-    struct database_member *primary = database_primary(cluster);
     if (module->n_spares_wanted < cluster->n_members)
         module->n_spares_wanted = cluster->n_members;
     if (take_members(cluster))
         return 0;
     CLEANUP(mem_freep) char *template = database_template_find(&maker);
     int r = template ? copy_members(cluster, template, NULL) : -ERROR_NOT_FOUND;
-    if (r < 0) {
-        r = database_member_create(primary, &maker, err);
-        if (r == 0)
-            r = copy_members(cluster, primary->paths.folder, err);
-    }
+    if (r < 0)
+        r = create_members(cluster, err);
     if (r == 0)
-        begin_keeping(cluster);
+        r = confirm_commits(cluster, false, err);
+    if (r == 0 || cluster->keeping)
+        complete_keeping(cluster, r < 0);
+    if (r < 0)
+        database_end_keeping(cluster, NULL);
     return r;
 }
 

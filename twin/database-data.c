@@ -87,18 +87,43 @@ static const char *strategy_of(const char *data)
     return " strategy file_copy";
 }
 
-CO_FN int database_data_create(const struct database_maker *maker, const char *data,
-                               struct error *err)
+CO_FN int database_data_begin(const struct database_maker *maker, const char *data,
+                              struct error *err)
 {
     const char *initdb[] = {maker->programs->initdb, INITDB_OPTIONS, "-D", data, NULL};
-    int r = run(maker, "initdb", NULL, initdb, CREATE_TIME, err);
-    if (r < 0)
-        return r;
+    return run(maker, "initdb", NULL, initdb, CREATE_TIME, err);
+}
+
+CO_FN int database_data_fill(const struct database_maker *maker, const char *data,
+                             struct error *err)
+{
     CLEANUP(mem_freep)
     char *create_database = string_format(CREATE_DATABASE "%s", strategy_of(data));
     const char *fill[] = {"/bin/sh", "-c",         script,          maker->programs->postgres,
                           data,      CREATE_ROLES, create_database, NULL};
     return run(maker, "initdb", NULL, fill, CREATE_TIME, err);
+}
+
+CO_FN int database_data_create(const struct database_maker *maker, const char *data,
+                               struct error *err)
+{
+    int r = database_data_begin(maker, data, err);
+    return r < 0 ? r : database_data_fill(maker, data, err);
+}
+
+/* The databases that initdb made: roles and databases are written elsewhere. */
+CO_FN int database_data_copy_early(const struct database_maker *maker, const char *from,
+                                   const char *data, struct error *err)
+{
+    const char *arguments[] = {"cp", "-R", "--reflink=auto", "data/base", data, NULL};
+    return run(maker, "cp", from, arguments, CREATE_TIME, err);
+}
+
+CO_FN int database_data_copy_rest(const struct database_maker *maker, const char *from,
+                                  const char *data, struct error *err)
+{
+    const char *arguments[] = {"cp", "-R", "-u", "--reflink=auto", "data/.", data, NULL};
+    return run(maker, "cp", from, arguments, CREATE_TIME, err);
 }
 
 CO_FN int database_data_copy(const struct database_maker *maker, const char *from, const char *data,

@@ -38,6 +38,7 @@ struct database_member {
     struct database_paths paths;
     char *archive; /* owned; the folder that its log is archived to, or NULL */
     uint16_t port;
+    bool is_begun;             /* what can be copied early of its data was */
     bool is_made;              /* its data was made in this life of ours and is not durable yet */
     struct process *process;   /* owned; NULL while it was not started */
     struct postgres *postgres; /* owned; the supervisor's own connection, NULL without one */
@@ -76,15 +77,30 @@ void database_member_erase(struct database_member *member);
 
 /* Whether whole data of its cluster is there. */
 bool database_member_has_data(const struct database_member *member);
-/* Makes the data of an empty cluster. */
-CO_FN int database_member_create(struct database_member *member, const struct database_maker *maker,
-                                 struct error *err);
+/* Makes the data of an empty cluster, in two steps. */
+CO_FN int database_member_begin(struct database_member *member, const struct database_maker *maker,
+                                struct error *err);
+CO_FN int database_member_fill(struct database_member *member, const struct database_maker *maker,
+                               struct error *err);
+/* Copies FROM/data for a replica: what there is between the two steps, and the rest after them. */
+CO_FN int database_member_copy_early(struct database_member *member,
+                                     const struct database_maker *maker, const char *from,
+                                     struct error *err);
+CO_FN int database_member_copy_rest(struct database_member *member,
+                                    const struct database_maker *maker, const char *from,
+                                    struct error *err);
 /* Copies FROM/data that was never started, for a primary or a replica. */
 CO_FN int database_member_copy(struct database_member *member, const struct database_maker *maker,
                                const char *from, bool is_replica, struct error *err);
 /* As that, with data that was copied before; ERROR_NOT_FOUND when there is none. */
 int database_member_take(struct database_member *member, const struct database_maker *maker,
                          bool is_replica, struct error *err);
+/*
+ * Lets commits wait for these replicas, see synchronous_standby_names, from its first start on: by
+ * the file that "alter system" would write.
+ */
+int database_member_confirm(struct database_member *member, const char *standby_names, bool durable,
+                            struct error *err);
 /* Notes that data which was made now is durable: until then, the next life makes it anew. */
 int database_member_keep(struct database_member *member, struct error *err);
 /* Whether its data, where it has some, follows a primary. */

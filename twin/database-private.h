@@ -113,6 +113,8 @@ CO_FN int database_converge_replicas(struct cluster *cluster, struct error *err)
 size_t database_count_streaming(const struct cluster *cluster);
 /* Whether that server does, as of the last look. */
 bool database_is_streaming(const struct cluster *cluster, const char *host);
+/* For which replicas commits are to wait; "" when for none. The caller frees it. */
+char *database_wanted_standby_names(const struct cluster *cluster);
 /* Whether commits of the primary are confirmed by a replica, as of the last look. */
 bool database_has_synchronous(const struct cluster *cluster);
 /*

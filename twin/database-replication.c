@@ -139,7 +139,7 @@ static CO_FN int read_standby_names(struct cluster *cluster, char **ret_names, s
     return r;
 }
 
-static char *wanted_standby_names(const struct cluster *cluster)
+char *database_wanted_standby_names(const struct cluster *cluster)
 {
     return cluster->wanted->is_synchronous
                ? database_standby_names(cluster->wanted, cluster->primary, &cluster->fenced)
@@ -159,7 +159,7 @@ bool database_has_synchronous(const struct cluster *cluster)
 int database_adjust_standby_names(struct cluster *cluster, bool one_streams, struct error *err)
 {
     CLEANUP(mem_freep) char *names = NULL;
-    CLEANUP(mem_freep) char *wanted = wanted_standby_names(cluster);
+    CLEANUP(mem_freep) char *wanted = database_wanted_standby_names(cluster);
     int r = read_standby_names(cluster, &names, err);
     if (r < 0)
         return r;
