@@ -209,7 +209,74 @@ static void compare_maps(struct comparison *comparison, const struct yaml_node *
     }
 }
 
-/* False when the items have no names of their own. */
+/* Whether an item was this one, under a name that it says it had. */
+static bool was_formerly(const struct yaml_node *item, const char *name)
+{
+    const struct yaml_node *formerly = yaml_get(item, "formerly");
+    if (!formerly || formerly->kind != VALUE_LIST)
+        return formerly && formerly->kind == VALUE_STRING && text_equal(formerly->text, name);
+    for (size_t i = 0; i < formerly->n_items; i++)
+        if (formerly->items[i]->kind == VALUE_STRING && text_equal(formerly->items[i]->text, name))
+            return true;
+    return false;
+}
+
+/* Whether the item says that it was this other one. One that goes back to the name that the other
+ * had before is no new name of it. */
+static bool is_renamed(const struct yaml_node *before, const struct yaml_node *after)
+{
+    return after->kind == VALUE_MAP && was_formerly(after, merge_item_name(before)) &&
+           !(before->kind == VALUE_MAP && was_formerly(before, merge_item_name(after)));
+}
+
+/* The one of a list of new items that an old item is now, or NULL; and the other way round. */
+static const struct yaml_node *find_new(const struct yaml_node *after, const struct map *old,
+                                        const struct yaml_node *item)
+{
+    for (size_t i = 0; i < after->n_items; i++)
+        if (!map_has(old, merge_item_name(after->items[i])) && is_renamed(item, after->items[i]))
+            return after->items[i];
+    return NULL;
+}
+
+static const struct yaml_node *list_resources(const struct yaml_tree *tree)
+{
+    const struct yaml_node *list = yaml_get(yaml_get(yaml_root(tree), "deployment"), "resources");
+    return list && list->kind == VALUE_LIST ? list : NULL;
+}
+
+const char *merge_find_name(const struct yaml_tree *before, const struct yaml_tree *after,
+                            const char *name)
+{
+    const struct yaml_node *from = list_resources(before);
+    const struct yaml_node *to = list_resources(after);
+    struct map old = {0};
+    struct map new = {0};
+    const char *found = NULL;
+    if (!from || !to || !merge_index_list(from, &old))
+        return NULL;
+    const struct yaml_node *item = merge_item(from, &old, name);
+    if (item && merge_index_list(to, &new)) {
+        const struct yaml_node *now = merge_item(to, &new, name);
+        now = now ? now : find_new(to, &old, item);
+        found = now ? merge_item_name(now) : NULL;
+    }
+    map_done(&old);
+    map_done(&new);
+    return found;
+}
+
+static bool has_old(const struct yaml_node *before, const struct map *new,
+                    const struct yaml_node *item)
+{
+    for (size_t i = 0; yaml_get(item, "formerly") && i < before->n_items; i++)
+        if (!map_has(new, merge_item_name(before->items[i])) && is_renamed(before->items[i], item))
+            return true;
+    return false;
+}
+
+/* False when the items have no names of their own. An item with a new name is compared with what it
+ * was before. */
 static bool compare_lists(struct comparison *comparison, const struct yaml_node *before,
                           const struct yaml_node *after)
 {
@@ -220,12 +287,13 @@ static bool compare_lists(struct comparison *comparison, const struct yaml_node 
     bool is_named = merge_index_list(after, &new);
     for (size_t i = 0; is_named && i < before->n_items; i++) {
         const char *name = merge_item_name(before->items[i]);
+        const struct yaml_node *now = merge_item(after, &new, name);
         compare_step(comparison, merge_item_step(name), before->items[i],
-                     merge_item(after, &new, name));
+                     now ? now : find_new(after, &old, before->items[i]));
     }
     for (size_t i = 0; is_named && i < after->n_items; i++) {
         const char *name = merge_item_name(after->items[i]);
-        if (!map_has(&old, name))
+        if (!map_has(&old, name) && !has_old(before, &new, after->items[i]))
             compare_step(comparison, merge_item_step(name), NULL, after->items[i]);
     }
     map_done(&old);

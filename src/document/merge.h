@@ -21,6 +21,10 @@ const struct yaml_node *merge_find(const struct yaml_tree *tree, const struct va
 /* The name of the resource that a place is in or at, or NULL. Borrowed from the place's text;
  * *ret_length is the name's. */
 const char *merge_place_resource(const struct value *place, size_t *ret_length);
+/* What a resource of one document is called in another, which may say that it was called so before:
+ * NULL when it is not there. Borrowed from after. */
+const char *merge_find_name(const struct yaml_tree *before, const struct yaml_tree *after,
+                            const char *name);
 /* Whether two nodes say the same, whatever their order of keys; NULL is only the same as NULL. */
 bool merge_is_same(const struct yaml_node *a, const struct yaml_node *b);
 
@@ -53,7 +57,8 @@ int document_merge(const char *base, const char *head, const char *file, struct 
 
 /*
  * Calls found() for each place at which two documents differ, as deep as both can be compared; what
- * stands there in either may be NULL. deployment.revision does not count.
+ * stands there in either may be NULL. deployment.revision does not count. What says that it was
+ * called otherwise before (formerly) is compared at the place of its old name.
  */
 void document_compare(const struct yaml_tree *before, const struct yaml_tree *after,
                       void (*found)(void *argument, const struct value *place,

@@ -4,6 +4,7 @@
 #include "document/merge.h"
 #include "service/revisions-internal.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -140,27 +141,132 @@ static void mark_step(struct step *step, const struct value *revision)
     step->reverts = value_builder_list(&list);
 }
 
-static void mark_resource(struct revert *revert, struct plan *plan)
+static void mark_resource(struct revert *revert, const struct yaml_tree *head,
+                          const struct yaml_tree *wanted, struct plan *plan)
 {
     size_t length = 0;
     const char *name = merge_place_resource(revert->place, &length);
     CLEANUP(mem_freep) char *path = property_path(revert->place);
+    CLEANUP(mem_freep) char *was = name ? string_copy_n(name, length) : NULL;
+    const char *now = was ? merge_find_name(head, wanted, was) : NULL;
     for (size_t i = 0; name && i < plan->n_steps; i++) {
         struct step *step = &plan->steps[i];
-        if (!is_of_resource(step, name, length) || (path && !changes_path(step, path)))
+        bool is_of_it =
+            is_of_resource(step, name, length) || (now && is_of_resource(step, now, strlen(now)));
+        /* A new name changes no property. */
+        if (!is_of_it || (path && (step->kind == STEP_RENAME || !changes_path(step, path))))
             continue;
         mark_step(step, revert->revision);
         revert->has_step = true;
     }
 }
 
-/* What is no resource's own (a variable, a pattern) may be behind any step that changes one. */
-static void mark_others(const struct revert *revert, struct plan *plan)
+/* The variable that a place is, or is in; NULL when it is none. */
+static const char *variable_of(const struct value *place)
 {
-    for (size_t i = 0; !revert->has_step && i < plan->n_steps; i++)
-        if (!plan->steps[i].reverts && plan->steps[i].kind != STEP_START &&
-            plan->steps[i].reason != STEP_REASON_DRIFTED)
+    bool is_variable =
+        value_count(place) >= 3 && text_equal(value_text(value_at(place, 1)), "variables");
+    return is_variable ? value_text(value_at(place, 2)) : NULL;
+}
+
+static bool text_uses(const char *text, const char *variable)
+{
+    size_t length = strlen(variable);
+    for (const char *at = text; (at = strstr(at, "var.")); at += 4) {
+        bool is_it = strncmp(at + 4, variable, length) == 0;
+        if (is_it && !isalnum((unsigned char)at[4 + length]) && at[4 + length] != '_' &&
+            at[4 + length] != '-')
+            return true;
+    }
+    return false;
+}
+
+static bool node_uses(const struct yaml_node *node, const char *variable)
+{
+    bool uses = node && node->kind == VALUE_STRING && text_uses(node->text, variable);
+    bool is_list = node && node->kind == VALUE_LIST;
+    bool is_map = node && node->kind == VALUE_MAP;
+    for (size_t i = 0; !uses && (is_list || is_map) && i < node->n_items; i++)
+        uses = node_uses(is_list ? node->items[i] : node->pairs[i].value, variable);
+    return uses;
+}
+
+/* Whether the newest revision has the step's resource, and gives it the variable. */
+static bool resource_uses(const struct yaml_tree *head, const struct step *step,
+                          const char *variable)
+{
+    const char *address = step->former ? step->former : step->address;
+    CLEANUP(mem_freep)
+    char *item = string_format("[%.*s]", (int)strcspn(address, "["), address);
+    struct value_builder steps = {0};
+    value_builder_append(&steps, value_string("deployment"));
+    value_builder_append(&steps, value_string("resources"));
+    value_builder_append(&steps, value_string(item));
+    CLEANUP(value_unrefp) struct value *place = value_builder_list(&steps);
+    return node_uses(merge_find(head, place), variable);
+}
+
+/* What has the value of a resource that goes back goes back with it. */
+static bool follows_marked(const struct step *step, const struct map *marked)
+{
+    for (size_t i = 0; step->kind == STEP_UPDATE && i < step->resources.n_items; i++)
+        if (map_has(marked, step->resources.items[i]))
+            return true;
+    return false;
+}
+
+/* The steps of the resources that use a variable, and of those that follow them: steps stand in an
+ * order in which these come later. */
+static void mark_users(struct revert *revert, const struct yaml_tree *head, struct plan *plan)
+{
+    const char *variable = variable_of(revert->place);
+    struct map marked = {0};
+    for (size_t i = 0; variable && i < plan->n_steps; i++) {
+        struct step *step = &plan->steps[i];
+        if (step->kind == STEP_START || step->reason == STEP_REASON_DRIFTED ||
+            (!resource_uses(head, step, variable) && !follows_marked(step, &marked)))
+            continue;
+        mark_step(step, revert->revision);
+        map_put(&marked, step->address, NULL);
+        revert->has_step = true;
+    }
+    map_done(&marked);
+}
+
+/* Whether a step may stand for what no step carries out. */
+static bool may_stand_for(const struct step *step)
+{
+    return step->kind != STEP_START && step->reason != STEP_REASON_DRIFTED;
+}
+
+/* What no step carries out is taken back all the same: a wish that was never carried out, what no
+ * resource owns (a pattern, an output). Every step that no place of its own explains says so, and
+ * where there is none, all do. */
+static void mark_others(struct revert *revert, const bool *is_explained, struct plan *plan)
+{
+    for (int round = 0; round < 2 && !revert->has_step; round++) {
+        for (size_t i = 0; i < plan->n_steps; i++) {
+            if (round == 0 && (is_explained[i] || !may_stand_for(&plan->steps[i])))
+                continue;
             mark_step(&plan->steps[i], revert->revision);
+            revert->has_step = true;
+        }
+    }
+}
+
+static void mark_plan(struct reverts *reverts, const struct yaml_tree *head,
+                      const struct yaml_tree *wanted, struct plan *plan)
+{
+    bool *is_explained = NEW_ARRAY(bool, plan->n_steps);
+    for (size_t i = 0; i < reverts->n_items; i++) {
+        mark_resource(&reverts->items[i], head, wanted, plan);
+        mark_users(&reverts->items[i], head, plan);
+    }
+    for (size_t i = 0; i < plan->n_steps; i++)
+        is_explained[i] = plan->steps[i].reverts != NULL;
+    for (size_t i = 0; i < reverts->n_items; i++)
+        mark_others(&reverts->items[i], is_explained, plan);
+    mem_free(is_explained);
 }
 
 /* Whether nobody but the one who asks ever did anything, and nothing came after the base. */
@@ -183,10 +289,7 @@ int lineage_mark(struct lineage *lineage, const char *text, struct plan *plan, s
         return r;
     struct reverts reverts = {.lineage = lineage, .err = err};
     document_compare(head, wanted, check_place, &reverts);
-    for (size_t i = 0; i < reverts.n_items; i++)
-        mark_resource(&reverts.items[i], plan);
-    for (size_t i = 0; i < reverts.n_items; i++)
-        mark_others(&reverts.items[i], plan);
+    mark_plan(&reverts, head, wanted, plan);
     if (reverts.n_items > 0)
         plan_seal(plan);
     r = reverts.result;

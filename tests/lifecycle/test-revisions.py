@@ -413,6 +413,69 @@ def a_variable_that_is_set_back_marks_the_steps_it_causes(place):
     assert value_of(place, "one") == 1 and value_of(place, "two") == "two"
 
 
+def taken_back(made):
+    """Step -> the revisions that it undoes."""
+    return {step["id"].split("#")[0]: [one["revision"] for one in step["reverts"] or []] for step in made["steps"]}
+
+
+@test
+def a_variable_that_is_set_back_marks_no_step_that_does_not_use_it(place):
+    mine = document("demo", {"one": data("${var.size}"), "user": data("${one.value}-x")}, extra="  variables: {size: 1}\n")
+    given(place, mine)
+    assert as_another(place, "set", "var.size=2", "--yes").returncode == 0
+    place.parley("pull", "demo", "demo.yaml")
+    text = place.read("demo.yaml").replace("size: 2", "size: 1")
+    place.write("demo.yaml", text.replace('    - {"type"', '    - {"type": "core:data:value", "name": "other", '
+                                          '"properties": {"value": "new"}}\n    - {"type"', 1))
+    made = taken_back(plan(place, "plan", "demo.yaml"))
+    # What takes its value from the resource that uses the variable goes back with it.
+    assert made == {"create other": [], "update one": [2], "update user": [2]}, made
+    place.parley("up", "demo.yaml", "--yes", want=3)
+    place.parley("up", "demo.yaml", "--yes", "--revert", "2")
+
+
+@test
+def all_that_no_step_carries_out_is_told(place):
+    place.with_boxes()
+    mine = document("demo", {"web": box(note="x")}, extra="  variables: {first: 1, second: 1}\n")
+    given(place, mine)
+    for name in ("first", "second"):
+        assert as_another(place, "set", f"var.{name}=2", "web.size=" + str(len(name)), "--yes").returncode == 0
+    place.parley("pull", "demo", "demo.yaml")
+    place.write("demo.yaml", place.read("demo.yaml").replace("2", "1").replace("revision: 1", "revision: 3").replace(
+        '"x"', '"y"'))
+    made = taken_back(plan(place, "plan", "demo.yaml"))
+    assert list(made) == ["update web"] and sorted(made["update web"]) == [2, 3], made
+    place.parley("up", "demo.yaml", "--yes", "--revert", "3", want=3)
+
+
+@test
+def a_new_name_takes_nothing_back_that_others_changed(place):
+    place.with_boxes()
+    given(place, document("demo", {"web": box(note="x"), "app": box(note="x")}))
+    assert as_another(place, "set", "web.note=y", "--yes").returncode == 0
+    place.parley("pull", "demo", "demo.yaml")
+    text = place.read("demo.yaml")
+    place.write("demo.yaml", text.replace('"name": "web"', '"name": "front", "formerly": ["web"]'))
+    made = taken_back(plan(place, "plan", "demo.yaml"))
+    assert list(made) == ["rename front"] and made["rename front"] == [], made
+    # Going back to before under the new name does.
+    place.write("demo.yaml", text.replace('"name": "web"', '"name": "front", "formerly": ["web"]').replace('"y"', '"x"'))
+    made = taken_back(plan(place, "plan", "demo.yaml"))
+    assert made["update front"] == [2], made
+    # And so does going back to a name that somebody else gave up.
+    place.write("demo.yaml", text)
+    assert as_another(place, "up", "demo.yaml", "--yes").returncode == 0
+    place.write("renamed.yaml", text.replace('"name": "web"', '"name": "front", "formerly": ["web"]'))
+    done = as_another(place, "up", "renamed.yaml", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    place.parley("pull", "demo", "demo.yaml")
+    newest = place.read("demo.yaml")
+    place.write("demo.yaml", newest.replace("name: front", "name: web").replace("[web]", "[front]"))
+    made = taken_back(plan(place, "plan", "demo.yaml"))
+    assert made.get("rename web") and max(made["rename web"]) > 2, made
+
+
 # --- Undo of every kind of step ---
 
 def specs(place):
