@@ -120,12 +120,17 @@ static struct ifinfomsg *begin_link(struct request *request, int type, int flags
     return link;
 }
 
-int netlink_add_bridge(struct netlink *netlink, const char *name, int index, struct error *err)
+int netlink_add_bridge(struct netlink *netlink, const char *name, int index, uint32_t gateway,
+                       struct error *err)
 {
     struct request request;
+    uint32_t wire = htonl(gateway);
+    unsigned char hardware[6] = {0x02}; /* administered locally */
+    memcpy(hardware + 2, &wire, sizeof(wire));
     struct ifinfomsg *link = begin_link(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index);
     link->ifi_flags = link->ifi_change = IFF_UP;
     add_text(&request, IFLA_IFNAME, name);
+    add(&request, IFLA_ADDRESS, hardware, sizeof(hardware));
     struct rtattr *info = nest(&request, IFLA_LINKINFO);
     add_text(&request, IFLA_INFO_KIND, "bridge");
     struct rtattr *details = nest(&request, IFLA_INFO_DATA);

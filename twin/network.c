@@ -393,7 +393,7 @@ static int add_bridge(struct network *network, const struct machine_network *wan
                       struct error *err)
 {
     int index = network->next_index++;
-    int r = netlink_add_bridge(&network->netlink, wanted->bridge, index, err);
+    int r = netlink_add_bridge(&network->netlink, wanted->bridge, index, wanted->gateway, err);
     if (r < 0)
         return error_wrap(err, r, "network %s", wanted->name);
     r = netlink_add_address(&network->netlink, index, wanted->gateway, wanted->prefix, err);

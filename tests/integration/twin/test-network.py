@@ -278,6 +278,23 @@ def who_gets_a_used_address_is_reached_at_once():
 
 
 @test
+def hosts_that_come_and_go_keep_nobody_from_the_router():
+    with Twin() as twin:
+        build(twin)
+        twin.rule("to-right", ("left",), ("right",), 80)
+        target = [twin.hosts()["r-0"]["address"], 80]
+
+        def gateway():
+            return twin.run("l-0", "cat", "/proc/net/arp").stdout.split("10.210.0.1 ")[1].split()[2]
+        assert "open" in twin.probe("l-0", [target]).values()
+        before = gateway()
+        for count in 9, 2, 9, 2:
+            twin.instances("l", "left", count)
+            assert "open" in twin.probe("l-0", [target], wait=2).values(), count
+            assert gateway() == before, count
+
+
+@test
 def a_list_of_20000_addresses_is_taken_and_changed():
     with Twin() as twin:
         build(twin)
