@@ -22,9 +22,9 @@
 enum {
     CONNECTIONS_LIMIT = 900, /* a coroutine each */
     IDLE_UPSTREAMS = 256,
-    UPSTREAM_LIMIT = 64 * 1024,   /* bytes of an upstream's answer */
-    IDLE_TIME = 60 * 1000 * 1000, /* microseconds */
-    ANSWER_TIME = 4 * 1000 * 1000,
+    UPSTREAM_LIMIT = 64 * 1024,     /* bytes of an upstream's answer */
+    IDLE_TIME = 60 * 1000 * 1000,   /* microseconds */
+    ANSWER_TIME = 20 * 1000 * 1000, /* balancers wait for 30 s */
     HEALTH_TIME = 1800 * 1000,
     CLOSE_TIME = 1500 * 1000
 };

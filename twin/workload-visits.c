@@ -11,9 +11,9 @@
 enum {
     CONNINFO_LIMIT = 4096,
     CONNECT_TIME = 1500 * 1000, /* microseconds */
-    QUERY_TIME = 5 * 1000 * 1000,
-    STUCK_TIME = 2000 * 1000, /* a write that takes longer counts as stuck */
-    PAUSE_TIME = 100 * 1000   /* after a failed connection, before the next one */
+    QUERY_TIME = 15 * 1000 * 1000,
+    STUCK_TIME = 10 * 1000 * 1000, /* a commit waits for two disks; what takes longer is stuck */
+    PAUSE_TIME = 100 * 1000        /* after a failed connection, before the next one */
 };
 
 /* Waiters that one round trip serves. */
@@ -211,12 +211,21 @@ int visits_add(struct visits *visits, int64_t deadline, struct visits_count *ret
     return r;
 }
 
+static bool is_stuck(const struct visits *visits)
+{
+    return visits->started && world_monotonic_clock() - visits->started > STUCK_TIME;
+}
+
 int visits_check(struct visits *visits, int64_t deadline, struct error *err)
 {
-    if (visits->started && world_monotonic_clock() - visits->started > STUCK_TIME)
+    if (is_stuck(visits))
         return error_set(err, ERROR_UNAVAILABLE, "a write to the database is stuck");
     struct batch *batch = join_batch(visits, 0);
     int r = await_batch(visits, batch, deadline, err);
+    if (r < 0 && !batch->is_done && !is_stuck(visits)) {
+        error_done(err);
+        r = 0;
+    }
     batch_unref(batch);
     return r;
 }

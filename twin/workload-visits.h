@@ -33,5 +33,8 @@ struct visits_count {
 CO_FN int visits_add(struct visits *visits, int64_t deadline, struct visits_count *ret_count,
                      struct error *err);
 
-/* Whether a visit could be served now: the database answers, and no write is stuck. */
+/*
+ * Whether a visit can be served: the database answers, or is busy with what is not stuck yet. A
+ * commit waits for two disks, and counts as stuck after ten seconds.
+ */
 CO_FN int visits_check(struct visits *visits, int64_t deadline, struct error *err);
