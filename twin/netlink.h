@@ -16,9 +16,10 @@ int netlink_open(struct netlink *netlink, struct error *err);
 void netlink_close(struct netlink *netlink);
 
 /*
- * Makes a bridge that forwards at once, and takes it up. index is ours to choose, unused so far. Its
- * hardware address is made of the gateway's: else it would be the lowest of its links', and change
- * whenever a link comes or goes, while hosts go on sending to the one before for many seconds.
+ * Makes a bridge that forwards at once, and takes it up. index is ours to choose, unused so far.
+ * Its hardware address is made of the gateway's: else it would be the lowest of its links', and
+ * change whenever a link comes or goes, while hosts go on sending to the one before for many
+ * seconds.
  */
 int netlink_add_bridge(struct netlink *netlink, const char *name, int index, uint32_t gateway,
                        struct error *err);
