@@ -3,10 +3,11 @@
  * its own; then each cage is a child in namespaces of its own, which adds what cages do not share.
  */
 #include "twin/cage-maker.h"
-#include "twin/passing.h"
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "twin/guards.h"
+#include "twin/passing.h"
 #include "twin/sandbox.h"
 #include "twin/seal.h"
 
@@ -29,6 +30,8 @@
 #define SITE "/run"
 /* Of each /tmp and /dev/shm. What lies there is memory. */
 #define ROOM "size=256m,nr_inodes=65536"
+/* What only its owner could change is a mount that nobody can. */
+#define SEALED (GUARD(READ_ONLY) ? MOUNT_ATTR_RDONLY : 0)
 
 /* Programs, their libraries and settings: what every program of the machine finds. */
 static const char *const system_folders[] = {
@@ -131,7 +134,7 @@ static int show_system_folder(const char *path, struct cage_answer *answer)
         return 0;
     if (mkdir(target, 0755) < 0)
         return failed(answer, "make", path);
-    return show(path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, answer);
+    return show(path, SEALED | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, answer);
 }
 
 static int show_device(const char *path, struct cage_answer *answer)
@@ -197,7 +200,7 @@ static void show_resolver(void)
  * cannot; there it stays below the new one. */
 static int move_in(struct cage_answer *answer)
 {
-    struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID};
+    struct mount_attr sealed = {.attr_set = SEALED | MOUNT_ATTR_NOSUID};
     if (chdir(SITE) < 0)
         return failed(answer, "enter", "the new root");
     if (syscall(SYS_pivot_root, ".", ".") == 0) {
@@ -215,6 +218,8 @@ static int build_view(struct cage_answer *answer)
 {
     if (unshare(CLONE_NEWNS) < 0)
         return failed(answer, "make", "a mount namespace");
+    if (!GUARD(VIEW))
+        return 0;
     CLEANUP(close_descriptorp) int tree = take_resolver();
     if (mount("tmpfs", SITE, "tmpfs", MS_NOSUID, "mode=755,size=1m") < 0)
         return failed(answer, "mount", "a new root");
@@ -240,12 +245,12 @@ static int build_view(struct cage_answer *answer)
 static int furnish(struct cage_answer *answer)
 {
     const unsigned long plain = MS_NOSUID | MS_NODEV;
-    struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};
+    struct mount_attr sealed = {.attr_set = SEALED};
     if (mount("proc", "/proc", "proc", plain | MS_NOEXEC, NULL) < 0)
         return failed(answer, "mount", "its own /proc");
-    if (mount("tmpfs", "/tmp", "tmpfs", plain, "mode=1777," ROOM) < 0)
+    if (GUARD(TEMPORARY) && mount("tmpfs", "/tmp", "tmpfs", plain, "mode=1777," ROOM) < 0)
         return failed(answer, "mount", "its own /tmp");
-    if (mount("tmpfs", "/dev/shm", "tmpfs", plain, "mode=1777," ROOM) < 0)
+    if (GUARD(TEMPORARY) && mount("tmpfs", "/dev/shm", "tmpfs", plain, "mode=1777," ROOM) < 0)
         return failed(answer, "mount", "its own /dev/shm");
     /* Sealed as a mount and not as a file system, so that folders can be shown in it later. */
     if (mount("tmpfs", "/run", "tmpfs", plain, "mode=755,size=1m") < 0)
@@ -264,7 +269,7 @@ static int furnish(struct cage_answer *answer)
 static int give_up_rights(struct cage_answer *answer)
 {
     if (sandbox_drop_capabilities() < 0 || seal_process() < 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        (GUARD(FIRST_PROCESS) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
         return failed(answer, "give up", "its rights");
     return 0;
 }
@@ -295,7 +300,8 @@ static _Noreturn void begin_cage(int take_network, int take_report)
 /* On success the answer has errno_value 0, and *ret_life is the caller's to close. */
 static void make_cage(int network, struct cage_answer *answer, int *ret_life)
 {
-    const unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_PIDFD | SIGCHLD;
+    const unsigned long flags = CLONE_NEWNS | (GUARD(PROCESSES) ? CLONE_NEWPID : 0) |
+                                (GUARD(MEMORY) ? CLONE_NEWIPC : 0) | CLONE_PIDFD | SIGCHLD;
     int report[2], life = -1;
     if (pipe2(report, O_CLOEXEC) < 0) {
         failed(answer, "make", "a pipe");

@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "net/program.h"
 #include "twin/cage-maker.h"
+#include "twin/guards.h"
 #include "twin/network.h"
 #include "twin/passing.h"
 #include "twin/sandbox.h"
@@ -129,7 +130,7 @@ static int start_maker(struct cages *cages, struct error *err)
     CLEANUP(close_descriptorp) int ours = ends[0];
     CLEANUP(close_descriptorp) int theirs = ends[1];
     struct child_spec child = {.arguments = arguments,
-                               .own_environment = true,
+                               .own_environment = !GUARDS_ARE_SWITCHED,
                                .folder = "/",
                                .input = theirs,
                                .output = -1,
@@ -465,6 +466,8 @@ static int unpack(const struct luggage *luggage)
 static int seal_roots(bool is_sealed)
 {
     struct mount_attr change = {0};
+    if (is_sealed && !GUARD(READ_ONLY))
+        return 0;
     *(is_sealed ? &change.attr_set : &change.attr_clr) = MOUNT_ATTR_RDONLY;
     if (mount_setattr(AT_FDCWD, "/", 0, &change, sizeof(change)) < 0 ||
         mount_setattr(AT_FDCWD, "/run", 0, &change, sizeof(change)) < 0)
@@ -488,6 +491,7 @@ static int unpack_all(const struct luggage *luggage, size_t n)
 
 int cage_enter(const struct cage_door *door)
 {
+    static const char *const all[] = {SANDBOX_FOLDER, NULL};
     const char *const programs[] = {door->programs[0], door->programs[1], NULL};
     struct luggage luggage[FILES_LIMIT] = {0};
     size_t n = 0;
@@ -495,7 +499,7 @@ int cage_enter(const struct cage_door *door)
     if (r == 0)
         r = pack_all(luggage, &n, door->files.read, false);
     if (r == 0)
-        r = pack_all(luggage, &n, door->files.written, true);
+        r = pack_all(luggage, &n, GUARD(OWN_FILES) ? door->files.written : all, true);
     if (r < 0)
         return r;
     if (setns(door->life, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET) < 0)

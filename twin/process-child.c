@@ -2,6 +2,7 @@
 #include "twin/process-private.h"
 
 #include "base/strbuf.h"
+#include "twin/guards.h"
 #include "twin/sandbox.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ void process_prepare(const struct process_spec *spec, struct cage_door *door,
     preparation->child = (struct child_spec){
         .arguments = spec->arguments,
         .environment = (const char *const *)preparation->lines,
-        .own_environment = true,
+        .own_environment = GUARD(ENVIRONMENT),
         .input = -1,
         .output = -1,
         .errors = -1,

@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "net/namespaces.h"
+#include "twin/guards.h"
 #include "twin/seal.h"
 #include "twin/service.h"
 
@@ -212,6 +213,10 @@ int sandbox_drop_capabilities(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {0};
+    if (!GUARD(RIGHTS)) {
+        sandbox_keep_capabilities();
+        return 0;
+    }
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
         return -errno;
     if (syscall(SYS_capset, &header, none) < 0)
@@ -221,7 +226,7 @@ int sandbox_drop_capabilities(void)
 
 int sandbox_drop_privileges(enum process_user user)
 {
-    if (geteuid() == 0) {
+    if (geteuid() == 0 && GUARD(USER)) {
         uid_t uid = users[user].user;
         gid_t gid = users[user].group;
         if (uid == 0 || setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||

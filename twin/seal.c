@@ -2,6 +2,7 @@
 #include "twin/seal.h"
 
 #include "base/memory.h"
+#include "twin/guards.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -130,8 +131,9 @@ static const struct sock_filter filter[] = {
 int seal_process(void)
 {
     const struct sock_fprog program = {ARRAY_LENGTH(filter), (struct sock_filter *)filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+    if (GUARD(NO_NEW_PRIVILEGES) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    if (GUARD(SEAL) && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
         return -errno;
     return 0;
 }
