@@ -365,7 +365,8 @@ stage_accept() {
 
 # Copies the project to a folder of its own and runs the tests there as another user.
 stage_user() {
-    local user=${PARLEY_CHECK_USER:-nobody} folder output counts
+    local user=${PARLEY_CHECK_USER:-nobody} folder output counts depth=()
+    [ "$mode" != full ] || depth=(--full)
     if [ "$(id -u)" -ne 0 ]; then
         echo "  this is an ordinary user already"
         return
@@ -377,7 +378,7 @@ stage_user() {
     output=$build/logs/user.log
     setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
         env -i PATH="$PATH" HOME="$folder/home" USER="$user" CI="${CI:-}" \
-        bash "$folder/project/tools/check" --stage build-gcc test integration >"$output" 2>&1
+        bash "$folder/project/tools/check" "${depth[@]}" --stage build-gcc test integration >"$output" 2>&1
     read -r -a counts < <(tail -n 1 "$output" | tr -dc '0-9 \n')
     sed '/^== what failed/,$d' "$output" | grep -E '^ '
     if [ "${#counts[@]}" -lt 2 ]; then
