@@ -49,13 +49,6 @@ static void free_datum(gnutls_datum_t *datum)
     }
 }
 
-static void strbuf_wipe(struct strbuf *buffer)
-{
-    if (buffer->text)
-        mem_wipe(buffer->text, buffer->capacity);
-    strbuf_done(buffer);
-}
-
 static int tls_error(struct error *err, int code, const char *what)
 {
     return error_set(err, ERROR_SYSTEM, "%s: %s", what, gnutls_strerror(code));
@@ -388,12 +381,6 @@ static int place_file(const struct authority_order *order, const char *path,
     return r;
 }
 
-static bool has_content(const char *path, const char *content)
-{
-    CLEANUP(mem_freep) char *text = NULL;
-    return world_read_file(path, FILE_LIMIT, &text, NULL, NULL) == 0 && text_equal(text, content);
-}
-
 static int write_bundle(struct authority *authority, gnutls_x509_crt_t crt,
                         gnutls_x509_privkey_t key, struct strbuf *text, struct error *err)
 {
@@ -440,17 +427,6 @@ static int issue(struct authority *authority, const struct authority_order *orde
     return 0;
 }
 
-static int write_list(const struct authority_order *order, const char *bundle, const char *list,
-                      struct error *err)
-{
-    CLEANUP(strbuf_done) struct strbuf text = {0};
-    strbuf_add(&text, bundle);
-    for (size_t i = 0; i < order->n_domains; i++)
-        strbuf_addf(&text, " %s", order->domains[i]);
-    strbuf_add_char(&text, '\n');
-    return has_content(list, strbuf_text(&text)) ? 0 : place_file(order, list, &text, err);
-}
-
 static int check_order(const struct authority_order *order, struct error *err)
 {
     if (order->n_domains == 0 || order->n_domains > AUTHORITY_DOMAINS_LIMIT)
@@ -479,10 +455,18 @@ static char *serial_text(gnutls_x509_crt_t crt)
     return strbuf_take(&text);
 }
 
+int authority_read_serial(const char *bundle, char **ret_serial, struct error *err)
+{
+    CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
+    int r = load_crt(bundle, &crt, err);
+    if (r == 0)
+        *ret_serial = serial_text(crt);
+    return r;
+}
+
 void authority_issued_done(struct authority_issued *issued)
 {
     mem_free(issued->bundle);
-    mem_free(issued->list);
     mem_free(issued->serial);
     *issued = (struct authority_issued){0};
 }
@@ -500,19 +484,15 @@ int authority_provide(struct authority *authority, const struct authority_order 
     if (r < 0)
         return r;
     CLEANUP(mem_freep) char *bundle = string_format("%s/%s.pem", order->folder, order->file);
-    CLEANUP(mem_freep) char *list = string_format("%s/%s.list", order->folder, order->file);
     CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
     load_good(authority, order, bundle, &crt);
     bool is_new = !crt;
     if (is_new)
         r = issue(authority, order, bundle, &crt, err);
-    if (r == 0)
-        r = write_list(order, bundle, list, err);
     if (r < 0)
         return r;
     *ret_issued = (struct authority_issued){
         .bundle = take_ptr(bundle),
-        .list = take_ptr(list),
         .serial = serial_text(crt),
         .not_before = (int64_t)gnutls_x509_crt_get_activation_time(crt) * MICROSECONDS,
         .not_after = (int64_t)gnutls_x509_crt_get_expiration_time(crt) * MICROSECONDS,
@@ -525,7 +505,5 @@ int authority_withdraw(const char *folder, const char *file, struct error *err)
 {
     assert(is_file_name(file));
     CLEANUP(mem_freep) char *bundle = string_format("%s/%s.pem", folder, file);
-    CLEANUP(mem_freep) char *list = string_format("%s/%s.list", folder, file);
-    int r = world_remove_file(bundle, err);
-    return r < 0 ? r : world_remove_file(list, err);
+    return world_remove_file(bundle, err);
 }

@@ -3,8 +3,8 @@
  * domains, nothing of who serves them.
  *
  * Its own folder holds ca.crt (public, what clients trust) and ca.key (0600, never leaves it). Each
- * certificate is two files where its order says: FILE.pem (0600: key, certificate, authority, as
- * HAProxy loads them) and FILE.list (its crt-list: one line with all domains).
+ * certificate is a file where its order says: FILE.pem (0600: key, certificate, authority, as
+ * HAProxy loads them).
  */
 #pragma once
 
@@ -37,8 +37,8 @@ const char *authority_file(const struct authority *authority);
 
 /* What is wanted; all borrowed. */
 struct authority_order {
-    const char *folder; /* where the two files go; it exists */
-    const char *file;   /* their name without ending: [a-z0-9-]+ */
+    const char *folder; /* where it goes; it exists */
+    const char *file;   /* its name without ending: [a-z0-9-]+ */
     const char *const *domains;
     size_t n_domains;
     /* Gives a new file to who reads it, before it takes the place of the old one: so nobody ever
@@ -49,7 +49,6 @@ struct authority_order {
 /* What there is. Zero-initialise it. */
 struct authority_issued {
     char *bundle;       /* owned; path of FILE.pem */
-    char *list;         /* owned; path of FILE.list */
     char *serial;       /* owned; hexadecimal */
     int64_t not_before; /* wall clock, microseconds */
     int64_t not_after;
@@ -59,13 +58,16 @@ void authority_issued_done(struct authority_issued *issued);
 
 /*
  * Makes sure that FILE.pem holds a certificate of this authority for exactly these domains with
- * more than AUTHORITY_RENEW_DAYS left, and FILE.list names it; issues a new one else. *ret_issued
+ * more than AUTHORITY_RENEW_DAYS left; issues a new one else. *ret_issued
  * is to be freed with authority_issued_done(). ERROR_INVALID names the domain that is none.
  */
 int authority_provide(struct authority *authority, const struct authority_order *order,
                       struct authority_issued *ret_issued, struct error *err);
 
-/* Removes the files of a certificate that is wanted no more. */
+/* The serial number of the certificate in such a file, in lower case. The caller frees it. */
+int authority_read_serial(const char *bundle, char **ret_serial, struct error *err);
+
+/* Removes the file of a certificate that is wanted no more. */
 int authority_withdraw(const char *folder, const char *file, struct error *err);
 
 /* Whether text is a DNS name that a certificate can be for; its first label may be "*". */

@@ -9,6 +9,9 @@
 enum { OTHER_DESCRIPTORS = 200 };
 /* No name of a document has an underscore. */
 #define LIMITS "address_limits"
+/* What the keys of values begin with. */
+#define OF_FRONTEND "frontend"
+#define OF_BACKEND "backend"
 
 static const char *const balances[] = {[BALANCE_LEASTCONN] = "leastconn",
                                        [BALANCE_ROUNDROBIN] = "roundrobin",
@@ -221,47 +224,39 @@ static void write_limit(struct strbuf *out, const struct balancer_config *config
         out,
         "    filter spoe engine " LIMITS " config %s\n"
         "    http-request set-var(txn.limit.of) str(%s/%s)\n"
-        "    http-request set-var(txn.limit.count) int(%u)\n"
-        "    http-request set-var(txn.limit.seconds) int(%u)\n"
+        "    http-request set-var(txn.limit.rate) str(%s/%s),map(%s)\n"
+        "    http-request set-var(txn.limit.count) var(txn.limit.rate),field(1,/),add(0)\n"
+        "    http-request set-var(txn.limit.seconds) var(txn.limit.rate),field(2,/),add(0)\n"
         "    http-request send-spoe-group " LIMITS " ask\n"
         "    http-request deny deny_status 503 hdr Retry-After 1 unless { "
         "var(txn.limit.wait) -m found }\n"
         "    http-request deny deny_status 429 hdr Retry-After %%[var(txn.limit.wait)] if { "
         "var(txn.limit.wait) -m int gt 0 }\n",
-        config->limits_file, config->host->name, name, limit->count, limit->window_s);
+        config->limits_file, config->host->name, name, OF_FRONTEND, name, config->values_file);
 }
 
-static void write_bind(struct strbuf *out, const char *address, uint16_t port, const char *list)
+static void write_bind(struct strbuf *out, const char *address, uint16_t port,
+                       const char *certificate)
 {
     strbuf_addf(out, "    bind %s:%u", address, port);
-    if (list)
-        strbuf_addf(out, " ssl crt-list %s alpn h2,http/1.1", list);
+    if (certificate)
+        strbuf_addf(out, " ssl crt %s alpn h2,http/1.1", certificate);
     strbuf_add_char(out, '\n');
 }
 
 static void write_frontend(struct strbuf *out, const struct balancer_config *config, size_t index)
 {
     const struct machine_frontend *frontend = config->frontends[index];
-    const char *list = config->certificate_lists[index];
+    const char *certificate = config->certificate_files[index];
     CLEANUP(mem_freep) char *name = balancer_frontend_name(config, index);
     CLEANUP(mem_freep) char *backend = balancer_backend_name(config, frontend->backend);
     strbuf_addf(out, "\nfrontend %s\n", name);
-    write_bind(out, config->host->address, frontend->port, list);
+    write_bind(out, config->host->address, frontend->port, certificate);
     if (config->kept && config->kept[index].port)
-        write_bind(out, config->host->address, config->kept[index].port, list);
+        write_bind(out, config->host->address, config->kept[index].port, certificate);
     write_limit(out, config, name, &frontend->limit);
     strbuf_addf(out, "    http-request set-header X-Forwarded-Proto %s\n    default_backend %s\n",
-                list ? "https" : "http", backend);
-}
-
-/* HAProxy reads these as the end of a word or of the line. */
-static void write_word(struct strbuf *out, const char *word)
-{
-    for (; *word; word++) {
-        if (strchr("\\\"'#", *word))
-            strbuf_add_char(out, '\\');
-        strbuf_add_char(out, *word);
-    }
+                certificate ? "https" : "http", backend);
 }
 
 struct backend_writer {
@@ -280,11 +275,12 @@ static void write_backend(void *argument, const struct machine_backend *backend)
     if (backend->balance == BALANCE_SOURCE)
         strbuf_add(out, "    hash-type consistent\n");
     strbuf_add(out, "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n");
-    const char *health_check = balancer_health_check(writer->config, backend);
-    if (health_check) {
-        strbuf_add(out, "    option httpchk\n    http-check send meth GET uri ");
-        write_word(out, health_check);
-        strbuf_addf(out, " ver HTTP/1.1 hdr Host %s\n", backend->name);
+    if (backend->health_check) {
+        strbuf_addf(out,
+                    "    option httpchk\n"
+                    "    http-check send meth GET uri-lf %%[str(%s/%s),map(%s)] ver HTTP/1.1 hdr "
+                    "Host %s\n",
+                    OF_BACKEND, name, writer->config->values_file, backend->name);
     }
     for (size_t i = 0; writer->with_servers && i < backend->n_servers; i++)
         strbuf_addf(out, "    server %s %s:%u " BALANCER_SERVER_OPTIONS "\n",
@@ -303,4 +299,27 @@ void balancer_write_config(struct strbuf *out, const struct balancer_config *con
         write_frontend(out, config, i);
     struct backend_writer writer = {out, config, with_servers};
     balancer_each_backend(config, write_backend, &writer);
+}
+
+/* --- Values --- */
+
+static void write_value(void *argument, const struct machine_backend *backend)
+{
+    const struct backend_writer *writer = argument;
+    CLEANUP(mem_freep) char *name = balancer_backend_name(writer->config, backend);
+    const char *health_check = balancer_health_check(writer->config, backend);
+    if (health_check)
+        strbuf_addf(writer->out, OF_BACKEND "/%s %s\n", name, health_check);
+}
+
+void balancer_write_values(struct strbuf *out, const struct balancer_config *config)
+{
+    for (size_t i = 0; i < config->n_frontends; i++) {
+        const struct machine_limit *limit = &config->frontends[i]->limit;
+        CLEANUP(mem_freep) char *name = balancer_frontend_name(config, i);
+        if (limit->count > 0)
+            strbuf_addf(out, OF_FRONTEND "/%s %u/%u\n", name, limit->count, limit->window_s);
+    }
+    struct backend_writer writer = {.out = out, .config = config};
+    balancer_each_backend(config, write_value, &writer);
 }

@@ -27,11 +27,15 @@ struct balancer_kept {
 struct balancer_config {
     const struct machine_host *host;
     const struct machine_frontend *const *frontends;
-    const char *const *certificate_lists; /* a path for each frontend; NULL where it speaks HTTP */
-    const struct balancer_kept *kept;     /* for each frontend; NULL: nothing of any */
+    /* For each frontend, NULL where it speaks HTTP: the file that it names, and where that leads.
+     */
+    const char *const *certificate_files;
+    const char *const *certificate_bundles;
+    const struct balancer_kept *kept; /* for each frontend; NULL: nothing of any */
     size_t n_frontends;
     const char *socket;         /* path of the statistics socket */
     const char *state_file;     /* what balancer_servers_write_states() wrote */
+    const char *values_file;    /* what balancer_write_values() wrote */
     const char *limits_file;    /* what balancer_write_limits() wrote */
     const char *limiter_socket; /* where the limiter answers */
     unsigned int max_connections;
@@ -42,10 +46,18 @@ int balancer_check_frontend(const struct machine_frontend *frontend, struct erro
 
 /*
  * Appends the configuration. Without servers it is the part that cannot be changed while HAProxy
- * runs: two configurations that are equal in it differ only by servers.
+ * runs: two configurations that are equal in it differ only by servers, values, and what is in the
+ * files of certificates.
  */
 void balancer_write_config(struct strbuf *out, const struct balancer_config *config,
                            bool with_servers);
+
+/*
+ * Appends the values that it looks up, in a map of HAProxy's: the limit of each frontend that has
+ * one, and the path by which each backend's servers are checked. Of one structure, the keys are the
+ * same.
+ */
+void balancer_write_values(struct strbuf *out, const struct balancer_config *config);
 
 /*
  * Appends how HAProxy asks the limiter (limiter-program.h) about each request of a frontend with a

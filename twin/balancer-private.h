@@ -1,9 +1,11 @@
 /* What the files of the balancers share. For balancer*.c only. */
 #pragma once
 
+#include "twin/balancer-certificates.h"
 #include "twin/balancer-config.h"
 #include "twin/balancer-limits.h"
 #include "twin/balancer-servers.h"
+#include "twin/balancer-values.h"
 #include "twin/balancer-worker.h"
 #include "twin/module.h"
 #include "twin/service.h"
@@ -18,20 +20,28 @@ struct served {
     char *health_check; /* NULL: none */
 };
 
+/* What a balancer is told; zero-initialise it. */
+struct balancer_plan {
+    char *structure;                           /* owned; the configuration without servers */
+    char *text;                                /* owned; all of it */
+    char *values;                              /* owned; what it looks up */
+    struct balancer_certificates certificates; /* owned */
+    struct balancer_servers servers;           /* owned */
+};
+
 struct balancer {
     struct balancers *module;
     char *host;          /* owned; its name */
     char *config_folder; /* owned, as the paths below; what only we write */
     char *config_file;
     char *draft_file;
+    char *values_file;
     char *state_file;
     char *socket_folder;
     char *socket;
-    struct process *process;         /* owned; NULL while it was not started */
-    char *structure;                 /* owned; the configuration that runs, without servers */
-    char *text;                      /* owned; all of it */
-    struct balancer_servers servers; /* those that run */
-    char *awaited;                   /* owned; the servers with a workload that it has waited for */
+    struct process *process;   /* owned; NULL while it was not started */
+    struct balancer_plan runs; /* what it was last told */
+    char *awaited;             /* owned; the servers with a workload that it has waited for */
     struct balancer_control control;
 
     struct served *served; /* owned; what those who come find here */
@@ -41,7 +51,8 @@ struct balancer {
     struct balancer_config config;
     struct balancer_kept *kept;
     const struct machine_frontend **frontends;
-    char **lists;
+    char **certificate_files;
+    char **certificate_bundles;
 };
 
 struct balancers {
@@ -70,8 +81,12 @@ void balancer_forget_served(struct balancer *balancer);
 
 /* --- balancer-process.c --- */
 
-/* The file is what HAProxy reads when it starts again, so it changes only to what was checked. */
-CO_FN int balancer_replace_file(struct balancer *balancer, const char *text, struct error *err);
+/*
+ * The files are what HAProxy reads when it starts again, so they change only to what was checked;
+ * when it fails, they are as before.
+ */
+CO_FN int balancer_replace_files(struct balancer *balancer, const struct balancer_plan *plan,
+                                 struct error *err);
 /* Of use for the next start, also for one after a crash. */
 CO_FN int balancer_write_states(struct balancer *balancer, const struct balancer_servers *servers,
                                 struct error *err);

@@ -62,13 +62,22 @@ static CO_FN int check_file(struct balancer *balancer, const char *file, struct 
                        world_monotonic_clock() + CHECK_TIME, NULL, err);
 }
 
-CO_FN int balancer_replace_file(struct balancer *balancer, const char *text, struct error *err)
+CO_FN int balancer_replace_files(struct balancer *balancer, const struct balancer_plan *plan,
+                                 struct error *err)
 {
     int r = make_folders(balancer, err);
     if (r == 0)
-        r = service_write(balancer->draft_file, text, NULL, err);
+        r = service_write(balancer->values_file, plan->values, NULL, err);
+    if (r == 0)
+        r = balancer_certificates_place(&plan->certificates, err);
+    if (r == 0)
+        r = service_write(balancer->draft_file, plan->text, NULL, err);
     if (r == 0)
         r = check_file(balancer, balancer->draft_file, err);
+    if (r < 0 && balancer->runs.values) {
+        service_write(balancer->values_file, balancer->runs.values, NULL, NULL);
+        balancer_certificates_place(&balancer->runs.certificates, NULL);
+    }
     if (r < 0)
         return error_wrap(err, r, "the configuration of balancer %s", balancer->host);
     if (rename(balancer->draft_file, balancer->config_file) < 0)
@@ -82,7 +91,7 @@ CO_FN int balancer_write_states(struct balancer *balancer, const struct balancer
     CLEANUP(strbuf_done) struct strbuf states = {0};
     if (balancer->process)
         balancer_control_look(&balancer->control, NULL);
-    balancer_servers_write_states(&states, &balancer->control, &balancer->servers, servers);
+    balancer_servers_write_states(&states, &balancer->control, &balancer->runs.servers, servers);
     return service_write(balancer->state_file, strbuf_text(&states), NULL, err);
 }
 

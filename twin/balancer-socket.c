@@ -63,12 +63,13 @@ int balancer_command(struct loop *loop, const char *socket, const char *command,
 {
     CLEANUP(close_descriptorp) int fd = -1;
     CLEANUP(strbuf_done) struct strbuf answer = {0};
-    CLEANUP(mem_freep) char *line = string_format("%s\n", command);
+    CLEANUP(strbuf_wipe) struct strbuf line = {0};
     int r = connect_socket(socket, &fd, err);
     if (r < 0)
         return r;
+    strbuf_addf(&line, "%s\n", command);
     /* A command is short: a new socket's buffer takes it as a whole. */
-    if (send(fd, line, strlen(line), MSG_NOSIGNAL) != (ssize_t)strlen(line))
+    if (send(fd, line.text, line.length, MSG_NOSIGNAL) != (ssize_t)line.length)
         return error_set(err, ERROR_UNAVAILABLE, "HAProxy takes no command: %s", strerror(errno));
     r = collect(loop, fd, deadline, &answer, err);
     if (r < 0)

@@ -1,7 +1,7 @@
 /*
  * The module of balancers: one HAProxy for each host that the machine makes a balancer. What can be
- * changed while it runs (servers) goes through its socket, with the file kept equal; all else is a
- * reload, which loses no connection.
+ * changed while it runs (servers, limits, paths of health checks, certificates) goes through its
+ * socket, with its files kept equal; all else is a reload, which loses no connection.
  */
 #include "twin/balancer.h"
 
@@ -13,7 +13,6 @@
 
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 enum { START_TIME = 5 * 1000 * 1000 }; /* microseconds */
 
@@ -21,32 +20,45 @@ enum { START_TIME = 5 * 1000 * 1000 }; /* microseconds */
 
 static void clear_wanted(struct balancer *balancer)
 {
-    for (size_t i = 0; i < balancer->config.n_frontends; i++)
-        mem_free(balancer->lists[i]);
-    mem_free(balancer->lists);
+    for (size_t i = 0; i < balancer->config.n_frontends; i++) {
+        mem_free(balancer->certificate_files[i]);
+        mem_free(balancer->certificate_bundles[i]);
+    }
+    mem_free(balancer->certificate_files);
+    mem_free(balancer->certificate_bundles);
     mem_free(balancer->frontends);
     mem_free(balancer->kept);
     balancer->kept = NULL;
-    balancer->lists = NULL;
+    balancer->certificate_files = NULL;
+    balancer->certificate_bundles = NULL;
     balancer->frontends = NULL;
     balancer->config = (struct balancer_config){0};
+}
+
+static void plan_done(struct balancer_plan *plan)
+{
+    mem_free(plan->structure);
+    mem_free(plan->text);
+    mem_free(plan->values);
+    balancer_certificates_done(&plan->certificates);
+    balancer_servers_done(&plan->servers);
+    *plan = (struct balancer_plan){0};
 }
 
 static void balancer_free(struct balancer *balancer)
 {
     clear_wanted(balancer);
     balancer_forget_served(balancer);
-    balancer_servers_done(&balancer->servers);
+    plan_done(&balancer->runs);
     balancer_statistics_done(&balancer->control.statistics);
     mem_free(balancer->host);
     mem_free(balancer->config_folder);
     mem_free(balancer->socket_folder);
     mem_free(balancer->config_file);
     mem_free(balancer->draft_file);
+    mem_free(balancer->values_file);
     mem_free(balancer->state_file);
     mem_free(balancer->socket);
-    mem_free(balancer->structure);
-    mem_free(balancer->text);
     mem_free(balancer->awaited);
     mem_free(balancer);
 }
@@ -60,6 +72,7 @@ static struct balancer *balancer_new(struct balancers *module, const char *host)
     balancer->config_folder = string_format("%s/%s", module->config_folder, file);
     balancer->config_file = string_format("%s/haproxy.cfg", balancer->config_folder);
     balancer->draft_file = string_format("%s/haproxy.draft", balancer->config_folder);
+    balancer->values_file = string_format("%s/values", balancer->config_folder);
     balancer->state_file = string_format("%s/servers", balancer->config_folder);
     balancer->socket_folder = string_format("%s/%s", module->socket_folder, file);
     balancer->socket = string_format("%s/admin", balancer->socket_folder);
@@ -78,19 +91,22 @@ static struct balancer *find_balancer(struct balancers *module, const char *host
 
 /* --- What is wanted --- */
 
-static int list_of(struct balancer *balancer, const struct machine_frontend *frontend,
-                   char **ret_list, struct error *err)
+static int find_certificate(const struct balancer *balancer,
+                            const struct machine_frontend *frontend, char **ret_file,
+                            char **ret_bundle, struct error *err)
 {
-    CLEANUP(mem_freep) char *list = NULL;
-    if (frontend->certificate) {
-        int r = certificate_list_file(balancer->module->twin, frontend->certificate, &list, err);
-        if (r < 0)
-            return r;
-        if (!world_file_exists(list))
-            return error_set(err, ERROR_UNAVAILABLE, "frontend %s: its certificate %s is not there",
-                             frontend->name, frontend->certificate->name);
-    }
-    *ret_list = take_ptr(list);
+    CLEANUP(mem_freep) char *bundle = NULL;
+    CLEANUP(mem_freep) char *name = service_file_name(frontend->resource);
+    if (!frontend->certificate)
+        return 0;
+    int r = certificate_bundle_file(balancer->module->twin, frontend->certificate, &bundle, err);
+    if (r < 0)
+        return r;
+    if (!world_file_exists(bundle))
+        return error_set(err, ERROR_UNAVAILABLE, "frontend %s: its certificate %s is not there",
+                         frontend->name, frontend->certificate->name);
+    *ret_file = string_format("%s/%s.pem", balancer->config_folder, name);
+    *ret_bundle = take_ptr(bundle);
     return 0;
 }
 
@@ -103,13 +119,15 @@ static void set_wanted(struct balancer *balancer, const struct machine_balancer 
     clear_wanted(balancer);
     getrlimit(RLIMIT_NOFILE, &descriptors);
     balancer->frontends = NEW_ARRAY(const struct machine_frontend *, wanted->n_frontends);
-    balancer->lists = NEW_ARRAY(char *, wanted->n_frontends);
+    balancer->certificate_files = NEW_ARRAY(char *, wanted->n_frontends);
+    balancer->certificate_bundles = NEW_ARRAY(char *, wanted->n_frontends);
     for (size_t i = 0; i < wanted->n_frontends; i++) {
         const struct machine_frontend *frontend = wanted->frontends[i];
         struct error err = {0};
         int r = balancer_check_frontend(frontend, &err);
         if (r == 0)
-            r = list_of(balancer, frontend, &balancer->lists[n], &err);
+            r = find_certificate(balancer, frontend, &balancer->certificate_files[n],
+                                 &balancer->certificate_bundles[n], &err);
         if (r < 0)
             problems_add(problems, frontend->resource, &err);
         else
@@ -120,55 +138,63 @@ static void set_wanted(struct balancer *balancer, const struct machine_balancer 
         .host = wanted->host,
         .frontends = balancer->frontends,
         .kept = balancer->kept,
-        .certificate_lists = (const char *const *)balancer->lists,
+        .certificate_files = (const char *const *)balancer->certificate_files,
+        .certificate_bundles = (const char *const *)balancer->certificate_bundles,
         .n_frontends = n,
         .socket = balancer->socket,
         .state_file = balancer->state_file,
+        .values_file = balancer->values_file,
         .limits_file = balancer_limits_file(balancer->module->limits),
         .limiter_socket = balancer_limits_socket(balancer->module->limits),
         .max_connections = balancer_max_connections(descriptors.rlim_max),
     };
 }
 
-/* A certificate that was issued anew has the same path; HAProxy must read it again all the same. */
-static void add_certificate_times(struct strbuf *out, const struct balancer_config *config)
-{
-    for (size_t i = 0; i < config->n_frontends; i++) {
-        struct stat status;
-        const char *list = config->certificate_lists[i];
-        if (!list)
-            continue;
-        CLEANUP(mem_freep)
-        char *bundle = string_format("%.*s.pem", (int)(strlen(list) - strlen(".list")), list);
-        if (stat(bundle, &status) == 0)
-            strbuf_addf(out, "# %s %lld.%09ld\n", bundle, (long long)status.st_mtim.tv_sec,
-                        status.st_mtim.tv_nsec);
-    }
-}
-
 /* --- Converging --- */
 
-/* take_structure, take_text and take_servers are what runs from now on. */
-static void remember(struct balancer *balancer, char **take_structure, char **take_text,
-                     struct balancer_servers *take_servers)
+static struct balancer_plan make_plan(const struct balancer *balancer)
 {
-    mem_free(balancer->structure);
-    mem_free(balancer->text);
-    balancer_servers_done(&balancer->servers);
-    balancer->structure = take_ptr(*take_structure);
-    balancer->text = take_ptr(*take_text);
-    balancer->servers = *take_servers;
-    *take_servers = (struct balancer_servers){0};
+    struct strbuf structure = {0}, text = {0}, values = {0};
+    balancer_write_config(&structure, &balancer->config, false);
+    balancer_write_config(&text, &balancer->config, true);
+    balancer_write_values(&values, &balancer->config);
+    return (struct balancer_plan){
+        .structure = strbuf_take(&structure),
+        .text = strbuf_take(&text),
+        .values = strbuf_take(&values),
+        .certificates = balancer_certificates_of(&balancer->config),
+        .servers = balancer_servers_of(&balancer->config),
+    };
 }
 
-static CO_FN int bring_about(struct balancer *balancer, const char *structure,
-                             const struct balancer_servers *servers, struct error *err)
+static bool is_same_plan(const struct balancer_plan *a, const struct balancer_plan *b)
+{
+    return text_equal_or_null(a->text, b->text) && text_equal_or_null(a->values, b->values) &&
+           balancer_certificates_are_same(&a->certificates, &b->certificates);
+}
+
+/* New servers are asked at the new path, and whoever comes meets the new certificate. */
+static CO_FN int change_live(struct balancer *balancer, const struct balancer_plan *wanted)
+{
+    struct balancer_control *control = &balancer->control;
+    const struct balancer_plan *runs = &balancer->runs;
+    if (!text_equal_or_null(runs->structure, wanted->structure) ||
+        process_state(balancer->process) != PROCESS_READY)
+        return -ERROR_UNSUPPORTED;
+    int r = balancer_change_certificates(control, &runs->certificates, &wanted->certificates, NULL);
+    if (r == 0)
+        r = balancer_change_values(control, balancer->values_file, runs->values, wanted->values,
+                                   NULL);
+    return r < 0 ? r : balancer_servers_change(control, &runs->servers, &wanted->servers, NULL);
+}
+
+/* What cannot be told is read from the files, by a reload. */
+static CO_FN int bring_about(struct balancer *balancer, const struct balancer_plan *wanted,
+                             struct error *err)
 {
     if (!balancer->process)
         return balancer_start(balancer, err);
-    bool is_same_structure = text_equal_or_null(balancer->structure, structure);
-    if (is_same_structure && process_state(balancer->process) == PROCESS_READY &&
-        balancer_servers_change(&balancer->control, &balancer->servers, servers, NULL) == 0)
+    if (change_live(balancer, wanted) == 0)
         return 0;
     int r = balancer_reload(balancer, err);
     if (r == 0)
@@ -186,38 +212,32 @@ static bool has_limit(const struct balancer *balancer)
 
 static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
 {
-    CLEANUP(strbuf_done) struct strbuf structure_buffer = {0};
-    CLEANUP(strbuf_done) struct strbuf text_buffer = {0};
-    CLEANUP(balancer_servers_done)
-    struct balancer_servers servers = balancer_servers_of(&balancer->config);
-    balancer_write_config(&structure_buffer, &balancer->config, false);
-    add_certificate_times(&structure_buffer, &balancer->config);
-    balancer_write_config(&text_buffer, &balancer->config, true);
-    CLEANUP(mem_freep) char *structure = strbuf_take(&structure_buffer);
-    CLEANUP(mem_freep) char *text = strbuf_take(&text_buffer);
+    CLEANUP(plan_done) struct balancer_plan wanted = make_plan(balancer);
     int64_t deadline = world_monotonic_clock() + START_TIME;
-    if (balancer->process && text_equal_or_null(balancer->text, text) &&
-        text_equal_or_null(balancer->structure, structure))
+    if (balancer->process && is_same_plan(&balancer->runs, &wanted))
         return process_wait_ready(balancer->process, deadline, err);
     int r = 0;
     /* It begins while the file is checked; nothing is let in before it counts. */
     if (has_limit(balancer))
         r = balancer_limits_launch(balancer->module->limits, err);
     if (r == 0)
-        r = balancer_replace_file(balancer, text, err);
+        r = balancer_replace_files(balancer, &wanted, err);
     if (r == 0)
-        r = balancer_write_states(balancer, &servers, err);
+        r = balancer_write_states(balancer, &wanted.servers, err);
     if (r == 0 && has_limit(balancer))
         r = balancer_limits_await(balancer->module->limits, deadline, err);
     if (r == 0)
-        r = bring_about(balancer, structure, &servers, err);
+        r = bring_about(balancer, &wanted, err);
     if (r == 0)
         r = process_wait_ready(balancer->process, deadline, err);
-    if (r == 0)
-        remember(balancer, &structure, &text, &servers);
-    if (r == 0)
-        balancer_note_served(balancer);
-    return r;
+    if (r < 0)
+        return r;
+    balancer_certificates_remove(&balancer->runs.certificates, &wanted.certificates);
+    plan_done(&balancer->runs);
+    balancer->runs = wanted;
+    wanted = (struct balancer_plan){0};
+    balancer_note_served(balancer);
+    return 0;
 }
 
 /* Where servers are told something: a copy, since balancers may come and go meanwhile. */
@@ -236,7 +256,7 @@ static struct visit visit_of(const struct balancers *module)
         if (!balancer->process)
             continue;
         visit.sockets[visit.n_items] = string_copy(balancer->socket);
-        visit.servers[visit.n_items++] = balancer_servers_copy(&balancer->servers);
+        visit.servers[visit.n_items++] = balancer_servers_copy(&balancer->runs.servers);
     }
     return visit;
 }

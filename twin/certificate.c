@@ -31,15 +31,15 @@ static int open_certificates(struct twin *twin, void **ret_module, struct error 
     return 0;
 }
 
-int certificate_list_file(struct twin *twin, const struct machine_certificate *certificate,
-                          char **ret_path, struct error *err)
+int certificate_bundle_file(struct twin *twin, const struct machine_certificate *certificate,
+                            char **ret_path, struct error *err)
 {
     CLEANUP(mem_freep) char *folder = NULL;
     int r = service_open_folder(twin, folder_name, &folder, err);
     if (r < 0)
         return r;
     CLEANUP(mem_freep) char *file = service_file_name(certificate->resource);
-    *ret_path = string_format("%s/%s.list", folder, file);
+    *ret_path = string_format("%s/%s.pem", folder, file);
     return 0;
 }
 
@@ -80,8 +80,6 @@ static int provide(struct certificates *certificates, const struct machine_certi
         r = authority_provide(certificates->authority, &order, &issued, err);
     if (r == 0)
         r = give_to_children(issued.bundle, err);
-    if (r == 0)
-        r = give_to_children(issued.list, err);
     if (r < 0) {
         authority_issued_done(&issued);
         return error_wrap(err, r, "certificate %s", wanted->name);

@@ -4,9 +4,9 @@
 #include "twin/module.h"
 
 /*
- * The crt-list of a certificate, as the module writes it: what a balancer's bind line names. It is
+ * The key, certificate and authority of a certificate in one file, as HAProxy loads them. It is
  * there once twin_wait_for(MODULE_CERTIFICATE) has returned, unless that had a problem. The caller
  * frees *ret_path.
  */
-int certificate_list_file(struct twin *twin, const struct machine_certificate *certificate,
-                          char **ret_path, struct error *err);
+int certificate_bundle_file(struct twin *twin, const struct machine_certificate *certificate,
+                            char **ret_path, struct error *err);

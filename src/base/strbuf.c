@@ -24,6 +24,13 @@ void strbuf_done(struct strbuf *buffer)
     *buffer = (struct strbuf){0};
 }
 
+void strbuf_wipe(struct strbuf *buffer)
+{
+    if (buffer->text)
+        mem_wipe(buffer->text, buffer->capacity);
+    strbuf_done(buffer);
+}
+
 void strbuf_clear(struct strbuf *buffer)
 {
     buffer->length = 0;

@@ -18,6 +18,8 @@ struct strbuf {
 };
 
 void strbuf_done(struct strbuf *buffer);
+/* The same, and what it has in its memory is overwritten before. For secrets. */
+void strbuf_wipe(struct strbuf *buffer);
 /* Empties it for reuse and keeps its memory. */
 void strbuf_clear(struct strbuf *buffer);
 

@@ -46,7 +46,7 @@ static void make_folder(void)
 
 static void remove_folder(void)
 {
-    static const char *const files[] = {"ca.crt", "ca.key", "shop.pem", "shop.list"};
+    static const char *const files[] = {"ca.crt", "ca.key", "shop.pem"};
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         char path[128];
         snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
@@ -131,20 +131,19 @@ TEST(keys_are_readable_by_their_owner_only)
     remove_folder();
 }
 
-TEST(the_list_names_the_bundle_and_all_domains_on_one_line)
+TEST(the_serial_of_a_bundle_is_that_of_its_certificate)
 {
     make_folder();
     struct authority *authority = NULL;
     struct authority_issued issued = {0};
     struct authority_order order = order_shop(shop_domains, 2);
+    CLEANUP(mem_freep) char *serial = NULL;
+    CLEANUP(mem_freep) char *key = string_format("%s/ca.key", folder);
     CHECK(authority_open(folder, &authority, NULL) == 0);
     CHECK(authority_provide(authority, &order, &issued, NULL) == 0);
-    char *want = string_format("%s/shop.pem shop.example www.shop.example\n", folder);
-    char *got = NULL;
-    CHECK(world_read_file(issued.list, 1000, &got, NULL, NULL) == 0);
-    CHECK_TEXT(got, want);
-    mem_free(got);
-    mem_free(want);
+    CHECK(authority_read_serial(key, &serial, NULL) == -ERROR_CORRUPT);
+    CHECK(authority_read_serial(issued.bundle, &serial, NULL) == 0);
+    CHECK_TEXT(serial, issued.serial);
     authority_issued_done(&issued);
     authority_free(authority);
     remove_folder();
@@ -201,7 +200,7 @@ static int note_hand_over(const char *path, struct error *err)
 {
     (void)err;
     n_handed_over++;
-    n_in_place += text_ends_with(path, "/shop.pem") || text_ends_with(path, "/shop.list");
+    n_in_place += text_ends_with(path, "/shop.pem");
     return 0;
 }
 
@@ -215,7 +214,7 @@ TEST(new_files_are_handed_over_before_they_take_their_place_and_only_then)
     for (int turn = 0; turn < 3; turn++) {
         struct authority_issued issued = {0};
         CHECK(authority_provide(authority, &order, &issued, NULL) == 0);
-        CHECK(n_handed_over == 2 && n_in_place == 0);
+        CHECK(n_handed_over == 1 && n_in_place == 0);
         authority_issued_done(&issued);
     }
     authority_free(authority);

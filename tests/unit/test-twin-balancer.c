@@ -32,14 +32,15 @@ static struct machine_frontend frontend(const struct machine_backend *to)
 }
 
 static struct balancer_config config_of(const struct machine_frontend *const *frontends,
-                                        const char *const *lists, size_t n_frontends)
+                                        const char *const *files, size_t n_frontends)
 {
     return (struct balancer_config){.host = &balancer_host,
                                     .frontends = frontends,
-                                    .certificate_lists = lists,
+                                    .certificate_files = files,
                                     .n_frontends = n_frontends,
                                     .socket = "/run/twin/balancer/edge-balancer.sock",
                                     .state_file = "/run/twin/balancer-config/edge-balancer.state",
+                                    .values_file = "/run/twin/balancer-config/edge/values",
                                     .limits_file = "/run/twin/balancer-config/limits",
                                     .limiter_socket = "/run/twin/balancer/limits",
                                     .max_connections = 4000};
@@ -52,8 +53,8 @@ TEST(a_configuration_is_what_the_design_says)
     from.certificate = &certificate;
     from.limit = (struct machine_limit){1000, 60};
     const struct machine_frontend *frontends[] = {&from};
-    const char *lists[] = {"/run/twin/certificates/uid-cert.list"};
-    struct balancer_config config = config_of(frontends, lists, 1);
+    const char *files[] = {"/run/twin/balancer-config/edge/uid-front.pem"};
+    struct balancer_config config = config_of(frontends, files, 1);
     struct strbuf text = {0};
     balancer_write_config(&text, &config, true);
     CHECK_TEXT(
@@ -100,12 +101,14 @@ TEST(a_configuration_is_what_the_design_says)
         "    http-request return status 404\n"
         "\n"
         "frontend edge\n"
-        "    bind 10.1.0.10:443 ssl crt-list /run/twin/certificates/uid-cert.list alpn "
+        "    bind 10.1.0.10:443 ssl crt /run/twin/balancer-config/edge/uid-front.pem alpn "
         "h2,http/1.1\n"
         "    filter spoe engine address_limits config /run/twin/balancer-config/limits\n"
         "    http-request set-var(txn.limit.of) str(edge-balancer/edge)\n"
-        "    http-request set-var(txn.limit.count) int(1000)\n"
-        "    http-request set-var(txn.limit.seconds) int(60)\n"
+        "    http-request set-var(txn.limit.rate) "
+        "str(frontend/edge),map(/run/twin/balancer-config/edge/values)\n"
+        "    http-request set-var(txn.limit.count) var(txn.limit.rate),field(1,/),add(0)\n"
+        "    http-request set-var(txn.limit.seconds) var(txn.limit.rate),field(2,/),add(0)\n"
         "    http-request send-spoe-group address_limits ask\n"
         "    http-request deny deny_status 503 hdr Retry-After 1 unless { "
         "var(txn.limit.wait) -m found }\n"
@@ -118,7 +121,9 @@ TEST(a_configuration_is_what_the_design_says)
         "    balance leastconn\n"
         "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
         "    option httpchk\n"
-        "    http-check send meth GET uri /healthy ver HTTP/1.1 hdr Host web-pool\n"
+        "    http-check send meth GET uri-lf "
+        "%[str(backend/web-pool),map(/run/twin/balancer-config/edge/values)] ver HTTP/1.1 "
+        "hdr Host web-pool\n"
         "    server web-0 10.1.0.11:81 check inter 500ms fastinter 100ms downinter 20ms rise 1 "
         "fall 3\n"
         "    server web-1 10.1.0.12:81 check inter 500ms fastinter 100ms downinter 20ms rise 1 "
@@ -133,27 +138,54 @@ static char *structure_of(const struct balancer_config *config)
     return strbuf_take(&text);
 }
 
-TEST(only_servers_are_no_change_of_structure)
+static char *values_of(const struct balancer_config *config)
+{
+    struct strbuf text = {0};
+    balancer_write_values(&text, config);
+    return strbuf_take(&text);
+}
+
+TEST(servers_limits_and_paths_are_no_change_of_structure)
 {
     struct machine_backend to = backend();
     struct machine_frontend from = frontend(&to);
     const struct machine_frontend *frontends[] = {&from};
-    const char *lists[] = {NULL};
-    struct balancer_config config = config_of(frontends, lists, 1);
+    const char *files[] = {NULL};
+    struct balancer_config config = config_of(frontends, files, 1);
     CLEANUP(mem_freep) char *before = structure_of(&config);
     to.n_servers = 1;
     CLEANUP(mem_freep) char *fewer = structure_of(&config);
     CHECK_TEXT(fewer, before);
+    to.health_check = "/other";
+    CLEANUP(mem_freep) char *elsewhere = structure_of(&config);
+    CHECK_TEXT(elsewhere, before);
     to.health_check = NULL;
     CLEANUP(mem_freep) char *unchecked = structure_of(&config);
     CHECK(!text_equal(unchecked, before));
     CHECK(!strstr(unchecked, "httpchk"));
     from.limit = (struct machine_limit){5, 3600};
     CLEANUP(mem_freep) char *limited = structure_of(&config);
-    CHECK(strstr(limited, "(txn.limit.count) int(5)\n"));
-    CHECK(strstr(limited, "(txn.limit.seconds) int(3600)\n"));
+    CHECK(strstr(limited, "str(frontend/edge),map(/run/twin/balancer-config/edge/values)\n"));
     CHECK(!strstr(unchecked, "limit"));
+    from.limit = (struct machine_limit){6, 60};
+    CLEANUP(mem_freep) char *more = structure_of(&config);
+    CHECK_TEXT(more, limited);
     CHECK(strstr(limited, "X-Forwarded-Proto http\n"));
+}
+
+TEST(values_are_limits_of_frontends_and_paths_of_backends)
+{
+    struct machine_backend to = backend(), unchecked = backend();
+    struct machine_frontend from = frontend(&to), unlimited = frontend(&unchecked);
+    from.limit = (struct machine_limit){5, 3600};
+    unlimited.name = "inside";
+    unchecked.name = "plain";
+    unchecked.health_check = NULL;
+    const struct machine_frontend *frontends[] = {&from, &unlimited};
+    const char *files[] = {NULL, NULL};
+    struct balancer_config config = config_of(frontends, files, 2);
+    CLEANUP(mem_freep) char *values = values_of(&config);
+    CHECK_TEXT(values, "frontend/edge 5/3600\nbackend/web-pool /healthy\n");
 }
 
 /* Whoever still comes to the old port, and whoever serves at the old place, does so meanwhile. */
@@ -162,9 +194,9 @@ TEST(what_is_kept_stands_beside_what_is_new)
     struct machine_backend to = backend();
     struct machine_frontend from = frontend(&to);
     const struct machine_frontend *frontends[] = {&from};
-    const char *lists[] = {NULL};
+    const char *files[] = {NULL};
     struct balancer_kept kept = {.port = 4711, .server_port = 4712, .health_check = "/before"};
-    struct balancer_config config = config_of(frontends, lists, 1);
+    struct balancer_config config = config_of(frontends, files, 1);
     config.kept = &kept;
     struct strbuf text = {0};
     balancer_write_config(&text, &config, true);
@@ -172,7 +204,8 @@ TEST(what_is_kept_stands_beside_what_is_new)
     char *binds = string_format("    bind %s:%u\n    bind %s:4711\n", config.host->address,
                                 from.port, config.host->address);
     CHECK(strstr(strbuf_text(&text), binds));
-    CHECK(strstr(strbuf_text(&text), "http-check send meth GET uri /before "));
+    CLEANUP(mem_freep) char *values = values_of(&config);
+    CHECK_TEXT(values, "backend/web-pool /before\n");
     CHECK(strstr(strbuf_text(&text), ":4712 check "));
     strbuf_done(&text);
 }
@@ -182,8 +215,8 @@ TEST(a_hash_of_the_source_lets_servers_come_and_go)
     struct machine_backend to = backend();
     struct machine_frontend from = frontend(&to);
     const struct machine_frontend *frontends[] = {&from};
-    const char *lists[] = {NULL};
-    struct balancer_config config = config_of(frontends, lists, 1);
+    const char *files[] = {NULL};
+    struct balancer_config config = config_of(frontends, files, 1);
     to.balance = BALANCE_SOURCE;
     CLEANUP(mem_freep) char *text = structure_of(&config);
     CHECK(strstr(text, "    balance source\n    hash-type consistent\n"));
@@ -204,8 +237,8 @@ TEST(two_of_one_name_keep_apart_and_a_shared_backend_is_written_once)
     second.resource = "44444444-dddd";
     third.name = "side";
     const struct machine_frontend *frontends[] = {&first, &second, &third};
-    const char *lists[] = {NULL, NULL, NULL};
-    struct balancer_config config = config_of(frontends, lists, 3);
+    const char *files[] = {NULL, NULL, NULL};
+    struct balancer_config config = config_of(frontends, files, 3);
     CLEANUP(mem_freep) char *first_name = balancer_frontend_name(&config, 0);
     CLEANUP(mem_freep) char *second_name = balancer_frontend_name(&config, 1);
     CLEANUP(mem_freep) char *third_name = balancer_frontend_name(&config, 2);
@@ -239,10 +272,12 @@ TEST(what_would_break_the_file_is_refused)
     to.health_check = "/x?a=\"b\"#c'\\";
     CHECK(balancer_check_frontend(&from, NULL) == 0);
     const struct machine_frontend *frontends[] = {&from};
-    const char *lists[] = {NULL};
-    struct balancer_config config = config_of(frontends, lists, 1);
+    const char *files[] = {NULL};
+    struct balancer_config config = config_of(frontends, files, 1);
     CLEANUP(mem_freep) char *text = structure_of(&config);
-    CHECK(strstr(text, "uri /x?a=\\\"b\\\"\\#c\\'\\\\ ver"));
+    CLEANUP(mem_freep) char *values = values_of(&config);
+    CHECK(!strstr(text, "/x?"));
+    CHECK_TEXT(values, "backend/web-pool /x?a=\"b\"#c'\\\n");
     error_done(&err);
 }
 

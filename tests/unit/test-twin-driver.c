@@ -606,19 +606,43 @@ TEST(what_a_monitor_serves_is_told_with_its_host_port)
 TEST(what_a_change_interrupts_is_told_before_approval)
 {
     static const struct {
-        const char *type, *before, *after, *want; /* want: a part of the only note; NULL: none */
+        const char *type, *before, *after, *changed; /* changed: paths, as a plan has them */
+        const char *want;                            /* a part of the only note; NULL: none */
     } cases[] = {
-        {"aws:rds:cluster", "{\"port\":5432}", "{\"port\":5433}", "every connection to them ends"},
+        {"aws:rds:cluster", "{\"port\":5432}", "{\"port\":5433}", "[\"port\"]",
+         "every connection to them ends"},
         {"aws:rds:cluster", "{\"port\":5432,\"instances\":2}", "{\"port\":5432,\"instances\":3}",
-         NULL},
+         "[\"instances\"]", NULL},
         {"opnsense:haproxy:backend", "{\"balance\":\"source\"}", "{\"balance\":\"leastconn\"}",
-         "A load balancer reloads"},
-        {"opnsense:haproxy:backend", "{\"port\":80}", "{\"port\":81}", NULL},
-        {"opnsense:firewall:rule", "{\"port\":80}", "{\"port\":81}", NULL},
+         "[\"balance\"]", "A load balancer reloads"},
+        {"opnsense:haproxy:backend", "{\"port\":80}", "{\"port\":81}", "[\"port\"]", NULL},
+        {"opnsense:haproxy:backend", "{\"healthCheck\":\"/a\"}", "{\"healthCheck\":\"/b?c=d\"}",
+         "[\"healthCheck\"]", NULL},
+        {"opnsense:haproxy:backend", "{\"healthCheck\":\"/a\"}", "{\"healthCheck\":\"/a;b\"}",
+         "[\"healthCheck\"]", "A load balancer reloads"},
+        {"opnsense:haproxy:backend", "{\"port\":80}", "{\"port\":80,\"healthCheck\":\"/a\"}",
+         "[\"healthCheck\"]", "A load balancer reloads"},
+        {"opnsense:haproxy:frontend", "{\"port\":80,\"backend\":\"a\"}",
+         "{\"port\":80,\"backend\":\"b\"}", "[\"backend\"]", "A load balancer reloads"},
+        {"opnsense:haproxy:frontend", "{\"certificate\":\"a\"}", "{\"certificate\":\"b\"}",
+         "[\"certificate\"]", NULL},
+        {"opnsense:haproxy:frontend", "{\"port\":80}", "{\"port\":80,\"certificate\":\"b\"}",
+         "[\"certificate\"]", "A load balancer reloads"},
+        {"opnsense:haproxy:frontend", "{\"port\":80}", "{\"port\":80,\"description\":\"it\"}",
+         "[\"description\"]", NULL},
+        {"opnsense:firewall:rule", "{\"port\":80}", "{\"port\":81}", "[\"port\"]", NULL},
+        {"opnsense:firewall:rule", "{\"rateLimit\":\"5/second\"}", "{\"rateLimit\":\"9/hour\"}",
+         "[\"rateLimit\"]", NULL},
+        {"opnsense:firewall:rule", "{\"port\":80}", "{\"port\":80,\"rateLimit\":\"9/hour\"}",
+         "[\"rateLimit\"]", "A load balancer reloads"},
+        {"opnsense:firewall:rule", "{\"port\":80,\"rateLimit\":\"9/hour\"}",
+         "{\"port\":81,\"rateLimit\":\"9/hour\"}", "[\"port\"]", "A load balancer reloads"},
         {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":1}}}",
-         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":1}}}", "a has one instance"},
+         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":1}}}", "[\"services.a.image\"]",
+         "a has one instance"},
         {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":2}}}",
-         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":2}}}", NULL},
+         "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":2}}}", "[\"services.a.image\"]",
+         NULL},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct resource_type type = {.name = (char *)(uintptr_t)cases[i].type};
@@ -626,7 +650,9 @@ TEST(what_a_change_interrupts_is_told_before_approval)
         struct diagnostics told = {0};
         CLEANUP(value_unrefp) struct value *before = from_json(cases[i].before);
         CLEANUP(value_unrefp) struct value *after = from_json(cases[i].after);
-        struct step step = {.kind = STEP_UPDATE, .before = before, .after = after};
+        CLEANUP(value_unrefp) struct value *changed = from_json(cases[i].changed);
+        struct step step = {
+            .kind = STEP_UPDATE, .before = before, .after = after, .changed = changed};
         twin_tell_interruptions(&target, &step, &told);
         CHECK(told.n_items == (cases[i].want ? 1 : 0));
         CHECK(!cases[i].want || strstr(told.items[0].detail, cases[i].want));
@@ -641,7 +667,8 @@ TEST(a_frontend_that_moves_says_from_where_to_where)
     struct diagnostics told = {0};
     CLEANUP(value_unrefp) struct value *before = from_json("{\"port\":8443}");
     CLEANUP(value_unrefp) struct value *after = from_json("{\"port\":9443}");
-    struct step step = {.kind = STEP_UPDATE, .before = before, .after = after};
+    CLEANUP(value_unrefp) struct value *changed = from_json("[\"port\"]");
+    struct step step = {.kind = STEP_UPDATE, .before = before, .after = after, .changed = changed};
     twin_tell_interruptions(&target, &step, &told);
     CHECK(told.n_items == 2 && !diagnostics_has_errors(&told));
     CHECK_TEXT(told.items[0].detail, "door: It moves from port 8443 to 9443: whoever comes to the "

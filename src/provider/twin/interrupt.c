@@ -6,12 +6,26 @@
 
 #include "base/text.h"
 
+#include <string.h>
+
 static const struct position nowhere;
 
-static bool has_changed(const struct value *before, const struct value *after, const char *key)
+/* By the paths that differ: values cannot be compared, since what names another resource is spelled
+ * otherwise in a record than in a document. */
+static bool has_changed(const struct step *step, const char *key)
 {
-    const struct value *old = value_get(before, key), *new = value_get(after, key);
-    return !old != !new || (old && !value_equal(old, new));
+    size_t length = strlen(key);
+    for (size_t i = 0; step->changed && i < value_count(step->changed); i++) {
+        const char *path = value_text(value_at(step->changed, i));
+        if (text_starts_with(path, key) && strchr(".[", path[length]))
+            return true;
+    }
+    return false;
+}
+
+static bool has(const struct value *spec, const char *key)
+{
+    return !value_is_null(value_get(spec, key));
 }
 
 static void add(struct diagnostics *diagnostics, const struct target *target, const char *what)
@@ -40,7 +54,41 @@ static void tell_frontend(const struct target *target, const struct step *step,
                                    (long long)before, (long long)after);
         add(diagnostics, target, what);
     }
-    add_reload(diagnostics, target);
+    bool speaks_tls = has(step->before, "certificate");
+    if (before != after || has_changed(step, "backend") ||
+        speaks_tls != has(step->after, "certificate"))
+        add_reload(diagnostics, target);
+}
+
+/* A path that a load balancer can be told while it runs: see balancer_change_values() of the twin.
+ */
+static bool can_be_told(const char *path)
+{
+    return strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "/_.~?&=%+:@,-") == strlen(path);
+}
+
+static void tell_backend(const struct target *target, const struct step *step,
+                         struct diagnostics *diagnostics)
+{
+    const char *path = value_get_text(step->after, "healthCheck");
+    if (has_changed(step, "balance") ||
+        has(step->before, "healthCheck") != has(step->after, "healthCheck") ||
+        (path && !can_be_told(path) && has_changed(step, "healthCheck")))
+        add_reload(diagnostics, target);
+}
+
+/* Another number is told to a load balancer as it runs; whether it has to ask for one is not. */
+static void tell_rule(const struct target *target, const struct step *step,
+                      struct diagnostics *diagnostics)
+{
+    static const char *const ways[] = {"action", "destination", "port", "protocol"};
+    bool is_limited = has(step->before, "rateLimit") || has(step->after, "rateLimit");
+    bool leads_elsewhere = has(step->before, "rateLimit") != has(step->after, "rateLimit");
+    for (size_t i = 0; i < ARRAY_LENGTH(ways); i++)
+        leads_elsewhere = leads_elsewhere || has_changed(step, ways[i]);
+    if (is_limited && leads_elsewhere)
+        add_reload(diagnostics, target);
 }
 
 /* Of several instances one after another is replaced; a single one has nobody in its place. */
@@ -54,7 +102,8 @@ static void tell_services(const struct target *target, const struct step *step,
     for (size_t i = 0; i < value_count(after); i++) {
         const char *name = value_key_at(after, i);
         const struct value *service = value_at(after, i);
-        if (!value_get(before, name) || !has_changed(before, after, name) ||
+        CLEANUP(mem_freep) char *path = string_format("services.%s", name);
+        if (!value_get(before, name) || !has_changed(step, path) ||
             value_kind(service) != VALUE_MAP || value_get_integer(service, "replicas", 0) != 1)
             continue;
         CLEANUP(mem_freep)
@@ -70,19 +119,16 @@ void twin_tell_interruptions(const struct target *target, const struct step *ste
     const char *type = target->type->name;
     if (step->kind != STEP_UPDATE || !step->before || !step->after)
         return;
-    if (text_equal(type, "aws:rds:cluster") && has_changed(step->before, step->after, "port"))
+    if (text_equal(type, "aws:rds:cluster") && has_changed(step, "port"))
         add(diagnostics, target,
             "Its servers are started anew for another port: every connection to them ends, and "
             "what is not committed is undone.");
     if (text_equal(type, "opnsense:haproxy:frontend"))
         tell_frontend(target, step, diagnostics);
-    if (text_equal(type, "opnsense:haproxy:backend") &&
-        (has_changed(step->before, step->after, "balance") ||
-         has_changed(step->before, step->after, "healthCheck")))
-        add_reload(diagnostics, target);
-    if (text_equal(type, "opnsense:firewall:rule") &&
-        has_changed(step->before, step->after, "rateLimit"))
-        add_reload(diagnostics, target);
+    if (text_equal(type, "opnsense:haproxy:backend"))
+        tell_backend(target, step, diagnostics);
+    if (text_equal(type, "opnsense:firewall:rule"))
+        tell_rule(target, step, diagnostics);
     if (text_equal(type, "docker:compose:stack"))
         tell_services(target, step, diagnostics);
 }

@@ -79,7 +79,10 @@ deployment:
           middle: { image: "quay/middle:1", hosts: middles, port: 7002, healthCheck: /api/well, database: store }
 """
 
-# What it is called in the table, what is replaced by what, and how connections may notice it.
+# What a balancer cannot be told as it runs: it gets a new worker, and the plan says so.
+RELOADS = ["balance", "port inside", "port outside"]
+
+# What it is called in the table, and what is replaced by what.
 CHANGES = [
     ("none", []),
     ("rate limit", [("1000000/minute", "90000/minute")]),
@@ -135,6 +138,17 @@ def counters(platform):
             for item in json.loads(done.stdout)["nftables"] if "counter" in item}
 
 
+def workers(platform):
+    """The processes of each balancer, as its host knows them; those of one that reloads are others."""
+    script = 'for p in /proc/[0-9]*; do grep -qx haproxy $p/comm 2>/dev/null && echo ${p#/proc/}; done; true'
+    found = {}
+    for host in ("front-door", "middle-door"):
+        done = platform.run(host, "sh", "-c", script)
+        assert done.returncode == 0 and len(done.stdout.split()) >= 2, (host, done.stdout, done.stderr)
+        found[host] = sorted(int(pid) for pid in done.stdout.split())
+    return found
+
+
 def edit(platform, replacements):
     text = platform.text
     for old, new in replacements:
@@ -184,6 +198,7 @@ def row(platform, load, held, name, replacements, failures):
     before, held_before, counted = load.counts(), (len(held.errors), held.reopened), counters(platform)
     load.take_slowest()
     held.get()
+    workers_before = workers(platform)
     edit(platform, replacements)
     plan = platform.answer("plan", str(platform.document))
     is_told = "load balancer reloads" in json.dumps(plan["notes"])
@@ -196,6 +211,9 @@ def row(platform, load, held, name, replacements, failures):
     errors = after[2] - before[2] + len(held.errors) - held_before[0] + (done.returncode != 0)
     print(f"# {name:20} {len(plan['steps']):5} {after[0] - before[0]:8} {errors:6} {after[1] - before[1]:8} "
           f"{held.reopened - held_before[1]:4} {load.take_slowest() * 1000:6.0f} ms", flush=True)
+    assert is_told == (name in RELOADS), (name, plan["notes"])
+    new = {host: set(pids) - set(workers_before[host]) for host, pids in workers(platform).items()}
+    assert any(new.values()) == (name in RELOADS), (name, workers_before, new)
     # Only who was told so may see a connection close, and then with notice.
     assert is_told or (after[1], held.reopened) == (before[1], held_before[1]), (name, plan["notes"])
     if errors:

@@ -341,12 +341,13 @@ TEST(request_n_plus_1_gets_429_on_a_connection_each)
 }
 
 /* A change of structure, hence a reload. */
-static CO_FN bool change_web_health(struct loopback *loopback, struct platform *platform,
-                                    struct loopback_module *opened, unsigned int number)
+static CO_FN bool change_web_balance(struct loopback *loopback, struct platform *platform,
+                                     struct loopback_module *opened)
 {
     struct machine *machine = platform->machine;
     machine->generation++;
-    platform->web_backend.health_check = machine_text(machine, "/health?%u", number);
+    platform->web_backend.balance =
+        platform->web_backend.balance == BALANCE_LEASTCONN ? BALANCE_ROUNDROBIN : BALANCE_LEASTCONN;
     return converge_modules(loopback, opened, machine);
 }
 
@@ -366,7 +367,7 @@ static CO_FN void refuse_across_reloads(struct loopback *loopback, void *argumen
         printf("# request %u: %ld %s\n", i + 1, answer.code, answer.problem);
         HOLDS(outcome, answer.code == (i < LIMIT ? 200 : 429));
         if (i % 3 == 2)
-            HOLDS(outcome, change_web_health(loopback, &platform, opened, i));
+            HOLDS(outcome, change_web_balance(loopback, &platform, opened));
     }
     client_forget();
     close_modules(opened);
@@ -377,6 +378,74 @@ TEST(exactly_the_limit_passes_however_often_the_balancer_reloads)
 {
     struct outcome outcome = {0};
     loopback_run(refuse_across_reloads, &outcome);
+    CHECK(outcome.is_good);
+}
+
+static CO_FN char *ask_balancer(struct loopback *loopback, const char *command)
+{
+    CLEANUP(mem_freep)
+    char *socket = string_format("%s/balancer/front-balancer/admin", loopback->folder);
+    char *answer = NULL;
+    int64_t deadline = world_monotonic_clock() + 5000000;
+    return balancer_command(loopback->twin.loop, socket, command, deadline, &answer, NULL) == 0
+               ? answer
+               : string_copy("");
+}
+
+/* The line of the worker's id. */
+static CO_FN char *worker_of(struct loopback *loopback)
+{
+    CLEANUP(mem_freep) char *answer = ask_balancer(loopback, "show info");
+    const char *line = strstr(answer, "\nPid: ");
+    return line ? string_copy_n(line + 1, strcspn(line + 1, "\n")) : string_copy("");
+}
+
+static bool has_values(struct loopback *loopback, const char *wanted)
+{
+    CLEANUP(mem_freep) char *text = NULL;
+    CLEANUP(mem_freep)
+    char *path = string_format("%s/balancer-config/front-balancer/values", loopback->folder);
+    world_read_file(path, 10000, &text, NULL, NULL);
+    printf("# %s", text ? text : "no values\n");
+    return text && text_equal(text, wanted);
+}
+
+/* HAProxy is asked what it goes by, and its file what it would start with. */
+static CO_FN void change_without_reload(struct loopback *loopback, void *argument)
+{
+    static const char *other_domains[] = {"shop.example", "new.shop.example"};
+    struct outcome *outcome = argument;
+    struct platform platform;
+    struct loopback_module opened[N_MODULES];
+    make_platform(loopback, &platform);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    CLEANUP(mem_freep) char *before = worker_of(loopback);
+    platform.machine->generation++;
+    platform.web_frontend.limit = (struct machine_limit){2, 3600};
+    platform.web_backend.health_check = "/health?other";
+    platform.certificate.domains = other_domains;
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    CLEANUP(mem_freep) char *after = worker_of(loopback);
+    printf("# %s, %s\n", before, after);
+    HOLDS(outcome, *before && text_equal(before, after));
+    HOLDS(outcome, has_values(loopback, "frontend/front 2/3600\nbackend/front /health?other\n"));
+    struct public public = public_of(loopback, other_domains[1]);
+    for (unsigned int i = 0; i < 3; i++) {
+        struct client_answer answer =
+            client_get(public.url, public.resolve, public.authority, false);
+        printf("# request %u: %ld %s\n", i + 1, answer.code, answer.problem);
+        HOLDS(outcome, answer.code == (i < 2 ? 200 : 429));
+    }
+    client_forget();
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(limits_paths_and_certificates_change_without_a_new_worker)
+{
+    struct outcome outcome = {0};
+    loopback_run(change_without_reload, &outcome);
     CHECK(outcome.is_good);
 }
 
