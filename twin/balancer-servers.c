@@ -8,7 +8,8 @@
 enum {
     COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
     CHECK_TIME = 3 * 1000 * 1000,   /* until a new server's first check has ended */
-    DRAIN_TIME = 5 * 1000 * 1000,
+    DRAIN_TIME = 30 * 1000 * 1000,  /* for requests that are under way; docs/twin.md names it */
+    CLOSE_TIME = 2 * 1000 * 1000,   /* for connections that were cut, or idle */
     POLL_PAUSE = 5 * 1000
 };
 
@@ -176,17 +177,24 @@ static CO_FN int64_t sessions_of(struct balancer_control *control,
     return line ? line->sessions : 0;
 }
 
-/* No request of it is lost: it gets no new ones, ends those it has, and goes. */
-static CO_FN int remove_server(struct balancer_control *control,
-                               const struct balancer_server *server, struct error *err)
+/* Waits until it has ended what it had. */
+static CO_FN void await_drained(struct balancer_control *control,
+                                const struct balancer_server *server, int64_t deadline)
 {
-    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
-    int r = change(control, "set server", server, " state drain", err);
-    if (r < 0)
-        return r;
     while (sessions_of(control, server) > 0 && world_monotonic_clock() < deadline)
         loop_sleep(control->loop, POLL_PAUSE);
-    r = change(control, "set server", server, " state maint", err);
+}
+
+/* One that gets no new requests ends those it has, and goes; what lasts too long is cut. */
+static CO_FN int remove_server(struct balancer_control *control,
+                               const struct balancer_server *server, int64_t deadline,
+                               struct error *err)
+{
+    await_drained(control, server, deadline);
+    deadline = world_monotonic_clock() + CLOSE_TIME;
+    int r = change(control, "set server", server, " state maint", err);
+    if (r == 0)
+        r = change(control, "shutdown sessions server", server, "", err);
     if (r == 0)
         r = change(control, "del server", server, "", err);
     /* Idle connections to it are closed a little later. */
@@ -211,6 +219,22 @@ static CO_FN int move_server(struct balancer_control *control, const struct bala
     return r;
 }
 
+/* All that go do so at the same time: no request of one waits for those of another. */
+static CO_FN int remove_unwanted(struct balancer_control *control,
+                                 const struct balancer_servers *running,
+                                 const struct balancer_servers *wanted, struct error *err)
+{
+    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < running->n_items; i++)
+        if (!has_name(wanted, &running->items[i]))
+            r = change(control, "set server", &running->items[i], " state drain", err);
+    for (size_t i = 0; r == 0 && i < running->n_items; i++)
+        if (!has_name(wanted, &running->items[i]))
+            r = remove_server(control, &running->items[i], deadline, err);
+    return r;
+}
+
 /* Where all are replaced, somebody must be there before the last one goes. */
 CO_FN int balancer_servers_change(struct balancer_control *control,
                                   const struct balancer_servers *running,
@@ -224,10 +248,7 @@ CO_FN int balancer_servers_change(struct balancer_control *control,
         else if (!has_server(running, server))
             r = move_server(control, server, err);
     }
-    for (size_t i = 0; r == 0 && i < running->n_items; i++)
-        if (!has_name(wanted, &running->items[i]))
-            r = remove_server(control, &running->items[i], err);
-    return r;
+    return r < 0 ? r : remove_unwanted(control, running, wanted, err);
 }
 
 /* A server by its host and port, in any backend. */
@@ -262,8 +283,7 @@ CO_FN void balancer_servers_drain(struct balancer_control *control,
             !has_others(control, running, server) ||
             change(control, "set server", server, " state drain", NULL) < 0)
             continue;
-        while (sessions_of(control, server) > 0 && world_monotonic_clock() < deadline)
-            loop_sleep(control->loop, POLL_PAUSE);
+        await_drained(control, server, deadline);
     }
 }
 

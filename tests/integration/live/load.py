@@ -63,6 +63,33 @@ class Connection:
         return body
 
 
+class SlowRequest:
+    """A request that goes on until it is told to end: its body comes in pieces."""
+
+    PIECES = 1000
+
+    def __init__(self, connection):
+        connection.open()
+        self.connection = connection.connection
+        self.connection.putrequest("POST", "/")
+        self.connection.putheader("Content-Length", str(self.PIECES))
+        self.connection.endheaders()
+        self.left = self.PIECES
+
+    def go_on(self):
+        self.connection.send(b"x")
+        self.left -= 1
+
+    def end(self):
+        """The body of the answer."""
+        self.connection.send(b"x" * self.left)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        self.connection.close()
+        assert answer.status == 200, (answer.status, body)
+        return body
+
+
 class Load:
     """So many connections at once; every fourth one is a new one for each request."""
 

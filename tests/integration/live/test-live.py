@@ -5,18 +5,21 @@ import encodings.idna  # before this process may no longer read where Python lie
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "platform"))
 import platformlab
-from load import Connection, Load, Transaction
+from load import Connection, Load, SlowRequest, Transaction
 from platformlab import Platform, twinlab
 
 CONNECTIONS = 32
 # How long a connection asks nothing while balancers reload; they keep it for a minute.
 IDLE_TIME = 15
+# Longer than a program has to end once it is told to, and shorter than balancers let requests last.
+SLOW_TIME = 8
 TESTS = []
 
 DOCUMENT = """
@@ -192,6 +195,41 @@ def changes_under_load_lose_nothing():
             held.close()
             transaction.close()
         assert not failures, failures
+
+
+def draining(platform):
+    """Servers that the outer balancer sends nothing new, by its own measurements."""
+    done = platform.run("front-door", "curl", "-s", "http://front-door:8404/metrics")
+    assert done.returncode == 0, done.stderr
+    return re.findall(r'haproxy_server_status\{proxy="front-pool",server="([^"]+)",state="DRAIN"\} 1', done.stdout)
+
+
+@test
+def a_slow_request_ends_before_its_instance_goes():
+    with Platform(DOCUMENT.replace("desired: 2", "desired: 4")) as platform:
+        edit(platform, [("DATABASE", str(platform.folder / "countries"))])
+        (platform.folder / "countries").write_text("3405803776,3405804031,QX\n")
+        platform.up()
+        where = entrance(platform)
+        # The balance is by the fewest connections: each of the four has its share.
+        slow = [SlowRequest(Connection(*where)) for _ in range(8)]
+        edit(platform, [("desired: 4", "desired: 2")])
+        command = [platform.program(), "up", str(platform.document), "--yes"]
+        with subprocess.Popen(command, cwd=platform.folder, env=platform.environment(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as change:
+            assert twinlab.wait_until(lambda: len(draining(platform)) == 2 or change.poll() is not None, 60)
+            going = draining(platform)
+            end = time.monotonic() + SLOW_TIME
+            while time.monotonic() < end:
+                for request in slow:
+                    request.go_on()
+                time.sleep(0.1)
+            assert change.poll() is None, ("the instances went while they had requests", change.stdout.read())
+            answers = [json.loads(request.end())["name"] for request in slow]
+            said = change.communicate(timeout=60)[0]
+        assert change.returncode == 0, said
+        assert len(going) == 2 and set(going) < set(answers), (going, answers)
+        assert platform.steps() == []
 
 
 def row(platform, load, held, name, replacements, failures):
