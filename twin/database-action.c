@@ -197,9 +197,10 @@ static int check_promotion(struct cluster *cluster, const struct database_member
                          member->name);
     if (cluster->wanted->is_synchronous && !were_commits_confirmed(primary))
         return error_set(err, ERROR_CONFLICT,
-                         "commits of %s were not confirmed by a replica, so %s may lack some; wait "
-                         "until status says ready",
-                         primary->name, member->name);
+                         "commits of %s are not known to be confirmed by a replica, so %s may lack "
+                         "some; wait until status says ready, or, if %s is lost, take the loss: "
+                         "promote-with-loss",
+                         primary->name, member->name, primary->name);
     return 0;
 }
 
@@ -261,6 +262,65 @@ static int note_primary(struct cluster *cluster, const struct machine_host *host
     if (r == 0)
         cluster->primary = host;
     return r;
+}
+
+/* Those of the others that can still be asked how much they have received. */
+static CO_FN void bring_up_others(struct cluster *cluster, const struct database_member *member)
+{
+    for (size_t i = 0; i < cluster->n_members; i++) {
+        struct database_member *other = cluster->members[i];
+        if (other != member && other != database_primary(cluster) &&
+            database_host_of(cluster, other) && !database_is_fenced(cluster, other->name) &&
+            database_member_has_data(other))
+            database_bring_up(cluster, other, NULL);
+    }
+}
+
+/* Whether none of those that answer has received more. */
+static CO_FN int check_best_left(struct cluster *cluster, struct database_member *member,
+                                 struct error *err)
+{
+    uint64_t place = 0, other_place = 0;
+    int r = ask_received(member, &place, err);
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++) {
+        struct database_member *other = cluster->members[i];
+        if (other != member && other != database_primary(cluster) &&
+            !database_is_fenced(cluster, other->name) &&
+            ask_received(other, &other_place, NULL) == 0 && other_place > place)
+            r = error_set(err, ERROR_CONFLICT,
+                          "%s has received more than %s; promote that one, so that less is lost",
+                          other->name, member->name);
+    }
+    return r;
+}
+
+/*
+ * For when the primary's data is lost, or nobody can tell what was confirmed: what no replica that
+ * answers has received is given up. One that was kept out may lack even more; it takes no part
+ * unless it is the one that is named.
+ */
+static CO_FN int promote_with_loss(struct cluster *cluster, struct database_member *member,
+                                   struct error *err)
+{
+    struct database_member *former = database_primary(cluster);
+    if (member == former)
+        return error_set(err, ERROR_CONFLICT, "%s is the primary", member->name);
+    int r = forget_fenced(cluster, member->name, err);
+    if (r == 0)
+        r = database_bring_up(cluster, member, err);
+    if (r < 0)
+        return r;
+    bring_up_others(cluster, member);
+    r = check_best_left(cluster, member, err);
+    if (r == 0)
+        r = note_fenced(cluster, former->name, err);
+    if (r < 0)
+        return r;
+    kill_member(former);
+    r = note_primary(cluster, database_host_of(cluster, member), err);
+    if (r == 0)
+        r = database_ensure_promoted(cluster, err);
+    return r < 0 ? r : database_publish(cluster, err);
 }
 
 /* The one that was is kept out before another one is: never are there two. */
@@ -334,7 +394,11 @@ static CO_FN int rejoin(struct cluster *cluster, struct database_member *member,
 static const struct {
     const char *name;
     CO_FN int (*act)(struct cluster *cluster, struct database_member *member, struct error *err);
-} actions[] = {{"promote", promote}, {"fence", fence}, {"rejoin", rejoin}, {"drain", drain}};
+} actions[] = {{"promote", promote},
+               {"promote-with-loss", promote_with_loss},
+               {"fence", fence},
+               {"rejoin", rejoin},
+               {"drain", drain}};
 
 static CO_FN int act(struct databases *module, const struct module_action *action,
                      struct error *err)
@@ -346,9 +410,11 @@ static CO_FN int act(struct databases *module, const struct module_action *actio
     while (i < ARRAY_LENGTH(actions) && !text_equal(actions[i].name, action->name))
         i++;
     if (i == ARRAY_LENGTH(actions))
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "a database has no action \"%.40s\", but promote, fence, rejoin and drain",
-                         action->name);
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "a database has no action \"%.40s\", but promote, promote-with-loss, fence, "
+            "rejoin and drain",
+            action->name);
     struct database_member *member = database_find_member(cluster, action->member);
     if (!member || !database_host_of(cluster, member))
         return error_set(err, ERROR_NOT_FOUND, "%s has no server %.80s", cluster->wanted->name,

@@ -369,6 +369,11 @@ static CO_FN void twin_conclude(struct provider *provider, struct call *call)
     twin_let_go(call, take_ptr(twin->held));
 }
 
+static bool is_promotion(const char *action)
+{
+    return text_equal(action, "promote") || text_equal(action, "promote-with-loss");
+}
+
 /* Who had which part when it was approved must have it still: an action on a primary is another
  * thing than one on a replica. */
 static CO_FN int check_primary(struct provider *provider, struct call *call,
@@ -380,8 +385,8 @@ static CO_FN int check_primary(struct provider *provider, struct call *call,
     struct live live = {0};
     int r = twin_read(provider, call, target, &live, err);
     const char *primary = r == 0 ? value_get_text(live.status, "primary") : NULL;
-    bool is_done = text_equal(value_get_text(after, "action"), "promote") &&
-                   text_equal_or_null(primary, member);
+    bool is_done =
+        is_promotion(value_get_text(after, "action")) && text_equal_or_null(primary, member);
     if (primary && approved && !is_done && !text_equal(primary, approved))
         r = error_set(err, ERROR_STALE, "the primary of %s is %s by now, not %s; plan again",
                       target->address, primary, approved);
@@ -456,7 +461,7 @@ static enum probe_kind judge_action(const struct attempt *attempt, const struct 
     bool is_primary = text_equal_or_null(value_get_text(live->status, "primary"), name);
     bool is_ready = text_equal_or_null(state, "ready");
     bool is_done = false;
-    if (text_equal(action, "promote"))
+    if (is_promotion(action))
         is_done = is_primary && is_ready;
     else if (text_equal(action, "rejoin"))
         is_done = is_ready && (is_primary || value_get(member, "replication"));
@@ -533,6 +538,11 @@ static const struct provider_action actions[] = {
     {"aws:rds:cluster", "promote",
      "The primary that was is stopped first, and stays out until it rejoins; where no other replica "
      "is left, no one confirms commits until then.",
+     0.5},
+    {"aws:rds:cluster", "promote-with-loss",
+     "What the primary that was has confirmed and this replica has not received is lost for good, and "
+     "nobody can tell how much that is. The primary is stopped first, if it still runs, and stays out "
+     "until it rejoins.",
      0.5},
     {"aws:rds:cluster", "fence",
      "It is killed, with whatever its clients do, and stays out until it rejoins. Nobody takes a "

@@ -6,6 +6,7 @@ PARLEY_FAILOVER_RUNS says how often a primary is killed under writers and a repl
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -258,6 +259,27 @@ def servers_are_drained_fenced_and_let_in_again_and_stay_out_until_then():
         assert "fenced" in refused(twin, "conflict", "promote", "store-0")
         # With nobody there to confirm them commits count at once; but then nobody can follow without a loss.
         acted(twin, "rejoin", "store-0")
+        assert query(twin, "select number from written order by 1").split() == ["1", "2", "3"]
+
+
+@test
+def a_primary_whose_data_is_lost_is_replaced_only_by_a_word_of_its_own():
+    with Twin() as twin:
+        build(twin)
+        query(twin, "insert into written values (1), (2)")
+        assert "is the primary" in refused(twin, "conflict", "promote-with-loss", "store-0")
+        twin.process.kill()
+        twin.stop()
+        shutil.rmtree(twin.state / "database" / "store-0")
+        twin.start()
+        assert wait_until(lambda: status(twin)["state"] == "failed", 60), status(twin)
+        assert "promote-with-loss" in refused(twin, "conflict", "promote", "store-1")
+        acted(twin, "promote-with-loss", "store-1")
+        assert states(twin) == {"store-0": ("replica", "fenced"), "store-1": ("primary", "ready")}
+        # What it had received is there, it takes more, and the other one is made anew from it.
+        query(twin, "insert into written values (3)")
+        acted(twin, "rejoin", "store-0")
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
         assert query(twin, "select number from written order by 1").split() == ["1", "2", "3"]
 
 
