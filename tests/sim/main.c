@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -467,6 +468,9 @@ int main(int argc, char **argv)
     arguments.n_workers = n_processors > 0 ? (unsigned int)n_processors : 1;
     read_arguments(argc, argv, &arguments);
     open_catalog(arguments.catalog);
+    /* The simulated world has one thread, and nobody asks how much memory SQLite has. */
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     vfs_register();
     if (arguments.bites)
         return bite(&arguments);
