@@ -428,7 +428,8 @@ void run_drop_doubt(struct node *node)
 {
     const struct step *step = run_step(node);
     const struct record *known = run_find_record(node->run, step->address, step->generation);
-    if (known && known->status == RECORD_UNKNOWN)
+    /* That a change of it was not done says nothing of whether it is there. */
+    if (step->kind == STEP_CREATE && known && known->status == RECORD_UNKNOWN)
         drop_record(node->run, step->address, step->generation);
 }
 

@@ -256,6 +256,31 @@ def an_answer_that_tells_nothing_is_asked_for_again(place):
 
 
 @test
+def a_change_that_was_not_done_says_nothing_of_a_create_without_an_answer(place):
+    resources = {"web": box(size=1), "aside": box()}
+    given(place, resources, fail=lose("create") + lose("probe", "cannot-tell", count=3))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    # Another run comes after the one that left it open.
+    place.parley("forget", "demo", "aside", "--yes")
+    assert {one["address"]: one["status"] for one in place.records("demo")} == {"web": "unknown"}
+    given(place, dict(resources, web=box(size=1, note="x")), fail=lose("update", "hang"))
+    process = place.start("up", "demo.yaml", "--yes", "--json")
+    intended = lambda: any(row["kind"] == "intent" and row.get("step", "").startswith("update web")
+                           for row in place.parley("run", "show", place.parley("run", "list", "--json").json()[0]["id"],
+                                                   "--json").json()["journal"])
+    wait_until(intended, "the update hangs")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    given(place, dict(resources, web=box(size=1, note="x")))
+    place.parley("unlock", "demo")
+    assert [one["address"] for one in place.records("demo") if one["address"] == "web"] == ["web"]
+    place.parley("up", "demo.yaml", "--yes")
+    agree(place, "demo")
+    is_complete(place, {"web": {"size": 1, "note": "x"}, "aside": {}})
+
+
+@test
 def a_read_that_tells_nothing_is_no_absence(place):
     given(place)
     place.parley("up", "demo.yaml", "--yes")
