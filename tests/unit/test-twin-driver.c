@@ -660,6 +660,44 @@ TEST(what_a_change_interrupts_is_told_before_approval)
     }
 }
 
+TEST(hosts_that_go_are_told_before_approval)
+{
+    static const struct {
+        const char *type, *before, *after, *changed, *now;
+        const char *want; /* the only note begins so; NULL: none */
+    } cases[] = {
+        {"aws:autoscaling:group", "{\"min\":2,\"max\":6}", "{\"min\":2,\"max\":4}", "[\"max\"]",
+         "{\"desired\":5}", "it: 1 of its 5 hosts goes, with the highest number;"},
+        {"aws:autoscaling:group", "{\"min\":2,\"max\":6}", "{\"min\":2,\"max\":4}", "[\"max\"]",
+         "{\"desired\":4}", NULL},
+        {"aws:autoscaling:group", "{\"min\":2,\"max\":6,\"desired\":3}",
+         "{\"min\":2,\"max\":6,\"desired\":2}", "[\"desired\"]", "{\"desired\":6}",
+         "it: 4 of its 6 hosts go, with the highest numbers;"},
+        /* The document's number is not asked again. */
+        {"aws:autoscaling:group", "{\"min\":2,\"max\":6,\"desired\":3}",
+         "{\"min\":1,\"max\":6,\"desired\":3}", "[\"min\"]", "{\"desired\":6}", NULL},
+        {"aws:ec2:instances", "{\"instances\":3}", "{\"instances\":1}", "[\"instances\"]", "{}",
+         "it: 2 of its 3 hosts go"},
+        {"aws:ec2:instances", "{\"instances\":1}", "{\"instances\":3}", "[\"instances\"]", "{}",
+         NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct resource_type type = {.name = (char *)(uintptr_t)cases[i].type};
+        struct target target = {.address = "it", .type = &type};
+        struct diagnostics told = {0};
+        CLEANUP(value_unrefp) struct value *before = from_json(cases[i].before);
+        CLEANUP(value_unrefp) struct value *after = from_json(cases[i].after);
+        CLEANUP(value_unrefp) struct value *changed = from_json(cases[i].changed);
+        CLEANUP(value_unrefp) struct value *live = from_json(cases[i].now);
+        struct step step = {
+            .kind = STEP_UPDATE, .before = before, .after = after, .changed = changed};
+        twin_tell_hosts(&target, &step, live, &told);
+        CHECK(told.n_items == (cases[i].want ? 1 : 0));
+        CHECK(!cases[i].want || text_starts_with(told.items[0].detail, cases[i].want));
+        diagnostics_done(&told);
+    }
+}
+
 TEST(a_frontend_that_moves_says_from_where_to_where)
 {
     struct resource_type type = {.name = (char[]){"opnsense:haproxy:frontend"}};

@@ -132,3 +132,44 @@ void twin_tell_interruptions(const struct target *target, const struct step *ste
     if (text_equal(type, "docker:compose:stack"))
         tell_services(target, step, diagnostics);
 }
+
+/* --- Hosts that go --- */
+
+/* A group's number is the twin's own between two changes of the document's; see DESIGN.md 18. */
+static int64_t hosts_wanted(const struct step *step, int64_t now)
+{
+    int64_t least = value_get_integer(step->after, "min", 0);
+    int64_t most = value_get_integer(step->after, "max", now);
+    int64_t wanted =
+        has_changed(step, "desired") ? value_get_integer(step->after, "desired", now) : now;
+    return wanted < least ? least : wanted > most ? most : wanted;
+}
+
+bool twin_is_group(const struct target *target)
+{
+    return text_equal(target->type->name, "aws:autoscaling:group");
+}
+
+void twin_tell_hosts(const struct target *target, const struct step *step,
+                     const struct value *outputs, struct diagnostics *diagnostics)
+{
+    bool is_group = twin_is_group(target);
+    if (step->kind != STEP_UPDATE || !step->before || !step->after)
+        return;
+    int64_t before =
+        is_group ? value_get_integer(outputs, "desired",
+                                     value_get_integer(step->before, "desired",
+                                                       value_get_integer(step->before, "min", 0)))
+                 : value_get_integer(step->before, "instances", 1);
+    int64_t after =
+        is_group ? hosts_wanted(step, before) : value_get_integer(step->after, "instances", 1);
+    if (after >= before)
+        return;
+    CLEANUP(mem_freep)
+    char *what = string_format(
+        "%lld of its %lld hosts %s, with the highest %s; what a load balancer "
+        "has sent there has 30 seconds to end.",
+        (long long)(before - after), (long long)before, before - after == 1 ? "goes" : "go",
+        before - after == 1 ? "number" : "numbers");
+    add(diagnostics, target, what);
+}

@@ -207,12 +207,24 @@ static void check_supervisor(struct diagnostics *diagnostics)
              "PATH.");
 }
 
+/* Where it cannot be read there is a reason, which the reading of the plan tells. */
+static CO_FN void check_hosts(struct provider *provider, struct call *call,
+                              const struct target *target, const struct step *step,
+                              struct diagnostics *diagnostics)
+{
+    struct live live = {0};
+    if (step->kind != STEP_UPDATE)
+        return;
+    if (twin_is_group(target))
+        provider->ops->read(provider, call, target, &live, NULL);
+    twin_tell_hosts(target, step, live.outputs, diagnostics);
+    live_done(&live);
+}
+
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value **ret_after,
                        struct diagnostics *diagnostics, struct error *err)
 {
-    (void)provider;
-    (void)call;
     (void)err;
     (void)ret_after; /* it keeps what it is asked for */
     if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
@@ -233,6 +245,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         check_alias(target, step->after, diagnostics);
     if (text_equal(type, "docker:compose:stack"))
         check_limits(target, step->after, diagnostics);
+    if (twin_is_group(target) || text_equal(type, "aws:ec2:instances"))
+        check_hosts(provider, call, target, step, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
     if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)

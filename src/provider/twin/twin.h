@@ -47,6 +47,11 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
 /* interrupt.c */
 void twin_tell_interruptions(const struct target *target, const struct step *step,
                              struct diagnostics *diagnostics);
+/* Whether how many hosts it has is not only the document's matter. */
+bool twin_is_group(const struct target *target);
+/* For a group or instances: how many hosts go. outputs are a group's of now, or NULL. */
+void twin_tell_hosts(const struct target *target, const struct step *step,
+                     const struct value *outputs, struct diagnostics *diagnostics);
 /* describe.c */
 CO_FN int twin_describe(struct provider *provider, struct call *call,
                         const struct string_list *uids, struct value **ret_sections,

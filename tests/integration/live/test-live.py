@@ -214,6 +214,7 @@ def a_slow_request_ends_before_its_instance_goes():
         # The balance is by the fewest connections: each of the four has its share.
         slow = [SlowRequest(Connection(*where)) for _ in range(8)]
         edit(platform, [("desired: 4", "desired: 2")])
+        assert "fronts: 2 of its 4 hosts go" in json.dumps(platform.answer("plan", str(platform.document))["notes"])
         command = [platform.program(), "up", str(platform.document), "--yes"]
         with subprocess.Popen(command, cwd=platform.folder, env=platform.environment(), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as change:
