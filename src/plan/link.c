@@ -166,13 +166,14 @@ static void link_older(const struct draft *draft, struct graph *graph, const str
         if (is_rename)
             add_edge(graph, draft->removals[i - 1], before);
         else
-            add_edge(graph, before, draft->removals[i - 1]);
+            add_wish(graph, before, draft->removals[i - 1]);
     }
 }
 
 /*
  * An older generation that waits for its delete goes after those that may still lead to it have
- * been pointed away, and before a rename gives its address and number to another record.
+ * been pointed away, which gives way as in link_record(), and before a rename gives its address and
+ * number to another record. What has no record yet leads to nothing.
  */
 static void link_deposed(const struct draft *draft, struct graph *graph)
 {
@@ -183,7 +184,8 @@ static void link_deposed(const struct draft *draft, struct graph *graph)
             map_put(&first, records->items[i]->address, (void *)(i + 1));
     for (size_t i = 0; i < draft->n_pairs && first.n_live > 0; i++) {
         const struct pair *pair = &draft->pairs[i];
-        for (size_t k = 0; k < pair->wanted->depends_on.n_items; k++) {
+        size_t n_left = pair->record == NONE ? 0 : pair->wanted->depends_on.n_items;
+        for (size_t k = 0; k < n_left; k++) {
             struct index_list one;
             size_t item;
             const struct index_list *found =

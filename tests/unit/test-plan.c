@@ -1078,6 +1078,35 @@ TEST(what_still_leads_to_a_deposed_generation_is_moved_before_that_goes)
     scene_done(&scene);
 }
 
+/* What is below is made anew, destroy first: with it goes all that was made on it. */
+TEST(what_is_new_or_comes_too_late_does_not_hold_a_deposed_generation)
+{
+    for (int is_there = 0; is_there < 2; is_there++) {
+        struct scene scene = scene_new();
+        want(&scene, "acme:net:segment", "below", "{\"tag\":2}");
+        string_list_add(&want(&scene, "acme:net:segment", "lan", "{\"tag\":9}")->depends_on,
+                        "below");
+        record(&scene, "acme:net:segment", "below", "{\"tag\":1}", "{}");
+        struct record *old = record(&scene, "acme:net:segment", "lan", "{\"tag\":7}", "{}");
+        old->status = RECORD_DEPOSED;
+        string_list_add(&old->depends_on, "below");
+        struct record *new = record(&scene, "acme:net:segment", "lan", "{\"tag\":8}", "{}");
+        new->generation = 2;
+        mem_free(new->uid);
+        new->uid = string_copy("uid-2-of-lan");
+        string_list_add(&new->depends_on, "below");
+        if (is_there)
+            host_in_lan(&scene, "{\"lan\":[\"uid-of-lan\"]}");
+        else
+            string_list_add(
+                &want(&scene, "acme:net:host", "web", "{\"segment\":\"lan\"}")->depends_on, "lan");
+        CHECK(make(&scene) == 0);
+        const struct step *gone = plan_find_step(scene.plan, "delete lan#1");
+        CHECK(gone && gone->depends_on.n_items == 0);
+        scene_done(&scene);
+    }
+}
+
 TEST(a_rename_onto_a_deposed_generation_waits_until_that_is_gone)
 {
     struct scene scene = scene_new();
