@@ -1,6 +1,7 @@
 #include "twin/dashboards-config.h"
 
 #include "model/json.h"
+#include "model/yaml.h"
 #include "twin/monitor-config.h"
 
 #include <string.h>
@@ -97,7 +98,7 @@ void dashboards_write_source(struct strbuf *out, const struct machine_dashboards
                 "    jsonData:\n"
                 "      timeInterval: ",
                 dashboards->monitor->host->address, MONITOR_PROMETHEUS_PORT);
-    write_text(out, dashboards->monitor->scrape_interval);
+    yaml_write_quoted(out, dashboards->monitor->scrape_interval);
     strbuf_add_char(out, '\n');
 }
 
@@ -113,7 +114,7 @@ void dashboards_write_provider(struct strbuf *out, const struct dashboards_files
                     "    updateIntervalSeconds: 10\n"
                     "    options:\n"
                     "      path: ");
-    write_text(out, files->boards);
+    yaml_write_quoted(out, files->boards);
     strbuf_add_char(out, '\n');
 }
 

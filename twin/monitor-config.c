@@ -1,11 +1,11 @@
 #include "twin/monitor-config.h"
 
 #include "model/json.h"
+#include "model/yaml.h"
 #include "twin/balancer-config.h"
 
 #include <string.h>
 
-/* A text between quotes: a JSON string is one of YAML, too. */
 static void write_text(struct strbuf *out, const char *text)
 {
     json_write_string(out, text, strlen(text));
@@ -14,7 +14,7 @@ static void write_text(struct strbuf *out, const char *text)
 static void write_field(struct strbuf *out, const char *before, const char *text)
 {
     strbuf_add(out, before);
-    write_text(out, text);
+    yaml_write_quoted(out, text);
     strbuf_add_char(out, '\n');
 }
 

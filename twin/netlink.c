@@ -92,6 +92,24 @@ static void end_nest(struct request *request, struct rtattr *outer)
     outer->rta_len = (uint16_t)(end - (char *)outer);
 }
 
+bool netlink_read_answer(const void *message, size_t size, uint32_t sequence, int *ret_result)
+{
+    struct {
+        struct nlmsghdr header;
+        struct nlmsgerr answer;
+    } read;
+    if (size < sizeof(read))
+        return false;
+    memcpy(&read, message, sizeof(read));
+    if (read.header.nlmsg_len < sizeof(read) || read.header.nlmsg_len > size ||
+        read.header.nlmsg_type != NLMSG_ERROR || read.header.nlmsg_seq != sequence)
+        return false;
+    /* No errno is beyond; its negative must be one, too. */
+    *ret_result =
+        read.answer.error <= 0 && read.answer.error >= -4095 ? read.answer.error : -EPROTO;
+    return true;
+}
+
 /* Sends a request and returns 0 or the negative errno that the kernel answered. */
 static int ask(struct netlink *netlink, struct request *request)
 {
@@ -99,17 +117,15 @@ static int ask(struct netlink *netlink, struct request *request)
     if (send(netlink->fd, request, request->header.nlmsg_len, 0) < 0)
         return -errno;
     for (;;) {
-        _Alignas(struct nlmsghdr) char answer[4096];
+        char answer[4096];
+        int result;
         ssize_t size = recv(netlink->fd, answer, sizeof(answer), 0);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0)
             return -errno;
-        struct nlmsghdr *header = (struct nlmsghdr *)answer;
-        if (!NLMSG_OK(header, (size_t)size) || header->nlmsg_seq != netlink->sequence ||
-            header->nlmsg_type != NLMSG_ERROR)
-            continue;
-        return ((struct nlmsgerr *)NLMSG_DATA(header))->error;
+        if (netlink_read_answer(answer, (size_t)size, netlink->sequence, &result))
+            return result;
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A socket stays bound to the network namespace it was opened in. Zero-initialised is not open. */
@@ -38,3 +40,9 @@ int netlink_delete_address(struct netlink *netlink, int index, uint32_t ip, unsi
 int netlink_add_default_route(struct netlink *netlink, int index, uint32_t gateway,
                               struct error *err);
 int netlink_forget_neighbour(struct netlink *netlink, int index, uint32_t ip, struct error *err);
+
+/*
+ * Reads what came on such a socket. Returns whether it is the kernel's answer to the request of
+ * that sequence; then *ret_result is 0 or the negative errno of it, -EPROTO when that is none.
+ */
+bool netlink_read_answer(const void *message, size_t size, uint32_t sequence, int *ret_result);

@@ -29,8 +29,6 @@ struct yaml_layout {
     const char *line_end; /* borrowed: "\n" or "\r\n" */
 };
 
-/* In double quotes, with escapes for all that cannot stand there. */
-void yaml_write_quoted(struct strbuf *buffer, const char *text);
 /* On one line; is_quoted: all texts in quotes, as in JSON. */
 void yaml_write_flow(struct strbuf *buffer, const struct yaml_node *node, bool is_quoted);
 /* Whether it is written on one line also where lists and maps have lines of their own. */

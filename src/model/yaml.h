@@ -52,6 +52,7 @@ struct yaml_pair {
     const struct yaml_node *value;
 };
 
+struct strbuf;
 struct yaml_tree;
 
 /*
@@ -86,6 +87,9 @@ const struct yaml_node *yaml_nearest(const struct yaml_node *node, const char *p
 
 /* Whether a text stands for itself without quotes, also within a list or map on one line. */
 bool yaml_is_plain_text(const char *text);
+
+/* Appends a text in double quotes, with escapes for all that cannot stand there. */
+void yaml_write_quoted(struct strbuf *buffer, const char *text);
 
 /* A new reference to the same content without positions. */
 struct value *yaml_to_value(const struct yaml_node *node);
