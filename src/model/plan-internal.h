@@ -8,6 +8,7 @@ enum step_form {
     STEP_FORM_APPROVED, /* what is hashed: everything but durations and notes */
     STEP_FORM_WHOLE,    /* what is answered to --json (DESIGN section 17) */
     STEP_FORM_STORED,   /* the whole without what says nothing: null, false, 0, no items */
+    STEP_FORM_REST,     /* of that what has no column of its own in the store */
 };
 
 /* Appends the step as canonical JSON. */

@@ -32,45 +32,50 @@ struct field {
     const char *key;
     enum field_kind kind;
     enum field_place place;
+    bool has_column; /* a text of its own in the store */
     size_t offset;
 };
 
-#define FIELD(name, kind, place)                        \
-    {                                                   \
-#name, kind, place, offsetof(struct step, name) \
+#define FIELD(name, kind, place)                               \
+    {                                                          \
+#name, kind, place, false, offsetof(struct step, name) \
+    }
+#define COLUMN(name, kind)                                           \
+    {                                                                \
+#name, kind, PLACE_ALWAYS, true, offsetof(struct step, name) \
     }
 
 /* In the order of canonical JSON. */
 static const struct field fields[] = {
-    FIELD(address, FIELD_TEXT, PLACE_ALWAYS),
-    FIELD(after, FIELD_VALUE, PLACE_ALWAYS),
-    FIELD(before, FIELD_VALUE, PLACE_ALWAYS),
+    COLUMN(address, FIELD_TEXT),
+    COLUMN(after, FIELD_VALUE),
+    COLUMN(before, FIELD_VALUE),
     FIELD(changed, FIELD_VALUE, PLACE_ALWAYS),
     FIELD(defaulted, FIELD_STRINGS, PLACE_UNLESS_EMPTY),
-    FIELD(depends_on, FIELD_STRINGS, PLACE_ALWAYS),
+    COLUMN(depends_on, FIELD_STRINGS),
     FIELD(former, FIELD_TEXT, PLACE_ALWAYS),
-    FIELD(generation, FIELD_INTEGER, PLACE_ALWAYS),
-    FIELD(id, FIELD_TEXT, PLACE_ALWAYS),
-    FIELD(instance, FIELD_TEXT, PLACE_ALWAYS),
+    COLUMN(generation, FIELD_INTEGER),
+    COLUMN(id, FIELD_TEXT),
+    COLUMN(instance, FIELD_TEXT),
     FIELD(irreversible, FIELD_BOOL, PLACE_ALWAYS),
-    {"key", FIELD_KEY, PLACE_UNSTORED, offsetof(struct step, address)},
-    FIELD(kind, FIELD_KIND, PLACE_ALWAYS),
+    {"key", FIELD_KEY, PLACE_UNSTORED, false, offsetof(struct step, address)},
+    COLUMN(kind, FIELD_KIND),
     FIELD(live, FIELD_VALUE, PLACE_UNLESS_EMPTY),
-    {"name", FIELD_NAME, PLACE_UNSTORED, offsetof(struct step, address)},
+    {"name", FIELD_NAME, PLACE_UNSTORED, false, offsetof(struct step, address)},
     FIELD(note, FIELD_TEXT, PLACE_SHOWN),
-    FIELD(origin, FIELD_TEXT, PLACE_ALWAYS),
+    COLUMN(origin, FIELD_TEXT),
     FIELD(proposed, FIELD_VALUE, PLACE_UNLESS_EMPTY),
     FIELD(protect, FIELD_BOOL, PLACE_ALWAYS),
     FIELD(provider_id, FIELD_TEXT, PLACE_ALWAYS),
-    FIELD(reason, FIELD_REASON, PLACE_ALWAYS),
+    COLUMN(reason, FIELD_REASON),
     FIELD(record_only, FIELD_BOOL, PLACE_UNLESS_EMPTY),
     FIELD(replaces, FIELD_BOOL, PLACE_ALWAYS),
-    FIELD(resources, FIELD_STRINGS, PLACE_ALWAYS),
+    COLUMN(resources, FIELD_STRINGS),
     FIELD(reverts, FIELD_VALUE, PLACE_ALWAYS),
     FIELD(seconds, FIELD_SECONDS, PLACE_SHOWN),
-    FIELD(stage, FIELD_STAGE, PLACE_ALWAYS),
-    FIELD(type, FIELD_TEXT, PLACE_ALWAYS),
-    FIELD(uid, FIELD_TEXT, PLACE_ALWAYS),
+    COLUMN(stage, FIELD_STAGE),
+    COLUMN(type, FIELD_TEXT),
+    COLUMN(uid, FIELD_TEXT),
 };
 
 static const void *at(const struct step *step, const struct field *field)
@@ -114,6 +119,10 @@ static bool is_empty(const struct step *step, const struct field *field)
 
 static bool is_in(const struct step *step, const struct field *field, enum step_form form)
 {
+    if (form == STEP_FORM_REST && field->has_column)
+        return false;
+    if (form == STEP_FORM_REST)
+        form = STEP_FORM_STORED;
     switch (field->place) {
     case PLACE_UNLESS_EMPTY:
         return !is_empty(step, field);
@@ -206,6 +215,7 @@ static void write_field(struct strbuf *text, const struct step *step, const stru
 void step_write(struct strbuf *text, const struct step *step, enum step_form form)
 {
     char before = '{';
+    size_t start = text->length;
     for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
         if (!is_in(step, &fields[i], form))
             continue;
@@ -216,5 +226,5 @@ void step_write(struct strbuf *text, const struct step *step, enum step_form for
         write_field(text, step, &fields[i]);
         before = ',';
     }
-    strbuf_add_char(text, '}');
+    strbuf_add(text, text->length == start ? "{}" : "}");
 }

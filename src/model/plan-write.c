@@ -188,14 +188,6 @@ char *plan_head_text(const struct plan *plan)
     return json_text(head);
 }
 
-char *plan_step_text(const struct plan *plan, size_t i)
-{
-    assert(i < plan->n_steps);
-    struct strbuf text = {0};
-    step_write(&text, &plan->steps[i], STEP_FORM_STORED);
-    return strbuf_take(&text);
-}
-
 struct value *plan_to_value(const struct plan *plan)
 {
     CLEANUP(value_unrefp) struct value *head = head_to_value(plan, true);

@@ -209,10 +209,34 @@ void plan_seal(struct plan *plan);
 struct value *plan_to_value(const struct plan *plan);
 /* The same as canonical JSON. The caller frees it. */
 char *plan_text(const struct plan *plan);
-/* The same in parts, as the store keeps it: all but the document and the steps, and step number i
- * without what says nothing. plan_from_value() takes both. */
+/* The same in parts, as the store keeps it: all but the document and the steps. plan_from_value()
+ * takes it with them. The caller frees it. */
 char *plan_head_text(const struct plan *plan);
-char *plan_step_text(const struct plan *plan, size_t i);
+
+/*
+ * A step as the store keeps it: what most steps have are texts of their own, which are read without
+ * a parser; the rest is JSON, without what says nothing. Where there is no LABEL, BODY has it all.
+ */
+enum step_text {
+    STEP_TEXT_BODY,   /* JSON map of all that has no text of its own; "{}" where that is nothing */
+    STEP_TEXT_LABEL,  /* the id, which says kind, address and generation, too */
+    STEP_TEXT_REASON, /* from here on NULL says that there is none */
+    STEP_TEXT_TYPE,
+    STEP_TEXT_INSTANCE,
+    STEP_TEXT_UID,
+    STEP_TEXT_ORIGIN,
+    STEP_TEXT_STAGE,
+    STEP_TEXT_AFTER,      /* JSON */
+    STEP_TEXT_BEFORE,     /* JSON */
+    STEP_TEXT_RESOURCES,  /* an item a line */
+    STEP_TEXT_DEPENDS_ON, /* an item a line */
+    STEP_TEXT_COUNT
+};
+/* The texts of step number i, each the caller's to free. */
+void plan_step_texts(const struct plan *plan, size_t i, char *ret_texts[STEP_TEXT_COUNT]);
+/* The step as one of the items that plan_from_value() takes. */
+int step_from_texts(const char *const texts[STEP_TEXT_COUNT], struct value **ret_step,
+                    struct error *err);
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err);
 /* A plan without its steps, under the hash it states: nothing is compared, so that nothing may be
  * done by it. */

@@ -150,8 +150,9 @@ void planning_put_plan(struct store_batch *batch, const struct plan *plan)
     CLEANUP(mem_freep) char *head = plan_head_text(plan);
     store_batch_put_plan(batch, plan->hash, plan->deployment_uid, head, plan->document);
     for (size_t i = 0; i < plan->n_steps; i++) {
-        CLEANUP(mem_freep) char *step = plan_step_text(plan, i);
-        store_batch_add_step(batch, plan->hash, i, step);
+        char *texts[STEP_TEXT_COUNT];
+        plan_step_texts(plan, i, texts);
+        store_batch_add_step(batch, plan->hash, i, texts);
     }
 }
 

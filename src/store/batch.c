@@ -164,9 +164,13 @@ void store_batch_put_plan(struct store_batch *batch, const char *hash, const cha
 }
 
 void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
-                          const char *step)
+                          char *take_texts[STEP_TEXT_COUNT])
 {
-    ADD_CHANGE(batch, CHANGE_ADD_STEP, text(hash), number((int64_t)place), text(step));
+    struct store_cell cells[2 + STEP_TEXT_COUNT] = {text(hash), number((int64_t)place)};
+    assert(take_texts[STEP_TEXT_BODY]);
+    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+        cells[2 + i] = (struct store_cell){.is_text = true, .text = take_texts[i]};
+    add_change(batch, CHANGE_ADD_STEP, cells, ARRAY_LENGTH(cells));
 }
 
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,

@@ -119,9 +119,9 @@ enum store_query {
     QUERY_LIST_REVISIONS,
     /* (prefix of a hash) -> JSON, document; at most two */
     QUERY_FIND_PLANS,
-    /* (prefix of the hash of one plan) -> JSON; by number */
+    /* (prefix of the hash of one plan) -> STEP_TEXT_*; by number */
     QUERY_READ_STEPS,
-    /* (run id, number) -> JSON of that step of the run's plan */
+    /* (run id, number) -> STEP_TEXT_* of that step of the run's plan */
     QUERY_GET_STEP,
     /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_APPROVALS,
@@ -170,7 +170,7 @@ enum store_change_kind {
     CHANGE_ADD_REVISION,
     /* (hash, uid, created_at, JSON, document): does nothing when the hash is there */
     CHANGE_PUT_PLAN,
-    /* (plan hash, number, JSON): does nothing when it is there; refused without the plan */
+    /* (plan hash, number, STEP_TEXT_*): does nothing when it is there; refused without the plan */
     CHANGE_ADD_STEP,
     /* (plan hash, JSON): refused without the plan */
     CHANGE_ADD_APPROVAL,

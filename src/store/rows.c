@@ -77,6 +77,21 @@ int store_read_json(const struct store_row *row, size_t column, const char *what
     return r;
 }
 
+int store_read_step(const struct store_row *row, size_t first, const char *place,
+                    struct value **ret_step, struct error *err)
+{
+    const char *texts[STEP_TEXT_COUNT];
+    struct error fault = {0};
+    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+        texts[i] = store_row_text(row, first + i);
+    if (texts[STEP_TEXT_BODY] && step_from_texts(texts, ret_step, &fault) == 0)
+        return 0;
+    int r = error_set(err, ERROR_CORRUPT, "%s: a step cannot be read: %s", place,
+                      error_message(&fault));
+    error_done(&fault);
+    return r;
+}
+
 /* As store_read_json, for what must be a map. */
 static int read_map(const struct store_row *row, size_t column, const char *what, const char *place,
                     struct value **ret_map, struct error *err)

@@ -17,3 +17,7 @@ int store_read_run(const struct store_row *row, const char *place, struct store_
 /* The JSON in a cell. what names it in errors: "the plan". */
 int store_read_json(const struct store_row *row, size_t column, const char *what, const char *place,
                     struct value **ret_value, struct error *err);
+
+/* The step that a row's STEP_TEXT_* say, the first of them in this column. */
+int store_read_step(const struct store_row *row, size_t first, const char *place,
+                    struct value **ret_step, struct error *err);

@@ -322,6 +322,16 @@ static int add_body(void *argument, const struct store_row *row, struct error *e
     return r;
 }
 
+static int add_step(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    struct value *step = NULL;
+    int r = store_read_step(row, 0, reading->store->place, &step, err);
+    if (r == 0)
+        value_builder_append(&reading->rows, step);
+    return r;
+}
+
 static int add_plan(void *argument, const struct store_row *row, struct error *err)
 {
     struct reading *reading = argument;
@@ -376,7 +386,7 @@ int store_get_plan(struct store *store, const char *hash_prefix, struct value **
         *ret_plan = take_ptr(head);
         return 0;
     }
-    r = query_values(store, QUERY_READ_STEPS, PARAMETERS(text(hash_prefix)), add_body, "a step",
+    r = query_values(store, QUERY_READ_STEPS, PARAMETERS(text(hash_prefix)), add_step, "a step",
                      &steps, err);
     if (r == 0)
         *ret_plan = value_with(head, "steps", value_ref(steps));
@@ -593,7 +603,7 @@ CO_FN static int find_step(struct store *store, const char *run_id, int64_t plac
     if (!*plan) {
         CLEANUP(value_unrefp) struct value *found = NULL;
         int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)),
-                             add_body, "a step", &found, err);
+                             add_step, "a step", &found, err);
         if (r == 0 && value_count(found) > 0)
             *ret_step = value_ref(value_at(found, 0));
         else if (r == 0)

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "model/plan.h"
 #include "model/record.h"
 #include "model/value.h"
 #include "net/loop.h"
@@ -245,7 +246,7 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const char *plan, const char *document);
 void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
-                          const char *step);
+                          char *take_texts[STEP_TEXT_COUNT]);
 /* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);

@@ -310,6 +310,17 @@ static void check_older(void)
 
 /* What came after the steps' rows. */
 #define NO_TEXTS                                   \
+    "ALTER TABLE steps DROP COLUMN label; "        \
+    "ALTER TABLE steps DROP COLUMN reason; "       \
+    "ALTER TABLE steps DROP COLUMN type; "         \
+    "ALTER TABLE steps DROP COLUMN instance; "     \
+    "ALTER TABLE steps DROP COLUMN uid; "          \
+    "ALTER TABLE steps DROP COLUMN origin; "       \
+    "ALTER TABLE steps DROP COLUMN stage; "        \
+    "ALTER TABLE steps DROP COLUMN after; "        \
+    "ALTER TABLE steps DROP COLUMN before; "       \
+    "ALTER TABLE steps DROP COLUMN resources; "    \
+    "ALTER TABLE steps DROP COLUMN depends_on; "   \
     "DROP TABLE remains; "                         \
     "ALTER TABLE plans DROP COLUMN document; "     \
     "ALTER TABLE revisions DROP COLUMN document; " \

@@ -65,7 +65,7 @@ STORE_TEST(a_run_that_has_another_status_or_is_not_there_is_stale)
 }
 
 /* A run of DEPLOYMENT that is to adopt "x" on aws.west, in this state. */
-static bool put_adopting_run(enum run_status status)
+static bool put_adopting_run(enum run_status status, bool has_texts)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
     struct store_run run = {.id = (char[]){RUN},
@@ -75,12 +75,17 @@ static bool put_adopting_run(enum run_status status)
                             .epoch = 1};
     add_deployment(batch, DEPLOYMENT, "web", 1);
     store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{}", NULL);
-    store_batch_add_step(batch, PLAN, 0,
-                         "{\"instance\":\"aws.west\",\"kind\":\"update\","
-                         "\"provider_id\":\"y\"}");
-    store_batch_add_step(batch, PLAN, 1,
-                         "{\"instance\":\"aws.west\",\"kind\":\"adopt\","
-                         "\"provider_id\":\"x\"}");
+    add_step_body(batch, PLAN, 0,
+                  "{\"instance\":\"aws.west\",\"kind\":\"update\","
+                  "\"provider_id\":\"y\"}");
+    char *texts[STEP_TEXT_COUNT] = {
+        [STEP_TEXT_BODY] = string_copy(has_texts ? "{\"provider_id\":\"x\"}"
+                                                 : "{\"instance\":\"aws.west\",\"kind\":"
+                                                   "\"adopt\",\"provider_id\":\"x\"}"),
+        [STEP_TEXT_LABEL] = has_texts ? string_copy("adopt a#1") : NULL,
+        [STEP_TEXT_INSTANCE] = has_texts ? string_copy("aws.west") : NULL,
+    };
+    store_batch_add_step(batch, PLAN, 1, texts);
     store_batch_put_run(batch, &run);
     return commits(batch, NULL);
 }
@@ -96,19 +101,30 @@ static bool is_adoptable(const char *uid, const char *instance, const char *id)
     return r == 0;
 }
 
-STORE_TEST(what_a_run_that_is_under_way_adopts_no_other_deployment_may)
+static void check_adopting(bool has_texts)
 {
     static const char other[] = "d0000000-0000-8000-8000-000000000002";
     CHECK(is_adoptable(other, "aws.west", "x"));
-    CHECK(put_adopting_run(RUN_PENDING));
+    CHECK(put_adopting_run(RUN_PENDING, has_texts));
     CHECK(is_adoptable(other, "aws.west", "x"));
-    CHECK(put_adopting_run(RUN_RUNNING));
+    CHECK(put_adopting_run(RUN_RUNNING, has_texts));
     CHECK(!is_adoptable(other, "aws.west", "x"));
     CHECK(is_adoptable(DEPLOYMENT, "aws.west", "x"));
     CHECK(is_adoptable(other, "aws.east", "x"));
     CHECK(is_adoptable(other, "aws.west", "y"));
-    CHECK(put_adopting_run(RUN_FAILED));
+    CHECK(put_adopting_run(RUN_FAILED, has_texts));
     CHECK(is_adoptable(other, "aws.west", "x"));
+}
+
+STORE_TEST(what_a_run_that_is_under_way_adopts_no_other_deployment_may)
+{
+    check_adopting(true);
+}
+
+/* Of a plan that an older program stored. */
+STORE_TEST(what_a_run_of_an_older_plan_adopts_no_other_deployment_may)
+{
+    check_adopting(false);
 }
 
 STORE_TEST(what_a_deployment_has_recorded_no_other_may_adopt)

@@ -457,7 +457,7 @@ STORE_TEST(a_plan_comes_back_with_its_steps_in_their_order)
     store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{\"a\":1}", NULL);
     for (size_t i = 0; i < 3; i++) {
         CLEANUP(mem_freep) char *step = string_format("{\"step\":%zu}", 2 - i);
-        store_batch_add_step(batch, "0123456789", 2 - i, step);
+        add_step_body(batch, "0123456789", 2 - i, step);
     }
     store_batch_put_plan(batch, "abcdef0000", DEPLOYMENT, "{}", NULL);
     CHECK(commits(batch, NULL));
@@ -475,14 +475,45 @@ STORE_TEST(steps_of_a_plan_that_is_stored_stay_as_they_are_and_those_of_none_are
     for (int i = 1; i <= 2; i++) {
         CLEANUP(mem_freep) char *step = string_format("{\"try\":%d}", i);
         store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}", NULL);
-        store_batch_add_step(batch, "0123456789", 0, step);
+        add_step_body(batch, "0123456789", 0, step);
         CHECK(commits(batch, NULL));
     }
     CLEANUP(value_unrefp) struct value *plan = NULL;
     CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
     CHECK(is_json(plan, "{\"steps\":[{\"try\":1}]}"));
-    store_batch_add_step(batch, "9999999999", 0, "{}");
+    add_step_body(batch, "9999999999", 0, "{}");
     CHECK(commit_error(batch) == ERROR_NOT_FOUND);
+}
+
+STORE_TEST(a_step_comes_back_from_its_texts)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    char *texts[STEP_TEXT_COUNT] = {
+        [STEP_TEXT_BODY] = string_copy("{\"note\":\"n\"}"),
+        [STEP_TEXT_LABEL] = string_copy("update web[\"a#b c\"]#12"),
+        [STEP_TEXT_REASON] = string_copy("changed"),
+        [STEP_TEXT_TYPE] = string_copy("core:data:value"),
+        [STEP_TEXT_INSTANCE] = string_copy("core.default"),
+        [STEP_TEXT_UID] = string_copy("u"),
+        [STEP_TEXT_ORIGIN] = string_copy("document"),
+        [STEP_TEXT_STAGE] = string_copy("network"),
+        [STEP_TEXT_AFTER] = string_copy("{\"v\":2}"),
+        [STEP_TEXT_BEFORE] = string_copy("{\"v\":1}"),
+        [STEP_TEXT_RESOURCES] = string_copy("a\nb"),
+        [STEP_TEXT_DEPENDS_ON] = string_copy("create a#1"),
+    };
+    store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}", NULL);
+    store_batch_add_step(batch, "0123456789", 0, texts);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *plan = NULL;
+    CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);
+    CHECK(is_json(plan, "{\"steps\":[{\"address\":\"web[\\\"a#b c\\\"]\",\"after\":{\"v\":2},"
+                        "\"before\":{\"v\":1},\"depends_on\":[\"create a#1\"],"
+                        "\"generation\":12,\"id\":\"update web[\\\"a#b c\\\"]#12\","
+                        "\"instance\":\"core.default\",\"kind\":\"update\",\"note\":\"n\","
+                        "\"origin\":\"document\",\"reason\":\"changed\","
+                        "\"resources\":[\"a\",\"b\"],\"stage\":\"network\","
+                        "\"type\":\"core:data:value\",\"uid\":\"u\"}]}"));
 }
 
 /* As older programs stored it. */
@@ -632,8 +663,8 @@ static bool begin_run_of_steps(bool has_rows)
     add_deployment(batch, DEPLOYMENT, "web", 1);
     store_batch_put_plan(batch, PLAN, DEPLOYMENT, has_rows ? "{}" : whole, NULL);
     if (has_rows) {
-        store_batch_add_step(batch, PLAN, 0, "{\"id\":\"create a#1\"}");
-        store_batch_add_step(batch, PLAN, 1, a_step);
+        add_step_body(batch, PLAN, 0, "{\"id\":\"create a#1\"}");
+        add_step_body(batch, PLAN, 1, a_step);
     }
     add_run(batch, RUN);
     return commits(batch, NULL);

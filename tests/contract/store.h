@@ -210,10 +210,18 @@ static inline void add_deployment(struct store_batch *batch, const char *uid, co
     store_batch_put_deployment(batch, &deployment);
 }
 
+/* A step as older programs stored it: all of it is JSON. */
+static inline void add_step_body(struct store_batch *batch, const char *hash, size_t place,
+                                 const char *body)
+{
+    char *texts[STEP_TEXT_COUNT] = {[STEP_TEXT_BODY] = string_copy(body)};
+    store_batch_add_step(batch, hash, place, texts);
+}
+
 static inline void add_plan(struct store_batch *batch, const char *hash)
 {
     store_batch_put_plan(batch, hash, DEPLOYMENT, "{}", NULL);
-    store_batch_add_step(batch, hash, 0, "{\"id\":\"create a#1\"}");
+    add_step_body(batch, hash, 0, "{\"id\":\"create a#1\"}");
 }
 
 static inline void add_run(struct store_batch *batch, const char *id)

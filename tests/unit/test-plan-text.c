@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "harness.h"
 #include "model/json.h"
 
@@ -110,14 +111,81 @@ TEST(its_hash_is_that_of_its_text_without_what_is_only_shown)
     CHECK_TEXT(plan->hash, hash);
 }
 
+static void free_texts(char *texts[STEP_TEXT_COUNT])
+{
+    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+        mem_free(texts[i]);
+}
+
 TEST(a_stored_step_leaves_out_what_says_nothing)
 {
     CLEANUP(plan_freep) struct plan *plan = make();
-    CLEANUP(mem_freep) char *text = plan_step_text(plan, 0);
-    CHECK_TEXT(text, "{\"address\":\"lan\",\"after\":{\"tag\":7},\"generation\":1,"
-                     "\"id\":\"create lan#1\",\"instance\":\"acme.default\",\"kind\":\"create\","
-                     "\"origin\":\"document\",\"reason\":\"new\",\"stage\":\"network\","
-                     "\"type\":\"acme:net:segment\",\"uid\":\"7\"}");
+    char *texts[STEP_TEXT_COUNT];
+    plan_step_texts(plan, 0, texts);
+    CHECK_TEXT(texts[STEP_TEXT_BODY], "{}");
+    CHECK_TEXT(texts[STEP_TEXT_LABEL], "create lan#1");
+    CHECK_TEXT(texts[STEP_TEXT_REASON], "new");
+    CHECK_TEXT(texts[STEP_TEXT_TYPE], "acme:net:segment");
+    CHECK_TEXT(texts[STEP_TEXT_INSTANCE], "acme.default");
+    CHECK_TEXT(texts[STEP_TEXT_UID], "7");
+    CHECK_TEXT(texts[STEP_TEXT_ORIGIN], "document");
+    CHECK_TEXT(texts[STEP_TEXT_STAGE], "network");
+    CHECK_TEXT(texts[STEP_TEXT_AFTER], "{\"tag\":7}");
+    CHECK(!texts[STEP_TEXT_BEFORE] && !texts[STEP_TEXT_RESOURCES] && !texts[STEP_TEXT_DEPENDS_ON]);
+    free_texts(texts);
+}
+
+static struct value *read_back(const struct plan *plan, size_t i)
+{
+    char *texts[STEP_TEXT_COUNT];
+    struct value *step = NULL;
+    plan_step_texts(plan, i, texts);
+    CHECK(step_from_texts((const char *const *)texts, &step, NULL) == 0);
+    free_texts(texts);
+    return step;
+}
+
+TEST(a_step_whose_id_or_names_fit_no_text_of_their_own_is_stored_in_one)
+{
+    for (int odd = 0; odd < 3; odd++) {
+        CLEANUP(plan_freep) struct plan *plan = make();
+        struct step *step = &plan->steps[0];
+        if (odd == 0) {
+            mem_free(step->id);
+            step->id = string_copy("another#1");
+        } else {
+            string_list_add(&step->resources, odd == 1 ? "a\nb" : "");
+        }
+        char *texts[STEP_TEXT_COUNT];
+        plan_step_texts(plan, 0, texts);
+        CHECK(!texts[STEP_TEXT_LABEL] && !texts[STEP_TEXT_AFTER]);
+        CHECK(strstr(texts[STEP_TEXT_BODY], "\"address\":\"lan\"") != NULL);
+        free_texts(texts);
+        CLEANUP(value_unrefp) struct value *again = read_back(plan, 0);
+        CHECK_TEXT(value_get_text(again, "id"), step->id);
+        const struct value *names = value_get(again, "resources");
+        CHECK(odd == 0 || text_equal(value_text(value_at(names, value_count(names) - 1)),
+                                     odd == 1 ? "a\nb" : ""));
+    }
+}
+
+TEST(texts_that_are_no_step_are_refused)
+{
+    static const char *const labels[] = {"",      "create",       "create lan", "create lan#",
+                                         "lan#1", "create lan#1x"};
+    for (size_t i = 0; i < ARRAY_LENGTH(labels); i++) {
+        const char *texts[STEP_TEXT_COUNT] = {
+            [STEP_TEXT_BODY] = "{}", [STEP_TEXT_LABEL] = labels[i]};
+        struct value *step = NULL;
+        CHECK(step_from_texts(texts, &step, NULL) == -ERROR_CORRUPT && !step);
+    }
+    const char *texts[STEP_TEXT_COUNT] = {
+        [STEP_TEXT_BODY] = "[]", [STEP_TEXT_LABEL] = "create lan#1"};
+    struct value *step = NULL;
+    CHECK(step_from_texts(texts, &step, NULL) == -ERROR_CORRUPT && !step);
+    texts[STEP_TEXT_BODY] = "{}";
+    texts[STEP_TEXT_AFTER] = "{";
+    CHECK(step_from_texts(texts, &step, NULL) < 0 && !step);
 }
 
 TEST(the_parts_that_are_stored_are_the_whole_plan_again)
@@ -130,8 +198,7 @@ TEST(the_parts_that_are_stored_are_the_whole_plan_again)
     struct value *stored_head = value_with(bare_head, "document", value_string(plan->document));
     struct value_builder steps = {0};
     for (size_t i = 0; i < plan->n_steps; i++) {
-        CLEANUP(mem_freep) char *step = plan_step_text(plan, i);
-        value_builder_append(&steps, read_json(step));
+        value_builder_append(&steps, read_back(plan, i));
     }
     CLEANUP(value_unrefp)
     struct value *stored = value_with(stored_head, "steps", value_builder_list(&steps));

@@ -3,7 +3,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
-#include "model/json.h"
+#include "store/rows.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -110,8 +110,7 @@ static bool adopts(struct memory_store *memory, const struct store_row *run,
         const struct store_row *row = find_row(memory, TABLE_STEPS, key);
         if (!row)
             return false;
-        const char *body = store_row_text(row, 2);
-        if (json_read(body, strlen(body), &step, NULL) == 0 &&
+        if (store_read_step(row, 2, "memory", &step, NULL) == 0 &&
             text_equal_or_null(value_get_text(step, "kind"), "adopt") &&
             text_equal_or_null(value_get_text(step, "instance"), store_row_text(wanted, 1)) &&
             text_equal_or_null(value_get_text(step, "provider_id"), store_row_text(wanted, 2)))

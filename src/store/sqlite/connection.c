@@ -19,6 +19,11 @@ enum { CELLS_MAX = 20 };
     "?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, " \
     "depends_on, protect, origin, created_at, updated_at, bound, live FROM records "
 
+/* As enum step_text. */
+#define STEP_LIST                                                                               \
+    "steps.body, label, reason, type, instance, uid, origin, stage, after, before, resources, " \
+    "depends_on "
+
 #define RUN_LIST                                                                                              \
     "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, "               \
     "ended_at, message, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
@@ -52,10 +57,10 @@ static const char *const query_texts[] = {
                              "WHERE deployment = " DEPLOYMENT_ID " AND (?2 = 0 OR number < ?2) "
                              "ORDER BY number DESC LIMIT ?3",
     [QUERY_READ_STEPS] =
-        "SELECT steps.body FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
+        "SELECT " STEP_LIST "FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
         "AND steps.id < (plans.id + 1) << 32 "
         "WHERE plans.hash >= ?1 AND plans.hash < ?1 || 'g' ORDER BY steps.id",
-    [QUERY_GET_STEP] = "SELECT body FROM steps WHERE id = "
+    [QUERY_GET_STEP] = "SELECT " STEP_LIST "FROM steps WHERE id = "
                        "(SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1)",
     [QUERY_FIND_PLANS] =
         "SELECT body, document FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
@@ -90,7 +95,8 @@ static const char *const change_texts[] = {
         "AND NOT EXISTS (SELECT 1 FROM runs JOIN deployments ON deployments.id = deployment "
         "CROSS JOIN steps ON steps.id >= runs.plan << 32 AND steps.id < (runs.plan + 1) << 32 "
         "WHERE status = 'running' AND deployments.uid <> ?1 "
-        "AND steps.body ->> 'kind' = 'adopt' AND steps.body ->> 'instance' = ?2 "
+        "AND (substr(label, 1, 6) = 'adopt ' OR steps.body ->> 'kind' = 'adopt') "
+        "AND ifnull(steps.instance, steps.body ->> 'instance') = ?2 "
         "AND steps.body ->> 'provider_id' = ?3)",
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
@@ -107,8 +113,10 @@ static const char *const change_texts[] = {
     [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body, document) "
                         "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (hash) DO NOTHING",
     /* It finds the row that is there already, and changes nothing of it. */
-    [CHANGE_ADD_STEP] = "INSERT INTO steps (id, plan, body) "
-                        "SELECT id << 32 | ?2, id, ?3 FROM plans WHERE hash = ?1 "
+    [CHANGE_ADD_STEP] = "INSERT INTO steps (id, plan, body, label, reason, type, "
+                        "instance, uid, origin, stage, after, before, resources, depends_on) "
+                        "SELECT id << 32 | ?2, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+                        "?13, ?14 FROM plans WHERE hash = ?1 "
                         "ON CONFLICT (id) DO UPDATE SET plan = plan",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",

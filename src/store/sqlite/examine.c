@@ -26,15 +26,19 @@ const char *const examined_tables[] = {
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
 
 /* Where JSON stands. */
-static const struct {
+static const struct json_column {
     const char *table;
     const char *column;
+    bool may_be_null;
 } json_columns[] = {
-    {"deployments", "outputs"}, {"revisions", "body"},     {"plans", "body"},
-    {"steps", "body"},          {"approvals", "body"},     {"records", "spec"},
-    {"records", "outputs"},     {"records", "depends_on"}, {"records", "bound"},
-    {"records", "live"},        {"journal", "body"},       {"audit", "body"},
-    {"remains", "body"},
+    {"deployments", "outputs", false}, {"revisions", "body", false},
+    {"plans", "body", false},          {"steps", "body", false},
+    {"approvals", "body", false},      {"records", "spec", false},
+    {"records", "outputs", false},     {"records", "depends_on", false},
+    {"records", "bound", false},       {"records", "live", false},
+    {"journal", "body", false},        {"audit", "body", false},
+    {"remains", "body", false},        {"steps", "after", true},
+    {"steps", "before", true},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */
@@ -120,30 +124,33 @@ static void ask_for_faults(struct connection *connection, const char *sql, const
         add_failure(examination, connection, what);
 }
 
-static void check_json(sqlite3_stmt *statement, const char *table, const char *column,
+static void check_json(sqlite3_stmt *statement, const struct json_column *column,
                        struct examination *examination)
 {
+    if (column->may_be_null && sqlite3_column_type(statement, 1) == SQLITE_NULL)
+        return;
     const char *text = (const char *)sqlite3_column_text(statement, 1);
     CLEANUP(value_unrefp) struct value *value = NULL;
     if (text && json_read(text, strlen(text), &value, NULL) == 0)
         return;
-    examination_add(examination,
-                    string_format("row %lld of %s: %s is no JSON",
-                                  (long long)sqlite3_column_int64(statement, 0), table, column));
+    examination_add(examination, string_format("row %lld of %s: %s is no JSON",
+                                               (long long)sqlite3_column_int64(statement, 0),
+                                               column->table, column->column));
 }
 
-static void examine_json(struct connection *connection, const char *table, const char *column,
+static void examine_json(struct connection *connection, const struct json_column *column,
                          struct examination *examination)
 {
-    CLEANUP(mem_freep) char *sql = string_format("SELECT rowid, %s FROM %s", column, table);
+    CLEANUP(mem_freep)
+    char *sql = string_format("SELECT rowid, %s FROM %s", column->column, column->table);
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(connection->database, sql, -1, &statement, NULL);
     if (rc == SQLITE_OK)
         while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
-            check_json(statement, table, column, examination);
+            check_json(statement, column, examination);
     sqlite3_finalize(statement);
     if (rc != SQLITE_DONE)
-        add_failure(examination, connection, table);
+        add_failure(examination, connection, column->table);
 }
 
 static void count_rows(struct connection *connection, struct examination *examination)
@@ -186,7 +193,7 @@ int examine_content(const struct store_files *files, struct connection *connecti
     for (size_t i = 0; i < ARRAY_LENGTH(contradictions); i++)
         ask_for_faults(connection, contradictions[i], "a table", examination);
     for (size_t i = 0; i < ARRAY_LENGTH(json_columns); i++)
-        examine_json(connection, json_columns[i].table, json_columns[i].column, examination);
+        examine_json(connection, &json_columns[i], examination);
     count_rows(connection, examination);
     return 0;
 }

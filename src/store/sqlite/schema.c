@@ -144,6 +144,19 @@ static const char *const migrations[] = {
     "  body TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX remains_of_deployment ON remains (deployment);",
+    /* What most steps have is read without a parser (enum step_text). Older rows have it in body.
+     */
+    "ALTER TABLE steps ADD COLUMN label TEXT;"
+    "ALTER TABLE steps ADD COLUMN reason TEXT;"
+    "ALTER TABLE steps ADD COLUMN type TEXT;"
+    "ALTER TABLE steps ADD COLUMN instance TEXT;"
+    "ALTER TABLE steps ADD COLUMN uid TEXT;"
+    "ALTER TABLE steps ADD COLUMN origin TEXT;"
+    "ALTER TABLE steps ADD COLUMN stage TEXT;"
+    "ALTER TABLE steps ADD COLUMN after TEXT;"
+    "ALTER TABLE steps ADD COLUMN before TEXT;"
+    "ALTER TABLE steps ADD COLUMN resources TEXT;"
+    "ALTER TABLE steps ADD COLUMN depends_on TEXT;",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
