@@ -47,7 +47,14 @@ void strbuf_add_repeated(struct strbuf *buffer, char c, size_t count)
 }
 
 /* The conversions that most texts are made of. */
-enum conversion { CONVERT_TEXT, CONVERT_INT, CONVERT_LONG, CONVERT_SIZE, CONVERT_OTHER };
+enum conversion {
+    CONVERT_TEXT,
+    CONVERT_INT,
+    CONVERT_LONG,
+    CONVERT_LONG_LONG,
+    CONVERT_SIZE,
+    CONVERT_OTHER
+};
 
 /* What the text behind a "%" asks for, and how long it is. */
 static enum conversion read_conversion(const char *text, size_t *ret_length)
@@ -55,8 +62,11 @@ static enum conversion read_conversion(const char *text, size_t *ret_length)
     static const struct {
         const char *text;
         enum conversion conversion;
-    } known[] = {
-        {"s", CONVERT_TEXT}, {"d", CONVERT_INT}, {"ld", CONVERT_LONG}, {"zu", CONVERT_SIZE}};
+    } known[] = {{"s", CONVERT_TEXT},
+                 {"d", CONVERT_INT},
+                 {"ld", CONVERT_LONG},
+                 {"lld", CONVERT_LONG_LONG},
+                 {"zu", CONVERT_SIZE}};
     for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
         *ret_length = strlen(known[i].text);
         if (strncmp(text, known[i].text, *ret_length) == 0)
@@ -111,6 +121,9 @@ __attribute__((format(printf, 2, 0))) static void add_simple(struct strbuf *buff
             break;
         case CONVERT_LONG:
             strbuf_add_integer(buffer, va_arg(arguments, long));
+            break;
+        case CONVERT_LONG_LONG:
+            strbuf_add_integer(buffer, va_arg(arguments, long long));
             break;
         case CONVERT_SIZE:
             add_unsigned(buffer, va_arg(arguments, size_t), false);

@@ -102,6 +102,7 @@ int planning_find_pending(struct planning *planning, struct error *err)
 struct proposing {
     struct planning *planning; /* borrowed */
     struct plan *plan;         /* borrowed */
+    struct call call;          /* for drivers that answer at once */
     struct diagnostics *said;  /* owned: for each step */
     bool is_changed;
 };
@@ -160,8 +161,7 @@ static CO_FN int add_proposal(struct proposing *proposing, struct questions *que
         questions_add(questions, step->instance, ask_proposal, proposing, index);
         return 0;
     }
-    struct call call = service_read_call(questions->service);
-    return propose_step(proposing, &call, index, err);
+    return propose_step(proposing, &proposing->call, index, err);
 }
 
 /* In the order of the steps, whoever answered first. */
@@ -185,6 +185,7 @@ int planning_propose(struct planning *planning, struct plan *plan, struct diagno
     struct questions questions = {.service = planning->service};
     struct proposing proposing = {.planning = planning, .plan = plan};
     int r = 0;
+    proposing.call = service_read_call(planning->service);
     proposing.said = NEW_ARRAY(struct diagnostics, plan->n_steps);
     for (size_t i = 0; r == 0 && i < plan->n_steps; i++)
         r = add_proposal(&proposing, &questions, i, err);

@@ -64,11 +64,27 @@ static char *copy_text(const struct store_row *row, size_t column)
     return text ? string_copy(text) : NULL;
 }
 
+/* What most cells of a record hold needs no parser. */
+static struct value *read_plain(const char *text)
+{
+    struct value_builder none = {0};
+    if (text_equal(text, "null"))
+        return value_null();
+    if (text_equal(text, "{}"))
+        return value_builder_map(&none);
+    return text_equal(text, "[]") ? value_builder_list(&none) : NULL;
+}
+
 int store_read_json(const struct store_row *row, size_t column, const char *what, const char *place,
                     struct value **ret_value, struct error *err)
 {
     const char *text = store_row_text(row, column);
     struct error fault = {0};
+    struct value *plain = text ? read_plain(text) : NULL;
+    if (plain) {
+        *ret_value = plain;
+        return 0;
+    }
     if (text && json_read(text, strlen(text), ret_value, &fault) == 0)
         return 0;
     int r = error_set(err, ERROR_CORRUPT, "%s: %s cannot be read: %s", place, what,

@@ -182,8 +182,8 @@ TEST(formats_are_those_of_printf)
     strbuf_addf(&buffer, "%d|%.2s|%s|%3d|%lld|%x", 1, "abc", "d", 5, -6LL, 255u);
     CHECK_TEXT(buffer.text, "1|ab|d|  5|-6|ff");
     strbuf_clear(&buffer);
-    strbuf_addf(&buffer, "%s%s", "only", "texts");
-    CHECK_TEXT(buffer.text, "onlytexts");
+    strbuf_addf(&buffer, "%s%s#%lld", "only", "texts", -3LL);
+    CHECK_TEXT(buffer.text, "onlytexts#-3");
 }
 
 TEST(a_text_from_outside_is_made_safe_to_show)
