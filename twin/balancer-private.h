@@ -40,6 +40,7 @@ struct balancer {
     char *socket_folder;
     char *socket;
     struct process *process;   /* owned; NULL while it was not started */
+    bool is_unchecked;         /* its file is the first one, and it was not ready yet */
     struct balancer_plan runs; /* what it was last told */
     char *awaited;             /* owned; the servers with a workload that it has waited for */
     struct balancer_control control;
@@ -83,7 +84,8 @@ void balancer_forget_served(struct balancer *balancer);
 
 /*
  * The files are what HAProxy reads when it starts again, so they change only to what was checked;
- * when it fails, they are as before.
+ * when it fails, they are as before. The first ones are not: their start shows whether they are
+ * good.
  */
 CO_FN int balancer_replace_files(struct balancer *balancer, const struct balancer_plan *plan,
                                  struct error *err);
@@ -91,6 +93,8 @@ CO_FN int balancer_replace_files(struct balancer *balancer, const struct balance
 CO_FN int balancer_write_states(struct balancer *balancer, const struct balancer_servers *servers,
                                 struct error *err);
 CO_FN int balancer_start(struct balancer *balancer, struct error *err);
+/* Waits until it is ready. A first one whose file is at fault is ended, and its file is removed. */
+CO_FN int balancer_await_ready(struct balancer *balancer, int64_t deadline, struct error *err);
 /* Has it take over its file, with all connections; the worker that was takes no new ones then. */
 CO_FN int balancer_reload(struct balancer *balancer, struct error *err);
 

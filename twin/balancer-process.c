@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     CHECK_TIME = 5 * 1000 * 1000, /* microseconds */
     RELOAD_TIME = 5 * 1000 * 1000,
     POLL_PAUSE = 5 * 1000,
+    LOOK_TIME = 50 * 1000, /* after which it is seen that a first start fails */
     CHECK_OUTPUT = 64 * 1024
 };
 
@@ -72,7 +74,8 @@ CO_FN int balancer_replace_files(struct balancer *balancer, const struct balance
         r = balancer_certificates_place(&plan->certificates, err);
     if (r == 0)
         r = service_write(balancer->draft_file, plan->text, NULL, err);
-    if (r == 0)
+    balancer->is_unchecked = !balancer->process && !world_file_exists(balancer->config_file);
+    if (r == 0 && !balancer->is_unchecked)
         r = check_file(balancer, balancer->draft_file, err);
     if (r < 0 && balancer->runs.values) {
         service_write(balancer->values_file, balancer->runs.values, NULL, NULL);
@@ -101,6 +104,37 @@ static CO_FN int probe(void *argument, struct error *err)
 {
     struct balancer *balancer = argument;
     return balancer_control_look(&balancer->control, err);
+}
+
+/* A first start that did not succeed: was it the file? Then neither of both stays. */
+static CO_FN int judge_start(struct balancer *balancer, int r, struct error *err)
+{
+    struct error fault = {0};
+    if (check_file(balancer, balancer->config_file, &fault) == 0)
+        return r;
+    process_stop(balancer->process);
+    balancer->process = NULL;
+    unlink(balancer->config_file);
+    error_done(err);
+    r = error_move(err, &fault);
+    return error_wrap(err, r, "the configuration of balancer %s", balancer->host);
+}
+
+CO_FN int balancer_await_ready(struct balancer *balancer, int64_t deadline, struct error *err)
+{
+    for (;;) {
+        int64_t now = world_monotonic_clock();
+        int64_t until =
+            balancer->is_unchecked && now + LOOK_TIME < deadline ? now + LOOK_TIME : deadline;
+        int r = process_wait_ready(balancer->process, until, err);
+        if (r == 0)
+            balancer->is_unchecked = false;
+        if (r == 0 || !balancer->is_unchecked)
+            return r;
+        if (until == deadline || process_state(balancer->process) != PROCESS_STARTING)
+            return judge_start(balancer, r, err);
+        error_done(err);
+    }
 }
 
 CO_FN int balancer_start(struct balancer *balancer, struct error *err)

@@ -215,7 +215,7 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
     CLEANUP(plan_done) struct balancer_plan wanted = make_plan(balancer);
     int64_t deadline = world_monotonic_clock() + START_TIME;
     if (balancer->process && is_same_plan(&balancer->runs, &wanted))
-        return process_wait_ready(balancer->process, deadline, err);
+        return balancer_await_ready(balancer, deadline, err);
     int r = 0;
     /* It begins while the file is checked; nothing is let in before it counts. */
     if (has_limit(balancer))
@@ -229,7 +229,7 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
     if (r == 0)
         r = bring_about(balancer, &wanted, err);
     if (r == 0)
-        r = process_wait_ready(balancer->process, deadline, err);
+        r = balancer_await_ready(balancer, deadline, err);
     if (r < 0)
         return r;
     balancer_certificates_remove(&balancer->runs.certificates, &wanted.certificates);

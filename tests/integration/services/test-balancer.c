@@ -287,6 +287,49 @@ TEST(a_request_that_comes_before_anybody_serves_is_answered_at_once)
     CHECK(outcome.is_good);
 }
 
+static bool give_file(const char *path, const char *text)
+{
+    return world_write_file(path, text, strlen(text), 0600, false, NULL) == 0 &&
+           twin_give(path, PROCESS_NOBODY, NULL) == 0;
+}
+
+/* A bundle without a certificate is what a first file can refer to in vain. */
+static CO_FN void begin_with_a_fault(struct loopback *loopback, void *argument)
+{
+    static const char wrong[] = "no certificate\n";
+    struct outcome *outcome = argument;
+    struct platform platform;
+    struct loopback_module opened[N_MODULES];
+    struct problems problems = {0};
+    CLEANUP(mem_freep)
+    char *bundle = string_format("%s/certificates/uid-cert.pem", loopback->folder);
+    CLEANUP(mem_freep) char *right = NULL;
+    make_platform(loopback, &platform);
+    struct public public = public_of(loopback, domains[0]);
+    HOLDS(outcome, open_modules(loopback, opened));
+    HOLDS(outcome, loopback_converge(loopback, opened, BALANCER, platform.machine) == 0);
+    HOLDS(outcome, world_read_file(bundle, 10000, &right, NULL, NULL) == 0);
+    HOLDS(outcome, give_file(bundle, wrong));
+    opened[BALANCER].ops->converge(opened[BALANCER].opened, platform.machine, &problems);
+    const struct error *problem = problems_find(&problems, "uid-front");
+    const char *said = problem ? error_message(problem) : "nothing is wrong";
+    printf("# %s\n", said);
+    HOLDS(outcome, strstr(said, "the configuration of balancer") && strstr(said, "front.pem"));
+    problems_done(&problems);
+    HOLDS(outcome, give_file(bundle, right));
+    HOLDS(outcome, converge_modules(loopback, opened, platform.machine));
+    HOLDS(outcome, client_get(public.url, public.resolve, public.authority, false).code == 200);
+    close_modules(opened);
+    machine_unref(platform.machine);
+}
+
+TEST(a_first_file_that_is_at_fault_is_told_and_does_not_stay)
+{
+    struct outcome outcome = {0};
+    loopback_run(begin_with_a_fault, &outcome);
+    CHECK(outcome.is_good);
+}
+
 static size_t first_refused(const struct public *public, bool keep)
 {
     for (size_t i = 1; i <= LIMIT + 2; i++) {
