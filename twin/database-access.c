@@ -107,6 +107,7 @@ void database_forget_passwords(struct cluster *cluster)
 {
     forget_password(&cluster->application_password);
     forget_password(&cluster->replication_password);
+    database_forget_verifiers(cluster);
     mem_free(cluster->given_password);
     cluster->given_password = NULL;
 }
@@ -187,20 +188,31 @@ static char *list_slots(const struct cluster *cluster)
     return slots.length ? strbuf_take(&slots) : string_copy("");
 }
 
+int database_make_verifiers(struct cluster *cluster, struct error *err)
+{
+    database_forget_verifiers(cluster);
+    int r = postgres_make_verifier(DATABASE_APPLICATION_ROLE, cluster->application_password,
+                                   &cluster->application_verifier, err);
+    return r < 0 ? r
+                 : postgres_make_verifier(DATABASE_REPLICATION_ROLE, cluster->replication_password,
+                                          &cluster->replication_verifier, err);
+}
+
+void database_forget_verifiers(struct cluster *cluster)
+{
+    mem_free(cluster->application_verifier);
+    mem_free(cluster->replication_verifier);
+    cluster->application_verifier = cluster->replication_verifier = NULL;
+}
+
 /* The server is told what proves a password, never the password: statements may end in a log. */
 static int write_prepare(struct cluster *cluster, char **ret_statement, struct error *err)
 {
-    struct postgres *postgres = database_primary(cluster)->postgres;
     CLEANUP(mem_freep) char *slots = list_slots(cluster);
-    CLEANUP(mem_freep) char *application = NULL;
-    CLEANUP(mem_freep) char *replication = NULL;
-    int r = postgres_make_verifier(postgres, DATABASE_APPLICATION_ROLE,
-                                   cluster->application_password, &application, err);
+    int r = cluster->replication_verifier ? 0 : database_make_verifiers(cluster, err);
     if (r == 0)
-        r = postgres_make_verifier(postgres, DATABASE_REPLICATION_ROLE,
-                                   cluster->replication_password, &replication, err);
-    if (r == 0)
-        *ret_statement = string_format(prepare_format, application, replication, slots);
+        *ret_statement = string_format(prepare_format, cluster->application_verifier,
+                                       cluster->replication_verifier, slots);
     return r;
 }
 
@@ -222,6 +234,8 @@ int database_prepare_primary(struct cluster *cluster, struct error *err)
             cluster, "create database " DATABASE_NAME " owner " DATABASE_APPLICATION_ROLE, NULL,
             err);
     cluster->is_prepared = r == 0;
+    if (cluster->is_prepared)
+        database_forget_verifiers(cluster);
     return r;
 }
 

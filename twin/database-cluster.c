@@ -187,6 +187,8 @@ static CO_FN int converge_primary(struct cluster *cluster, struct error *err)
         r = database_ensure_data(cluster, err);
     if (r == 0)
         r = launch_all(cluster, err);
+    if (r == 0 && !cluster->is_prepared)
+        r = database_make_verifiers(cluster, err);
     if (r == 0 && is_fenced)
         r = error_set(err, ERROR_CONFLICT,
                       "%s, the primary, is fenced; promote a replica, or let it rejoin",

@@ -21,6 +21,8 @@ struct cluster {
     char *application_password; /* owned, as the next two; wiped in the end */
     char *given_password;       /* the digest of that, when it was given */
     char *replication_password;
+    char *application_verifier; /* owned; NULL but while the primary is prepared, as the next */
+    char *replication_verifier;
     char *archive;           /* owned; a folder */
     bool is_prepared;        /* roles and slots of this primary are as wanted */
     struct keeping *keeping; /* of data that was made now; owned, NULL: nothing is to be kept */
@@ -91,6 +93,10 @@ void database_remove_access(const struct cluster *cluster);
 /* Runs a statement on the primary as superuser; the parameter may be NULL. */
 CO_FN int database_run_statement(struct cluster *cluster, const char *statement,
                                  const char *parameter, struct error *err);
+/* Of both passwords. It takes ten milliseconds, for which a time is best when others are waited
+ * for. */
+int database_make_verifiers(struct cluster *cluster, struct error *err);
+void database_forget_verifiers(struct cluster *cluster);
 /* Makes roles, the database and slots as wanted. */
 CO_FN int database_prepare_primary(struct cluster *cluster, struct error *err);
 /* Lets clients find the primary. */

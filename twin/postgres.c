@@ -178,13 +178,17 @@ int postgres_execute(struct postgres *postgres, const char *statements, int64_t 
     return finish(postgres, sent, deadline, NULL, err);
 }
 
-int postgres_make_verifier(struct postgres *postgres, const char *role, const char *password,
-                           char **ret_verifier, struct error *err)
+/* The library asks for a connection to say there what went wrong; this one is to nowhere, since
+ * what describes it is no description. */
+int postgres_make_verifier(const char *role, const char *password, char **ret_verifier,
+                           struct error *err)
 {
-    char *verifier = PQencryptPasswordConn(postgres->connection, password, role, "scram-sha-256");
-    if (!verifier)
-        return postgres_error(err, ERROR_SYSTEM, PQerrorMessage(postgres->connection));
-    *ret_verifier = string_copy(verifier);
+    PGconn *nowhere = PQconnectStart("=");
+    char *verifier = PQencryptPasswordConn(nowhere, password, role, "scram-sha-256");
+    int r = verifier ? 0 : postgres_error(err, ERROR_SYSTEM, PQerrorMessage(nowhere));
+    if (verifier)
+        *ret_verifier = string_copy(verifier);
     PQfreemem(verifier);
-    return 0;
+    PQfinish(nowhere);
+    return r;
 }

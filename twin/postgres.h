@@ -37,10 +37,10 @@ CO_FN int postgres_query(struct postgres *postgres, const char *statement,
 CO_FN int postgres_execute(struct postgres *postgres, const char *statements, int64_t deadline,
                            struct error *err);
 
-/* What a server keeps of a password, and by which it cannot be told: SCRAM-SHA-256. The caller
- * frees *ret_verifier. */
-int postgres_make_verifier(struct postgres *postgres, const char *role, const char *password,
-                           char **ret_verifier, struct error *err);
+/* What a server keeps of a password, and by which it cannot be told: SCRAM-SHA-256. It takes some
+ * milliseconds and needs no server. The caller frees *ret_verifier. */
+int postgres_make_verifier(const char *role, const char *password, char **ret_verifier,
+                           struct error *err);
 
 static inline void postgres_clear_resultp(PGresult **result)
 {

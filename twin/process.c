@@ -18,7 +18,7 @@
 #define SECOND INT64_C(1000000)
 /* Between two probes of a program that starts: this long, and twice as long each time once it has
  * taken longer than most do. */
-#define FIRST_PROBE (8 * MILLISECOND)
+#define FIRST_PROBE (4 * MILLISECOND)
 #define LAST_PROBE (40 * MILLISECOND)
 #define USUAL_START (200 * MILLISECOND)
 /* A program that ran this long is started again at once. */
