@@ -208,7 +208,9 @@ static void write_bar(struct progress *progress)
 /* Of many steps only how many have ended is told, and what failed. */
 static void count_event(struct progress *progress, const char *kind, const struct value *event)
 {
-    if (text_equal(kind, "result")) {
+    if (text_equal(kind, "tally")) {
+        progress->bar.n_ended += (size_t)value_get_integer(event, "ended", 0);
+    } else if (text_equal(kind, "result")) {
         count_result(progress, event);
     } else if (text_equal(kind, "skipped")) {
         progress->bar.n_ended++;
@@ -330,6 +332,7 @@ int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan
                                           .cancel_level = cli->n_interrupts};
     struct error err = {0};
     expect_steps(&progress, plan);
+    progress.follower.counts = progress.is_many && !cli->options.json;
     struct signal_watch *interrupt = loop_watch_signal(cli->loop, SIGINT, take_signal, &progress);
     enum run_status status = RUN_PENDING;
     int r = service_follow_run(cli->service, &progress.follower, &status, &err);

@@ -98,6 +98,16 @@ static void receive_events(struct following *following)
     }
 }
 
+/* What was told already is not counted again. */
+static CO_FN void ask_to_count(struct following *following)
+{
+    CLEANUP(mem_freep)
+    char *line =
+        string_format("{\"ask\":\"counts\",\"after\":%lld}", (long long)following->last_seq);
+    int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
+    (void)channel_send(following->channel, line, strlen(line), deadline, NULL);
+}
+
 /* Follows by the socket while there is one. */
 static void follow_socket(struct following *following, const char *path)
 {
@@ -108,6 +118,8 @@ static void follow_socket(struct following *following, const char *path)
         return;
     following->channel = channel;
     following->asked = 0;
+    if (following->follower->counts)
+        ask_to_count(following);
     loop_spawn(loop, "ask", ask_main, following);
     receive_events(following);
     following->channel = NULL;

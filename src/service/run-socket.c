@@ -24,18 +24,28 @@ struct value *run_event_of_row(const struct value *row)
     return value_with(row, "format", value_integer(1));
 }
 
+/* An event as it is sent. */
+struct told {
+    char *line; /* owned */
+    int64_t seq;
+    bool is_plain; /* those who count do without it */
+    bool is_ended; /* of a plain one: a step ended well */
+};
+
 /* One door that follows. */
 struct follower_link {
     struct run_server *server;
     struct channel *channel; /* owned */
     size_t n_sent;
+    bool counts;
+    int64_t after; /* what has a smaller seq, or this one, it knows already */
     bool is_gone;
 };
 
 struct run_server {
     struct loop *loop;
     struct channel_server *listener; /* owned */
-    char **lines;                    /* owned: every event so far */
+    struct told *lines;              /* owned: every event so far */
     size_t n_lines;
     size_t capacity;
     struct gate told; /* opened with each new line, and at the end */
@@ -78,9 +88,10 @@ int run_socket_path(const char *run_id, bool create, char **ret_path, struct err
     return 0;
 }
 
-/* {"ask": "cancel"} or {"ask": "abort"}; anything else is not for us. */
-static void take_request(struct run_server *server, const char *line, size_t length)
+/* {"ask": "cancel"}, {"ask": "abort"} or {"ask": "counts"}; anything else is not for us. */
+static void take_request(struct follower_link *link, const char *line, size_t length)
 {
+    struct run_server *server = link->server;
     CLEANUP(value_unrefp) struct value *request = NULL;
     if (json_read(line, length, &request, NULL) < 0)
         return;
@@ -89,6 +100,10 @@ static void take_request(struct run_server *server, const char *line, size_t len
         *server->cancel = true;
     else if (ask && text_equal(ask, "abort"))
         server->abort();
+    else if (ask && text_equal(ask, "counts")) {
+        link->counts = true;
+        link->after = value_get_integer(request, "after", 0);
+    }
 }
 
 static void receive_main(void *argument)
@@ -100,7 +115,7 @@ static void receive_main(void *argument)
         int r = channel_receive(link->channel, -1, &line, &length, NULL);
         if (r < 0 || !line)
             break;
-        take_request(link->server, line, length);
+        take_request(link, line, length);
         mem_free(line);
     }
     link->is_gone = true;
@@ -108,13 +123,39 @@ static void receive_main(void *argument)
     gate_open(link->server->loop, &link->server->left);
 }
 
-static bool send_lines(struct follower_link *link)
+static CO_FN bool send_text(struct follower_link *link, const char *line)
+{
+    int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
+    return channel_send(link->channel, line, strlen(line), deadline, NULL) == 0;
+}
+
+/* Passes over the plain lines that come next; the caller frees what is to be sent instead of them,
+ * NULL: nothing. */
+static char *count_plain(struct follower_link *link)
+{
+    struct run_server *server = link->server;
+    size_t n_ended = 0;
+    int64_t seq = 0;
+    for (; link->n_sent < server->n_lines && server->lines[link->n_sent].is_plain; link->n_sent++) {
+        const struct told *told = &server->lines[link->n_sent];
+        n_ended += told->is_ended && told->seq > link->after;
+        seq = told->seq;
+    }
+    return n_ended == 0 ? NULL
+                        : string_format("{\"kind\":\"tally\",\"ended\":%zu,\"seq\":%lld}", n_ended,
+                                        (long long)seq);
+}
+
+static CO_FN bool send_lines(struct follower_link *link)
 {
     struct run_server *server = link->server;
     while (link->n_sent < server->n_lines) {
-        const char *line = server->lines[link->n_sent];
-        int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
-        if (channel_send(link->channel, line, strlen(line), deadline, NULL) < 0)
+        CLEANUP(mem_freep) char *tally = link->counts ? count_plain(link) : NULL;
+        if (tally && !send_text(link, tally))
+            return false;
+        if (tally || link->n_sent == server->n_lines)
+            continue;
+        if (!send_text(link, server->lines[link->n_sent].line))
             return false;
         link->n_sent++;
     }
@@ -184,8 +225,18 @@ int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*
 
 void run_server_tell(struct run_server *server, const struct value *event)
 {
+    const char *kind = value_get_text(event, "kind");
+    const char *outcome = value_get_text(event, "outcome");
+    bool is_ended = kind && text_equal(kind, "result") && outcome && text_equal(outcome, "done") &&
+                    !value_get(event, "activates");
+    bool is_begun = kind && (text_equal(kind, "intent") || text_equal(kind, "handle"));
     ARRAY_RESERVE(server->lines, server->n_lines, server->capacity);
-    server->lines[server->n_lines++] = json_text(event);
+    server->lines[server->n_lines++] = (struct told){
+        .line = json_text(event),
+        .seq = value_get_integer(event, "seq", 0),
+        .is_plain = is_begun || is_ended,
+        .is_ended = is_ended,
+    };
     gate_open(server->loop, &server->told);
 }
 
@@ -203,7 +254,7 @@ void run_server_close(struct run_server *server)
     if (server->n_followers > 0)
         return; /* Somebody does not read: the process ends anyway, and the store has it all. */
     for (size_t i = 0; i < server->n_lines; i++)
-        mem_free(server->lines[i]);
+        mem_free(server->lines[i].line);
     mem_free(server->lines);
     mem_free(server);
 }

@@ -276,6 +276,9 @@ struct follower {
     const char *run_id;
     int cancel_level;
     struct gate changed;
+    /* Steps that begin, and those that end well, may be told together, as {"kind": "tally",
+     * "ended": how many}, by a run that does so. */
+    bool counts;
     event_sink sink;
     void *argument;
 };

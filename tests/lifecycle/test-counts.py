@@ -52,6 +52,7 @@ class Costs:
         self.blocks = sum(row[0] for row in rows)
         self.syncs = sum(row[1] for row in rows)
         self.processes = len(rows)
+        self.each = [row[0] for row in rows]  # blocks of each process, in the order of their ends
 
 
 def rows_of(place):
@@ -97,6 +98,11 @@ def check_shape(place, shape):
         most = 2 * depth + LARGE / 500 + 10
         assert large[command].syncs <= most, f"{shape}: {command}: {large[command].syncs} syncs, not {most}"
         assert large[command].processes == 2
+    # The run reads each step once, and its door is told of many steps together.
+    run, door = large["up"].each
+    told = door - large["plan"].blocks
+    print(f"# {shape}: up: {run / LARGE:.1f} blocks a step in the run, {told / LARGE:.1f} in the door to follow it")
+    assert run <= 235 * LARGE and told <= 40 * LARGE, f"{shape}: up: {run} and {told} blocks"
     # What was decided is told of without what it was decided about.
     more = large["history"].blocks - small["history"].blocks
     assert more <= 100, f"{shape}: history: {more} blocks more for {LARGE - SMALL} resources more"
