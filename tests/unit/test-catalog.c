@@ -119,6 +119,7 @@ TEST(every_type_that_the_seed_and_the_issue_name_is_built_in)
         "opnsense:nat:outbound",
         "opnsense:nat:portforward",
         "opnsense:network:vlan",
+        "opnsense:vpn:wireguard",
     };
     CLEANUP(catalog_freep) struct catalog *catalog = open_catalog(NULL);
     CHECK(catalog);

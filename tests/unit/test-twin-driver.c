@@ -727,6 +727,27 @@ TEST(a_type_that_the_twin_does_not_serve_is_refused_before_approval)
                "web: the twin does not serve the type opnsense:haproxy:server.");
 }
 
+TEST(a_tunnel_is_refused_before_approval_and_only_told_where_nobody_wants_one)
+{
+    struct resource_type tunnel = {.name = (char[]){"opnsense:vpn:wireguard"},
+                                   .drivers = drivers,
+                                   .n_drivers = ARRAY_LENGTH(drivers)};
+    for (int is_wanted = 0; is_wanted < 2; is_wanted++) {
+        set_up(true);
+        CLEANUP(value_unrefp)
+        struct value *after = from_json(is_wanted ? "{\"subnet\":\"10.9.0.0/24\"}" : "{}");
+        web.verb = PROPOSE;
+        web.target.type = &tunnel;
+        web.step = (struct step){.kind = STEP_CREATE, .after = after};
+        request_make(&web);
+        bool is_told = false;
+        for (size_t i = 0; i < web.diagnostics.n_items; i++)
+            is_told = is_told || strstr(web.diagnostics.items[i].detail, "makes no tunnels");
+        CHECK(web.r == 0 && is_told);
+        CHECK(diagnostics_has_errors(&web.diagnostics) == (is_wanted == 1));
+    }
+}
+
 TEST(an_other_version_of_the_database_is_a_note)
 {
     struct resource_type cluster = {.name = (char[]){"aws:rds:cluster"},

@@ -12,6 +12,7 @@
 #include "provider/twin/client.h"
 
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define POSTGRES_FOLDER "/usr/lib/postgresql"
@@ -207,6 +208,34 @@ static void check_supervisor(struct diagnostics *diagnostics)
              "PATH.");
 }
 
+/* --- Tunnels --- */
+
+/* Whether the kernel may have WireGuard, by what it shows of itself. */
+static bool has_wireguard(void)
+{
+    struct utsname system = {0};
+    uname(&system);
+    CLEANUP(mem_freep)
+    char *module = string_format("/lib/modules/%s/kernel/drivers/net/wireguard", system.release);
+    return world_file_exists("/sys/module/wireguard") || world_file_exists(module);
+}
+
+/* Of a tunnel that nobody wants, when all types are looked at, it is only told. */
+static void check_tunnel(const struct target *target, const struct value *spec,
+                         struct diagnostics *diagnostics)
+{
+    bool is_wanted = !value_is_null(value_get(spec, "subnet"));
+    diagnostics_note(diagnostics, is_wanted ? DIAGNOSTIC_ERROR : DIAGNOSTIC_NOTE,
+                     DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                     is_wanted ? "Take it out for this site, or give it to another instance with "
+                                 "\"on:\"."
+                               : NULL,
+                     "%s: the twin makes no tunnels%s.", target->address,
+                     has_wireguard() ? "" : ", and this machine's kernel has no WireGuard");
+}
+
+/* --- Hosts that go --- */
+
 /* Where it cannot be read there is a reason, which the reading of the plan tells. */
 static CO_FN void check_hosts(struct provider *provider, struct call *call,
                               const struct target *target, const struct step *step,
@@ -249,6 +278,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         check_hosts(provider, call, target, step, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))
         check_database(target, step->after, diagnostics);
+    if (text_equal(type, "opnsense:vpn:wireguard"))
+        check_tunnel(target, step->after, diagnostics);
     if (text_equal(type, "k8s:deployment:grafana") && step->kind == STEP_CREATE)
         check_grafana(target, diagnostics);
     if (text_equal(type, "k8s:deployment:prometheus") && step->kind == STEP_CREATE)
