@@ -6,12 +6,14 @@
 Of examples/shophub.yaml without its limit of requests, with the database taken from the cache:
 
 - network: 12 namespaces, 5 bridges and the links between, asked of a twin that has nothing, all at once, until
-  the last answer (so the manifest's syncs are in it); and what the kernel needed for them, by the twin's own log
+  the last answer (so the manifest's syncs are in it)
 - one more instance: from the moment the run hands the change to the twin until the new instance has answered a
   request that came through the balancer
 - a primary that is killed under 4 clients, and a replica promoted by command: the longest time in which no
-  request through web, app and database was answered; each of them writes and is confirmed by a replica
-- load: requests a second through all tiers, by wrk where it is installed, on the same processors
+  request through web, app and database was answered; each of them is counted in the database, and that is
+  confirmed by a replica
+- load: requests a second through all tiers, by wrk where it is installed, on the same processors; an instance
+  counts those that wait together by one commit
 
 Nothing is asserted: targets are compared by people.
 """
