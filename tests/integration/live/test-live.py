@@ -197,11 +197,19 @@ def changes_under_load_lose_nothing():
         assert not failures, failures
 
 
-def draining(platform):
-    """Servers that the outer balancer sends nothing new, by its own measurements."""
+def outer_servers(platform, measurement):
+    """Those of the outer balancer of which its own measurements say so."""
     done = platform.run("front-door", "curl", "-s", "http://front-door:8404/metrics")
     assert done.returncode == 0, done.stderr
-    return re.findall(r'haproxy_server_status\{proxy="front-pool",server="([^"]+)",state="DRAIN"\} 1', done.stdout)
+    return re.findall(measurement % 'proxy="front-pool",server="([^"]+)"', done.stdout)
+
+
+def draining(platform):
+    return outer_servers(platform, r'haproxy_server_status\{%s,state="DRAIN"\} 1')
+
+
+def busy(platform):
+    return outer_servers(platform, r"haproxy_server_current_sessions\{%s\} [1-9]")
 
 
 @test
@@ -211,8 +219,9 @@ def a_slow_request_ends_before_its_instance_goes():
         (platform.folder / "countries").write_text("3405803776,3405804031,QX\n")
         platform.up()
         where = entrance(platform)
-        # The balance is by the fewest connections: each of the four has its share.
-        slow = [SlowRequest(Connection(*where)) for _ in range(8)]
+        slow = []
+        while len(busy(platform)) < 4:
+            slow.append(SlowRequest(Connection(*where)))
         edit(platform, [("desired: 4", "desired: 2")])
         assert "fronts: 2 of its 4 hosts go" in json.dumps(platform.answer("plan", str(platform.document))["notes"])
         command = [platform.program(), "up", str(platform.document), "--yes"]
