@@ -195,9 +195,18 @@ static int64_t find_newest_file(const struct lineage *lineage)
     return lineage->head;
 }
 
+/* Whether a key "revision" can stand in it: only then it is read for that. A backslash may write
+ * any letter. */
+static bool may_name_revision(const char *text)
+{
+    return strstr(text, "revision") || strchr(text, '\\');
+}
+
 /* The revision that a file names, 0 for none; where it does so is in *ret_position. */
 static int64_t read_named(const char *path, const char *text, struct position *ret_position)
 {
+    if (!may_name_revision(text))
+        return 0;
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = merge_read(text);
     const struct yaml_node *deployment = tree ? yaml_get(yaml_root(tree), "deployment") : NULL;
     const struct yaml_node *named = yaml_get(deployment, "revision");

@@ -98,6 +98,9 @@ def check_shape(place, shape):
         most = 2 * depth + LARGE / 500 + 10
         assert large[command].syncs <= most, f"{shape}: {command}: {large[command].syncs} syncs, not {most}"
         assert large[command].processes == 2
+    # The document is read once, also to see whether there is something to merge it with.
+    more = large["no change"].blocks - large["validate"].blocks
+    assert more <= 110 * LARGE, f"{shape}: no change: {more} blocks more than validate"
     # The run reads each step once, and its door is told of many steps together.
     run, door = large["up"].each
     told = door - large["plan"].blocks

@@ -224,6 +224,10 @@ def a_revision_that_is_not_there_is_told(place):
     place.write("demo.yaml", FILE.replace("name: demo\n", "name: demo\n  revision: 9\n"))
     result = place.parley("plan", "demo.yaml", want=1)
     assert "demo.yaml:4:13: error[unknown-revision]" in result.err, result.err
+    # However the word is written.
+    place.write("demo.yaml", FILE.replace("name: demo\n", 'name: demo\n  "rev\\u0069sion": 9\n'))
+    result = place.parley("plan", "demo.yaml", want=1)
+    assert "error[unknown-revision]" in result.err, result.err
     place.write("new.yaml", document("new", {"one": data(1)}, extra="  revision: 3\n"))
     place.parley("up", "new.yaml", "--yes")
 
