@@ -214,6 +214,15 @@ static void drop_record(struct run *run, const char *address, int64_t generation
     record_free(record);
 }
 
+/* It may be wanted again: then this says where it is. */
+static void forget_record(struct run *run, const char *address, int64_t generation)
+{
+    const struct record *record = run_find_record(run, address, generation);
+    if (record)
+        store_batch_add_forgotten(run->batch, run->row->id, record, run->plan->document != NULL);
+    drop_record(run, address, generation);
+}
+
 /* The generation that this one replaces waits for its delete from now on: a step that depends on
  * the create. */
 static void depose_older(struct node *node)
@@ -469,7 +478,7 @@ static void record_effect(struct node *node)
     else if (step->kind == STEP_DELETE && is_partly)
         record_remains(node);
     else if (step->kind == STEP_FORGET && is_done)
-        drop_record(node->run, step->address, step->generation);
+        forget_record(node->run, step->address, step->generation);
     else if (step->kind == STEP_RENAME && is_done)
         record_rename(node);
 }

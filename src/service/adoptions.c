@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-enum { MAX_RUNS = 100, MAX_REVISIONS = 200 };
+enum { PAGE_REVISIONS = 200 };
 
 static char *text_or_null(const char *text)
 {
@@ -301,130 +301,96 @@ int adoptions_find_asked(const struct adoption_scene *scene, const struct value 
 
 /* --- What was forgotten --- */
 
-/* The wanted resources that nothing is known of: address -> struct resource. */
-static void find_unknown(const struct adoption_scene *scene, const struct adoptions *adoptions,
-                         struct map *unknown)
-{
-    for (size_t i = 0; i < scene->wanted->n_items; i++) {
-        const struct resource *wanted = &scene->wanted->items[i];
-        if (!wanted->existing && !records_find(scene->records, wanted->address) &&
-            !map_has(&adoptions->found, wanted->address))
-            map_put(unknown, wanted->address, (void *)wanted);
-    }
-}
-
 /* What a forgotten resource was, if it is there still. */
-static int look_for(const struct adoption_scene *scene, const struct step *step,
+static int look_for(const struct adoption_scene *scene, const struct store_forgotten *was,
                     const struct resource *wanted, struct adoptions *adoptions, struct error *err)
 {
     struct live live = {0};
     struct error failure = {0};
-    struct thing thing = {step->instance, step->provider_id, step->uid};
-    if (!text_equal(step->type, wanted->type) || !text_equal(step->instance, wanted->instance) ||
+    struct thing thing = {was->instance, was->provider_id, was->uid};
+    if (!text_equal(was->type, wanted->type) || !text_equal(was->instance, wanted->instance) ||
         find_record_of(scene->records, &thing))
         return 0;
-    int r = read_live(scene, wanted, step->provider_id, step->uid, &live, &failure);
+    int r = read_live(scene, wanted, was->provider_id, was->uid, &live, &failure);
     /* What has no id and cannot be found by another means was forgotten because of that. */
-    if (r == -ERROR_UNSUPPORTED || (r == -ERROR_UNAVAILABLE && !step->provider_id)) {
+    if (r == -ERROR_UNSUPPORTED || (r == -ERROR_UNAVAILABLE && !was->provider_id)) {
         error_done(&failure);
         return 0;
     }
     if (r < 0)
         return error_move(err, &failure);
-    bool is_ours = live.is_present && (!live.marker || text_equal(live.marker, step->uid));
+    bool is_ours = live.is_present && (!live.marker || text_equal(live.marker, was->uid));
     CLEANUP(mem_freep)
-    char *id = live.provider_id ? take_ptr(live.provider_id) : text_or_null(step->provider_id);
+    char *id = live.provider_id ? take_ptr(live.provider_id) : text_or_null(was->provider_id);
     if (is_ours && id)
-        keep(adoptions, wanted->address, id, step->uid, step->generation, &live);
+        keep(adoptions, wanted->address, id, was->uid, was->generation, &live);
     live_done(&live);
     return 0;
 }
 
-/* The newest that was forgotten under an address decides: in one plan, the newest generation, which
- * those that it was to replace may have been forgotten with. */
-static int look_at_plan(const struct adoption_scene *scene, const struct plan *plan,
-                        struct map *unknown, struct adoptions *adoptions, struct error *err)
+/* The newest that was forgotten under an address decides. */
+static int look_at(const struct adoption_scene *scene, const struct resource *wanted,
+                   bool with_revisions, struct adoptions *adoptions, struct error *err)
 {
-    struct map newest = {0}; /* address -> struct step */
-    int r = 0;
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        const struct step *step = &plan->steps[i];
-        const struct step *other =
-            step->kind == STEP_FORGET ? map_get(&newest, step->address) : NULL;
-        if (step->kind == STEP_FORGET && (!other || other->generation < step->generation))
-            map_put(&newest, step->address, (void *)step);
+    struct store_forgotten was = {0};
+    struct error missing = {0};
+    int r = store_find_forgotten(scene->service->store, scene->uid, wanted->address, with_revisions,
+                                 &was, &missing);
+    if (r == -ERROR_NOT_FOUND) {
+        error_done(&missing);
+        return 0;
     }
-    for (size_t i = 0; r == 0 && i < plan->n_steps; i++) {
-        const struct step *step = &plan->steps[i];
-        const struct resource *wanted =
-            map_get(&newest, step->address) == step ? map_remove(unknown, step->address) : NULL;
-        if (wanted)
-            r = look_for(scene, step, wanted, adoptions, err);
-    }
-    map_done(&newest);
-    return r;
-}
-
-/* The hashes of the plans that made revisions. */
-static int list_revision_plans(struct service *service, const char *uid, struct map *hashes,
-                               struct error *err)
-{
-    CLEANUP(value_unrefp) struct value *revisions = NULL;
-    int r = store_list_revisions(service->store, uid, 0, MAX_REVISIONS, &revisions, err);
-    for (size_t i = 0; r == 0 && i < value_count(revisions); i++) {
-        const char *hash = value_get_text(value_at(revisions, i), "plan");
-        if (hash)
-            map_put(hashes, hash, NULL);
-    }
+    if (r < 0)
+        return error_move(err, &missing);
+    r = look_for(scene, &was, wanted, adoptions, err);
+    store_forgotten_done(&was);
     return r;
 }
 
 int adoptions_find_forgotten(const struct adoption_scene *scene, bool with_revisions,
                              struct adoptions *adoptions, struct error *err)
 {
-    struct service *service = scene->service;
-    struct map unknown = {0};
-    struct map hashes = {0};
-    struct store_run *runs = NULL;
-    size_t n = 0;
-    int r = 0;
-    find_unknown(scene, adoptions, &unknown);
-    if (unknown.n_live > 0 && !with_revisions)
-        r = list_revision_plans(service, scene->uid, &hashes, err);
-    if (r == 0 && unknown.n_live > 0)
-        r = store_list_runs(service->store, scene->uid, MAX_RUNS, &runs, &n, err);
-    for (size_t i = 0; i < n; i++) {
-        bool has_ended = runs[i].status == RUN_DONE || runs[i].status == RUN_PARTLY;
-        CLEANUP(plan_freep) struct plan *plan = NULL;
-        if (r == 0 && unknown.n_live > 0 && has_ended && !map_has(&hashes, runs[i].plan_hash))
-            r = service_get_plan(service, runs[i].plan_hash, &plan, err);
-        if (r == 0 && plan)
-            r = look_at_plan(scene, plan, &unknown, adoptions, err);
-        store_run_done(&runs[i]);
+    bool has_some = false;
+    int r = store_has_forgotten(scene->service->store, scene->uid, &has_some, err);
+    for (size_t i = 0; r == 0 && has_some && i < scene->wanted->n_items; i++) {
+        const struct resource *wanted = &scene->wanted->items[i];
+        if (!wanted->existing && !records_find(scene->records, wanted->address) &&
+            !map_has(&adoptions->found, wanted->address))
+            r = look_at(scene, wanted, with_revisions, adoptions, err);
     }
-    mem_free(runs);
-    map_done(&hashes);
-    map_done(&unknown);
     return r;
 }
 
 /* --- What is taken back --- */
 
+static int add_adopted(struct service *service, const struct value *revision, struct map *uids,
+                       struct error *err)
+{
+    const char *hash = value_get_text(revision, "plan");
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    int r = hash ? service_get_plan(service, hash, &plan, err) : 0;
+    for (size_t i = 0; r == 0 && plan && i < plan->n_steps; i++)
+        if (plan->steps[i].kind == STEP_ADOPT)
+            map_put(uids, plan->steps[i].uid, NULL);
+    return r;
+}
+
 int adoptions_list_since(struct service *service, const char *deployment_uid, int64_t revision,
                          struct map *uids, struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *revisions = NULL;
-    int r = store_list_revisions(service->store, deployment_uid, 0, MAX_REVISIONS, &revisions, err);
-    for (size_t i = 0; r == 0 && i < value_count(revisions); i++) {
-        const struct value *one = value_at(revisions, i);
-        const char *hash = value_get_text(one, "plan");
-        CLEANUP(plan_freep) struct plan *plan = NULL;
-        if (value_get_integer(one, "number", 0) <= revision)
-            break;
-        r = hash ? service_get_plan(service, hash, &plan, err) : 0;
-        for (size_t k = 0; r == 0 && plan && k < plan->n_steps; k++)
-            if (plan->steps[k].kind == STEP_ADOPT)
-                map_put(uids, plan->steps[k].uid, NULL);
+    int64_t below = 0;
+    for (;;) {
+        CLEANUP(value_unrefp) struct value *page = NULL;
+        int r =
+            store_list_revisions(service->store, deployment_uid, below, PAGE_REVISIONS, &page, err);
+        size_t n = r == 0 ? value_count(page) : 0;
+        for (size_t i = 0; r == 0 && i < n; i++) {
+            below = value_get_integer(value_at(page, i), "number", 0);
+            if (below <= revision)
+                return 0;
+            r = add_adopted(service, value_at(page, i), uids, err);
+        }
+        if (r < 0 || n < PAGE_REVISIONS)
+            return r;
     }
-    return r;
 }

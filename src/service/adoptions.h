@@ -33,8 +33,9 @@ void adoptions_done(struct adoptions *adoptions);
 CO_FN int adoptions_find_asked(const struct adoption_scene *scene, const struct value *asked,
                                struct adoptions *adoptions, struct error *err);
 /*
- * Reads what wanted resources were before they were forgotten, and adds what is there still. Looks
- * at plans without a document, and at those of revisions, too, when with_revisions.
+ * Reads what wanted resources were before they were forgotten, and adds what is there still. That
+ * is what plans without a document let go, and what those of revisions did, too, when
+ * with_revisions.
  */
 CO_FN int adoptions_find_forgotten(const struct adoption_scene *scene, bool with_revisions,
                                    struct adoptions *adoptions, struct error *err);

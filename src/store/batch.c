@@ -256,6 +256,14 @@ void store_batch_add_remains(struct store_batch *batch, const char *deployment_u
                json(fields));
 }
 
+void store_batch_add_forgotten(struct store_batch *batch, const char *run_id,
+                               const struct record *record, bool has_document)
+{
+    ADD_CHANGE(batch, CHANGE_ADD_FORGOTTEN, text(run_id), number(has_document),
+               text(record->address), text(record->type), text(record->instance), text(record->uid),
+               text_or_null(record->provider_id), number(record->generation));
+}
+
 void store_batch_remove_record(struct store_batch *batch, const char *deployment_uid,
                                const char *address, int64_t generation)
 {
@@ -324,6 +332,7 @@ int store_refuse_change(const struct store_change *change, struct error *err)
                          store_row_text(row, RECORD_COLUMN_ADDRESS),
                          store_row_number(row, RECORD_COLUMN_GENERATION));
     case CHANGE_JOURNAL:
+    case CHANGE_ADD_FORGOTTEN:
         return error_set(err, ERROR_NOT_FOUND, "the store has no run %s", key);
     case CHANGE_GROW_VERSION:
     case CHANGE_GROW_HEAD:

@@ -87,6 +87,18 @@ enum {
 };
 
 enum {
+    FORGOTTEN_COLUMN_RUN,
+    FORGOTTEN_COLUMN_HAS_DOCUMENT,
+    FORGOTTEN_COLUMN_ADDRESS,
+    FORGOTTEN_COLUMN_TYPE,
+    FORGOTTEN_COLUMN_INSTANCE,
+    FORGOTTEN_COLUMN_UID,
+    FORGOTTEN_COLUMN_PROVIDER_ID,
+    FORGOTTEN_COLUMN_GENERATION,
+    FORGOTTEN_COLUMN_COUNT
+};
+
+enum {
     AUDIT_COLUMN_NUMBER,
     AUDIT_COLUMN_TIME,
     AUDIT_COLUMN_KIND,
@@ -113,6 +125,10 @@ enum store_query {
     QUERY_LIST_INSTANCES,
     /* (deployment uid) -> created_at, JSON; oldest first */
     QUERY_LIST_REMAINS,
+    /* (deployment uid) -> 1, when there is one */
+    QUERY_HAS_FORGOTTEN,
+    /* (deployment uid, address, with documents) -> FORGOTTEN_* from TYPE on; the newest */
+    QUERY_FIND_FORGOTTEN,
     /* (deployment uid, number, 0 for the head) -> number, created_at, JSON, document, given */
     QUERY_GET_REVISION,
     /* (deployment uid, below, 0 for all, limit) -> number, created_at, JSON; newest first */
@@ -186,6 +202,8 @@ enum store_change_kind {
     CHANGE_REMOVE_RECORD,
     /* (uid, created_at, JSON): refused without the deployment */
     CHANGE_ADD_REMAINS,
+    /* (FORGOTTEN_*): refused without the run */
+    CHANGE_ADD_FORGOTTEN,
     /* (run id, time, kind, JSON, number of a step or a NULL text): goes into the run's chain, too;
      * refused without the run */
     CHANGE_JOURNAL,

@@ -452,6 +452,67 @@ int store_list_secrets(struct store *store, const char *deployment_uid, struct v
     return r;
 }
 
+/* --- What was forgotten --- */
+
+void store_forgotten_done(struct store_forgotten *forgotten)
+{
+    mem_free(forgotten->type);
+    mem_free(forgotten->instance);
+    mem_free(forgotten->uid);
+    mem_free(forgotten->provider_id);
+    *forgotten = (struct store_forgotten){0};
+}
+
+static int note_row(void *argument, const struct store_row *row, struct error *err)
+{
+    bool *ret_has = argument;
+    (void)row;
+    (void)err;
+    *ret_has = true;
+    return 0;
+}
+
+int store_has_forgotten(struct store *store, const char *deployment_uid, bool *ret_has,
+                        struct error *err)
+{
+    assert(deployment_uid && ret_has);
+    *ret_has = false;
+    return store_query(store, QUERY_HAS_FORGOTTEN, PARAMETERS(text(deployment_uid)), note_row,
+                       ret_has, err);
+}
+
+static int take_forgotten(void *argument, const struct store_row *row, struct error *err)
+{
+    enum { FIRST = FORGOTTEN_COLUMN_TYPE };
+    struct store_forgotten *forgotten = argument;
+    const char *id = store_row_text(row, FORGOTTEN_COLUMN_PROVIDER_ID - FIRST);
+    (void)err;
+    *forgotten = (struct store_forgotten){
+        .type = string_copy(store_row_text(row, FORGOTTEN_COLUMN_TYPE - FIRST)),
+        .instance = string_copy(store_row_text(row, FORGOTTEN_COLUMN_INSTANCE - FIRST)),
+        .uid = string_copy(store_row_text(row, FORGOTTEN_COLUMN_UID - FIRST)),
+        .provider_id = id ? string_copy(id) : NULL,
+        .generation = store_row_number(row, FORGOTTEN_COLUMN_GENERATION - FIRST),
+    };
+    return 0;
+}
+
+int store_find_forgotten(struct store *store, const char *deployment_uid, const char *address,
+                         bool with_documents, struct store_forgotten *ret_forgotten,
+                         struct error *err)
+{
+    assert(deployment_uid && address && ret_forgotten);
+    struct store_forgotten found = {0};
+    int r = store_query(store, QUERY_FIND_FORGOTTEN,
+                        PARAMETERS(text(deployment_uid), text(address), integer(with_documents)),
+                        take_forgotten, &found, err);
+    if (r == 0 && !found.uid)
+        return error_set(err, ERROR_NOT_FOUND, "nothing was forgotten under %s", address);
+    if (r == 0)
+        *ret_forgotten = found;
+    return r;
+}
+
 /* --- What is left elsewhere --- */
 
 static int add_remains(void *argument, const struct store_row *row, struct error *err)

@@ -134,6 +134,30 @@ CO_FN int store_find_secret(struct store *store, const char *deployment_uid, con
 CO_FN int store_list_secrets(struct store *store, const char *deployment_uid,
                              struct value **ret_secrets, struct error *err);
 
+/* --- What was forgotten --- */
+
+/* What a record said that was let go; all but the address is of then. */
+struct store_forgotten {
+    char *type; /* owned, and so are all pointers here */
+    char *instance;
+    char *uid;
+    char *provider_id; /* NULL: it had none */
+    int64_t generation;
+};
+void store_forgotten_done(struct store_forgotten *forgotten);
+
+/* Whether a deployment ever let go of anything. */
+CO_FN int store_has_forgotten(struct store *store, const char *deployment_uid, bool *ret_has,
+                              struct error *err);
+/*
+ * What was let go last under an address: by the run that was put last of those that did, its newest
+ * generation. Without with_documents only by runs whose plans had no document. ERROR_NOT_FOUND when
+ * there is none. The caller frees it with store_forgotten_done().
+ */
+CO_FN int store_find_forgotten(struct store *store, const char *deployment_uid, const char *address,
+                               bool with_documents, struct store_forgotten *ret_forgotten,
+                               struct error *err);
+
 /* --- What is left elsewhere --- */
 
 /* What was given up of a deployment, oldest first: a list of the maps that were added, each with
@@ -266,6 +290,10 @@ void store_batch_put_secret(struct store_batch *batch, const char *deployment_ui
                             const char *form, const char *sealed);
 /* All of a deployment, if any. */
 void store_batch_remove_secrets(struct store_batch *batch, const char *deployment_uid);
+/* What the record says that a run lets go of; has_document tells of its plan. Adds to what is there,
+ * and removes no record. */
+void store_batch_add_forgotten(struct store_batch *batch, const char *run_id,
+                               const struct record *record, bool has_document);
 /* fields: a map of what a run may have left where nobody looks any more. It stays for as long as
  * the deployment's row. */
 void store_batch_add_remains(struct store_batch *batch, const char *deployment_uid,

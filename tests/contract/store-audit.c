@@ -321,7 +321,7 @@ static void check_older(void)
     "ALTER TABLE steps DROP COLUMN before; "       \
     "ALTER TABLE steps DROP COLUMN resources; "    \
     "ALTER TABLE steps DROP COLUMN depends_on; "   \
-    "DROP TABLE remains; "                         \
+    "DROP TABLE remains; DROP TABLE forgotten; "   \
     "ALTER TABLE plans DROP COLUMN document; "     \
     "ALTER TABLE revisions DROP COLUMN document; " \
     "ALTER TABLE revisions DROP COLUMN given; "
@@ -430,6 +430,78 @@ FOLDER_TEST_IF(is_sqlite(), documents_of_before_they_stood_apart_are_found)
                              "'$.given', given); " NO_TEXTS "PRAGMA user_version = 7"));
     CHECK(open_store());
     end = run_on_loop(check_texts);
+    close_store();
+    CHECK(end == 0);
+}
+
+/* Runs that let go of something: the steps of the first stand in its plan's body, those of the
+ * second in bodies of their own, those of the third in columns. */
+static void begin_letting_go(void)
+{
+    static const char step[] = "{\"kind\":\"forget\",\"address\":\"%s\",\"type\":\"a:b:c\","
+                               "\"instance\":\"a.b\",\"uid\":\"u\",\"provider_id\":\"%s\","
+                               "\"generation\":2}";
+    static const char *const runs[][2] = {
+        {"r1", "0123456789"}, {"r2", "1123456789"}, {"r3", "2123456789"}};
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(mem_freep) char *first = string_format(step, "old", "first");
+    CLEANUP(mem_freep) char *second = string_format(step, "web", "second");
+    CLEANUP(mem_freep) char *body = string_format("{\"steps\":[%s]}", first);
+    char *columns[STEP_TEXT_COUNT] = {[STEP_TEXT_BODY] = string_copy("{\"provider_id\":\"third\"}"),
+                                      [STEP_TEXT_LABEL] = string_copy("forget web#2"),
+                                      [STEP_TEXT_TYPE] = string_copy("a:b:c"),
+                                      [STEP_TEXT_INSTANCE] = string_copy("a.b"),
+                                      [STEP_TEXT_UID] = string_copy("u")};
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    store_batch_put_plan(batch, runs[0][1], DEPLOYMENT, body, NULL);
+    store_batch_put_plan(batch, runs[1][1], DEPLOYMENT, "{}", NULL);
+    add_step_body(batch, runs[1][1], 0, "{\"kind\":\"create\",\"address\":\"web\"}");
+    add_step_body(batch, runs[1][1], 1, second);
+    store_batch_put_plan(batch, runs[2][1], DEPLOYMENT, "{}", "a: 1\n");
+    store_batch_add_step(batch, runs[2][1], 0, columns);
+    for (size_t i = 0; i < ARRAY_LENGTH(runs); i++) {
+        struct store_run run = {.id = (char *)runs[i][0],
+                                .deployment_uid = (char[]){DEPLOYMENT},
+                                .plan_hash = (char *)runs[i][1],
+                                .status = RUN_DONE,
+                                .epoch = 1};
+        store_batch_put_run(batch, &run);
+    }
+    CHECK(commits(batch, NULL));
+}
+
+static void check_letting_go(void)
+{
+    static const struct {
+        const char *address;
+        bool with_documents;
+        const char *want;
+    } rows[] = {{"old", false, "first"}, {"web", false, "second"}, {"web", true, "third"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        struct store_forgotten found = {0};
+        CHECK(store_find_forgotten(store, DEPLOYMENT, rows[i].address, rows[i].with_documents,
+                                   &found, NULL) == 0);
+        CHECK_TEXT(found.provider_id, rows[i].want);
+        CHECK_TEXT(found.type, "a:b:c");
+        CHECK_TEXT(found.instance, "a.b");
+        CHECK_TEXT(found.uid, "u");
+        CHECK(found.generation == 2);
+        store_forgotten_done(&found);
+    }
+    CHECK(has_no_faults());
+}
+
+/* As the program left it that looked for what was forgotten in the plans of runs. */
+FOLDER_TEST_IF(is_sqlite(), what_was_forgotten_before_there_was_an_index_is_in_it)
+{
+    remove_folder();
+    CHECK(mkdir(folder, 0700) == 0);
+    CHECK(open_store());
+    int end = run_on_loop(begin_letting_go);
+    close_store();
+    CHECK(end == 0 && tamper("DROP TABLE forgotten; PRAGMA user_version = 10"));
+    CHECK(open_store());
+    end = run_on_loop(check_letting_go);
     close_store();
     CHECK(end == 0);
 }

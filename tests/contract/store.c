@@ -794,6 +794,63 @@ STORE_TEST(a_journal_is_read_page_by_page_and_without_other_runs)
     CHECK(beyond && value_count(beyond) == 0);
 }
 
+/* --- What was forgotten --- */
+
+static void add_forgotten(struct store_batch *batch, const char *run, const char *id,
+                          int64_t generation, bool has_document)
+{
+    CLEANUP(record_freep) struct record *record = record_new();
+    record->address = string_copy("web");
+    record->type = string_copy("core:data:value");
+    record->instance = string_copy("core.default");
+    record->uid = string_copy("11111111-2222-8333-8444-555555555555");
+    record->provider_id = id ? string_copy(id) : NULL;
+    record->generation = generation;
+    store_batch_add_forgotten(batch, run, record, has_document);
+}
+
+/* "ID#GENERATION" of what was forgotten last, or "none". The caller frees it. */
+static char *last_forgotten(const char *address, bool with_documents)
+{
+    struct store_forgotten found = {0};
+    int r = store_find_forgotten(store, DEPLOYMENT, address, with_documents, &found, NULL);
+    char *text = r == -ERROR_NOT_FOUND
+                     ? string_copy("none")
+                     : string_format("%s#%d", found.provider_id ? found.provider_id : "-",
+                                     (int)found.generation);
+    store_forgotten_done(&found);
+    return text;
+}
+
+STORE_TEST(what_was_forgotten_last_is_found_by_its_address)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    bool has_some = true;
+    CHECK(begin_run());
+    add_run(batch, "second");
+    CHECK(commits(batch, NULL));
+    CHECK(store_has_forgotten(store, DEPLOYMENT, &has_some, NULL) == 0 && !has_some);
+    CHECK(store_has_forgotten(store, "nobody", &has_some, NULL) == 0 && !has_some);
+    /* The order of runs decides, then the generation; not that of the rows. */
+    add_forgotten(batch, "second", "b2", 2, false);
+    add_forgotten(batch, "second", "b1", 1, false);
+    add_forgotten(batch, RUN, "a7", 7, false);
+    CHECK(commits(batch, NULL));
+    add_forgotten(batch, "nobody", "x", 9, false);
+    CHECK(store_commit(store, batch, NULL, NULL) == -ERROR_NOT_FOUND);
+    CHECK(store_has_forgotten(store, DEPLOYMENT, &has_some, NULL) == 0 && has_some);
+    CLEANUP(mem_freep) char *newest = last_forgotten("web", false);
+    CLEANUP(mem_freep) char *other = last_forgotten("other", true);
+    CHECK_TEXT(newest, "b2#2");
+    CHECK_TEXT(other, "none");
+    add_forgotten(batch, "second", NULL, 3, true);
+    CHECK(commits(batch, NULL));
+    CLEANUP(mem_freep) char *without = last_forgotten("web", false);
+    CLEANUP(mem_freep) char *with = last_forgotten("web", true);
+    CHECK_TEXT(without, "b2#2");
+    CHECK_TEXT(with, "-#3");
+}
+
 /* --- Remains --- */
 
 STORE_TEST(what_was_given_up_is_listed_with_its_deployment_in_order)

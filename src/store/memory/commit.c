@@ -293,6 +293,15 @@ static bool add_remains(struct memory_store *memory, const struct store_row *row
     return true;
 }
 
+static bool add_forgotten(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_RUNS, store_row_text(row, FORGOTTEN_COLUMN_RUN)))
+        return false;
+    CLEANUP(mem_freep) char *key = string_format("%" PRId64, memory->n_forgotten++);
+    set_row(memory, TABLE_FORGOTTEN, key, row_copy(row, 0));
+    return true;
+}
+
 static bool put_run(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_DEPLOYMENTS, store_row_text(row, RUN_COLUMN_DEPLOYMENT)) ||
@@ -408,6 +417,7 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_PUT_RECORD] = put_record,
     [CHANGE_REMOVE_RECORD] = remove_record,
     [CHANGE_ADD_REMAINS] = add_remains,
+    [CHANGE_ADD_FORGOTTEN] = add_forgotten,
     [CHANGE_JOURNAL] = add_journal_row,
     [CHANGE_AUDIT] = add_audit,
 };

@@ -238,6 +238,50 @@ static void list_remains(struct memory_store *memory, const struct store_row *pa
     find_all(memory, TABLE_REMAINS, 0, store_row_text(parameters, 0), found);
 }
 
+/* That of the run that was put last, and of one run the newest generation. */
+static void find_forgotten(struct memory_store *memory, const struct store_row *parameters,
+                           struct found *found)
+{
+    const struct store_row *newest = NULL;
+    CLEANUP(found_done) struct found all = {0};
+    CLEANUP(found_done) struct found runs = {0};
+    find_all(memory, TABLE_FORGOTTEN, FORGOTTEN_COLUMN_ADDRESS, store_row_text(parameters, 1),
+             &all);
+    find_all(memory, TABLE_RUNS, RUN_COLUMN_DEPLOYMENT, store_row_text(parameters, 0), &runs);
+    for (size_t i = runs.n_rows; i-- > 0 && !newest;) {
+        const char *run = store_row_text(runs.rows[i], RUN_COLUMN_ID);
+        for (size_t k = 0; k < all.n_rows; k++) {
+            const struct store_row *row = all.rows[k];
+            if (text_equal(store_row_text(row, FORGOTTEN_COLUMN_RUN), run) &&
+                store_row_number(row, FORGOTTEN_COLUMN_HAS_DOCUMENT) <=
+                    store_row_number(parameters, 2) &&
+                (!newest || store_row_number(row, FORGOTTEN_COLUMN_GENERATION) >
+                                store_row_number(newest, FORGOTTEN_COLUMN_GENERATION)))
+                newest = row;
+        }
+    }
+    if (!newest)
+        return;
+    ARRAY_RESERVE(found->rows, found->n_rows, found->capacity);
+    found->rows[found->n_rows++] = newest;
+}
+
+static void has_forgotten(struct memory_store *memory, const struct store_row *parameters,
+                          struct found *found)
+{
+    CLEANUP(found_done) struct found all = {0};
+    find_all(memory, TABLE_FORGOTTEN, FORGOTTEN_COLUMN_ADDRESS, NULL, &all);
+    for (size_t i = 0; i < all.n_rows && found->n_rows == 0; i++) {
+        const struct store_row *run =
+            map_get(&memory->tables[TABLE_RUNS], store_row_text(all.rows[i], FORGOTTEN_COLUMN_RUN));
+        if (!run ||
+            !text_equal(store_row_text(run, RUN_COLUMN_DEPLOYMENT), store_row_text(parameters, 0)))
+            continue;
+        ARRAY_RESERVE(found->rows, found->n_rows, found->capacity);
+        found->rows[found->n_rows++] = all.rows[i];
+    }
+}
+
 static void get_run(struct memory_store *memory, const struct store_row *parameters,
                     struct found *found)
 {
@@ -323,6 +367,9 @@ static const struct {
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_LIST_SECRETS] = {list_secrets, {1, 4}},
     [QUERY_LIST_REMAINS] = {list_remains, {1, 3}},
+    [QUERY_HAS_FORGOTTEN] = {has_forgotten,
+                             {FORGOTTEN_COLUMN_HAS_DOCUMENT, FORGOTTEN_COLUMN_HAS_DOCUMENT + 1}},
+    [QUERY_FIND_FORGOTTEN] = {find_forgotten, {FORGOTTEN_COLUMN_TYPE, FORGOTTEN_COLUMN_COUNT}},
     [QUERY_GET_RUN] = {get_run, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_RUNS] = {list_runs, {0, RUN_COLUMN_COUNT}},
     [QUERY_LIST_ALL_RUNS] = {list_all_runs, {0, RUN_COLUMN_COUNT}},

@@ -17,6 +17,7 @@ enum table {
     TABLE_AUDIT,       /* by number */
     TABLE_SECRETS,     /* by deployment uid, name and form */
     TABLE_REMAINS,     /* by their count */
+    TABLE_FORGOTTEN,   /* by their count */
     TABLE_COUNT
 };
 
@@ -37,6 +38,7 @@ struct memory_store {
     int64_t n_approvals;
     int64_t n_audits;
     int64_t n_remains;
+    int64_t n_forgotten;
     char audit_head[DIGEST_HEX_SIZE]; /* the newest entry's digest, or the store's id */
 };
 

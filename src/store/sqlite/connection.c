@@ -49,6 +49,10 @@ static const char *const query_texts[] = {
         "SELECT DISTINCT instance FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_LIST_REMAINS] =
         "SELECT created_at, body FROM remains WHERE deployment = " DEPLOYMENT_ID " ORDER BY id",
+    [QUERY_HAS_FORGOTTEN] = "SELECT 1 FROM forgotten WHERE deployment = " DEPLOYMENT_ID " LIMIT 1",
+    [QUERY_FIND_FORGOTTEN] = "SELECT type, instance, uid, provider_id, generation FROM forgotten "
+                             "WHERE deployment = " DEPLOYMENT_ID " AND address = ?2 "
+                             "AND has_document <= ?3 ORDER BY run DESC, generation DESC LIMIT 1",
     [QUERY_GET_REVISION] =
         "SELECT number, revisions.created_at, body, document, given FROM revisions "
         "JOIN deployments ON deployments.id = deployment "
@@ -144,6 +148,10 @@ static const char *const change_texts[] = {
                              " AND address = ?2 AND generation = ?3",
     [CHANGE_ADD_REMAINS] = "INSERT INTO remains (deployment, created_at, body) "
                            "SELECT id, ?2, ?3 FROM deployments WHERE uid = ?1",
+    [CHANGE_ADD_FORGOTTEN] =
+        "INSERT INTO forgotten (deployment, run, has_document, address, type, instance, uid, "
+        "provider_id, generation) "
+        "SELECT deployment, id, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM runs WHERE uid = ?1",
     /* Its first parameter is the number of the run's row. */
     [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body, step) "
                        "VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -20,8 +20,8 @@
 enum { FAULTS_MAX = 100, READ_TRIES = 3, READ_PAUSE_MS = 5, PATIENCE_MS = 30000 };
 
 const char *const examined_tables[] = {
-    "store", "deployments", "revisions", "plans", "steps",   "approvals",
-    "runs",  "records",     "journal",   "audit", "secrets", "remains",
+    "store",   "deployments", "revisions", "plans",   "steps",   "approvals", "runs",
+    "records", "journal",     "audit",     "secrets", "remains", "forgotten",
 };
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
 
