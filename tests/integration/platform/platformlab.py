@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import subprocess
@@ -28,15 +29,19 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "examp
 
 
 class Platform:
-    """A state folder and the document that stands in it."""
+    """A state folder and the document that stands in it; of another user, where root says so."""
 
-    def __init__(self, text):
+    def __init__(self, text, user=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pp-", dir="/tmp"))
         self.home = self.folder / "home"
         self.document = self.folder / "deployment.yaml"
         self.text = text
         self.helpers = []
+        self.variables = {}
         (self.folder / "run").mkdir(mode=0o700)
+        self.user = user and pwd.getpwnam(user)
+        for path in (self.folder, self.document, self.folder / "run") if self.user else ():
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
     @property
     def text(self):
@@ -48,15 +53,20 @@ class Platform:
 
     def environment(self):
         environment = dict(os.environ, PARLEY_HOME=str(self.home), HOME=str(self.folder),
-                           XDG_RUNTIME_DIR=str(self.folder / "run"))
+                           XDG_RUNTIME_DIR=str(self.folder / "run"), **self.variables)
         environment.pop("PARLEY_SITE", None)
         return environment
+
+    def command(self, *arguments):
+        as_user = (["setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups"]
+                   if self.user else [])
+        return [*as_user, self.program(), *arguments]
 
     def program(self):
         return os.path.join(os.path.dirname(twinlab.PROGRAM), "parley")
 
     def parley(self, *arguments, timeout=120, code=0):
-        done = subprocess.run([self.program(), *arguments], cwd=self.folder, env=self.environment(),
+        done = subprocess.run(self.command(*arguments), cwd=self.folder, env=self.environment(),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         assert code is None or done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return done
@@ -85,7 +95,7 @@ class Platform:
         return self.answer("twin", "status")["pid"]
 
     def run(self, host, *arguments, timeout=60):
-        return subprocess.run([self.program(), "twin", "exec", host, *arguments], cwd=self.folder,
+        return subprocess.run(self.command("twin", "exec", host, *arguments), cwd=self.folder,
                               env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout)
 
@@ -97,7 +107,7 @@ class Platform:
         ports = json.dumps(self.ports())
         for host in self.hosts():
             helper = subprocess.Popen(
-                [self.program(), "twin", "exec", host, twinlab.PYTHON, "-c", packets.LISTENER, ports],
+                self.command("twin", "exec", host, twinlab.PYTHON, "-c", packets.LISTENER, ports),
                 cwd=self.folder, env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self.helpers.append(helper)
         for helper in self.helpers:
