@@ -290,8 +290,8 @@ void store_batch_put_secret(struct store_batch *batch, const char *deployment_ui
                             const char *form, const char *sealed);
 /* All of a deployment, if any. */
 void store_batch_remove_secrets(struct store_batch *batch, const char *deployment_uid);
-/* What the record says that a run lets go of; has_document tells of its plan. Adds to what is there,
- * and removes no record. */
+/* What the record says that a run lets go of; has_document tells of its plan. Adds to what is
+ * there, and removes no record. */
 void store_batch_add_forgotten(struct store_batch *batch, const char *run_id,
                                const struct record *record, bool has_document);
 /* fields: a map of what a run may have left where nobody looks any more. It stays for as long as
