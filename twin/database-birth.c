@@ -27,47 +27,29 @@ struct database_maker database_maker_of(const struct databases *module)
 }
 
 /*
- * Nothing is synced while data is made. What initdb wrote is made durable while the rest comes to
- * it, then, beside the start of the servers, all of it: so that their own first syncs find little
- * to wait for. Nobody is told of the cluster before that is done, and a life that ends before makes
- * the data anew.
+ * Beside the start of the servers, their data is made durable: nothing was synced while it was
+ * made. Nobody is told of the cluster before that is done, and a life that ends before makes the
+ * data anew.
  */
 struct keeping {
     struct cluster *cluster;
     struct error err;
-    bool is_complete; /* there is no more to come */
-    bool is_vain;     /* nor will there ever be */
     bool is_running;
-    struct gate completed;
     struct gate ended;
 };
-
-static CO_FN int keep_all(struct keeping *keeping, const struct database_maker *maker)
-{
-    bool was_complete;
-    int r = 0;
-    do {
-        was_complete = keeping->is_complete;
-        r = database_data_sync(maker, maker->folder, &keeping->err);
-        while (r == 0 && !keeping->is_complete)
-            gate_wait(maker->twin->loop, &keeping->completed, -1, NULL);
-    } while (r == 0 && !was_complete && !keeping->is_vain);
-    return r;
-}
 
 static CO_FN void keep_data(void *argument)
 {
     struct keeping *keeping = argument;
     struct cluster *cluster = keeping->cluster;
     struct database_maker maker = database_maker_of(cluster->module);
-    int r = keep_all(keeping, &maker);
-    for (size_t i = 0; r == 0 && !keeping->is_vain && i < cluster->n_members; i++)
+    int r = database_data_sync(&maker, maker.folder, &keeping->err);
+    for (size_t i = 0; r == 0 && i < cluster->n_members; i++)
         r = database_member_keep(cluster->members[i], &keeping->err);
     keeping->is_running = false;
     gate_open(cluster->module->twin->loop, &keeping->ended);
 }
 
-/* Before all data is there, where complete_keeping() says when it is. */
 static void begin_keeping(struct cluster *cluster)
 {
     struct keeping *keeping = NEW(struct keeping);
@@ -75,15 +57,6 @@ static void begin_keeping(struct cluster *cluster)
     keeping->is_running = true;
     cluster->keeping = keeping;
     loop_spawn(cluster->module->twin->loop, "keep", keep_data, keeping);
-}
-
-static void complete_keeping(struct cluster *cluster, bool is_vain)
-{
-    if (!cluster->keeping)
-        begin_keeping(cluster);
-    cluster->keeping->is_complete = true;
-    cluster->keeping->is_vain = is_vain;
-    gate_open(cluster->module->twin->loop, &cluster->keeping->completed);
 }
 
 int database_end_keeping(struct cluster *cluster, struct error *err)
@@ -103,7 +76,7 @@ int database_await_kept(struct cluster *cluster, struct error *err)
 {
     for (size_t i = 0; !cluster->keeping && i < cluster->n_members; i++)
         if (cluster->members[i]->is_made)
-            complete_keeping(cluster, false);
+            begin_keeping(cluster);
     return database_end_keeping(cluster, err);
 }
 
@@ -166,7 +139,6 @@ static CO_FN int create_members(struct cluster *cluster, struct error *err)
     int r = database_member_begin(primary, &maker, err);
     if (r < 0)
         return r;
-    begin_keeping(cluster);
     service_in_parallel(cluster->module->twin->loop, cluster->n_members, grow_member, &growing);
     return growing.err.code ? error_move(err, &growing.err)
                             : copy_members(cluster, primary->paths.folder, err);
@@ -211,10 +183,8 @@ static CO_FN int make_data(struct cluster *cluster, struct error *err)
         r = create_members(cluster, err);
     if (r == 0)
         r = confirm_commits(cluster, false, err);
-    if (r == 0 || cluster->keeping)
-        complete_keeping(cluster, r < 0);
-    if (r < 0)
-        database_end_keeping(cluster, NULL);
+    if (r == 0)
+        begin_keeping(cluster);
     return r;
 }
 
