@@ -161,7 +161,7 @@ int converge_carry_out(struct converge *converge, struct error *err)
     compute(converge, &attempt);
     struct value *old = converge->manifest->assigned;
     converge->manifest->assigned = value_ref(attempt.assigned);
-    int r = manifest_save(converge->manifest, converge->twin->folder, err);
+    int r = manifest_save(converge->manifest, converge->twin->folder, converge->disk, err);
     if (r == 0)
         r = adopt_machine(converge, attempt.machine, err);
     if (r < 0) {
@@ -178,7 +178,8 @@ int converge_carry_out(struct converge *converge, struct error *err)
 }
 
 /* The kernel or the disk refused: none of the changes is made. */
-static void undo_all(struct converge *converge, struct change *changes, const struct error *reason)
+static CO_FN void undo_all(struct converge *converge, struct change *changes,
+                           const struct error *reason)
 {
     struct error ignored = {0};
     for (struct change *change = changes; change; change = change->next) {
@@ -206,7 +207,7 @@ static bool is_any_left(const struct change *changes)
     return changes != NULL;
 }
 
-static void decide(struct converge *converge, struct change *changes)
+static CO_FN void decide(struct converge *converge, struct change *changes)
 {
     struct error reason = {0};
     apply_changes(converge, changes);

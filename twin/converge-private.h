@@ -33,7 +33,8 @@ struct change {
 
 struct converge {
     struct twin *twin;
-    struct manifest *manifest;
+    struct manifest *manifest; /* while is_deciding it may be ahead of what is durable */
+    struct disk *disk;         /* NULL until the first machine stands */
     struct machine *machine;
     struct problems faults; /* of a manifest that an older program has written */
     struct value *sources;  /* owned: whose the programs are, and were */
@@ -65,7 +66,7 @@ const struct error *converge_find_problem(const struct converge *converge, const
 /* --- converge-change.c --- */
 
 /* Makes the manifest of now durable and its machine the one that counts. */
-int converge_carry_out(struct converge *converge, struct error *err);
+CO_FN int converge_carry_out(struct converge *converge, struct error *err);
 /* Waits until a change is decided: its err is set, or it is in the manifest at its generation. */
 /* Computes the machine anew, since what it depends on outside of the manifest has changed. */
 void converge_refresh(struct converge *converge);

@@ -145,6 +145,14 @@ static CO_FN int finish_put(struct converge *converge, struct change *change, st
     return r;
 }
 
+/* What the manifest says of a resource, and is durable. */
+static CO_FN const struct value *find_durable(struct converge *converge, const char *uid)
+{
+    while (converge->is_deciding)
+        gate_wait(converge->twin->loop, &converge->changed, -1, NULL);
+    return manifest_find(converge->manifest, uid);
+}
+
 static bool is_same(const struct value *old, const struct value *new)
 {
     static const char *const fields[] = {"name", "type", "spec", "references", "generation"};
@@ -163,8 +171,7 @@ CO_FN int converge_put(struct converge *converge, struct value *take_resource, s
     if (!desired_has_type(resource_type(resource)))
         return error_set(err, ERROR_UNSUPPORTED, "the twin does not serve the type %s",
                          resource_type(resource));
-    if (is_same(manifest_find(converge->manifest, uid), resource) &&
-        !converge_find_problem(converge, uid)) {
+    if (is_same(find_durable(converge, uid), resource) && !converge_find_problem(converge, uid)) {
         wait_for_modules(converge, converge->generation, desired_modules(resource_type(resource)));
         return 0;
     }
@@ -177,7 +184,7 @@ CO_FN int converge_put(struct converge *converge, struct value *take_resource, s
 
 CO_FN int converge_delete(struct converge *converge, const char *uid, struct error *err)
 {
-    if (!manifest_find(converge->manifest, uid))
+    if (!find_durable(converge, uid))
         return 0;
     struct change change = {.uid = uid};
     converge_submit(converge, &change);
@@ -335,6 +342,7 @@ int converge_new(struct twin *twin, struct manifest *take_manifest, struct conve
     if (r == 0)
         r = open_modules(converge, err);
     if (r == 0) {
+        converge->disk = disk_new(twin->loop);
         converge->is_watching = true;
         converge->looked_at = world_monotonic_clock();
         loop_spawn(twin->loop, "tables", watch_tables, converge);
@@ -373,6 +381,7 @@ CO_FN void converge_free(struct converge *converge)
     map_done(&converge->generations);
     value_unref(converge->sources);
     firewall_free(converge->firewall);
+    disk_free(converge->disk);
     manifest_free(converge->manifest);
     mem_free(converge);
 }

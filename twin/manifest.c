@@ -190,10 +190,16 @@ int manifest_begin(const char *folder, const char *identity, struct error *err)
         return error_set(err, ERROR_INVALID, "the identity \"%s\" is no UUID", identity);
     CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
     memcpy(manifest->identity, identity, UUID_TEXT_SIZE);
-    return manifest_save(manifest, folder, err);
+    return manifest_save(manifest, folder, NULL, err);
 }
 
-int manifest_save(const struct manifest *manifest, const char *folder, struct error *err)
+static int sync_beside(void *argument, int fd)
+{
+    return disk_sync(argument, fd);
+}
+
+int manifest_save(const struct manifest *manifest, const char *folder, struct disk *disk,
+                  struct error *err)
 {
     struct value_builder resources = {0}, content = {0};
     size_t cursor = 0;
@@ -207,7 +213,9 @@ int manifest_save(const struct manifest *manifest, const char *folder, struct er
     struct strbuf text = {0};
     json_write(&text, whole);
     CLEANUP(mem_freep) char *path = string_format("%s/" MANIFEST_FILE, folder);
-    int r = world_write_file(path, strbuf_text(&text), text.length, 0600, true, err);
+    int r = disk ? world_write_file_by(path, strbuf_text(&text), text.length, 0600, sync_beside,
+                                       disk, err)
+                 : world_write_file(path, strbuf_text(&text), text.length, 0600, true, err);
     strbuf_done(&text);
     return r;
 }

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "model/value.h"
+#include "net/disk.h"
 
 #define MANIFEST_FILE "manifest.json"
 #define MANIFEST_FORMAT 1
@@ -43,8 +44,12 @@ int manifest_load(const char *folder, struct manifest **ret_manifest, struct err
  * ERROR_INVALID when it is no UUID.
  */
 int manifest_begin(const char *folder, const char *identity, struct error *err);
-/* Replaces the file; durable when it returns 0. */
-int manifest_save(const struct manifest *manifest, const char *folder, struct error *err);
+/*
+ * Replaces the file; durable when it returns 0. With a disk the loop goes on meanwhile, and what is
+ * saved is the manifest as it was when that began; without one (NULL) all stands still.
+ */
+CO_FN int manifest_save(const struct manifest *manifest, const char *folder, struct disk *disk,
+                        struct error *err);
 
 /*
  * Whether a value has the form of a resource; ERROR_INVALID says what is wrong with it. Optional

@@ -155,30 +155,49 @@ int world_read_file(const char *path, size_t limit, char **ret_text, size_t *ret
     return 0;
 }
 
-static int sync_folder_of(const char *path)
+static int sync_nothing(void *argument, int fd)
+{
+    (void)argument, (void)fd;
+    return 0;
+}
+
+static int sync_now(void *argument, int fd)
+{
+    (void)argument;
+    return files_sync(fd);
+}
+
+static int sync_folder_of(const char *path, int (*sync)(void *argument, int fd), void *argument)
 {
     CLEANUP(mem_freep) char *copy = string_copy(path);
     CLEANUP(close_descriptorp) int fd = files_open(dirname(copy), O_RDONLY | O_DIRECTORY, 0);
-    return fd < 0 ? fd : files_sync(fd);
+    return fd < 0 ? fd : sync(argument, fd);
 }
 
 int world_write_file(const char *path, const void *content, size_t size, unsigned int mode,
                      bool durable, struct error *err)
+{
+    return world_write_file_by(path, content, size, mode, durable ? sync_now : sync_nothing, NULL,
+                               err);
+}
+
+int world_write_file_by(const char *path, const void *content, size_t size, unsigned int mode,
+                        int (*sync)(void *argument, int fd), void *argument, struct error *err)
 {
     CLEANUP(mem_freep) char *draft = string_format("%s.%d.new", path, (int)getpid());
     CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY | O_CREAT | O_TRUNC, mode);
     if (fd < 0)
         return error_set_errno(err, -fd, "create %s", draft);
     int r = files_write(fd, content, size);
-    if (r == 0 && durable)
-        r = files_sync(fd);
+    if (r == 0)
+        r = sync(argument, fd);
     if (r == 0)
         r = files_rename(draft, path);
     if (r < 0) {
         (void)files_remove(draft);
         return error_set_errno(err, -r, "write %s", path);
     }
-    if (durable && (r = sync_folder_of(path)) < 0)
+    if (sync != sync_nothing && (r = sync_folder_of(path, sync, argument)) < 0)
         return error_set_errno(err, -r, "sync the folder of %s", path);
     return 0;
 }

@@ -64,6 +64,13 @@ int world_read_part(int fd, int64_t offset, size_t size, void *ret_bytes, size_t
 int world_write_file(const char *path, const void *content, size_t size, unsigned int mode,
                      bool durable, struct error *err);
 
+/*
+ * The same, durable, where sync() does what files_sync() does: for who would not stand still
+ * meanwhile. Nobody else writes the file until it returns.
+ */
+int world_write_file_by(const char *path, const void *content, size_t size, unsigned int mode,
+                        int (*sync)(void *argument, int fd), void *argument, struct error *err);
+
 /* Opens a file for appending, made when missing, and gives its descriptor. */
 int world_open_append(const char *path, unsigned int mode, int *ret_fd, struct error *err);
 

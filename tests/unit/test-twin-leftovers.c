@@ -88,7 +88,7 @@ TEST(only_what_nobody_owns_is_removed_and_the_authority_stays)
     CHECK(leftovers_main(folder) == 0);
     CHECK(is_there(folder, STORE_DATA));
     CLEANUP(manifest_freep) struct manifest *empty = manifest_new();
-    CHECK(manifest_save(empty, folder, NULL) == 0);
+    CHECK(manifest_save(empty, folder, NULL, NULL) == 0);
     CHECK(leftovers_main(folder) == 0);
     for (int i = STORE_DATA; i <= TABLE; i++)
         CHECK(!is_there(folder, i));
@@ -103,7 +103,7 @@ TEST(a_twin_that_runs_is_left_alone)
     CLEANUP(mem_freep) char *path = string_format("%s/lock", folder);
     CLEANUP(manifest_freep) struct manifest *empty = manifest_new();
     int lock = -1;
-    CHECK(manifest_save(empty, folder, NULL) == 0);
+    CHECK(manifest_save(empty, folder, NULL, NULL) == 0);
     fill(folder);
     CHECK(world_lock_file(path, &lock, NULL) == 0);
     CHECK(leftovers_main(folder) == 0);
