@@ -150,6 +150,8 @@ void render_status(const struct value *status, struct strbuf *buffer);
 void render_left(const struct value *left, struct strbuf *buffer);
 void render_secrets(const struct value *secrets, struct strbuf *buffer);
 void render_audit(const struct value *entries, struct strbuf *buffer);
+/* A run with its journal. */
+void render_run(const struct value *run, struct strbuf *buffer);
 void render_history(const struct value *history, struct strbuf *buffer);
 void render_runs(const struct value *runs, struct strbuf *buffer);
 /* Of one type, or the list of all. */

@@ -53,7 +53,7 @@ static const struct command commands[] = {
     {"audit list", "audit_list", 0, NULL, render_audit, NULL},
     {"audit verify", "audit_verify", 0, command_audit_verify, NULL, NULL},
     {"run list", "run_list", 0, NULL, render_runs, NULL},
-    {"run show", "run_show", 0, NULL, render_value, NULL},
+    {"run show", "run_show", 0, NULL, render_run, NULL},
     {"run wait", "run_show", 0, command_run_wait, NULL, "follow a run to its end"},
     {"run cancel", "run_cancel", 0, command_run_cancel, NULL, NULL},
     {"run exec", NULL, OPTIONS_HIDDEN, command_run_exec, NULL, NULL},

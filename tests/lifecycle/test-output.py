@@ -274,5 +274,31 @@ def runs_and_history_are_paged_newest_first(place):
     assert "from 1 on" in place.parley("run", "list", "--page", "0", want=1).err
 
 
+def newest_run(place):
+    return place.parley("run", "show", place.parley("run", "list", "--json").json()[0]["id"]).out
+
+
+@test
+def a_run_says_what_became_of_each_of_its_steps(place):
+    place.with_boxes(fail=[{"verb": "create", "how": "refuse", "name": "bad"}])
+    place.write("demo.yaml", document("demo", {"good": box(), "bad": box(), "after": box(lid="bad")}))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    text = newest_run(place)
+    assert ": partly\n  parley up demo.yaml --yes" in text and "Steps (3):" in text, text
+    assert re.search(r"^  done     create good#1  \d+\.\d s$", text, re.M), text
+    assert re.search(r"^  failed   create bad#1  \d+\.\d s\n           \S", text, re.M), text
+    assert re.search(r"^  skipped  create after#1\n           because: create bad#1$", text, re.M), text
+
+
+@test
+def a_run_of_many_steps_is_counted_and_names_what_is_not_done(place):
+    place.with_boxes(fail=[{"verb": "create", "how": "refuse", "name": "box"}])
+    place.write("demo.yaml", document("demo", many(300, box=box())))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    text = newest_run(place)
+    assert "Steps (301):\n  done     300 x create\n  failed   1 x create\n  failed   create box#1" in text, text
+    assert len(text.splitlines()) < 12 and "--json has the journal" in text, text
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,109 @@
+/* One run as people read it: what became of each of its steps. */
+#include "base/map.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* So many steps are told one by one. */
+enum { MAX_STEPS = 200 };
+
+/* What the last row of a step's journal says. */
+static const char *state_of(const struct value *row)
+{
+    const char *kind = value_get_text(row, "kind");
+    const char *outcome = value_get_text(row, "outcome");
+    if (text_equal(kind, "result") && outcome)
+        return outcome;
+    return text_equal(kind, "skipped") ? "skipped" : "begun";
+}
+
+static bool is_done(const struct value *row)
+{
+    return text_equal(state_of(row), "done");
+}
+
+static void write_step(const struct value *row, struct strbuf *buffer)
+{
+    const char *why = value_get_text(row, "message");
+    const char *because = value_get_text(row, "because");
+    strbuf_addf(buffer, "  %-8s %s", state_of(row), value_get_text(row, "step"));
+    if (value_get(row, "took_us"))
+        strbuf_addf(buffer, "  %.1f s", (double)value_get_integer(row, "took_us", 0) / 1e6);
+    strbuf_add(buffer, "\n");
+    if (why || because)
+        strbuf_addf(buffer, "           %s%s\n", why ? "" : "because: ", why ? why : because);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct value *left = *(const struct value *const *)a;
+    const struct value *right = *(const struct value *const *)b;
+    int order = strcmp(state_of(left), state_of(right));
+    return order ? order
+                 : strcmp(value_get_text(left, "step_kind"), value_get_text(right, "step_kind"));
+}
+
+/* How many there are of each outcome and kind; what is not done is named, as far as that goes. */
+static void write_crowd(const struct value **rows, size_t n_rows, struct strbuf *buffer)
+{
+    size_t n_named = 0;
+    qsort(rows, n_rows, sizeof(const struct value *), compare_rows);
+    for (size_t first = 0, last; first < n_rows; first = last) {
+        for (last = first + 1; last < n_rows && compare_rows(&rows[first], &rows[last]) == 0;)
+            last++;
+        strbuf_addf(buffer, "  %-8s %zu x %s\n", state_of(rows[first]), last - first,
+                    value_get_text(rows[first], "step_kind"));
+    }
+    for (size_t i = 0; i < n_rows && n_named < MAX_STEPS; i++) {
+        if (is_done(rows[i]))
+            continue;
+        write_step(rows[i], buffer);
+        n_named++;
+    }
+    strbuf_add(buffer, "These are many: --json has the journal of each.\n");
+}
+
+static void write_steps(const struct value *journal, struct strbuf *buffer)
+{
+    struct map steps = {0};
+    int64_t n_planned = 0;
+    for (size_t i = 0; i < value_count(journal); i++) {
+        const struct value *row = value_at(journal, i);
+        const char *step = value_get_text(row, "step");
+        if (step)
+            map_put(&steps, step, (void *)row);
+        else
+            n_planned = value_get_integer(row, "steps", n_planned);
+    }
+    size_t n_rows = 0, cursor = 0;
+    const struct value **rows = NEW_ARRAY(const struct value *, steps.n_live);
+    for (const struct map_entry *entry; (entry = map_next(&steps, &cursor));)
+        rows[n_rows++] = entry->value;
+    strbuf_addf(buffer, "\nSteps (%lld):\n", (long long)n_planned);
+    if (n_rows > MAX_STEPS)
+        write_crowd(rows, n_rows, buffer);
+    else
+        for (size_t i = 0; i < n_rows; i++)
+            write_step(rows[i], buffer);
+    if ((int64_t)n_rows < n_planned)
+        strbuf_addf(buffer, "  %lld not begun\n", (long long)n_planned - (long long)n_rows);
+    mem_free(rows);
+    map_done(&steps);
+}
+
+void render_run(const struct value *run, struct strbuf *buffer)
+{
+    strbuf_addf(buffer, "Run %s: %s\n  %s\n  %s, ", value_get_text(run, "id"),
+                value_get_text(run, "status"), value_get_text(run, "words"),
+                value_get_text(run, "principal"));
+    render_time(run, "started_at", buffer);
+    strbuf_add(buffer, " to ");
+    render_time(run, "ended_at", buffer);
+    strbuf_addf(buffer, ", plan %.12s\n", value_get_text(run, "plan"));
+    if (value_get_text(run, "message"))
+        strbuf_addf(buffer, "  %s\n", value_get_text(run, "message"));
+    write_steps(value_get(run, "journal"), buffer);
+}
