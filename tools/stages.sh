@@ -44,6 +44,8 @@ threaded_suites=(net store threads)
 # Chooses the folder to build in and starts an empty list of results.
 prepare() {
     export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+    # Tests wait as long as they compute.
+    export MESON_TESTTHREADS=${MESON_TESTTHREADS:-$((2 * $(nproc)))}
     # The clone may belong to another user than the one who runs this.
     export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$top
     if ! build=$(build_folder "$top"); then
