@@ -5,27 +5,74 @@
 #include "base/world.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <linux/aio_abi.h>
-#include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <pthread.h>
 
 struct disk {
     struct loop *loop;
-    aio_context_t context; /* 0: the kernel has none for us */
-    int done_fd;           /* counts what was synced */
+    pthread_t thread;
+    bool has_thread; /* else files are synced on the loop's own */
+    struct gate answered;
     bool is_busy;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    int fd; /* to be synced; -1: nothing is asked for */
+    int answer;
+    bool is_ending;
 };
+
+/* Waits for a file that is to be synced; -1 when it is time to end. */
+static int take_file(struct disk *disk)
+{
+    pthread_mutex_lock(&disk->lock);
+    while (disk->fd < 0 && !disk->is_ending)
+        pthread_cond_wait(&disk->changed, &disk->lock);
+    int fd = disk->fd;
+    disk->fd = -1;
+    pthread_mutex_unlock(&disk->lock);
+    return fd;
+}
+
+static void tell(void *argument)
+{
+    struct disk *disk = argument;
+    disk->is_busy = false;
+    gate_open(disk->loop, &disk->answered);
+    loop_expect(disk->loop, -1);
+}
+
+static void *sync_files(void *argument)
+{
+    struct disk *disk = argument;
+    for (int fd; (fd = take_file(disk)) >= 0;) {
+        int answer = files_sync(fd);
+        pthread_mutex_lock(&disk->lock);
+        disk->answer = answer;
+        pthread_mutex_unlock(&disk->lock);
+        loop_call_from_thread(disk->loop, tell, disk);
+    }
+    return NULL;
+}
 
 struct disk *disk_new(struct loop *loop)
 {
     struct disk *disk = NEW(struct disk);
     disk->loop = loop;
-    disk->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (disk->done_fd < 0 || world_is_simulated() || syscall(SYS_io_setup, 1, &disk->context) < 0)
-        disk->context = 0;
+    disk->fd = -1;
+    pthread_mutex_init(&disk->lock, NULL);
+    pthread_cond_init(&disk->changed, NULL);
+    disk->has_thread =
+        !world_is_simulated() && loop_start_thread(&disk->thread, sync_files, disk) == 0;
     return disk;
+}
+
+static void ask(struct disk *disk, int fd, bool is_ending)
+{
+    pthread_mutex_lock(&disk->lock);
+    disk->fd = fd;
+    disk->is_ending = is_ending;
+    pthread_cond_signal(&disk->changed);
+    pthread_mutex_unlock(&disk->lock);
 }
 
 void disk_free(struct disk *disk)
@@ -33,39 +80,26 @@ void disk_free(struct disk *disk)
     if (!disk)
         return;
     assert(!disk->is_busy);
-    if (disk->context)
-        syscall(SYS_io_destroy, disk->context);
-    close_descriptor(disk->done_fd);
+    ask(disk, -1, true);
+    if (disk->has_thread)
+        pthread_join(disk->thread, NULL);
+    pthread_cond_destroy(&disk->changed);
+    pthread_mutex_destroy(&disk->lock);
     mem_free(disk);
-}
-
-/* Whether the kernel took it; not every file system has this. */
-static bool begin(struct disk *disk, int fd)
-{
-    struct iocb order = {
-        .aio_lio_opcode = IOCB_CMD_FSYNC,
-        .aio_fildes = (uint32_t)fd,
-        .aio_flags = IOCB_FLAG_RESFD,
-        .aio_resfd = (uint32_t)disk->done_fd,
-    };
-    struct iocb *orders[] = {&order};
-    return disk->context && syscall(SYS_io_submit, disk->context, 1, orders) == 1;
 }
 
 int disk_sync(struct disk *disk, int fd)
 {
     assert(!disk->is_busy);
-    if (!begin(disk, fd))
+    if (!disk->has_thread || fd < 0)
         return files_sync(fd);
     disk->is_busy = true;
-    struct io_event event = {0};
-    uint64_t n_done;
-    loop_wait_fd(disk->loop, disk->done_fd, LOOP_READABLE, -1, NULL);
-    (void)!read(disk->done_fd, &n_done, sizeof(n_done));
-    long n_events;
-    do
-        n_events = syscall(SYS_io_getevents, disk->context, 1, 1, &event, NULL);
-    while (n_events < 0 && errno == EINTR);
-    disk->is_busy = false;
-    return n_events == 1 ? (int)event.res : files_sync(fd);
+    loop_expect(disk->loop, 1);
+    ask(disk, fd, false);
+    while (disk->is_busy)
+        gate_wait(disk->loop, &disk->answered, -1, NULL);
+    pthread_mutex_lock(&disk->lock);
+    int answer = disk->answer;
+    pthread_mutex_unlock(&disk->lock);
+    return answer;
 }

@@ -1,6 +1,6 @@
 /*
- * Makes files durable while the loop goes on: the kernel syncs them beside us (io_submit(2),
- * IOCB_CMD_FSYNC). Where it cannot, the program stands still as it does in fsync(2).
+ * Makes files durable while the loop goes on: a thread waits for the disk. Where there can be none,
+ * or time is virtual, the program stands still as it does in fsync(2).
  */
 #pragma once
 

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,16 @@ void loop_call_from_thread(struct loop *loop, void (*called)(void *argument), vo
         if (errno != EINTR)
             loop_abort("wake the loop from a thread");
     pthread_mutex_unlock(&loop->calls_lock);
+}
+
+int loop_start_thread(pthread_t *ret_thread, void *(*run)(void *argument), void *argument)
+{
+    sigset_t all, kept;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &kept);
+    int failure = pthread_create(ret_thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &kept, NULL);
+    return failure;
 }
 
 void loop_expect(struct loop *loop, int change)

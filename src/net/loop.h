@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "net/coroutine.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -75,6 +76,8 @@ struct signal_watch *loop_watch_signal(struct loop *loop, int number,
                                        void (*arrived)(void *argument, int number), void *argument);
 void loop_unwatch_signal(struct signal_watch *watch);
 
+/* Starts a thread that no signal arrives on: they are the loop's. Returns 0 or an errno. */
+int loop_start_thread(pthread_t *ret_thread, void *(*run)(void *argument), void *argument);
 /* The only call that another thread may make: runs called(argument) on the loop, in order. */
 void loop_call_from_thread(struct loop *loop, void (*called)(void *argument), void *argument);
 /* Counts work that another thread will report by loop_call_from_thread(), so that loop_run() waits

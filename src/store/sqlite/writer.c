@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 /* A batch that waits: on the stack of its coroutine. The writer has it from queue to answer. */
@@ -202,18 +201,6 @@ int writer_commit(struct writer *writer, const struct store_batch *batch, int64_
     return 0;
 }
 
-/* Signals are the loop's: none may arrive on this thread. */
-static int start_thread(struct writer *writer)
-{
-    sigset_t all;
-    sigset_t kept;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &kept);
-    int failure = pthread_create(&writer->thread, NULL, run_writer, writer);
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
-    return failure;
-}
-
 static void done_writer(struct writer *writer)
 {
     connection_done(&writer->connection);
@@ -234,7 +221,7 @@ int writer_new(struct loop *loop, struct connection *take_connection, uint64_t *
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->changed, NULL);
     writer->is_inline = world_is_simulated();
-    int failure = writer->is_inline ? 0 : start_thread(writer);
+    int failure = writer->is_inline ? 0 : loop_start_thread(&writer->thread, run_writer, writer);
     if (failure) {
         done_writer(writer);
         return error_set_errno(err, failure, "start the thread that writes the store");
