@@ -155,13 +155,16 @@ def a_machine_that_started_anew_has_its_twin_back_with_its_rows():
         url = door(platform)
         visits = [visit(url) for _ in range(5)][-1]
         shown = platform.twin_pid()
-        assert twinlab.wait_until(lambda: list(templates.rglob("complete")), 60), "no template was made"
+
+        def markers():
+            return [path for path in twinlab.files_below(templates) if path.name == "complete"]
+        assert twinlab.wait_until(markers, 60), "no template was made"
         kill_all(platform)
         # Nothing runs, the folder for what runs is empty, templates are of another start; sockets and locks of
         # then lie in the state.
         for path in sorted((platform.folder / "run").rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
-        make_of_another_start(list(templates.rglob("complete")))
+        make_of_another_start(markers())
         make_stale(list((platform.home / "twin").rglob("postmaster.pid")))
         assert (platform.home / "twin" / "sock").exists()
         assert platform.parley("status", "plain").returncode == 0

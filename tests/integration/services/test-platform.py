@@ -298,8 +298,11 @@ def nothing_that_a_user_can_see_holds_a_secret():
                     pass
         assert "PRIVATE KEY" not in told
         assert not any(secret in told for secret in secrets)
-        for path in twin.state.rglob("*"):
-            content = path.read_bytes() if path.is_file() and path.stat().st_size < 100000 else b""
+        for path in twinlab.files_below(twin.state):
+            try:
+                content = path.read_bytes() if path.is_file() and path.stat().st_size < 100000 else b""
+            except FileNotFoundError:
+                continue  # of the database, which goes on
             if b"PRIVATE KEY" in content or any(s.encode() in content for s in secrets):
                 assert path.stat().st_mode & 0o77 == 0, path
 

@@ -256,6 +256,11 @@ def leftovers(namespaces, ended):
     return found
 
 
+def files_below(folder):
+    """The files of a folder in which others come and go meanwhile, which rglob() takes ill."""
+    return [pathlib.Path(place, name) for place, _, names in os.walk(folder) for name in names]
+
+
 def wait_until(condition, seconds=5):
     end = time.monotonic() + seconds
     while not condition():
