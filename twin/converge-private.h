@@ -67,8 +67,8 @@ const struct error *converge_find_problem(const struct converge *converge, const
 
 /* Makes the manifest of now durable and its machine the one that counts. */
 CO_FN int converge_carry_out(struct converge *converge, struct error *err);
-/* Waits until a change is decided: its err is set, or it is in the manifest at its generation. */
 /* Computes the machine anew, since what it depends on outside of the manifest has changed. */
 void converge_refresh(struct converge *converge);
+/* Waits until a change is decided: its err is set, or it is in the manifest at its generation. */
 CO_FN void converge_submit(struct converge *converge, struct change *change);
 void converge_change_done(struct change *change);

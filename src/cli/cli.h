@@ -144,6 +144,19 @@ void render_graph(const struct plan *plan, struct strbuf *buffer);
 void render_diff(const char *label, const char *before, const char *after, struct strbuf *buffer);
 /* A field that is a time; "-" when it is not there. */
 void render_time(const struct value *map, const char *key, struct strbuf *buffer);
+/* Rows of one kind, and what people look for in them. */
+struct row_view {
+    const char *(*state)(const struct value *row);
+    const char *(*kind)(const struct value *row);
+    bool (*is_well)(const struct value *row);
+    void (*write)(const struct value *row, struct strbuf *buffer);
+};
+/*
+ * Writes each row; of more than 200 how many there are of each state and kind, and those that are
+ * not well. rows is put in that order then.
+ */
+void render_rows(const struct row_view *view, const struct value **rows, size_t n_rows,
+                 struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
 /* What service_show_left() says, and each of what status has under "left". */

@@ -4,12 +4,6 @@
 #include "base/text.h"
 #include "cli/cli.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-/* So many steps are told one by one. */
-enum { MAX_STEPS = 200 };
-
 /* What the last row of a step's journal says. */
 static const char *state_of(const struct value *row)
 {
@@ -18,6 +12,11 @@ static const char *state_of(const struct value *row)
     if (text_equal(kind, "result") && outcome)
         return outcome;
     return text_equal(kind, "skipped") ? "skipped" : "begun";
+}
+
+static const char *kind_of(const struct value *row)
+{
+    return value_get_text(row, "step_kind");
 }
 
 static bool is_done(const struct value *row)
@@ -29,42 +28,15 @@ static void write_step(const struct value *row, struct strbuf *buffer)
 {
     const char *why = value_get_text(row, "message");
     const char *because = value_get_text(row, "because");
-    strbuf_addf(buffer, "  %-8s %s", state_of(row), value_get_text(row, "step"));
+    strbuf_addf(buffer, "  %-10s %s", state_of(row), value_get_text(row, "step"));
     if (value_get(row, "took_us"))
         strbuf_addf(buffer, "  %.1f s", (double)value_get_integer(row, "took_us", 0) / 1e6);
     strbuf_add(buffer, "\n");
     if (why || because)
-        strbuf_addf(buffer, "           %s%s\n", why ? "" : "because: ", why ? why : because);
+        strbuf_addf(buffer, "             %s%s\n", why ? "" : "because: ", why ? why : because);
 }
 
-static int compare_rows(const void *a, const void *b)
-{
-    const struct value *left = *(const struct value *const *)a;
-    const struct value *right = *(const struct value *const *)b;
-    int order = strcmp(state_of(left), state_of(right));
-    return order ? order
-                 : strcmp(value_get_text(left, "step_kind"), value_get_text(right, "step_kind"));
-}
-
-/* How many there are of each outcome and kind; what is not done is named, as far as that goes. */
-static void write_crowd(const struct value **rows, size_t n_rows, struct strbuf *buffer)
-{
-    size_t n_named = 0;
-    qsort(rows, n_rows, sizeof(const struct value *), compare_rows);
-    for (size_t first = 0, last; first < n_rows; first = last) {
-        for (last = first + 1; last < n_rows && compare_rows(&rows[first], &rows[last]) == 0;)
-            last++;
-        strbuf_addf(buffer, "  %-8s %zu x %s\n", state_of(rows[first]), last - first,
-                    value_get_text(rows[first], "step_kind"));
-    }
-    for (size_t i = 0; i < n_rows && n_named < MAX_STEPS; i++) {
-        if (is_done(rows[i]))
-            continue;
-        write_step(rows[i], buffer);
-        n_named++;
-    }
-    strbuf_add(buffer, "These are many: --json has the journal of each.\n");
-}
+static const struct row_view step_view = {state_of, kind_of, is_done, write_step};
 
 static void write_steps(const struct value *journal, struct strbuf *buffer)
 {
@@ -83,11 +55,7 @@ static void write_steps(const struct value *journal, struct strbuf *buffer)
     for (const struct map_entry *entry; (entry = map_next(&steps, &cursor));)
         rows[n_rows++] = entry->value;
     strbuf_addf(buffer, "\nSteps (%lld):\n", (long long)n_planned);
-    if (n_rows > MAX_STEPS)
-        write_crowd(rows, n_rows, buffer);
-    else
-        for (size_t i = 0; i < n_rows; i++)
-            write_step(rows[i], buffer);
+    render_rows(&step_view, rows, n_rows, buffer);
     if ((int64_t)n_rows < n_planned)
         strbuf_addf(buffer, "  %lld not begun\n", (long long)n_planned - (long long)n_rows);
     mem_free(rows);

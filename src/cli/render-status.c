@@ -65,44 +65,31 @@ static void write_resource(const struct value *row, struct strbuf *buffer)
         strbuf_addf(buffer, "             %s\n", value_get_text(row, "problem"));
 }
 
-/* So many are told one by one. */
-enum { MAX_RESOURCES = 200 };
+static const char *state_of(const struct value *row)
+{
+    return text_of(row, "state");
+}
+
+static const char *type_of(const struct value *row)
+{
+    return text_of(row, "type");
+}
 
 static bool is_well(const struct value *row)
 {
     return text_equal(text_of(row, "state"), "created") && !value_get_text(row, "problem");
 }
 
-static int compare_rows(const void *a, const void *b)
-{
-    const struct value *left = *(const struct value *const *)a;
-    const struct value *right = *(const struct value *const *)b;
-    int order = strcmp(text_of(left, "state"), text_of(right, "state"));
-    return order ? order : strcmp(text_of(left, "type"), text_of(right, "type"));
-}
+static const struct row_view resource_view = {state_of, type_of, is_well, write_resource};
 
-/* How many there are of each state and type; what is not well is named, as far as that goes. */
-static void write_crowd(const struct value *resources, struct strbuf *buffer)
+static void write_resources(const struct value *resources, struct strbuf *buffer)
 {
     size_t n_rows = value_count(resources);
     const struct value **rows = NEW_ARRAY(const struct value *, n_rows);
-    size_t n_named = 0;
     for (size_t i = 0; i < n_rows; i++)
         rows[i] = value_at(resources, i);
-    qsort(rows, n_rows, sizeof(const struct value *), compare_rows);
-    for (size_t first = 0, last; first < n_rows; first = last) {
-        for (last = first + 1; last < n_rows && compare_rows(&rows[first], &rows[last]) == 0;)
-            last++;
-        strbuf_addf(buffer, "  %-10s %zu x %s\n", text_of(rows[first], "state"), last - first,
-                    text_of(rows[first], "type"));
-    }
-    for (size_t i = 0; i < n_rows && n_named < MAX_RESOURCES; i++) {
-        if (is_well(rows[i]))
-            continue;
-        write_resource(rows[i], buffer);
-        n_named++;
-    }
-    strbuf_add(buffer, "These are many: --json has each of them.\n");
+    strbuf_addf(buffer, "\nResources (%zu):\n", n_rows);
+    render_rows(&resource_view, rows, n_rows, buffer);
     mem_free(rows);
 }
 
@@ -156,13 +143,7 @@ void render_status(const struct value *status, struct strbuf *buffer)
         render_left(value_at(left, i), buffer);
     }
     write_sections(value_get(status, "sections"), buffer);
-    strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));
-    if (value_count(resources) > MAX_RESOURCES) {
-        write_crowd(resources, buffer);
-        return;
-    }
-    for (size_t i = 0; i < value_count(resources); i++)
-        write_resource(value_at(resources, i), buffer);
+    write_resources(resources, buffer);
 }
 
 /* Where a page is full there may be older rows. */

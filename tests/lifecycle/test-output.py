@@ -285,9 +285,9 @@ def a_run_says_what_became_of_each_of_its_steps(place):
     place.parley("up", "demo.yaml", "--yes", want=4)
     text = newest_run(place)
     assert ": partly\n  parley up demo.yaml --yes" in text and "Steps (3):" in text, text
-    assert re.search(r"^  done     create good#1  \d+\.\d s$", text, re.M), text
-    assert re.search(r"^  failed   create bad#1  \d+\.\d s\n           \S", text, re.M), text
-    assert re.search(r"^  skipped  create after#1\n           because: create bad#1$", text, re.M), text
+    assert re.search(r"^  done       create good#1  \d+\.\d s$", text, re.M), text
+    assert re.search(r"^  failed     create bad#1  \d+\.\d s\n             \S", text, re.M), text
+    assert re.search(r"^  skipped    create after#1\n             because: create bad#1$", text, re.M), text
 
 
 @test
@@ -296,8 +296,8 @@ def a_run_of_many_steps_is_counted_and_names_what_is_not_done(place):
     place.write("demo.yaml", document("demo", many(300, box=box())))
     place.parley("up", "demo.yaml", "--yes", want=4)
     text = newest_run(place)
-    assert "Steps (301):\n  done     300 x create\n  failed   1 x create\n  failed   create box#1" in text, text
-    assert len(text.splitlines()) < 12 and "--json has the journal" in text, text
+    assert "Steps (301):\n  done       300 x create\n  failed     1 x create\n  failed     create box#1" in text, text
+    assert len(text.splitlines()) < 12 and "--json has each" in text, text
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
  * their answers behind. */
 #include "net/disk.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/world.h"
@@ -77,6 +78,34 @@ TEST(the_loop_goes_on_while_files_and_folders_are_synced)
     CLEANUP(mem_freep) char *path = string_format("%s/large", folder);
     unlink(path);
     rmdir(folder);
+}
+
+static int fail_to_sync(int fd)
+{
+    (void)fd;
+    return -EIO;
+}
+
+static CO_FN void sync_first(void *argument)
+{
+    struct work *work = argument;
+    work->answers[0] = disk_sync(work->disk, STDOUT_FILENO);
+    work->is_done = true;
+}
+
+TEST(a_disk_that_fails_is_told)
+{
+    const struct files_ops failing = {.sync = fail_to_sync};
+    struct work work = {.loop = loop_new()};
+    work.disk = disk_new(work.loop);
+    files_replace(&failing);
+    loop_spawn(work.loop, "sync", sync_first, &work);
+    loop_run(work.loop);
+    disk_free(work.disk);
+    files_replace(NULL);
+    CHECK(work.is_done && work.answers[0] == -EIO);
+    loop_free(work.loop);
+    coroutine_pool_done();
 }
 
 static int64_t no_time(void)
