@@ -42,8 +42,9 @@ struct apply_context {
      * Told of everything that happens: durable events have a seq and were committed before,
      * progress has none. Borrowed. May be NULL.
      */
-    void (*event)(void *argument, const struct value *event);
-    void *argument;
+    void (*event)(void *event_argument, const struct value *event);
+    void *event_argument;
+    void *argument;           /* of the others */
     struct secrets *secrets;  /* those that the plan needs, by name; NULL: none */
     const bool *is_cancelled; /* no new step begins once it is true */
     /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,

@@ -59,7 +59,7 @@ static void tell(struct run *run, const struct journal_row *row, int64_t seq)
     if (seq > 0)
         value_builder_set(&fields, "seq", value_integer(seq));
     CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
-    run->context->event(run->context->argument, event);
+    run->context->event(run->context->event_argument, event);
 }
 
 static void forget_rows(struct journal_row *rows, size_t n_rows)

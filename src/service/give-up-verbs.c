@@ -259,7 +259,7 @@ static int settle(struct service *service, struct giving_up *giving_up, struct e
     value_builder_set_string(&entry, "words", service->words);
     CLEANUP(value_unrefp) struct value *row = value_builder_map(&entry);
     struct apply_given_up given_up = {.instances = &instances, .entry = row};
-    struct apply_context context = settling_context(service);
+    struct apply_context context = service_apply_context(service);
     context.given_up = &given_up;
     int r = apply_settle(&context, giving_up->plan, &giving_up->run, NULL, err);
     string_list_done(&instances);

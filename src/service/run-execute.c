@@ -2,12 +2,12 @@
 #include "apply/apply.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "service/instances.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/runs-internal.h"
 #include "service/secrets.h"
 #include "service/service.h"
+#include "service/settling.h"
 
 #include <unistd.h>
 
@@ -22,31 +22,11 @@ static void abort_run(void)
     _exit(130);
 }
 
-static int find_provider(void *argument, const char *instance, struct provider **ret_provider,
-                         struct error *err)
-{
-    struct execution *execution = argument;
-    return service_find_provider(execution->service, instance, ret_provider, err);
-}
-
 static void tell(void *argument, const struct value *event)
 {
     struct execution *execution = argument;
     if (execution->server)
         run_server_tell(execution->server, event);
-}
-
-static int configure_instance(void *argument, const char *instance, struct outputs *outputs,
-                              struct error *err)
-{
-    const struct execution *execution = argument;
-    return instances_configure(execution->service, instance, outputs_lookup, outputs, err);
-}
-
-static bool is_configured_instance(void *argument, const char *instance)
-{
-    const struct execution *execution = argument;
-    return instances_has_roots(execution->service, instance);
 }
 
 static int carry_out(struct execution *execution, struct store_run *run, bool is_resume,
@@ -62,20 +42,11 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
         (r = service_check_identities(service, plan, run, err)) < 0)
         return r;
-    struct apply_context context = {
-        .loop = service->loop,
-        .store = service->store,
-        .catalog = service->catalog,
-        .home = service->home,
-        .find_provider = find_provider,
-        .configure = configure_instance,
-        .is_configured = is_configured_instance,
-        .event = tell,
-        .argument = execution,
-        .secrets = secrets_known(service),
-        .is_cancelled = &execution->is_cancelled,
-        .approved_until = until,
-    };
+    struct apply_context context = service_apply_context(service);
+    context.event = tell;
+    context.event_argument = execution;
+    context.is_cancelled = &execution->is_cancelled;
+    context.approved_until = until;
     return is_resume ? apply_resume(&context, plan, run, err)
                      : apply_plan(&context, plan, run, err);
 }

@@ -21,7 +21,7 @@ static bool is_configured_instance(void *argument, const char *instance)
     return instances_has_roots(argument, instance);
 }
 
-struct apply_context settling_context(struct service *service)
+struct apply_context service_apply_context(struct service *service)
 {
     static const bool never = false;
     return (struct apply_context){
@@ -49,7 +49,7 @@ static int settle_run(struct service *service, struct store_run *run, bool may_s
     r = service_check_identities(service, plan, run, err);
     if (r < 0)
         return error_wrap(err, r, "settle the run %.8s, which ended early", run->id);
-    struct apply_context context = settling_context(service);
+    struct apply_context context = service_apply_context(service);
     size_t n_open = 0;
     r = apply_settle(&context, plan, run, &n_open, err);
     if (r < 0)

@@ -4,8 +4,8 @@
 #include "apply/apply.h"
 #include "service/service.h"
 
-/* What apply_settle() works with: the service's, and nobody who is told of it. */
-struct apply_context settling_context(struct service *service);
+/* What apply works with: the service's, nobody who is told of it and nobody who cancels it. */
+struct apply_context service_apply_context(struct service *service);
 /* As service_settle(); with may_stay_open it is no failure that steps cannot be told. */
 CO_FN int settling_newest(struct service *service, const char *deployment_uid, bool may_stay_open,
                           struct error *err);
