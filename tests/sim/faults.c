@@ -85,10 +85,13 @@ bool fault_takes(enum fault_kind kind)
     return true;
 }
 
+/* One that is stopped twice goes on after the longer one: all of it stands still, so that nobody
+ * takes the lease from a call that waits in there. */
 static CO_FN void pause_process(struct process *process, int64_t duration)
 {
     sim_trace("process %d is stopped for %d s", process->id, (int)(duration / SECOND));
-    process->paused_until = sim->now + duration;
+    if (process->paused_until < sim->now + duration)
+        process->paused_until = sim->now + duration;
     if (coroutine_self())
         loop_sleep(process->loop, duration);
 }
