@@ -1,5 +1,7 @@
 #include "model/json.h"
 
+#include "model/json-plain.h"
+
 #include <assert.h>
 #include <jansson.h>
 #include <math.h>
@@ -12,8 +14,8 @@ enum { MAX_DEPTH = 1000 };
 /* Integers that every JSON reader keeps exactly. */
 static const int64_t exact_limit = INT64_C(1) << 53;
 
-/* How many bytes at the start of a text need no escape; eight are looked at together. */
-static size_t count_plain(const char *text, size_t length)
+/* Eight are looked at together. */
+size_t json_count_unescaped(const char *text, size_t length)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
     size_t i = 0;
@@ -37,7 +39,7 @@ void json_write_string(struct strbuf *buffer, const char *text, size_t length)
     const char *end = text + length;
     strbuf_add_char(buffer, '"');
     for (;;) {
-        size_t n_plain = count_plain(text, (size_t)(end - text));
+        size_t n_plain = json_count_unescaped(text, (size_t)(end - text));
         strbuf_add_n(buffer, text, n_plain);
         text += n_plain;
         if (text == end)
@@ -322,6 +324,11 @@ static int from_json(json_t *json, int depth, struct value **ret_value, struct e
 int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)
 {
     json_error_t fault;
+    struct value *plain = json_read_plain(text, size);
+    if (plain) {
+        *ret_value = plain;
+        return 0;
+    }
     json_t *json = json_loadb(
         text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
     if (!json)

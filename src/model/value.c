@@ -206,12 +206,19 @@ void value_builder_append(struct value_builder *builder, struct value *take_item
     builder->items[builder->n_items++] = take_item;
 }
 
-void value_builder_set(struct value_builder *builder, const char *key, struct value *take_item)
+void value_builder_set_n(struct value_builder *builder, const char *key, size_t length,
+                         struct value *take_item)
 {
     ARRAY_RESERVE(builder->key_starts, builder->n_items, builder->keys_capacity);
     builder->key_starts[builder->n_items] = builder->keys.length;
-    strbuf_add_n(&builder->keys, key, strlen(key) + 1);
+    strbuf_add_n(&builder->keys, key, length);
+    strbuf_add_char(&builder->keys, '\0');
     value_builder_append(builder, take_item);
+}
+
+void value_builder_set(struct value_builder *builder, const char *key, struct value *take_item)
+{
+    value_builder_set_n(builder, key, strlen(key), take_item);
 }
 
 void value_builder_set_string(struct value_builder *builder, const char *key,

@@ -69,6 +69,8 @@ void value_builder_done(struct value_builder *builder);
 void value_builder_append(struct value_builder *builder, struct value *take_item);
 /* A later field replaces an earlier one of the same key. */
 void value_builder_set(struct value_builder *builder, const char *key, struct value *take_item);
+void value_builder_set_n(struct value_builder *builder, const char *key, size_t length,
+                         struct value *take_item);
 void value_builder_set_string(struct value_builder *builder, const char *key,
                               const char *text_or_null);
 struct value *value_builder_list(struct value_builder *builder);

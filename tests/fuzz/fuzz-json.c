@@ -1,15 +1,28 @@
-/* Any bytes read as JSON: refused with a reason, or a value whose canonical text reads back alike.
+/*
+ * Any bytes read as JSON: refused with a reason, or a value whose canonical text reads back alike.
+ * What is read without the library gives what the library gives, which alone knows space around it.
  */
 #include "fuzz/fuzz.h"
 #include "model/json.h"
 
 #include <string.h>
 
+static void check_with_space(const uint8_t *text, size_t size, const struct value *value)
+{
+    CLEANUP(value_unrefp) struct value *other = NULL;
+    CLEANUP(mem_freep) char *spaced = string_format(" %.*s", (int)size, (const char *)text);
+    bool is_read = json_read(spaced, strlen(spaced), &other, NULL) == 0;
+    MUST(is_read == (value != NULL) && (!value || value_equal(value, other)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
 {
     struct error err = {0};
     CLEANUP(value_unrefp) struct value *value = NULL;
-    if (json_read((const char *)text, size, &value, &err) < 0) {
+    int r = json_read((const char *)text, size, &value, &err);
+    if (!memchr(text, '\0', size))
+        check_with_space(text, size, value);
+    if (r < 0) {
         MUST(value == NULL && err.code != ERROR_NONE && err.message);
         error_done(&err);
         return 0;

@@ -46,6 +46,42 @@ TEST(json_survives_reading_and_writing)
     }
 }
 
+/* Space in front leaves a text to the library alone. Ends are cut off, and bytes put in. */
+TEST(plain_json_gives_what_the_library_makes_of_it)
+{
+    static const char *const texts[] = {
+        "{\"a\":[\"b\",{\"c d\":\"e\"},[]],\"f\":{},\"g\":true,\"h\":false,\"i\":null}",
+        "[0,-1,10,999999999999999,-999999999999999,1000000000000000,9007199254740993]",
+        "{\"aa\":1,\"b\":2,\"ba\":3}",
+        "{\"a\":{\"$unknown\":{\"origin\":\"${x.id}\",\"type\":\"string\"}}}",
+        "[[[[[[[[[[[[\"deep\"]]]]]]]]]]]]"};
+    static const char bytes[] = "\"\\{}[],:$0-1.e \n\x7f\xc3natf";
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        size_t length = strlen(texts[i]);
+        for (size_t place = 0; place <= length; place++)
+            for (size_t k = 0; k < sizeof(bytes); k++) {
+                CLEANUP(mem_freep)
+                char *text = string_format(" %.*s%.*s%s", (int)place, texts[i], bytes[k] != '\0',
+                                           &bytes[k], bytes[k] ? texts[i] + place : "");
+                struct value *with = NULL, *without = NULL;
+                int r = json_read(text + 1, strlen(text + 1), &with, NULL);
+                CHECK(r == json_read(text, strlen(text), &without, NULL));
+                CHECK(r < 0 || value_equal(with, without));
+                value_unref(with);
+                value_unref(without);
+            }
+    }
+}
+
+TEST(keys_in_another_order_or_twice_are_told_apart)
+{
+    CLEANUP(value_unrefp) struct value *value = read_json("{\"b\":\"1\",\"a\":\"2\"}");
+    CHECK_TEXT(value_get_text(value, "a"), "2");
+    CHECK_TEXT(value_get_text(value, "b"), "1");
+    struct value *twice = NULL;
+    CHECK(json_read("{\"a\":\"1\",\"a\":\"1\"}", 17, &twice, NULL) < 0 && twice == NULL);
+}
+
 /* Bytes are looked at eight at a time: each special one at each place among them. */
 TEST(a_text_is_escaped_wherever_its_special_character_stands)
 {

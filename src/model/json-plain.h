@@ -1,0 +1,17 @@
+/* What json.c and json-plain.c share. */
+#pragma once
+
+#include "model/value.h"
+
+#include <stddef.h>
+
+/* How many bytes at the start of a text need no escape. */
+size_t json_count_unescaped(const char *text, size_t length);
+
+/*
+ * The value of a text such as most of those that we write ourselves and read again by the thousand:
+ * lists and maps of ASCII texts without escapes, whole numbers, true, false, null and unknowns, in
+ * canonical form. NULL for any other text, also for one with a fault: that is jansson's to read and
+ * to tell. Gives what jansson would make of it.
+ */
+struct value *json_read_plain(const char *text, size_t size);
