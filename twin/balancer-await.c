@@ -40,7 +40,8 @@ static void expect_servers(void *argument, const struct machine_backend *backend
         const struct balancer_line *line =
             balancer_find_line(&balancer->control.statistics, name, host->name);
         uint16_t port = balancer_server_port(&balancer->config, backend);
-        if (!has_workload(balancer->module->machine, host, port))
+        if (!has_workload(balancer->module->machine, host, port) ||
+            balancer_is_held(&balancer->module->holds, host->name, port))
             continue;
         strbuf_addf(&expectation->names, "%s/%s %s:%u\n", name, host->name, host->address,
                     backend->port);

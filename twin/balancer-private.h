@@ -63,6 +63,7 @@ struct balancers {
     char *socket_folder;      /* owned; the children's */
     char *certificate_folder; /* owned */
     struct balancer_limits *limits;
+    struct balancer_holds holds;
     struct machine *machine; /* a reference; what the balancers point into */
     struct balancer **items; /* owned */
     size_t n_items;

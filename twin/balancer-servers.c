@@ -167,6 +167,8 @@ static CO_FN int add_server(struct balancer_control *control, const struct balan
     if (r < 0)
         return r;
     await_check(control, server);
+    if (balancer_is_held(control->holds, server->name, server->port))
+        return 0;
     return change(control, "set server", server, " state ready", err);
 }
 
@@ -292,8 +294,17 @@ CO_FN void balancer_servers_resume(struct balancer_control *control,
                                    uint16_t port)
 {
     for (size_t i = 0; i < running->n_items; i++)
-        if (is_at(&running->items[i], host, port))
+        if (is_at(&running->items[i], host, port) && !balancer_is_held(control->holds, host, port))
             change(control, "set server", &running->items[i], " state ready", NULL);
+}
+
+CO_FN void balancer_servers_hold(struct balancer_control *control,
+                                 const struct balancer_servers *running, const char *host,
+                                 uint16_t port)
+{
+    for (size_t i = 0; i < running->n_items; i++)
+        if (is_at(&running->items[i], host, port))
+            change(control, "set server", &running->items[i], " state drain", NULL);
 }
 
 /* --- What a start is told --- */
@@ -319,10 +330,13 @@ static bool has_serving(const struct balancer_control *control, const char *back
 }
 
 /* The fields that this leaves open are those of agents, names and service records. */
-static void write_state(struct strbuf *out, const struct balancer_server *server, bool begins_up)
+static void write_state(struct strbuf *out, const struct balancer_server *server, bool begins_up,
+                        bool is_held)
 {
-    strbuf_addf(out, "1 %s 1 %s %s %d 0 1 1 0 1 0 %d 6 0 0 0 - %u - 0 0 - - 0\n", server->backend,
-                server->name, server->address, begins_up ? 2 : 0, begins_up ? 1 : 0, server->port);
+    enum { DRAINS = 8 }; /* one of the bits of srv_admin_state */
+    strbuf_addf(out, "1 %s 1 %s %s %d %d 1 1 0 1 0 %d 6 0 0 0 - %u - 0 0 - - 0\n", server->backend,
+                server->name, server->address, begins_up ? 2 : 0, is_held ? DRAINS : 0,
+                begins_up ? 1 : 0, server->port);
 }
 
 void balancer_servers_write_states(struct strbuf *out, const struct balancer_control *control,
@@ -339,6 +353,7 @@ void balancer_servers_write_states(struct strbuf *out, const struct balancer_con
         const struct balancer_server *server = &wanted->items[i];
         bool loses_all = has_serving(control, server->backend, running, NULL) &&
                          !has_serving(control, server->backend, running, wanted);
-        write_state(out, server, has_server(running, server) ? serves(control, server) : loses_all);
+        write_state(out, server, has_server(running, server) ? serves(control, server) : loses_all,
+                    balancer_is_held(control->holds, server->name, server->port));
     }
 }

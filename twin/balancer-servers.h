@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "net/loop.h"
 #include "twin/balancer-config.h"
+#include "twin/balancer-holds.h"
 #include "twin/balancer-socket.h"
 
 #include <stddef.h>
@@ -35,6 +36,7 @@ void balancer_servers_done(struct balancer_servers *servers);
 struct balancer_control {
     struct loop *loop;
     const char *socket;                    /* borrowed */
+    const struct balancer_holds *holds;    /* borrowed; NULL: nobody is held */
     struct balancer_statistics statistics; /* owned */
 };
 
@@ -63,6 +65,11 @@ CO_FN void balancer_servers_drain(struct balancer_control *control,
 CO_FN void balancer_servers_resume(struct balancer_control *control,
                                    const struct balancer_servers *running, const char *host,
                                    uint16_t port);
+
+/* The servers on a port of a host get no new requests from now on, also if there are no others. */
+CO_FN void balancer_servers_hold(struct balancer_control *control,
+                                 const struct balancer_servers *running, const char *host,
+                                 uint16_t port);
 
 /*
  * Appends what HAProxy is told of the wanted servers when it starts (its server-state file): one

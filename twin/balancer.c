@@ -78,6 +78,7 @@ static struct balancer *balancer_new(struct balancers *module, const char *host)
     balancer->socket = string_format("%s/admin", balancer->socket_folder);
     balancer->control.loop = module->twin->loop;
     balancer->control.socket = balancer->socket;
+    balancer->control.holds = &module->holds;
     return balancer;
 }
 
@@ -278,7 +279,8 @@ static CO_FN void visit_servers(struct twin *twin, const char *host, uint16_t po
 {
     struct visit visit = visit_of(twin->balancers);
     for (size_t i = 0; i < visit.n_items; i++) {
-        struct balancer_control control = {.loop = twin->loop, .socket = visit.sockets[i]};
+        struct balancer_control control = {
+            .loop = twin->loop, .socket = visit.sockets[i], .holds = &twin->balancers->holds};
         tell(&control, &visit.servers[i], host, port);
         balancer_statistics_done(&control.statistics);
     }
@@ -293,6 +295,26 @@ CO_FN void balancer_drain(struct twin *twin, const char *host, uint16_t port)
 CO_FN void balancer_resume(struct twin *twin, const char *host, uint16_t port)
 {
     visit_servers(twin, host, port, balancer_servers_resume);
+}
+
+CO_FN void balancer_hold(struct twin *twin, const char *host, uint16_t port,
+                         enum balancer_reason reason)
+{
+    balancer_holds_add(&twin->balancers->holds, host, port, reason);
+    visit_servers(twin, host, port, balancer_servers_hold);
+}
+
+CO_FN void balancer_let_in(struct twin *twin, const char *host, uint16_t port,
+                           enum balancer_reason reason)
+{
+    if (balancer_holds_remove(&twin->balancers->holds, host, port, reason))
+        visit_servers(twin, host, port, balancer_servers_resume);
+}
+
+void balancer_forget(struct twin *twin, const char *host, uint16_t port,
+                     enum balancer_reason reason)
+{
+    balancer_holds_remove(&twin->balancers->holds, host, port, reason);
 }
 
 static CO_FN void remove_balancer(struct balancers *module, size_t index)
@@ -426,6 +448,7 @@ static CO_FN void close_balancers(void *argument)
     while (module->n_items > 0)
         remove_balancer(module, module->n_items - 1);
     balancer_limits_free(module->limits);
+    balancer_holds_done(&module->holds);
     mem_free(module->items);
     machine_unref(module->machine);
     mem_free(module->program);

@@ -1,5 +1,5 @@
 /* Stacks: which services run on which hosts, with what they need and may use. */
-#include "twin/desiring.h"
+#include "twin/desiring-stacks.h"
 
 #include "base/text.h"
 
@@ -177,6 +177,8 @@ static int desire_service(struct desiring *desiring, const char *name, const str
     if (r == 0)
         r = read_quota(desiring, service, name, &workload->quota);
     if (r == 0)
+        r = desire_check(desiring, service, name, &workload->check);
+    if (r == 0)
         r = place_workload(desiring, service, name, workload);
     if (r < 0)
         return r;
@@ -196,12 +198,14 @@ int desire_stack(struct desiring *desiring)
     if (value_is_null(services) || value_kind(services) != VALUE_MAP)
         return desiring_fault(desiring, ERROR_INVALID, "services is not a map");
     size_t n_before = desiring->machine->n_workloads;
-    for (size_t i = 0; i < value_count(services); i++) {
-        int r = desire_service(desiring, value_key_at(services, i), value_at(services, i));
-        if (r < 0) {
-            desiring->machine->n_workloads = n_before;
-            return r;
-        }
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < value_count(services); i++)
+        r = desire_service(desiring, value_key_at(services, i), value_at(services, i));
+    if (r == 0)
+        r = desire_needs(desiring, n_before);
+    if (r < 0) {
+        desiring->machine->n_workloads = n_before;
+        return r;
     }
     desiring_built(desiring, &is_there);
     return 0;

@@ -90,6 +90,21 @@ void events_note_scaling(struct events *events, const struct value *group, const
     append_line(events, event);
 }
 
+void events_note_health(struct events *events, const struct process *process, bool is_healthy,
+                        const char *message)
+{
+    struct value_builder fields = {0};
+    value_builder_set(&fields, "time", time_of_now());
+    value_builder_set_string(&fields, "kind", is_healthy ? "healthy" : "unhealthy");
+    value_builder_set_string(&fields, "program", process_name(process));
+    value_builder_set_string(&fields, "host", process_host(process));
+    value_builder_set(&fields, "resources",
+                      converge_find_resources(events->twin->converge, process_name(process)));
+    value_builder_set_string(&fields, "message", message);
+    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+    append_line(events, event);
+}
+
 struct events *events_new(struct twin *twin, const char *folder)
 {
     struct events *events = NEW(struct events);

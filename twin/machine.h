@@ -241,7 +241,6 @@ struct machine_database {
     size_t n_clients;
 };
 
-/* A service of a stack on its hosts. */
 /* What a workload has in its environment: a text, or the digest of a secret. */
 struct machine_variable {
     const char *name;
@@ -249,6 +248,23 @@ struct machine_variable {
     const char *secret; /* NULL: it is none */
 };
 
+/* A command that tells by its success whether a workload is well. */
+struct machine_check {
+    const char **command; /* NULL-terminated; NULL: there is no check */
+    int64_t interval_us;  /* between two of them */
+    int64_t timeout_us;   /* one that lasts longer has failed */
+    int64_t start_us;     /* failures of a start's first time do not count */
+    int64_t retries;      /* so many failures in a row, and it is not well */
+};
+
+struct machine_workload;
+/* What a workload is not started without. */
+struct machine_need {
+    const struct machine_workload *workload;
+    bool is_healthy; /* it is well; else it was started */
+};
+
+/* A service of a stack on its hosts. */
 struct machine_workload {
     const char *name;     /* of the service */
     const char *resource; /* uid of the stack */
@@ -263,6 +279,9 @@ struct machine_workload {
     struct machine_quota quota;               /* of each instance */
     struct machine_variable *variables;
     size_t n_variables;
+    struct machine_check check;
+    struct machine_need *needs;
+    size_t n_needs;
 };
 
 struct machine_alert {
@@ -328,7 +347,7 @@ struct machine {
     struct machine_frontend **frontends;
     struct machine_balancer **balancers;
     struct machine_database **databases;
-    struct machine_workload **workloads;
+    struct machine_workload **workloads; /* those that others need come before them */
     struct machine_monitor **monitors;
     struct machine_dashboards **dashboards;
     struct machine_entrance **entrances;

@@ -40,6 +40,9 @@ struct twin {
     /* What is measured, for Prometheus; NULL: nobody measures. */
     void (*tell_measures)(struct measure *measure, struct strbuf *out);
     struct events *events;
+    /* What a health check found of a program; NULL: nobody notes it. */
+    void (*note_health)(struct events *events, const struct process *process, bool is_healthy,
+                        const char *message);
     pid_t pid; /* of the inner half, as the machine sees it */
 };
 

@@ -52,6 +52,9 @@ static void add_workloads(struct collection *collection, const struct machine *m
             CLEANUP(mem_freep)
             char *source = string_format("%s.%s", workload->hosts[k]->name, workload->name);
             add(collection, source, workload->resource);
+            CLEANUP(mem_freep) char *check = string_format("%s.health", source);
+            if (workload->check.command)
+                add(collection, check, workload->resource);
         }
     }
 }

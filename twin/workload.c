@@ -5,9 +5,9 @@
 #include "twin/balancer.h"
 #include "twin/cgroup.h"
 #include "twin/database.h"
-#include "twin/module.h"
 #include "twin/service.h"
 #include "twin/workload-environment.h"
+#include "twin/workload-private.h"
 
 #include "base/text.h"
 #include "base/world.h"
@@ -18,32 +18,9 @@
 
 enum {
     READY_TIME = 10 * 1000 * 1000, /* microseconds */
+    HEALTHY_TIME = 60 * 1000 * 1000,
     PROBE_TIME = 3 * 1000 * 1000,
     ARGUMENTS_LIMIT = 24
-};
-
-/* A service on one host. */
-struct instance {
-    struct twin *twin;
-    char *name;               /* owned; HOST.SERVICE */
-    char *resource;           /* owned; the stack's uid */
-    char *command;            /* owned; arguments and environment, to see when they change */
-    struct machine_host host; /* name and address are owned */
-    uint16_t port;
-    struct value *environment; /* owned map */
-    char *upstream;            /* owned; where it calls, or NULL */
-    char *probed;              /* owned; the path that tells whether it is ready */
-    char *health_check;        /* owned; the path that the document names, or NULL */
-    bool is_former;            /* another one stands in its place, at another port */
-    struct process *process;
-};
-
-struct workloads {
-    struct twin *twin;
-    struct machine *machine; /* a reference */
-    struct instance **items; /* owned */
-    size_t n_items;
-    size_t capacity;
 };
 
 /* The arguments of one instance, and what they point to. */
@@ -126,6 +103,7 @@ static void instance_free(struct instance *instance)
     mem_free(instance->upstream);
     mem_free(instance->probed);
     mem_free(instance->health_check);
+    mem_free(instance->check);
     value_unref(instance->environment);
     mem_free(instance);
 }
@@ -183,9 +161,9 @@ static struct instance *find_instance(const struct workloads *module, const char
     return NULL;
 }
 
-static struct instance *instance_of(const struct workloads *module,
-                                    const struct machine_workload *workload,
-                                    const struct machine_host *host)
+struct instance *workload_instance(const struct workloads *module,
+                                   const struct machine_workload *workload,
+                                   const struct machine_host *host)
 {
     CLEANUP(mem_freep) char *name = string_format("%s.%s", host->name, workload->name);
     return find_instance(module, workload->resource, name);
@@ -193,6 +171,7 @@ static struct instance *instance_of(const struct workloads *module,
 
 static CO_FN void drop_instance(struct workloads *module, struct instance *instance)
 {
+    workload_check_no_more(instance);
     process_stop(instance->process);
     size_t i = 0;
     while (module->items[i] != instance)
@@ -203,9 +182,9 @@ static CO_FN void drop_instance(struct workloads *module, struct instance *insta
 
 /* before: the path of health checks that it answers, too, since balancers may ask for it still; or
  * NULL. */
-static int start_instance(struct workloads *module, const struct machine_workload *workload,
-                          const struct machine_host *host, const struct command *wanted,
-                          const char *before, struct error *err)
+static CO_FN int start_instance(struct workloads *module, const struct machine_workload *workload,
+                                const struct machine_host *host, const struct command *wanted,
+                                const char *before, struct error *err)
 {
     struct instance *instance = instance_new(module->twin, workload, host);
     struct command command = *wanted; /* borrowed */
@@ -233,13 +212,13 @@ static int start_instance(struct workloads *module, const struct machine_workloa
     instance->upstream = command.upstream ? string_copy(command.upstream) : NULL;
     ARRAY_RESERVE(module->items, module->n_items, module->capacity);
     module->items[module->n_items++] = instance;
+    workload_check(instance, workload);
     return 0;
 }
 
 /* --- Converging --- */
 
-/* A workload that has no port serves nobody; there is nothing to run for it. */
-static bool is_run(const struct machine_workload *workload)
+bool workload_is_run(const struct machine_workload *workload)
 {
     return workload->port != 0;
 }
@@ -256,13 +235,33 @@ static bool is_wanted_at(const struct machine *machine, const struct instance *i
     return false;
 }
 
+static struct workload_patience patience_from_now(void)
+{
+    int64_t now = world_monotonic_clock();
+    return (struct workload_patience){
+        .ready_by = now + READY_TIME, .healthy_by = now + HEALTHY_TIME, .is_strict = true};
+}
+
+static CO_FN int await_healthy(struct instance *instance, struct error *err)
+{
+    struct workload_patience patience = patience_from_now();
+    return workload_await(instance, &patience, err);
+}
+
+static CO_FN int await_needs(struct workloads *module, const struct machine_workload *workload,
+                             struct error *err)
+{
+    struct workload_patience patience = patience_from_now();
+    return workload_await_needs(module, workload, &patience, err);
+}
+
 /* Starts one in place of another, of which no request is lost if others serve meanwhile. */
 static CO_FN int replace_instance(struct workloads *module, const struct machine_workload *workload,
                                   const struct machine_host *host, const struct command *command,
                                   struct error *err)
 {
     struct twin *twin = module->twin;
-    struct instance *old = instance_of(module, workload, host);
+    struct instance *old = workload_instance(module, workload, host);
     CLEANUP(mem_freep) char *before = NULL;
     uint16_t port = old->port;
     if (!text_equal_or_null(old->upstream, command->upstream) || twin_keeps(twin))
@@ -273,8 +272,7 @@ static CO_FN int replace_instance(struct workloads *module, const struct machine
     drop_instance(module, old);
     int r = start_instance(module, workload, host, command, before, err);
     if (r == 0)
-        r = process_wait_ready(instance_of(module, workload, host)->process,
-                               world_monotonic_clock() + READY_TIME, err);
+        r = await_healthy(workload_instance(module, workload, host), err);
     balancer_resume(twin, host->name, port);
     if (port != workload->port)
         balancer_resume(twin, host->name, workload->port);
@@ -290,8 +288,11 @@ static CO_FN int ensure_instance(struct workloads *module, const struct machine_
     if (r < 0)
         return r;
     CLEANUP(mem_freep) char *text = command_text(workload, &command);
-    struct instance *instance = instance_of(module, workload, host);
-    if (instance && text_equal(instance->command, text))
+    struct instance *instance = workload_instance(module, workload, host);
+    bool is_same = instance && text_equal(instance->command, text);
+    if (is_same)
+        workload_check(instance, workload);
+    if (is_same)
         return cgroup_is_needed(&workload->quota)
                    ? process_limit(instance->process, &workload->quota, err)
                    : 0;
@@ -301,7 +302,9 @@ static CO_FN int ensure_instance(struct workloads *module, const struct machine_
         instance = NULL;
     }
     if (!instance)
-        return start_instance(module, workload, host, &command, NULL, err);
+        r = await_needs(module, workload, err);
+    if (!instance)
+        return r < 0 ? r : start_instance(module, workload, host, &command, NULL, err);
     return is_replacing ? replace_instance(module, workload, host, &command, err) : 0;
 }
 
@@ -320,7 +323,7 @@ static CO_FN void start_all(struct workloads *module, bool is_replacing, struct 
 {
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
-        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++) {
+        for (size_t k = 0; workload_is_run(workload) && k < workload->n_hosts; k++) {
             struct error err = {0};
             if (ensure_instance(module, workload, workload->hosts[k], is_replacing, &err) < 0)
                 blame(workload, problems, &err);
@@ -331,12 +334,14 @@ static CO_FN void start_all(struct workloads *module, bool is_replacing, struct 
 static CO_FN void await_all(struct workloads *module, struct problems *problems)
 {
     int64_t deadline = world_monotonic_clock() + READY_TIME;
+    /* A check that takes longer to tell goes on; status says that it starts. */
+    struct workload_patience patience = {.ready_by = deadline, .healthy_by = deadline};
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
         for (size_t k = 0; k < workload->n_hosts; k++) {
             struct error err = {0};
-            struct instance *instance = instance_of(module, workload, workload->hosts[k]);
-            if (instance && process_wait_ready(instance->process, deadline, &err) < 0)
+            struct instance *instance = workload_instance(module, workload, workload->hosts[k]);
+            if (instance && workload_await(instance, &patience, &err) < 0)
                 blame(workload, problems, &err);
         }
     }
@@ -348,8 +353,8 @@ static bool is_wanted(const struct workloads *module, const struct instance *ins
         return twin_keeps(module->twin);
     for (size_t i = 0; i < module->machine->n_workloads; i++) {
         const struct machine_workload *workload = module->machine->workloads[i];
-        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++)
-            if (instance_of(module, workload, workload->hosts[k]) == instance)
+        for (size_t k = 0; workload_is_run(workload) && k < workload->n_hosts; k++)
+            if (workload_instance(module, workload, workload->hosts[k]) == instance)
                 return true;
     }
     return false;
@@ -364,6 +369,7 @@ struct leaving {
 static CO_FN void let_go(void *argument, size_t index)
 {
     struct leaving *leaving = argument;
+    workload_check_no_more(leaving->items[index]);
     process_stop(leaving->items[index]->process);
     instance_free(leaving->items[index]);
 }
@@ -411,128 +417,6 @@ static CO_FN void converge_workloads(void *argument, struct machine *wanted,
     stop_unwanted(module);
 }
 
-/* --- What is so --- */
-
-static bool is_ready(const struct instance *instance)
-{
-    return instance && process_state(instance->process) == PROCESS_READY;
-}
-
-static struct value *describe_instance(const struct machine_host *host,
-                                       const struct instance *instance)
-{
-    struct value_builder fields = {0};
-    value_builder_set_string(&fields, "name", host->name);
-    value_builder_set_string(&fields, "address", host->address);
-    value_builder_set_string(&fields, "state",
-                             instance ? process_state_to_string(process_state(instance->process))
-                                      : "failed");
-    service_report_restarts(&fields, instance ? process_restarts(instance->process) : 0);
-    if (instance && *process_problem(instance->process))
-        value_builder_set_string(&fields, "problem", process_problem(instance->process));
-    return value_builder_map(&fields);
-}
-
-/* How many of a service's instances are ready. */
-static size_t describe_service(const struct workloads *module,
-                               const struct machine_workload *workload,
-                               struct value_builder *services)
-{
-    struct value_builder service = {0};
-    struct value_builder instances = {0};
-    size_t n_ready = 0;
-    for (size_t i = 0; i < workload->n_hosts; i++) {
-        const struct instance *instance = instance_of(module, workload, workload->hosts[i]);
-        n_ready += is_ready(instance);
-        value_builder_append(&instances, describe_instance(workload->hosts[i], instance));
-    }
-    value_builder_set_string(&service, "image", workload->image);
-    value_builder_set_string(&service, "runs",
-                             is_run(workload) ? "the built-in workload in place of the image"
-                                              : "nothing: it has no port");
-    if (cgroup_is_needed(&workload->quota))
-        value_builder_set_string(&service, "limits",
-                                 processes_are_limited(module->twin->processes)
-                                     ? "kept by control groups"
-                                     : "not kept: only root has control groups");
-    value_builder_set(&service, "ready", value_integer((int64_t)n_ready));
-    value_builder_set(&service, "instances", value_builder_list(&instances));
-    value_builder_set(services, workload->name, value_builder_map(&service));
-    return n_ready;
-}
-
-static const char *state_of(size_t n_ready, size_t n_wanted)
-{
-    if (n_ready == n_wanted)
-        return "ready";
-    return n_ready > 0 ? "degraded" : "failed";
-}
-
-static unsigned int count_restarts(const struct workloads *module,
-                                   const struct machine_workload *workload)
-{
-    unsigned int n_restarts = 0;
-    for (size_t i = 0; i < workload->n_hosts; i++) {
-        const struct instance *instance = instance_of(module, workload, workload->hosts[i]);
-        n_restarts += instance ? process_restarts(instance->process) : 0;
-    }
-    return n_restarts;
-}
-
-static void report_stack(const struct workloads *module, const char *resource,
-                         struct value_builder *status)
-{
-    struct value_builder services = {0};
-    size_t n_ready = 0, n_wanted = 0;
-    unsigned int n_restarts = 0;
-    for (size_t i = 0; i < module->machine->n_workloads; i++) {
-        const struct machine_workload *workload = module->machine->workloads[i];
-        if (!text_equal(workload->resource, resource))
-            continue;
-        n_ready += describe_service(module, workload, &services);
-        n_restarts += count_restarts(module, workload);
-        n_wanted += is_run(workload) ? workload->n_hosts : 0;
-    }
-    if (services.n_items > 0) {
-        value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
-        value_builder_set(status, "services", value_builder_map(&services));
-        service_report_restarts(status, n_restarts);
-    }
-    value_builder_done(&services);
-}
-
-/* Hosts are as well as what runs on them. */
-static void report_hosts(const struct workloads *module, const char *resource,
-                         struct value_builder *status)
-{
-    size_t n_ready = 0, n_wanted = 0;
-    for (size_t i = 0; i < module->machine->n_workloads; i++) {
-        const struct machine_workload *workload = module->machine->workloads[i];
-        for (size_t k = 0; is_run(workload) && k < workload->n_hosts; k++) {
-            if (!text_equal(workload->hosts[k]->resource, resource))
-                continue;
-            n_ready += is_ready(instance_of(module, workload, workload->hosts[k]));
-            n_wanted++;
-        }
-    }
-    if (n_wanted == 0)
-        return;
-    value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
-    value_builder_set(status, "workloads", value_integer((int64_t)n_wanted));
-    value_builder_set(status, "ready", value_integer((int64_t)n_ready));
-}
-
-static void report_workload(void *argument, const char *resource, struct value_builder *status,
-                            struct value_builder *outputs)
-{
-    const struct workloads *module = argument;
-    (void)outputs;
-    if (!module->machine)
-        return;
-    report_stack(module, resource, status);
-    report_hosts(module, resource, status);
-}
-
 /* --- The module --- */
 
 static int open_workloads(struct twin *twin, void **ret_module, struct error *err)
@@ -557,6 +441,6 @@ const struct module_ops workload_module = {
     .name = "workload",
     .open = open_workloads,
     .converge = converge_workloads,
-    .report = report_workload,
+    .report = workload_report,
     .close = close_workloads,
 };

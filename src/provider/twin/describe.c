@@ -201,6 +201,30 @@ static void tell_dashboards(struct story *story, const struct subject *subject)
     tell_state(story, subject);
 }
 
+/* Instances that are not well, and those of which nobody knows. */
+static void tell_health(struct story *story, const struct subject *subject, const char *service,
+                        const struct value *instances)
+{
+    size_t n = instances && value_kind(instances) == VALUE_LIST ? value_count(instances) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = value_get_text(value_at(instances, i), "name");
+        const char *health = value_get_text(value_at(instances, i), "health");
+        const char *problem = value_get_text(value_at(instances, i), "health_problem");
+        if (name && health && !text_equal(health, "healthy"))
+            add_line(&story->health, "%s: %s on %s is %s%s%s", subject->name, service, name, health,
+                     problem ? ": " : "", problem ? problem : "");
+    }
+}
+
+static void tell_stack(struct story *story, const struct subject *subject)
+{
+    const struct value *services = value_get(subject->status, "services");
+    tell_state(story, subject);
+    for (size_t i = 0; services && i < value_count(services); i++)
+        tell_health(story, subject, value_key_at(services, i),
+                    value_get(value_at(services, i), "instances"));
+}
+
 static const struct {
     const char *type;
     void (*tell)(struct story *story, const struct subject *subject);
@@ -212,7 +236,7 @@ static const struct {
     {"aws:ec2:instances", tell_hosts},
     {"aws:rds:cluster", tell_database},
     {"aws:acm:certificate", tell_certificate},
-    {"docker:compose:stack", tell_state},
+    {"docker:compose:stack", tell_stack},
     {"k8s:deployment:prometheus", tell_monitor},
     {"k8s:deployment:grafana", tell_dashboards},
 };

@@ -91,6 +91,21 @@ static void tell_rule(const struct target *target, const struct step *step,
         add_reload(diagnostics, target);
 }
 
+/* Whether a map has other values than before, but for what programs need not be started anew for.
+ */
+static bool needs_start(const struct value *before, const struct value *after)
+{
+    static const char *const told[] = {"healthcheck", "depends_on"};
+    for (size_t i = 0; i < value_count(after); i++) {
+        const char *key = value_key_at(after, i);
+        bool is_told = text_equal(key, told[0]) || text_equal(key, told[1]);
+        const struct value *was = value_get(before, key);
+        if (!is_told && (!was || !value_equal(was, value_at(after, i))))
+            return true;
+    }
+    return false;
+}
+
 /* Of several instances one after another is replaced; a single one has nobody in its place. */
 static void tell_services(const struct target *target, const struct step *step,
                           struct diagnostics *diagnostics)
@@ -103,8 +118,10 @@ static void tell_services(const struct target *target, const struct step *step,
         const char *name = value_key_at(after, i);
         const struct value *service = value_at(after, i);
         CLEANUP(mem_freep) char *path = string_format("services.%s", name);
-        if (!value_get(before, name) || !has_changed(step, path) ||
-            value_kind(service) != VALUE_MAP || value_get_integer(service, "replicas", 0) != 1)
+        const struct value *was = value_get(before, name);
+        if (!was || !has_changed(step, path) || value_kind(service) != VALUE_MAP ||
+            value_kind(was) != VALUE_MAP || value_get_integer(service, "replicas", 0) != 1 ||
+            (!needs_start(was, service) && !needs_start(service, was)))
             continue;
         CLEANUP(mem_freep)
         char *what =

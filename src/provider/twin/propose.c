@@ -110,21 +110,6 @@ static void check_exporters(const struct target *target, struct diagnostics *dia
     }
 }
 
-/* Only root has control groups. */
-static void check_limits(const struct target *target, const struct value *spec,
-                         struct diagnostics *diagnostics)
-{
-    const struct value *services = value_get(spec, "services");
-    if (geteuid() == 0 || value_is_null(services) || value_kind(services) != VALUE_MAP)
-        return;
-    for (size_t i = 0; i < value_count(services); i++)
-        if (!value_is_null(value_get(value_at(services, i), "limits")))
-            diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-                             "Run parley as root to have them kept.",
-                             "%s: the limits of %s are not kept: only root has control groups.",
-                             target->address, value_key_at(services, i));
-}
-
 /* --- PostgreSQL --- */
 
 static int find_newest(void *argument, const char *name, struct error *err)
@@ -273,7 +258,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
     if (text_equal(type, "opnsense:firewall:alias"))
         check_alias(target, step->after, diagnostics);
     if (text_equal(type, "docker:compose:stack"))
-        check_limits(target, step->after, diagnostics);
+        twin_check_stack(target, step->after, diagnostics);
     if (twin_is_group(target) || text_equal(type, "aws:ec2:instances"))
         check_hosts(provider, call, target, step, diagnostics);
     if (text_equal(type, "aws:rds:cluster"))

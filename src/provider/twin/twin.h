@@ -44,6 +44,9 @@ int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, s
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value **ret_after,
                        struct diagnostics *diagnostics, struct error *err);
+/* stacks.c */
+void twin_check_stack(const struct target *target, const struct value *spec,
+                      struct diagnostics *diagnostics);
 /* interrupt.c */
 void twin_tell_interruptions(const struct target *target, const struct step *step,
                              struct diagnostics *diagnostics);

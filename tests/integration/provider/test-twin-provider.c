@@ -382,6 +382,48 @@ TEST(limits_are_kept_for_root_only_and_the_plan_says_so)
     request_done(&request);
 }
 
+TEST(a_health_check_that_cannot_be_run_here_is_a_note)
+{
+    CLEANUP(value_unrefp)
+    struct value *spec = from_json(
+        "{\"services\": {"
+        "\"a\": {\"image\": \"a\", \"healthcheck\": {\"test\": [\"CMD\", \"nonesuch\", \"-x\"]}},"
+        "\"b\": {\"image\": \"b\", \"healthcheck\": {\"test\": [\" nonesuch-too || exit 1\"]}},"
+        "\"c\": {\"image\": \"c\", \"healthcheck\": {\"test\": [\"CMD\", \"sh\"]}},"
+        "\"d\": {\"image\": \"d\", \"healthcheck\": {\"test\": [\"test -e /x\"]}},"
+        "\"e\": {\"image\": \"e\", \"healthcheck\": {\"test\": [\"NONE\"]}}}}");
+    set_up();
+    struct request request;
+    propose(&request, "docker:compose:stack", spec);
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE, "the health of a is not checked"));
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE, "no program nonesuch-too"));
+    CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the health of c"));
+    CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the health of d"));
+    CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the health of e"));
+    CHECK(request.diagnostics.n_errors == 0);
+    request_done(&request);
+}
+
+TEST(health_checks_and_needs_that_are_none_are_refused_all_at_once)
+{
+    CLEANUP(value_unrefp)
+    struct value *spec =
+        from_json("{\"services\": {"
+                  "\"a\": {\"image\": \"a\", \"healthcheck\": {\"test\": [\"CMD\"]}},"
+                  "\"b\": {\"image\": \"b\", \"depends_on\": {\"other\": {}}},"
+                  "\"c\": {\"image\": \"c\", \"depends_on\": {\"d\": {}}},"
+                  "\"d\": {\"image\": \"d\", \"depends_on\": {\"c\": {}, \"a\": {}}}}}");
+    set_up();
+    struct request request;
+    propose(&request, "docker:compose:stack", spec);
+    CHECK(is_diagnosed(&request, "no test for the health check of a"));
+    CHECK(is_diagnosed(&request, "there is no service other"));
+    CHECK(is_diagnosed(&request, "waits for itself: the start of c"));
+    CHECK(is_diagnosed(&request, "waits for itself: the start of d"));
+    CHECK(request.diagnostics.n_errors == 4);
+    request_done(&request);
+}
+
 TEST(missing_programs_are_named_with_their_packages)
 {
     static const struct {

@@ -1,0 +1,169 @@
+/* What of a stack cannot be on this machine, or makes no sense: before anything is approved. */
+#include "provider/twin/twin.h"
+
+#include "base/text.h"
+#include "net/program.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const struct position nowhere;
+
+/* A service of a stack; all borrowed. */
+struct service_view {
+    const struct target *target;
+    const struct value *services;
+    const char *name;
+    const struct value *fields;
+};
+
+__attribute__((format(printf, 4, 5))) static void refuse(struct diagnostics *diagnostics,
+                                                         const struct service_view *service,
+                                                         const char *help, const char *format, ...)
+{
+    struct strbuf text = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    strbuf_addv(&text, format, arguments);
+    va_end(arguments);
+    diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help, "%s: %s of %s.",
+                    service->target->address, strbuf_text(&text), service->name);
+    strbuf_done(&text);
+}
+
+static bool is_map(const struct value *value)
+{
+    return !value_is_null(value) && value_kind(value) == VALUE_MAP;
+}
+
+/* Only root has control groups. */
+static void check_limits(const struct service_view *service, struct diagnostics *diagnostics)
+{
+    if (geteuid() != 0 && !value_is_null(value_get(service->fields, "limits")))
+        diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                         "Run parley as root to have them kept.",
+                         "%s: the limits of %s are not kept: only root has control groups.",
+                         service->target->address, service->name);
+}
+
+/* --- Health checks --- */
+
+/* The item's text; "" when it is not known yet. */
+static const char *text_at(const struct value *list, size_t index)
+{
+    const struct value *item = value_at(list, index);
+    return value_kind(item) == VALUE_STRING ? value_text(item) : "";
+}
+
+static bool is_of_a_kind(const struct value *test)
+{
+    size_t n = value_count(test);
+    const char *first = text_at(test, 0);
+    if (value_kind(value_at(test, 0)) != VALUE_STRING)
+        return true;
+    if (text_equal(first, "CMD"))
+        return n >= 2;
+    if (text_equal(first, "CMD-SHELL"))
+        return n == 2;
+    return n == 1 && *first;
+}
+
+/* What a shell does by itself, or understands. */
+static bool is_of_shell(const char *word)
+{
+    static const char *const words[] = {
+        "!",    ".",      ":",     "[",      "case",  "cd",    "command", "echo", "eval",  "exec",
+        "exit", "export", "false", "for",    "if",    "kill",  "printf",  "pwd",  "read",  "set",
+        "test", "true",   "type",  "ulimit", "umask", "unset", "until",   "wait", "while",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        if (text_equal(words[i], word))
+            return true;
+    return false;
+}
+
+/* The program that a check begins with, where that can be told; the caller frees it. */
+static char *find_word(const struct value *test)
+{
+    const char *first = text_at(test, 0);
+    if (text_equal(first, "NONE"))
+        return NULL;
+    if (text_equal(first, "CMD"))
+        return string_copy(text_at(test, 1));
+    const char *line = text_equal(first, "CMD-SHELL") ? text_at(test, 1) : first;
+    line += strspn(line, " \t\n");
+    size_t length = strcspn(line, " \t\n;|&<>()");
+    CLEANUP(mem_freep) char *word = string_copy_n(line, length);
+    bool is_plain = strpbrk(word, "$`\"'\\*?{}=~#") == NULL;
+    return is_plain && !is_of_shell(word) ? take_ptr(word) : NULL;
+}
+
+static void check_health(const struct service_view *service, struct diagnostics *diagnostics)
+{
+    const struct value *test = value_get(value_get(service->fields, "healthcheck"), "test");
+    if (value_is_null(test) || value_kind(test) != VALUE_LIST || value_count(test) == 0)
+        return;
+    if (!is_of_a_kind(test)) {
+        refuse(diagnostics, service,
+               "Write test: [CMD, PROGRAM, ...], [CMD-SHELL, \"TEXT\"], [NONE], or a text for the "
+               "shell.",
+               "this is no test for the health check");
+        return;
+    }
+    CLEANUP(mem_freep) char *word = find_word(test);
+    if (!word || !*word || program_find(word, NULL))
+        return;
+    diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere,
+                     "Install it on this machine, or check with what is there.",
+                     "%s: the health of %s is not checked: this machine has no program %.200s, "
+                     "whatever the image has. It counts as healthy when it answers.",
+                     service->target->address, service->name, word);
+}
+
+/* --- Who waits for whom --- */
+
+static const struct value *needs_of(const struct service_view *service, const char *name)
+{
+    const struct value *needs = value_get(value_get(service->services, name), "depends_on");
+    return is_map(needs) ? needs : NULL;
+}
+
+/* Whether one needs the other, be it by way of others; so many steps are enough for all. */
+static bool needs(const struct service_view *service, const char *name, const char *wanted,
+                  size_t n_steps)
+{
+    const struct value *map = needs_of(service, name);
+    for (size_t i = 0; map && n_steps > 0 && i < value_count(map); i++)
+        if (text_equal(value_key_at(map, i), wanted) ||
+            needs(service, value_key_at(map, i), wanted, n_steps - 1))
+            return true;
+    return false;
+}
+
+static void check_needs(const struct service_view *service, struct diagnostics *diagnostics)
+{
+    enum { MOST_STEPS = 8 };
+    const struct value *map = needs_of(service, service->name);
+    for (size_t i = 0; map && i < value_count(map); i++)
+        if (!value_get(service->services, value_key_at(map, i)))
+            refuse(diagnostics, service, "Name a service of the same stack.",
+                   "there is no service %.63s, which is in depends_on", value_key_at(map, i));
+    if (needs(service, service->name, service->name, MOST_STEPS))
+        refuse(diagnostics, service, "Take one of them out of the circle.",
+               "what is in depends_on waits for it, hence it waits for itself: the start");
+}
+
+void twin_check_stack(const struct target *target, const struct value *spec,
+                      struct diagnostics *diagnostics)
+{
+    const struct value *services = value_get(spec, "services");
+    for (size_t i = 0; is_map(services) && i < value_count(services); i++) {
+        struct service_view service = {target, services, value_key_at(services, i),
+                                       value_at(services, i)};
+        if (!is_map(service.fields))
+            continue;
+        check_limits(&service, diagnostics);
+        check_health(&service, diagnostics);
+        check_needs(&service, diagnostics);
+    }
+}

@@ -1,0 +1,63 @@
+/* What the files of the module of workloads share. For workload*.c only. */
+#pragma once
+
+#include "twin/health.h"
+#include "twin/module.h"
+
+/* A service on one host. */
+struct instance {
+    struct twin *twin;
+    char *name;               /* owned; HOST.SERVICE */
+    char *resource;           /* owned; the stack's uid */
+    char *command;            /* owned; arguments and environment, to see when they change */
+    struct machine_host host; /* name and address are owned */
+    uint16_t port;
+    struct value *environment; /* owned map */
+    char *upstream;            /* owned; where it calls, or NULL */
+    char *probed;              /* owned; the path that tells whether it is ready */
+    char *health_check;        /* owned; the path that the document names, or NULL */
+    bool is_former;            /* another one stands in its place, at another port */
+    struct process *process;
+    struct health *health; /* owned; NULL: it has no check */
+    char *check;           /* owned; what it is asked, to see when that changes; or NULL */
+};
+
+struct workloads {
+    struct twin *twin;
+    struct machine *machine; /* a reference */
+    struct instance **items; /* owned */
+    size_t n_items;
+    size_t capacity;
+};
+
+/* That of a service on a host; NULL when there is none. */
+struct instance *workload_instance(const struct workloads *module,
+                                   const struct machine_workload *workload,
+                                   const struct machine_host *host);
+/* A workload that has no port serves nobody; there is nothing to run for it. */
+bool workload_is_run(const struct machine_workload *workload);
+
+/* --- workload-health.c --- */
+
+/* Has an instance that runs asked as its service says; begins anew when that has changed. */
+CO_FN void workload_check(struct instance *instance, const struct machine_workload *workload);
+CO_FN void workload_check_no_more(struct instance *instance);
+/* How long somebody waits for an instance. */
+struct workload_patience {
+    int64_t ready_by;
+    int64_t healthy_by;
+    bool is_strict; /* whether its check must have told by then that it is healthy */
+};
+/* What is not ready by then, or is unhealthy, is an error, which says why. */
+CO_FN int workload_await(struct instance *instance, const struct workload_patience *patience,
+                         struct error *err);
+/* Waits for what a service needs before it starts. */
+CO_FN int workload_await_needs(const struct workloads *module,
+                               const struct machine_workload *workload,
+                               const struct workload_patience *patience, struct error *err);
+
+/* --- workload-report.c --- */
+
+/* The report of the module. */
+void workload_report(void *argument, const char *resource, struct value_builder *status,
+                     struct value_builder *outputs);
