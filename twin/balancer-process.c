@@ -35,7 +35,7 @@ static struct cage_files balancer_files(const struct balancer *balancer,
         .read = {balancer->config_folder, balancer_limits_file(module->limits),
                  balancer_limits_folder(module->limits), module->certificate_folder},
         .written = {balancer->socket_folder}};
-    return (struct cage_files){ret_view->read, ret_view->written};
+    return (struct cage_files){.read = ret_view->read, .written = ret_view->written};
 }
 
 static int make_folders(const struct balancer *balancer, struct error *err)

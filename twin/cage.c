@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "net/program.h"
 #include "twin/cage-maker.h"
+#include "twin/cage-mounts.h"
 #include "twin/guards.h"
 #include "twin/network.h"
 #include "twin/passing.h"
@@ -489,13 +490,30 @@ static int unpack_all(const struct luggage *luggage, size_t n)
     return r < 0 ? r : sealed;
 }
 
+/* Leaves the mounts of the cage to the other programs: what comes now is for this one alone. */
+static int place_mounts(const struct cage_door *door, const struct cage_trees *trees)
+{
+    if (door->files.n_mounts == 0)
+        return 0;
+    if (unshare(CLONE_NEWNS) < 0)
+        return -errno;
+    int r = seal_roots(false);
+    if (r == 0)
+        r = cage_mounts_place(&door->files, trees);
+    int sealed = seal_roots(true);
+    return r < 0 ? r : sealed;
+}
+
 int cage_enter(const struct cage_door *door)
 {
     static const char *const all[] = {SANDBOX_FOLDER, NULL};
     const char *const programs[] = {door->programs[0], door->programs[1], NULL};
     struct luggage luggage[FILES_LIMIT] = {0};
+    struct cage_trees trees;
     size_t n = 0;
-    int r = pack_all(luggage, &n, door->programs[0] ? programs : programs + 1, false);
+    int r = cage_mounts_take(&door->files, &trees);
+    if (r == 0)
+        r = pack_all(luggage, &n, door->programs[0] ? programs : programs + 1, false);
     if (r == 0)
         r = pack_all(luggage, &n, door->files.read, false);
     if (r == 0)
@@ -506,6 +524,8 @@ int cage_enter(const struct cage_door *door)
         return -errno;
     mode_t mask = umask(0);
     r = unpack_all(luggage, n);
+    if (r == 0)
+        r = place_mounts(door, &trees);
     umask(mask);
     if (r == 0 && chdir(door->folder ? door->folder : "/") < 0)
         r = -errno;

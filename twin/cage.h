@@ -25,11 +25,22 @@ int cages_new(struct loop *loop, struct network *network, struct cages **ret_cag
 void cages_free(struct cages *cages);
 DEFINE_CLEANUP(struct cages *, cages_free)
 
+/* A folder, or memory, that one program alone finds at a path. */
+struct cage_mount {
+    const char *source; /* a folder that pid 1 sees; NULL: memory, empty at each start */
+    const char *target; /* absolute, and of plain parts; made when it is missing */
+    bool is_read_only;
+    int64_t size; /* of memory, in bytes */
+};
+
 /* What a program is given of the files that pid 1 sees: NULL-terminated lists of absolute paths of
- * files and folders, which it finds under the same names; either may be NULL. */
+ * files and folders, which it finds under the same names; either may be NULL. Mounts are for it
+ * alone, and go with it. */
 struct cage_files {
     const char *const *read;
     const char *const *written;
+    const struct cage_mount *mounts;
+    size_t n_mounts;
 };
 
 /* Has a host's cage made in the meantime, as something will run there soon. Does not wait; what

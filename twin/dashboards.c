@@ -153,7 +153,7 @@ static int start(struct board *board, struct error *err)
                                 .host = board->host,
                                 .folder = home,
                                 .arguments = has_verb ? with_verb : without_verb,
-                                .files = {read, written},
+                                .files = {.read = read, .written = written},
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,
                                 .is_restarted = true,

@@ -206,7 +206,7 @@ static CO_FN int run(struct database_member *member, const char *host, const cha
     const char *const written[] = {member->paths.folder, NULL};
     struct process_spec spec = {.name = name,
                                 .host = host,
-                                .files = {read, written},
+                                .files = {.read = read, .written = written},
                                 .arguments = arguments,
                                 .user = PROCESS_POSTGRES};
     return process_run(member->twin->processes, &spec, OUTPUT_LIMIT, world_monotonic_clock() + time,
@@ -602,7 +602,7 @@ int database_member_launch(struct database_member *member, struct error *err)
     const char *const written[] = {member->paths.folder, member->archive, NULL};
     struct process_spec spec = {.name = member->name,
                                 .host = member->name,
-                                .files = {read, written},
+                                .files = {.read = read, .written = written},
                                 .arguments = arguments,
                                 .user = PROCESS_POSTGRES,
                                 .stop_signal = SIGINT,

@@ -179,6 +179,8 @@ static int desire_service(struct desiring *desiring, const char *name, const str
     if (r == 0)
         r = desire_check(desiring, service, name, &workload->check);
     if (r == 0)
+        r = desire_mounts(desiring, service, name, workload);
+    if (r == 0)
         r = place_workload(desiring, service, name, workload);
     if (r < 0)
         return r;

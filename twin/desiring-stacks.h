@@ -6,6 +6,9 @@
 /* The health check of a service, if it has one. */
 int desire_check(struct desiring *desiring, const struct value *service, const char *name,
                  struct machine_check *check);
+/* The volumes and the memory that a service finds among its files. */
+int desire_mounts(struct desiring *desiring, const struct value *service, const char *name,
+                  struct machine_workload *workload);
 /*
  * What the services of the current stack need of each other, which are the machine's workloads from
  * this one on; puts them in an order in which each can be started.

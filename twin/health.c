@@ -27,8 +27,8 @@ struct health {
     struct loop *loop;
     struct processes *processes;
     struct machine_check check;
-    struct string_list arguments, environment, read, written; /* copies of the spec's */
-    char *name;                                               /* owned, as the next */
+    struct string_list arguments, environment; /* copies of the spec's */
+    char *name;                                /* owned, as the next */
     char *host;
     struct process_spec program; /* its texts are those above */
     const struct process *subject;
@@ -212,8 +212,6 @@ struct health *health_start(struct loop *loop, struct processes *processes,
     health->program.host = health->host;
     health->program.arguments = copy_list(&health->arguments, spec->check->command);
     health->program.environment = copy_list(&health->environment, spec->program.environment);
-    health->program.files.read = copy_list(&health->read, spec->program.files.read);
-    health->program.files.written = copy_list(&health->written, spec->program.files.written);
     health->program.stop_signal = SIGKILL;
     health->subject = spec->subject;
     health->turned = spec->turned;
@@ -235,8 +233,6 @@ CO_FN void health_stop(struct health *take_health)
         gate_wait(health->loop, &health->changed, -1, NULL);
     string_list_done(&health->arguments);
     string_list_done(&health->environment);
-    string_list_done(&health->read);
-    string_list_done(&health->written);
     mem_free(health->name);
     mem_free(health->host);
     mem_free(health->problem);

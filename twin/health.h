@@ -23,7 +23,7 @@ const char *health_state_to_string(enum health_state state);
 
 struct health;
 
-/* All borrowed and copied, but for subject, turned and argument, which outlive the health. */
+/* All borrowed and copied, but for the files, subject, turned and argument, which outlive it. */
 struct health_spec {
     const struct machine_check *check; /* with a command */
     struct process_spec program; /* of what is run: name, host, files, user, environment, quota */

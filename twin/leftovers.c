@@ -12,8 +12,9 @@
 
 #define CLUSTER "aws:rds:cluster"
 
-/* Of databases, by the names of members (NAME-0) or by uids (UID.application, archive-UID). */
-static const char *const owned_folders[] = {"database", "access", "secrets"};
+/* Of databases, by the names of members (NAME-0) or by uids (UID.application, archive-UID), and of
+ * stacks, by uids. */
+static const char *const owned_folders[] = {"database", "access", "secrets", "volumes"};
 /* All that is made anew from the manifest, and what goes with the last resource. */
 static const char *const made_folders[] = {"balancer",        "balancer-config", "certificates",
                                            "database-config", "limiter",         "monitor",

@@ -248,6 +248,14 @@ struct machine_variable {
     const char *secret; /* NULL: it is none */
 };
 
+/* What a workload finds at a path of its own: a volume of its stack, or memory. */
+struct machine_mount {
+    const char *volume; /* its name; NULL: memory */
+    const char *target;
+    bool is_read_only;
+    int64_t size; /* of memory, in bytes */
+};
+
 /* A command that tells by its success whether a workload is well. */
 struct machine_check {
     const char **command; /* NULL-terminated; NULL: there is no check */
@@ -280,6 +288,8 @@ struct machine_workload {
     struct machine_variable *variables;
     size_t n_variables;
     struct machine_check check;
+    struct machine_mount *mounts;
+    size_t n_mounts;
     struct machine_need *needs;
     size_t n_needs;
 };

@@ -159,7 +159,7 @@ static int start_prometheus(struct monitor *monitor, struct error *err)
     const char *const written[] = {monitor->storage, NULL};
     struct process_spec spec = {.name = name,
                                 .host = monitor->host,
-                                .files = {read, written},
+                                .files = {.read = read, .written = written},
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,
@@ -190,7 +190,7 @@ static int start_alertmanager(struct monitor *monitor, struct error *err)
     const char *const written[] = {monitor->storage, NULL};
     struct process_spec spec = {.name = name,
                                 .host = monitor->host,
-                                .files = {read, written},
+                                .files = {.read = read, .written = written},
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
                                 .niceness = NICENESS,

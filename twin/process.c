@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,7 +39,8 @@ struct process {
     char *folder;
     char **arguments;
     char **environment;
-    char **read, **written;   /* of spec.files */
+    char **read, **written; /* of spec.files, as the next */
+    struct cage_mount *mounts;
     struct cage_door door;    /* open while it runs */
     struct process_spec spec; /* its strings are those above */
     struct log *log;          /* owned */
@@ -195,6 +197,26 @@ static void free_list(char **list)
     mem_free(list);
 }
 
+static struct cage_mount *copy_mounts(const struct cage_files *files)
+{
+    struct cage_mount *copy = NEW_ARRAY(struct cage_mount, files->n_mounts);
+    for (size_t i = 0; i < files->n_mounts; i++) {
+        copy[i] = files->mounts[i];
+        copy[i].source = copy[i].source ? string_copy(copy[i].source) : NULL;
+        copy[i].target = string_copy(copy[i].target);
+    }
+    return copy;
+}
+
+static void free_mounts(struct cage_mount *mounts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        mem_free((char *)(uintptr_t)mounts[i].source);
+        mem_free((char *)(uintptr_t)mounts[i].target);
+    }
+    mem_free(mounts);
+}
+
 static struct process *new_process(struct processes *processes, const struct process_spec *spec)
 {
     struct process *process = NEW(struct process);
@@ -206,6 +228,7 @@ static struct process *new_process(struct processes *processes, const struct pro
     process->environment = copy_list(spec->environment);
     process->read = copy_list(spec->files.read);
     process->written = copy_list(spec->files.written);
+    process->mounts = copy_mounts(&spec->files);
     process->spec = *spec;
     process->spec.name = process->name;
     process->spec.host = process->host;
@@ -214,6 +237,7 @@ static struct process *new_process(struct processes *processes, const struct pro
     process->spec.environment = (const char *const *)process->environment;
     process->spec.files.read = (const char *const *)process->read;
     process->spec.files.written = (const char *const *)process->written;
+    process->spec.files.mounts = process->mounts;
     process->next = processes->first;
     processes->first = process;
     return process;
@@ -237,6 +261,7 @@ static void free_process(struct process *process)
     free_list(process->environment);
     free_list(process->read);
     free_list(process->written);
+    free_mounts(process->mounts, process->spec.files.n_mounts);
     mem_free(process->name);
     mem_free(process->host);
     mem_free(process->folder);

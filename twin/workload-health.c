@@ -77,6 +77,8 @@ static void begin(struct instance *instance, const struct machine_workload *work
                                .program = {.name = name,
                                            .host = instance->host.name,
                                            .environment = (const char *const *)environment.items,
+                                           .files.mounts = instance->mounts->items,
+                                           .files.n_mounts = instance->mounts->n_items,
                                            .user = PROCESS_NOBODY,
                                            .quota = workload->quota},
                                .subject = instance->process,

@@ -18,8 +18,9 @@ struct instance {
     char *health_check;        /* owned; the path that the document names, or NULL */
     bool is_former;            /* another one stands in its place, at another port */
     struct process *process;
-    struct health *health; /* owned; NULL: it has no check */
-    char *check;           /* owned; what it is asked, to see when that changes; or NULL */
+    struct workload_mounts *mounts; /* owned */
+    struct health *health;          /* owned; NULL: it has no check */
+    char *check;                    /* owned; what it is asked, to see when that changes; or NULL */
 };
 
 struct workloads {
@@ -55,6 +56,26 @@ CO_FN int workload_await(struct instance *instance, const struct workload_patien
 CO_FN int workload_await_needs(const struct workloads *module,
                                const struct machine_workload *workload,
                                const struct workload_patience *patience, struct error *err);
+
+/* --- workload-volumes.c --- */
+
+/* What a program finds of its stack's volumes; owned. */
+struct workload_mounts {
+    struct cage_mount *items;
+    size_t n_items;
+};
+/* Makes the volumes that are not there yet. The caller frees *ret_mounts. */
+int workload_mounts_make(const struct machine_workload *workload,
+                         struct workload_mounts **ret_mounts, struct error *err);
+/* Accepts NULL. */
+void workload_mounts_free(struct workload_mounts *mounts);
+/* As a text, to see when they change. */
+void workload_mounts_describe(const struct machine_workload *workload, struct strbuf *out);
+/* Removes the volumes of stacks that the manifest has no more. */
+void workload_volumes_prune(struct twin *twin);
+/* Adds to a stack's status where its volumes lie, and which of them no service has. */
+void workload_volumes_report(const struct workloads *module, const char *resource,
+                             struct value_builder *status);
 
 /* --- workload-report.c --- */
 

@@ -106,6 +106,7 @@ static void report_stack(const struct workloads *module, const char *resource,
     if (services.n_items > 0) {
         value_builder_set_string(status, "state", state_of(n_ready, n_wanted));
         value_builder_set(status, "services", value_builder_map(&services));
+        workload_volumes_report(module, resource, status);
         service_report_restarts(status, n_restarts);
     }
     value_builder_done(&services);

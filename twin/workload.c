@@ -87,6 +87,7 @@ static char *command_text(const struct machine_workload *workload, const struct 
         strbuf_add(&text, "limited\n");
     for (size_t i = 0; i < command->n_arguments; i++)
         strbuf_addf(&text, "%s\n", command->arguments[i]);
+    workload_mounts_describe(workload, &text);
     json_write(&text, command->environment);
     return strbuf_take(&text);
 }
@@ -104,6 +105,7 @@ static void instance_free(struct instance *instance)
     mem_free(instance->probed);
     mem_free(instance->health_check);
     mem_free(instance->check);
+    workload_mounts_free(instance->mounts);
     value_unref(instance->environment);
     mem_free(instance);
 }
@@ -203,7 +205,12 @@ static CO_FN int start_instance(struct workloads *module, const struct machine_w
     instance->environment = value_ref(command.environment);
     if (value_count(command.environment) > 0)
         spec.make_input = make_input;
-    int r = process_start(module->twin->processes, &spec, &instance->process, err);
+    int r = workload_mounts_make(workload, &instance->mounts, err);
+    if (r == 0) {
+        spec.files.mounts = instance->mounts->items;
+        spec.files.n_mounts = instance->mounts->n_items;
+        r = process_start(module->twin->processes, &spec, &instance->process, err);
+    }
     if (r < 0) {
         instance_free(instance);
         return r;
@@ -415,6 +422,7 @@ static CO_FN void converge_workloads(void *argument, struct machine *wanted,
     start_all(module, true, problems);
     await_all(module, problems);
     stop_unwanted(module);
+    workload_volumes_prune(module->twin);
 }
 
 /* --- The module --- */

@@ -241,9 +241,11 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
 {
     (void)err;
     (void)ret_after; /* it keeps what it is asked for */
+    const char *type = target->type->name;
+    if (step->kind == STEP_DELETE && text_equal(type, "docker:compose:stack"))
+        twin_tell_volumes(target, step->before, diagnostics);
     if (step->kind != STEP_CREATE && step->kind != STEP_UPDATE)
         return 0;
-    const char *type = target->type->name;
     if (!type_find_driver(target->type, "twin")) {
         diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
                         "Give it to another instance with \"on:\".",

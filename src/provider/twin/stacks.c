@@ -120,6 +120,49 @@ static void check_health(const struct service_view *service, struct diagnostics 
                      service->target->address, service->name, word);
 }
 
+/* --- Volumes --- */
+
+static void check_volume(const struct service_view *service, const struct value *declared,
+                         const char *text, struct diagnostics *diagnostics)
+{
+    static const char help[] =
+        "Write NAME:/PATH or NAME:/PATH:ro, with NAME among the volumes of the stack.";
+    size_t length = strcspn(text, ":");
+    CLEANUP(mem_freep) char *name = string_copy_n(text, length);
+    if (text[length] != ':' || text[length + 1] != '/')
+        refuse(diagnostics, service, help, "\"%.200s\" is none of the volumes", text);
+    else if (!text_is_name(name))
+        refuse(diagnostics, service, help,
+               "the twin shows no folders of the machine to services, hence not the volume "
+               "\"%.200s\"",
+               text);
+    else if (!is_map(declared) || !value_get(declared, name))
+        refuse(diagnostics, service, help, "the stack has no volume \"%.63s\", which is one", name);
+}
+
+static void check_volumes(const struct service_view *service, const struct value *declared,
+                          struct diagnostics *diagnostics)
+{
+    const struct value *volumes = value_get(service->fields, "volumes");
+    bool is_list = !value_is_null(volumes) && value_kind(volumes) == VALUE_LIST;
+    for (size_t i = 0; is_list && i < value_count(volumes); i++)
+        if (value_kind(value_at(volumes, i)) == VALUE_STRING)
+            check_volume(service, declared, text_at(volumes, i), diagnostics);
+}
+
+void twin_tell_volumes(const struct target *target, const struct value *spec,
+                       struct diagnostics *diagnostics)
+{
+    const struct value *volumes = value_get(spec, "volumes");
+    CLEANUP(strbuf_done) struct strbuf names = {0};
+    for (size_t i = 0; is_map(volumes) && i < value_count(volumes); i++)
+        strbuf_addf(&names, "%s%s", i > 0 ? ", " : "", value_key_at(volumes, i));
+    if (names.length > 0)
+        diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_INTERRUPTS, nowhere, NULL,
+                         "%s: its volumes (%s) go with it, and all that is in them.",
+                         target->address, strbuf_text(&names));
+}
+
 /* --- Who waits for whom --- */
 
 static const struct value *needs_of(const struct service_view *service, const char *name)
@@ -164,6 +207,7 @@ void twin_check_stack(const struct target *target, const struct value *spec,
             continue;
         check_limits(&service, diagnostics);
         check_health(&service, diagnostics);
+        check_volumes(&service, value_get(spec, "volumes"), diagnostics);
         check_needs(&service, diagnostics);
     }
 }

@@ -47,6 +47,9 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
 /* stacks.c */
 void twin_check_stack(const struct target *target, const struct value *spec,
                       struct diagnostics *diagnostics);
+/* What the delete of one loses. */
+void twin_tell_volumes(const struct target *target, const struct value *spec,
+                       struct diagnostics *diagnostics);
 /* interrupt.c */
 void twin_tell_interruptions(const struct target *target, const struct step *step,
                              struct diagnostics *diagnostics);

@@ -424,6 +424,29 @@ TEST(health_checks_and_needs_that_are_none_are_refused_all_at_once)
     request_done(&request);
 }
 
+TEST(volumes_that_cannot_be_are_refused_and_those_that_go_are_told)
+{
+    CLEANUP(value_unrefp)
+    struct value *spec = from_json(
+        "{\"volumes\": {\"data\": {}}, \"services\": {"
+        "\"a\": {\"image\": \"a\", \"volumes\": [\"data:/x\", \"./html:/y:ro\", \"data\"]},"
+        "\"b\": {\"image\": \"b\", \"volumes\": [\"other:/x\"]}}}");
+    set_up();
+    struct request request;
+    propose(&request, "docker:compose:stack", spec);
+    CHECK(is_diagnosed(&request, "no folders of the machine"));
+    CHECK(is_diagnosed(&request, "\"data\" is none of the volumes of a"));
+    CHECK(is_diagnosed(&request, "no volume \"other\""));
+    CHECK(request.diagnostics.n_errors == 3);
+    request_done(&request);
+    request = request_of(&rig, catalog_find(catalog, "docker:compose:stack"), "it");
+    request.verb = PROPOSE;
+    request.step = (struct step){.kind = STEP_DELETE, .before = spec};
+    request_make(&request);
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE, "its volumes (data) go with it"));
+    request_done(&request);
+}
+
 TEST(missing_programs_are_named_with_their_packages)
 {
     static const struct {
