@@ -22,7 +22,7 @@ static struct balancer_hold *find(const struct balancer_holds *holds, const char
 
 bool balancer_is_held(const struct balancer_holds *holds, const char *host, uint16_t port)
 {
-    return find(holds, host, port) != NULL;
+    return find(holds, host, port) || find(holds, host, 0);
 }
 
 void balancer_holds_add(struct balancer_holds *holds, const char *host, uint16_t port,

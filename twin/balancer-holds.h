@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 struct balancer_hold {
-    char *host; /* owned */
-    uint16_t port;
+    char *host;           /* owned */
+    uint16_t port;        /* 0: all of them */
     unsigned int reasons; /* of enum balancer_reason; not 0 */
 };
 

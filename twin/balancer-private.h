@@ -1,6 +1,7 @@
 /* What the files of the balancers share. For balancer*.c only. */
 #pragma once
 
+#include "model/resource.h"
 #include "twin/balancer-certificates.h"
 #include "twin/balancer-config.h"
 #include "twin/balancer-limits.h"
@@ -64,8 +65,10 @@ struct balancers {
     char *certificate_folder; /* owned */
     struct balancer_limits *limits;
     struct balancer_holds holds;
-    struct machine *machine; /* a reference; what the balancers point into */
-    struct balancer **items; /* owned */
+    struct string_list drained;  /* hosts that an action has taken out of service */
+    struct string_list draining; /* of these, who has requests still */
+    struct machine *machine;     /* a reference; what the balancers point into */
+    struct balancer **items;     /* owned */
     size_t n_items;
     size_t capacity;
 };
@@ -108,6 +111,25 @@ CO_FN void balancer_await_checks(struct balancer *balancer);
  * fails later, or never comes up, is not the balancer's problem.
  */
 CO_FN void balancer_await_servers(struct balancer *balancer);
+
+/* --- balancer-drain.c --- */
+
+/* Takes up what a supervisor before this one has drained. */
+void balancer_load_drained(struct balancers *module);
+/* Lets go of hosts that the machine has no more: the next one of that name is another one. */
+void balancer_forget_drained(struct balancers *module);
+/* The actions of hosts: drain and resume. */
+CO_FN int balancer_act(void *argument, const struct module_action *action, struct error *err);
+/* Adds who of a resource's hosts is in service, as its "members". */
+void balancer_report_hosts(const struct balancers *module, const char *resource,
+                           struct value_builder *status);
+
+/* --- balancer.c --- */
+
+/* ERROR_CONFLICT when nobody else would take the requests of a host, or nobody sends it any. */
+CO_FN int balancer_check_others(struct balancers *module, const char *host, struct error *err);
+/* Waits until a host that is held has ended what it had; what lasts too long is cut. */
+CO_FN void balancer_await_idle(struct balancers *module, const char *host);
 
 /* --- balancer-report.c --- */
 

@@ -73,6 +73,8 @@ void balancer_report(void *argument, const char *resource, struct value_builder 
                      struct value_builder *outputs)
 {
     const struct balancers *module = argument;
+    if (module->machine)
+        balancer_report_hosts(module, resource, status);
     for (size_t i = 0; i < module->n_items; i++) {
         const struct balancer *balancer = module->items[i];
         for (size_t k = 0; k < balancer->config.n_frontends; k++) {

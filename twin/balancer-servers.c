@@ -256,7 +256,7 @@ CO_FN int balancer_servers_change(struct balancer_control *control,
 /* A server by its host and port, in any backend. */
 static bool is_at(const struct balancer_server *server, const char *host, uint16_t port)
 {
-    return text_equal(server->name, host) && server->port == port;
+    return text_equal(server->name, host) && (port == 0 || server->port == port);
 }
 
 /* Whether others take the requests of one that is not asked any more. */
@@ -294,7 +294,8 @@ CO_FN void balancer_servers_resume(struct balancer_control *control,
                                    uint16_t port)
 {
     for (size_t i = 0; i < running->n_items; i++)
-        if (is_at(&running->items[i], host, port) && !balancer_is_held(control->holds, host, port))
+        if (is_at(&running->items[i], host, port) &&
+            !balancer_is_held(control->holds, host, running->items[i].port))
             change(control, "set server", &running->items[i], " state ready", NULL);
 }
 
@@ -305,6 +306,35 @@ CO_FN void balancer_servers_hold(struct balancer_control *control,
     for (size_t i = 0; i < running->n_items; i++)
         if (is_at(&running->items[i], host, port))
             change(control, "set server", &running->items[i], " state drain", NULL);
+}
+
+CO_FN bool balancer_servers_have_others(struct balancer_control *control,
+                                        const struct balancer_servers *running, const char *host,
+                                        bool *ret_is_asked)
+{
+    for (size_t i = 0; i < running->n_items; i++) {
+        if (!is_at(&running->items[i], host, 0))
+            continue;
+        *ret_is_asked = true;
+        if (balancer_control_look(control, NULL) < 0 ||
+            !has_others(control, running, &running->items[i]))
+            return false;
+    }
+    return true;
+}
+
+CO_FN void balancer_servers_await_idle(struct balancer_control *control,
+                                       const struct balancer_servers *running, const char *host,
+                                       uint16_t port)
+{
+    int64_t deadline = world_monotonic_clock() + DRAIN_TIME;
+    for (size_t i = 0; i < running->n_items; i++) {
+        if (!is_at(&running->items[i], host, port))
+            continue;
+        await_drained(control, &running->items[i], deadline);
+        if (sessions_of(control, &running->items[i]) > 0)
+            change(control, "shutdown sessions server", &running->items[i], "", NULL);
+    }
 }
 
 /* --- What a start is told --- */

@@ -66,10 +66,21 @@ CO_FN void balancer_servers_resume(struct balancer_control *control,
                                    const struct balancer_servers *running, const char *host,
                                    uint16_t port);
 
-/* The servers on a port of a host get no new requests from now on, also if there are no others. */
+/* Below, port 0 is every port of the host.
+ *
+ * The servers on a port of a host get no new requests from now on, also if there are no others. */
 CO_FN void balancer_servers_hold(struct balancer_control *control,
                                  const struct balancer_servers *running, const char *host,
                                  uint16_t port);
+
+/* Whether there are such servers, and each of them has others that take its requests. */
+CO_FN bool balancer_servers_have_others(struct balancer_control *control,
+                                        const struct balancer_servers *running, const char *host,
+                                        bool *ret_is_asked);
+/* Waits until they have ended what they had; after 30 seconds it is cut. */
+CO_FN void balancer_servers_await_idle(struct balancer_control *control,
+                                       const struct balancer_servers *running, const char *host,
+                                       uint16_t port);
 
 /*
  * Appends what HAProxy is told of the wanted servers when it starts (its server-state file): one

@@ -317,6 +317,31 @@ void balancer_forget(struct twin *twin, const char *host, uint16_t port,
     balancer_holds_remove(&twin->balancers->holds, host, port, reason);
 }
 
+CO_FN int balancer_check_others(struct balancers *module, const char *host, struct error *err)
+{
+    struct visit visit = visit_of(module);
+    bool is_asked = false, has_others = true;
+    for (size_t i = 0; has_others && i < visit.n_items; i++) {
+        struct balancer_control control = {.loop = module->twin->loop, .socket = visit.sockets[i]};
+        has_others = balancer_servers_have_others(&control, &visit.servers[i], host, &is_asked);
+        balancer_statistics_done(&control.statistics);
+    }
+    visit_done(&visit);
+    if (!is_asked)
+        return error_set(err, ERROR_CONFLICT, "no load balancer sends anything to %s", host);
+    return has_others
+               ? 0
+               : error_set(err, ERROR_CONFLICT,
+                           "nobody would take the requests of %s: no other server behind one "
+                           "of its load balancers passes its checks",
+                           host);
+}
+
+CO_FN void balancer_await_idle(struct balancers *module, const char *host)
+{
+    visit_servers(module->twin, host, 0, balancer_servers_await_idle);
+}
+
 static CO_FN void remove_balancer(struct balancers *module, size_t index)
 {
     struct balancer *balancer = module->items[index];
@@ -398,6 +423,7 @@ static CO_FN void converge_balancers(void *argument, struct machine *wanted,
     module->machine = machine_ref(wanted);
     adjust_list(module, problems);
     machine_unref(before);
+    balancer_forget_drained(module);
     struct convergence convergence = {module, problems};
     service_in_parallel(module->twin->loop, wanted->n_balancers, converge_one, &convergence);
     /* A worker that was replaced may ask it for as long as it has connections. */
@@ -430,6 +456,7 @@ static int open_balancers(struct twin *twin, void **ret_module, struct error *er
     module->socket_folder = take_ptr(socket_folder);
     module->certificate_folder = take_ptr(certificate_folder);
     twin->balancers = module;
+    balancer_load_drained(module);
     *ret_module = module;
     return 0;
 }
@@ -449,6 +476,8 @@ static CO_FN void close_balancers(void *argument)
         remove_balancer(module, module->n_items - 1);
     balancer_limits_free(module->limits);
     balancer_holds_done(&module->holds);
+    string_list_done(&module->drained);
+    string_list_done(&module->draining);
     mem_free(module->items);
     machine_unref(module->machine);
     mem_free(module->program);
@@ -463,5 +492,6 @@ const struct module_ops balancer_module = {
     .open = open_balancers,
     .converge = converge_balancers,
     .report = balancer_report,
+    .act = balancer_act,
     .close = close_balancers,
 };

@@ -16,8 +16,8 @@ enum balancer_reason {
     BALANCER_DRAINED = 1 << 1,
 };
 /*
- * From now on no balancer, also no later one, sends new requests to a port of a host, until it is
- * let in again for each of the reasons. Those under way go on. Both wait.
+ * From now on no balancer, also no later one, sends new requests to a port of a host (0: to none of
+ * its ports), until it is let in again for each of the reasons. Those under way go on. Both wait.
  */
 CO_FN void balancer_hold(struct twin *twin, const char *host, uint16_t port,
                          enum balancer_reason reason);

@@ -386,7 +386,8 @@ static const struct verb verbs[] = {
      {DEPLOYMENT,
       {"address", INPUT_TEXT, true, NULL, "ADDRESS", "the resource"},
       {"action", INPUT_TEXT, true, NULL, "ACTION",
-       "what is done; a database has promote, promote-with-loss, fence, drain and rejoin"},
+       "what is done; a database has promote, promote-with-loss, fence, drain and rejoin, hosts have "
+       "drain and resume"},
       {"member", INPUT_TEXT, true, NULL, "MEMBER",
        "the part of the resource that it is done to, as its status names it"}},
      make_plan},

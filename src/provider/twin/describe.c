@@ -120,8 +120,15 @@ static void tell_hosts(struct story *story, const struct subject *subject)
     bool is_list = instances && value_kind(instances) == VALUE_LIST;
     int64_t n = is_list ? (int64_t)value_count(instances) : 0;
     int64_t n_wanted = value_get_integer(subject->status, "workloads", n);
+    const struct value *members = value_get(subject->status, "members");
     add_line(&story->health, "%s: %s (%lld/%lld instances)", subject->name, subject->mark,
              (long long)value_get_integer(subject->status, "ready", n), (long long)n_wanted);
+    for (size_t i = 0; members && i < value_count(members); i++) {
+        const char *name = value_get_text(value_at(members, i), "name");
+        const char *state = value_get_text(value_at(members, i), "state");
+        if (name && state && !text_equal(state, "serving"))
+            add_line(&story->health, "%s: %s is %s", subject->name, name, state);
+    }
 }
 
 static void tell_database(struct story *story, const struct subject *subject)

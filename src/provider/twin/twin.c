@@ -465,8 +465,10 @@ static enum probe_kind judge_action(const struct attempt *attempt, const struct 
         is_done = is_primary && is_ready;
     else if (text_equal(action, "rejoin"))
         is_done = is_ready && (is_primary || value_get(member, "replication"));
+    else if (text_equal(action, "resume"))
+        is_done = text_equal_or_null(state, "serving");
     else
-        is_done = text_equal_or_null(state, "fenced");
+        is_done = text_equal_or_null(state, "fenced") || text_equal_or_null(state, "drained");
     return is_done && !live->is_stopped ? PROBE_DONE : PROBE_NOT_DONE;
 }
 
@@ -534,6 +536,12 @@ static CO_FN int twin_probe(struct provider *provider, struct call *call,
     return 0;
 }
 
+static const char drain_note[] =
+    "Load balancers send it nothing new; what it has been sent has 30 seconds to end, then it is cut. "
+    "It runs on, and stays out until it is resumed.";
+static const char resume_note[] =
+    "Load balancers send it requests again, as soon as it passes their checks.";
+
 static const struct provider_action actions[] = {
     {"aws:rds:cluster", "promote",
      "The primary that was is stopped first, and stays out until it rejoins; where no other replica "
@@ -554,6 +562,10 @@ static const struct provider_action actions[] = {
      5},
     {"aws:rds:cluster", "rejoin", "What it has written and the primary has not is taken out of it.",
      2},
+    {"aws:autoscaling:group", "drain", drain_note, 1},
+    {"aws:autoscaling:group", "resume", resume_note, 0.1},
+    {"aws:ec2:instances", "drain", drain_note, 1},
+    {"aws:ec2:instances", "resume", resume_note, 0.1},
     {0}};
 
 const struct provider_ops twin_provider_ops = {

@@ -242,6 +242,81 @@ def a_slow_request_ends_before_its_instance_goes():
         assert platform.steps() == []
 
 
+def serving(where, requests=60):
+    """Who answers new connections now."""
+    connection = Connection(*where)
+    names = {json.loads(connection.get(keep=False) or b"{}").get("name") for _ in range(requests)}
+    assert not connection.errors, connection.errors
+    return names
+
+
+def go_on_until(slow, condition, seconds=60):
+    """Servers give up on requests of which nothing comes."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not come to that"
+        for request in slow:
+            request.go_on()
+        time.sleep(0.1)
+
+
+def parts(platform):
+    """The hosts of fronts that are not in service, as status has them."""
+    answer = platform.answer("status", platform.name())
+    lines = [line for section in answer["sections"] for line in section["lines"]]
+    return [line for line in lines if re.match(r"fronts: fronts-\d is ", line)]
+
+
+@test
+def a_drained_instance_serves_nobody_and_loses_nobody():
+    with Platform(DOCUMENT.replace("desired: 2", "desired: 3")) as platform:
+        edit(platform, [("DATABASE", str(platform.folder / "countries"))])
+        (platform.folder / "countries").write_text("3405803776,3405804031,QX\n")
+        platform.up()
+        where, act = entrance(platform), ("act", platform.name(), "fronts")
+        load = Load(CONNECTIONS, lambda errors: Connection(*where, errors))
+        slow = []
+        try:
+            load.await_requests(200)
+            assert serving(where) == {"fronts-0", "fronts-1", "fronts-2"}
+            # Nothing is done before it is approved.
+            platform.parley(*act, "drain", "fronts-1", code=3)
+            assert not parts(platform) and not draining(platform)
+            # So many that the least busy one of three has some.
+            slow = [SlowRequest(Connection(*where)) for _ in range(12)]
+            command = [platform.program(), *act, "drain", "fronts-1", "--yes"]
+            with subprocess.Popen(command, cwd=platform.folder, env=platform.environment(), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as change:
+                go_on_until(slow, lambda: draining(platform) == ["fronts-1"] or change.poll() is not None)
+                go_on_until(slow, lambda: parts(platform) or change.poll() is not None)
+                wanted = load.counts()[0] + 200
+                go_on_until(slow, lambda: load.counts()[0] > wanted or change.poll() is not None)
+                assert change.poll() is None, ("it did not wait for a request", change.stdout.read())
+                assert parts(platform) == ["fronts: fronts-1 is draining"], parts(platform)
+                names = [json.loads(request.end())["name"] for request in slow]
+                said = change.communicate(timeout=60)[0]
+            assert change.returncode == 0 and "fronts-1" in names, (said, names)
+            assert parts(platform) == ["fronts: fronts-1 is drained"], parts(platform)
+            assert serving(where) == {"fronts-0", "fronts-2"} and not busy(platform).count("fronts-1")
+            # Neither a new configuration nor a program that starts anew puts it back.
+            edit(platform, [("balance: leastconn", "balance: roundrobin"), ("quay/front:1", "quay/front:2")])
+            platform.up()
+            assert serving(where) == {"fronts-0", "fronts-2"}
+            platform.parley(*act, "drain", "fronts-2", "--yes")
+            done = platform.parley(*act, "drain", "fronts-0", "--yes", code=None)
+            assert done.returncode != 0 and "nobody would take the requests" in done.stdout + done.stderr, done
+            assert serving(where) == {"fronts-0"}
+            for name in ("fronts-1", "fronts-2"):
+                platform.parley(*act, "resume", name, "--yes")
+            assert twinlab.wait_until(lambda: serving(where) == {"fronts-0", "fronts-1", "fronts-2"}, 30)
+            load.await_requests(200)
+            assert not parts(platform) and platform.steps() == []
+        finally:
+            load.stop()
+        assert not load.errors, load.errors[:5]
+        print(f"# {load.counts()[0]} requests while instances were drained and resumed, {load.counts()[2]} errors")
+
+
 def row(platform, load, held, name, replacements, failures):
     before, held_before, counted = load.counts(), (len(held.errors), held.reopened), counters(platform)
     load.take_slowest()
