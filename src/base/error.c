@@ -41,6 +41,8 @@ static int set_taken(struct error *err, enum error_code code, char *take_message
 
 int error_set(struct error *err, enum error_code code, const char *format, ...)
 {
+    if (!err)
+        return -(int)code;
     struct strbuf message = {0};
     va_list arguments;
     va_start(arguments, format);
@@ -51,6 +53,8 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
 
 int error_set_errno(struct error *err, int errno_value, const char *format, ...)
 {
+    if (!err)
+        return -(int)ERROR_SYSTEM;
     struct strbuf message = {0};
     va_list arguments;
     va_start(arguments, format);
