@@ -117,7 +117,7 @@ void mem_keep_freed(void)
 bool mem_lock_new(bool is_on)
 {
     bool was_on = locks_new;
-    locks_new = is_on;
+    locks_new = is_on && !world_is_simulated();
     return was_on;
 }
 

@@ -23,7 +23,8 @@ void mem_keep_freed(void);
 
 /*
  * While it is on, what this thread allocates lies in pages that no core file has and that are not
- * swapped out, as far as the system lets us; they stay so. Returns whether it was on.
+ * swapped out, as far as the system lets us; they stay so. Returns whether it was on. It never is
+ * on a simulated machine, whose memory nobody looks at.
  */
 bool mem_lock_new(bool is_on);
 /* Whether the system lets us: RLIMIT_MEMLOCK may be too small. */

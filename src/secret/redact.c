@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
-#include "base/world.h"
 #include "model/json.h"
 #include "secret/secret-internal.h"
 
@@ -166,7 +165,7 @@ void secret_needles_free(struct secret_needles *needles)
 {
     if (!needles)
         return;
-    sodium_free(needles->texts);
+    secret_release(needles->texts);
     mem_free(needles->items);
     mem_free(needles);
 }
@@ -176,8 +175,7 @@ static const struct secret_needles *open_needles(struct secrets *secrets)
 {
     struct secret_needles *needles = secrets->needles;
     if (needles && needles->n_entries == secrets->n_entries) {
-        if (!world_is_simulated())
-            sodium_mprotect_readonly(needles->texts);
+        secret_let_read(needles->texts);
         return needles;
     }
     secret_needles_free(needles);
@@ -186,11 +184,8 @@ static const struct secret_needles *open_needles(struct secrets *secrets)
 
 static void close_needles(struct secrets *secrets)
 {
-    /* The memory of a simulated machine is looked at by nobody: there they stay open. */
-    if (secrets->needles->size <= KEPT_MAX && world_is_simulated())
-        return;
     if (secrets->needles->size <= KEPT_MAX)
-        sodium_mprotect_noaccess(secrets->needles->texts);
+        secret_hide(secrets->needles->texts);
     else
         secret_needles_free(take_ptr(secrets->needles));
 }

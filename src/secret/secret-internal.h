@@ -6,7 +6,7 @@
 #include "secret/secret.h"
 
 struct secret_key {
-    unsigned char *bytes; /* owned; of sodium_malloc() */
+    unsigned char *bytes; /* owned; of secret_allocate() */
 };
 
 struct secrets {
@@ -22,7 +22,7 @@ struct secrets {
 
 struct secret_entry {
     char digest[80]; /* with its prefix and NUL */
-    char *text;      /* owned; of sodium_malloc(), not readable but in secret_use() */
+    char *text;      /* owned; of secret_allocate(), not readable but in secret_use() */
     size_t size;
 };
 
@@ -38,7 +38,7 @@ struct secret_needles {
     struct secret_needle *items; /* owned */
     size_t n_items;
     size_t capacity;
-    char *texts; /* owned; of sodium_malloc(), readable only while something is redacted */
+    char *texts; /* owned; of secret_allocate(), readable only while something is redacted */
     size_t size;
     size_t n_entries; /* of how many secrets these are */
     /* While they are made: */
@@ -47,8 +47,13 @@ struct secret_needles {
 };
 void secret_needles_free(struct secret_needles *needles); /* accepts NULL */
 
-/* Memory that is locked, guarded, left out of core files and wiped when it is freed. */
+/* Memory that is locked, guarded, left out of core files and wiped when it is freed; that of a
+ * simulated machine, which nobody looks at, is as any. */
 void *secret_allocate(size_t size);
+void secret_release(void *block); /* accepts NULL */
+/* Whether it may be read; it is not written to any more. */
+void secret_let_read(void *block);
+void secret_hide(void *block);
 
 /* Keys for one purpose each, made of the one that a user has. */
 enum { SECRET_PURPOSE_DIGEST = 1, SECRET_PURPOSE_SEAL = 2 };

@@ -21,12 +21,34 @@ _Static_assert(DIGEST_TEXT_SIZE <= sizeof(((struct secret_entry *)NULL)->digest)
 
 void *secret_allocate(size_t size)
 {
+    if (world_is_simulated())
+        return mem_zeroed(1, size);
     int started = sodium_init();
     void *block = started < 0 ? NULL : sodium_malloc(size);
     /* As for any small object of ours: without memory the process ends. */
     if (!block)
         return mem_zeroed(SIZE_MAX / 2, 1);
     return block;
+}
+
+void secret_release(void *block)
+{
+    if (world_is_simulated())
+        mem_free(block);
+    else
+        sodium_free(block);
+}
+
+void secret_let_read(void *block)
+{
+    if (!world_is_simulated())
+        sodium_mprotect_readonly(block);
+}
+
+void secret_hide(void *block)
+{
+    if (!world_is_simulated())
+        sodium_mprotect_noaccess(block);
 }
 
 /* --- Keys --- */
@@ -36,7 +58,7 @@ struct secret_key *secret_key_new(unsigned char take_bytes[SECRET_KEY_SIZE])
     struct secret_key *key = NEW(struct secret_key);
     key->bytes = secret_allocate(SECRET_KEY_SIZE);
     memcpy(key->bytes, take_bytes, SECRET_KEY_SIZE);
-    sodium_mprotect_readonly(key->bytes);
+    secret_let_read(key->bytes);
     mem_wipe(take_bytes, SECRET_KEY_SIZE);
     return key;
 }
@@ -45,7 +67,7 @@ void secret_key_free(struct secret_key *key)
 {
     if (!key)
         return;
-    sodium_free(key->bytes);
+    secret_release(key->bytes);
     mem_free(key);
 }
 
@@ -125,7 +147,7 @@ void secrets_free(struct secrets *secrets)
     if (!secrets)
         return;
     for (size_t i = 0; i < secrets->n_entries; i++)
-        sodium_free(secrets->entries[i].text);
+        secret_release(secrets->entries[i].text);
     mem_free(secrets->entries);
     secret_needles_free(secrets->needles);
     secrets_forget_names(secrets);
@@ -162,7 +184,7 @@ static struct secret_entry *add_entry(struct secrets *secrets, const char *text,
     entry->size = size;
     memcpy(entry->text, text, size);
     entry->text[size] = '\0';
-    sodium_mprotect_noaccess(entry->text);
+    secret_hide(entry->text);
     return entry;
 }
 
@@ -227,9 +249,9 @@ int secret_use(struct secrets *secrets, const char *digest,
     struct secret_entry *entry = find_entry(secrets, digest);
     if (!entry)
         return error_set(err, ERROR_NOT_FOUND, "the secret %.12s is not known here", digest);
-    sodium_mprotect_readonly(entry->text);
+    secret_let_read(entry->text);
     int r = use(argument, entry->text, entry->size, err);
-    sodium_mprotect_noaccess(entry->text);
+    secret_hide(entry->text);
     assert(r <= 0);
     return r;
 }
