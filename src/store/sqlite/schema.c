@@ -5,91 +5,170 @@
 #include <inttypes.h>
 
 /*
- * Each makes version N+1 of version N (PRAGMA user_version; 0 is an empty database). Once released,
- * a migration never changes: the next one does.
+ * The tables of a new store. Uids, hashes and JSON are texts; everything inside is linked by
+ * integers. SQLite parses all of it whenever the store is opened: no space stands in it that is not
+ * needed.
+ */
+static const char newest[] =
+    "CREATE TABLE store("
+    "id TEXT NOT NULL,"
+    "created_at INTEGER NOT NULL"
+    ")STRICT;"
+    "CREATE TABLE deployments("
+    "id INTEGER PRIMARY KEY,"
+    "uid TEXT NOT NULL UNIQUE,"
+    "name TEXT NOT NULL,"
+    "environment TEXT NOT NULL,"
+    "incarnation INTEGER NOT NULL,"
+    "is_destroyed INTEGER NOT NULL,"
+    "outputs TEXT NOT NULL,"
+    "created_at INTEGER NOT NULL,"
+    "updated_at INTEGER NOT NULL,"
+    "records_version INTEGER NOT NULL DEFAULT 0,"
+    "head_revision INTEGER NOT NULL DEFAULT 0,"
+    "epoch INTEGER NOT NULL DEFAULT 0,"
+    "UNIQUE(name,environment,incarnation)"
+    ")STRICT;"
+    "CREATE TABLE revisions("
+    "deployment INTEGER NOT NULL REFERENCES deployments,"
+    "number INTEGER NOT NULL,"
+    "created_at INTEGER NOT NULL,"
+    "body TEXT NOT NULL,"
+    /* The largest texts are no part of what is read to know about them. */
+    "document TEXT,"
+    "given TEXT,"
+    "PRIMARY KEY(deployment,number)"
+    ")STRICT;"
+    /* Plans come before their deployment is made, hence its uid. */
+    "CREATE TABLE plans("
+    "id INTEGER PRIMARY KEY,"
+    "hash TEXT NOT NULL UNIQUE,"
+    "deployment_uid TEXT NOT NULL,"
+    "created_at INTEGER NOT NULL,"
+    "body TEXT NOT NULL,"
+    "document TEXT"
+    ")STRICT;"
+    "CREATE TABLE approvals("
+    "id INTEGER PRIMARY KEY,"
+    "plan INTEGER NOT NULL REFERENCES plans,"
+    "body TEXT NOT NULL"
+    ")STRICT;"
+    "CREATE INDEX approvals_of_plan ON approvals(plan);"
+    "CREATE TABLE runs("
+    "id INTEGER PRIMARY KEY,"
+    "uid TEXT NOT NULL UNIQUE,"
+    "deployment INTEGER NOT NULL REFERENCES deployments,"
+    "plan INTEGER NOT NULL REFERENCES plans,"
+    "principal TEXT,"
+    "words TEXT,"
+    "status TEXT NOT NULL,"
+    "epoch INTEGER NOT NULL,"
+    "started_at INTEGER NOT NULL,"
+    "ended_at INTEGER NOT NULL,"
+    "message TEXT,"
+    /* The chains (audit.h). What older programs wrote into a journal is counted and has none. */
+    "chain TEXT NOT NULL DEFAULT '',"
+    "chained INTEGER NOT NULL DEFAULT 0,"
+    "unchained INTEGER NOT NULL DEFAULT 0"
+    ")STRICT;"
+    "CREATE INDEX runs_of_deployment ON runs(deployment);"
+    "CREATE TABLE records("
+    "deployment INTEGER NOT NULL REFERENCES deployments,"
+    "address TEXT NOT NULL,"
+    "generation INTEGER NOT NULL,"
+    "type TEXT NOT NULL,"
+    "instance TEXT NOT NULL,"
+    "uid TEXT NOT NULL,"
+    "provider_id TEXT,"
+    "status TEXT NOT NULL,"
+    "spec TEXT NOT NULL,"
+    "outputs TEXT NOT NULL,"
+    "depends_on TEXT NOT NULL,"
+    "protect INTEGER NOT NULL,"
+    "origin TEXT,"
+    "created_at INTEGER NOT NULL,"
+    "updated_at INTEGER NOT NULL,"
+    /* What its references are bound to; and what was there after it was applied, where that is not
+     * as spec says. */
+    "bound TEXT NOT NULL DEFAULT 'null',"
+    "live TEXT NOT NULL DEFAULT 'null',"
+    "PRIMARY KEY(deployment,address,generation)"
+    ")STRICT;"
+    "CREATE TABLE journal("
+    "seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "run INTEGER NOT NULL REFERENCES runs,"
+    "time INTEGER NOT NULL,"
+    "kind TEXT NOT NULL,"
+    "body TEXT NOT NULL,"
+    /* Of the run's plan; older rows say it themselves. */
+    "step INTEGER"
+    ")STRICT;"
+    "CREATE INDEX journal_of_run ON journal(run);"
+    "CREATE TABLE audit("
+    "number INTEGER PRIMARY KEY,"
+    "time INTEGER NOT NULL,"
+    "kind TEXT NOT NULL,"
+    "body TEXT NOT NULL,"
+    "rows INTEGER NOT NULL,"
+    "head TEXT,"
+    "digest TEXT NOT NULL"
+    ")STRICT;"
+    /* Secrets that we made, encrypted. They come with the first plan, before their deployment. */
+    "CREATE TABLE secrets("
+    "id INTEGER PRIMARY KEY,"
+    "deployment_uid TEXT NOT NULL,"
+    "name TEXT NOT NULL,"
+    "form TEXT NOT NULL,"
+    "created_at INTEGER NOT NULL,"
+    "sealed TEXT NOT NULL,"
+    "UNIQUE(deployment_uid,name,form)"
+    ")STRICT;"
+    /* The id is plan << 32 | number, so that they need no index. What most steps have is read
+     * without a parser (enum step_text); in the bodies of older plans they stand inside. */
+    "CREATE TABLE steps("
+    "id INTEGER PRIMARY KEY,"
+    "plan INTEGER NOT NULL REFERENCES plans,"
+    "body TEXT NOT NULL,"
+    "label TEXT,"
+    "reason TEXT,"
+    "type TEXT,"
+    "instance TEXT,"
+    "uid TEXT,"
+    "origin TEXT,"
+    "stage TEXT,"
+    "after TEXT,"
+    "before TEXT,"
+    "resources TEXT,"
+    "depends_on TEXT"
+    ")STRICT;"
+    /* What was given up, and may be left where nobody looks any more. */
+    "CREATE TABLE remains("
+    "id INTEGER PRIMARY KEY,"
+    "deployment INTEGER NOT NULL REFERENCES deployments,"
+    "created_at INTEGER NOT NULL,"
+    "body TEXT NOT NULL"
+    ")STRICT;"
+    "CREATE INDEX remains_of_deployment ON remains(deployment);"
+    /* What was let go, by its address. */
+    "CREATE TABLE forgotten("
+    "id INTEGER PRIMARY KEY,"
+    "deployment INTEGER NOT NULL REFERENCES deployments,"
+    "run INTEGER NOT NULL REFERENCES runs,"
+    "has_document INTEGER NOT NULL,"
+    "address TEXT NOT NULL,"
+    "type TEXT NOT NULL,"
+    "instance TEXT NOT NULL,"
+    "uid TEXT NOT NULL,"
+    "provider_id TEXT,"
+    "generation INTEGER NOT NULL"
+    ")STRICT;"
+    "CREATE INDEX forgotten_of_deployment ON forgotten(deployment,address,run);";
+
+/*
+ * Each makes version N+2 of version N+1, the first there was (PRAGMA user_version; 0 is an empty
+ * database). Once released, a migration never changes: the next one does, and newest with it.
  */
 static const char *const migrations[] = {
-    /* Uids, hashes and JSON are texts; everything inside is linked by integers. Plans come before
-     * their deployment is made, hence its uid. */
-    "CREATE TABLE store ("
-    "  id TEXT NOT NULL,"
-    "  created_at INTEGER NOT NULL"
-    ") STRICT;"
-    "CREATE TABLE deployments ("
-    "  id INTEGER PRIMARY KEY,"
-    "  uid TEXT NOT NULL UNIQUE,"
-    "  name TEXT NOT NULL,"
-    "  environment TEXT NOT NULL,"
-    "  incarnation INTEGER NOT NULL,"
-    "  is_destroyed INTEGER NOT NULL,"
-    "  outputs TEXT NOT NULL,"
-    "  created_at INTEGER NOT NULL,"
-    "  updated_at INTEGER NOT NULL,"
-    "  records_version INTEGER NOT NULL DEFAULT 0,"
-    "  head_revision INTEGER NOT NULL DEFAULT 0,"
-    "  epoch INTEGER NOT NULL DEFAULT 0,"
-    "  UNIQUE (name, environment, incarnation)"
-    ") STRICT;"
-    "CREATE TABLE revisions ("
-    "  deployment INTEGER NOT NULL REFERENCES deployments,"
-    "  number INTEGER NOT NULL,"
-    "  created_at INTEGER NOT NULL,"
-    "  body TEXT NOT NULL,"
-    "  PRIMARY KEY (deployment, number)"
-    ") STRICT;"
-    "CREATE TABLE plans ("
-    "  id INTEGER PRIMARY KEY,"
-    "  hash TEXT NOT NULL UNIQUE,"
-    "  deployment_uid TEXT NOT NULL,"
-    "  created_at INTEGER NOT NULL,"
-    "  body TEXT NOT NULL"
-    ") STRICT;"
-    "CREATE TABLE approvals ("
-    "  id INTEGER PRIMARY KEY,"
-    "  plan INTEGER NOT NULL REFERENCES plans,"
-    "  body TEXT NOT NULL"
-    ") STRICT;"
-    "CREATE INDEX approvals_of_plan ON approvals (plan);"
-    "CREATE TABLE runs ("
-    "  id INTEGER PRIMARY KEY,"
-    "  uid TEXT NOT NULL UNIQUE,"
-    "  deployment INTEGER NOT NULL REFERENCES deployments,"
-    "  plan INTEGER NOT NULL REFERENCES plans,"
-    "  principal TEXT,"
-    "  words TEXT,"
-    "  status TEXT NOT NULL,"
-    "  epoch INTEGER NOT NULL,"
-    "  started_at INTEGER NOT NULL,"
-    "  ended_at INTEGER NOT NULL,"
-    "  message TEXT"
-    ") STRICT;"
-    "CREATE INDEX runs_of_deployment ON runs (deployment);"
-    "CREATE TABLE records ("
-    "  deployment INTEGER NOT NULL REFERENCES deployments,"
-    "  address TEXT NOT NULL,"
-    "  generation INTEGER NOT NULL,"
-    "  type TEXT NOT NULL,"
-    "  instance TEXT NOT NULL,"
-    "  uid TEXT NOT NULL,"
-    "  provider_id TEXT,"
-    "  status TEXT NOT NULL,"
-    "  spec TEXT NOT NULL,"
-    "  outputs TEXT NOT NULL,"
-    "  depends_on TEXT NOT NULL,"
-    "  protect INTEGER NOT NULL,"
-    "  origin TEXT,"
-    "  created_at INTEGER NOT NULL,"
-    "  updated_at INTEGER NOT NULL,"
-    "  PRIMARY KEY (deployment, address, generation)"
-    ") STRICT;"
-    "CREATE TABLE journal ("
-    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  run INTEGER NOT NULL REFERENCES runs,"
-    "  time INTEGER NOT NULL,"
-    "  kind TEXT NOT NULL,"
-    "  body TEXT NOT NULL"
-    ") STRICT;"
-    "CREATE INDEX journal_of_run ON journal (run);",
     /* What the references of a record are bound to; nothing is known of older ones. */
     "ALTER TABLE records ADD COLUMN bound TEXT NOT NULL DEFAULT 'null';",
     /* What was there after it was applied, where that is not as spec says. */
@@ -200,7 +279,7 @@ static const char *const migrations[] = {
     "    AND body ->> 'uid' IS NOT NULL AND body ->> 'generation' IS NOT NULL);",
 };
 
-enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) };
+enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) + 1 };
 
 int schema_read_version(struct connection *connection, int64_t *ret_version, struct error *err)
 {
@@ -225,8 +304,10 @@ static int migrate(struct connection *connection, struct error *err)
 {
     int64_t version;
     int r = schema_read_version(connection, &version, err);
-    for (; r == 0 && version < SCHEMA_VERSION; version++)
-        r = connection_run(connection, migrations[version], err);
+    if (r == 0 && version == 0)
+        r = connection_run(connection, newest, err);
+    for (; r == 0 && version > 0 && version < SCHEMA_VERSION; version++)
+        r = connection_run(connection, migrations[version - 1], err);
     if (r < 0)
         return r;
     CLEANUP(mem_freep)
