@@ -1,5 +1,6 @@
 #include "model/json.h"
 
+#include "base/memo.h"
 #include "model/json-plain.h"
 
 #include <assert.h>
@@ -321,7 +322,22 @@ static int from_json(json_t *json, int depth, struct value **ret_value, struct e
     return 0;
 }
 
-int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)
+static struct memo known;
+
+static void release_value(void *item)
+{
+    value_unref(item);
+}
+
+void json_remember(bool is_on)
+{
+    if (is_on)
+        memo_begin(&known, release_value);
+    else
+        memo_end(&known);
+}
+
+static int read_anew(const char *text, size_t size, struct value **ret_value, struct error *err)
 {
     json_error_t fault;
     struct value *plain = json_read_plain(text, size);
@@ -336,5 +352,18 @@ int json_read(const char *text, size_t size, struct value **ret_value, struct er
                          fault.column, fault.text);
     int r = from_json(json, 0, ret_value, err);
     json_decref(json);
+    return r;
+}
+
+int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)
+{
+    struct value *value = memo_find(&known, "", text, size);
+    if (value) {
+        *ret_value = value_ref(value);
+        return 0;
+    }
+    int r = read_anew(text, size, ret_value, err);
+    if (r == 0 && known.entries)
+        memo_keep(&known, "", text, size, value_ref(*ret_value));
     return r;
 }

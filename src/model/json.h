@@ -29,3 +29,6 @@ void json_write_string(struct strbuf *buffer, const char *text, size_t length);
  * duplicate key, a NUL in a string, or nests deeper than 1,000. The caller unrefs *ret_value.
  */
 int json_read(const char *text, size_t size, struct value **ret_value, struct error *err);
+/* From now on what was read is kept, and given again for the same text; or no longer. Only on a
+ * simulated machine (base/memo.h). */
+void json_remember(bool is_on);

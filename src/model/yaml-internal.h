@@ -6,11 +6,17 @@
 #include "model/yaml.h"
 
 struct yaml_tree {
+    size_t n_refs; /* of those who remember it besides its owner */
     struct arena arena;
     struct map keys; /* key -> its one copy in the arena */
     const char *file;
     const struct yaml_node *root;
 };
+
+/* As yaml_read(), whatever is remembered. */
+void yaml_read_anew(const char *file, const char *text, size_t size,
+                    const struct yaml_limits *limits, struct yaml_tree **ret_tree,
+                    struct diagnostics *diagnostics);
 
 /* The copy of a key that lives as long as the tree: the same one for the same short word. */
 const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length);

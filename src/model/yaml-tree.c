@@ -1,6 +1,7 @@
-/* The tree of a YAML document: its memory, and what is added to it. */
+/* The tree of a YAML document: its memory, what is added to it, and who reads it again. */
 #include "model/yaml.h"
 
+#include "base/memo.h"
 #include "base/memory.h"
 #include "model/json.h"
 #include "model/yaml-internal.h"
@@ -28,7 +29,7 @@ const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length
 
 void yaml_tree_free(struct yaml_tree *tree)
 {
-    if (!tree)
+    if (!tree || tree->n_refs-- > 0)
         return;
     arena_done(&tree->arena);
     map_done(&tree->keys);
@@ -114,4 +115,38 @@ const struct yaml_node *yaml_add_scalar(struct yaml_tree *tree, const struct val
     node->n_items = (unsigned int)strlen(text);
     node->text = arena_copy_text(&tree->arena, text, node->n_items);
     return node;
+}
+
+static struct memo known;
+
+static void release_tree(void *item)
+{
+    yaml_tree_free(item);
+}
+
+void yaml_remember(bool is_on)
+{
+    if (is_on)
+        memo_begin(&known, release_tree);
+    else
+        memo_end(&known);
+}
+
+/* Nodes never change: whoever adds to a tree leaves what was read as it is. */
+void yaml_read(const char *file, const char *text, size_t size, const struct yaml_limits *limits,
+               struct yaml_tree **ret_tree, struct diagnostics *diagnostics)
+{
+    struct yaml_tree *tree = memo_find(&known, file, text, size);
+    if (tree) {
+        tree->n_refs++;
+        *ret_tree = tree;
+        return;
+    }
+    size_t n_before = diagnostics->n_items;
+    yaml_read_anew(file, text, size, limits, ret_tree, diagnostics);
+    /* What has faults is read again, so that they are told again. */
+    if (*ret_tree && diagnostics->n_items == n_before && known.entries) {
+        (*ret_tree)->n_refs++;
+        memo_keep(&known, file, text, size, *ret_tree);
+    }
 }

@@ -473,8 +473,9 @@ static int read_text(struct reader *reader)
     return r;
 }
 
-void yaml_read(const char *file, const char *text, size_t size, const struct yaml_limits *limits,
-               struct yaml_tree **ret_tree, struct diagnostics *diagnostics)
+void yaml_read_anew(const char *file, const char *text, size_t size,
+                    const struct yaml_limits *limits, struct yaml_tree **ret_tree,
+                    struct diagnostics *diagnostics)
 {
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NEW(struct yaml_tree);
     tree->file = arena_copy_text(&tree->arena, file, strlen(file));

@@ -66,6 +66,10 @@ void yaml_read(const char *file, const char *text, size_t size, const struct yam
 void yaml_tree_free(struct yaml_tree *tree); /* accepts NULL */
 DEFINE_CLEANUP(struct yaml_tree *, yaml_tree_free)
 
+/* From now on what was read without a fault is kept, and given again for the same file and text,
+ * whatever the limits; or no longer. Only on a simulated machine (base/memo.h). */
+void yaml_remember(bool is_on);
+
 /* All below borrow; what they give lives as long as the tree. */
 const struct yaml_node *yaml_root(const struct yaml_tree *tree);
 const char *yaml_file(const struct yaml_tree *tree);

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "model/json.h"
+#include "model/yaml.h"
 #include "sim/canaries.h"
 #include "sim/disk.h"
 #include "sim/estate.h"
@@ -192,6 +194,9 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);
+    /* The processes of a run read the same records, plans and documents again and again. */
+    json_remember(true);
+    yaml_remember(true);
     sqlite3_randomness(0, NULL);
 }
 
@@ -216,6 +221,8 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     story_done();
     remotes_done();
     disk_done();
+    json_remember(false);
+    yaml_remember(false);
     world_replace(NULL);
     sim = NULL;
 }
