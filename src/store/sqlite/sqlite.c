@@ -17,7 +17,7 @@ struct sqlite_store {
     struct store store;
     struct store_files files;
     struct connection reader;
-    struct writer *writer; /* owned; NULL while it is being opened */
+    struct writer *writer; /* owned */
 };
 
 /* Others keep a reader out only while they bring the log into order after a crash. */
@@ -92,19 +92,6 @@ static int open_reader(struct sqlite_store *sqlite, struct error *err)
     return r;
 }
 
-static int open_writer(struct sqlite_store *sqlite, struct error *err)
-{
-    CLEANUP(connection_done) struct connection connection = {0};
-    int r = connection_open(&connection, sqlite->files.database, PATIENCE_MS, err);
-    /* The index of a million records fits: they come in no order. */
-    if (r == 0)
-        r = connection_run(&connection, "PRAGMA cache_size = -32768", err);
-    if (r < 0)
-        return r;
-    return writer_new(sqlite->store.loop, &connection, &sqlite->store.n_syncs, &sqlite->writer,
-                      err);
-}
-
 int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
                       struct error *err)
 {
@@ -114,11 +101,10 @@ int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct
     sqlite->store.loop = loop;
     store_files_init(&sqlite->files, folder);
     sqlite->store.place = string_copy(sqlite->files.database);
+    sqlite->writer = writer_new(loop, sqlite->files.database, &sqlite->store.n_syncs);
     int r = store_files_prepare(&sqlite->files, create, err);
     if (r == 0)
         r = open_reader(sqlite, err);
-    if (r == 0)
-        r = open_writer(sqlite, err);
     if (r < 0) {
         sqlite_close(&sqlite->store);
         return r;

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <string.h>
 
+enum { PATIENCE_MS = 30000 };
+
 /* A batch that waits: on the stack of its coroutine. The writer has it from queue to answer. */
 struct request {
     const struct store_batch *batch; /* borrowed */
@@ -19,10 +21,13 @@ struct request {
 
 struct writer {
     struct loop *loop;
+    const char *path;   /* borrowed */
     bool is_inline;     /* in a simulated world: there is no thread, and the loop writes */
     struct timer *turn; /* then: when it does; NULL while nothing is queued */
-    struct connection connection; /* the thread's alone while it runs */
+    struct connection connection; /* the thread's alone while it runs; closed before the first batch
+                                   */
     uint64_t *n_syncs;            /* the loop's */
+    bool has_thread;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
@@ -117,6 +122,32 @@ static uint64_t write_requests(struct connection *connection, struct request *fi
     return n_syncs;
 }
 
+static int open_connection(struct writer *writer, struct error *err)
+{
+    CLEANUP(connection_done) struct connection connection = {0};
+    int r = connection_open(&connection, writer->path, PATIENCE_MS, err);
+    /* The index of a million records fits: they come in no order. */
+    if (r == 0)
+        r = connection_run(&connection, "PRAGMA cache_size = -32768", err);
+    if (r < 0)
+        return r;
+    writer->connection = connection;
+    connection = (struct connection){0};
+    return 0;
+}
+
+/* As write_requests(); one that cannot open its connection tries so again with the next batch. */
+static uint64_t write_all(struct writer *writer, struct request *first)
+{
+    struct error err = {0};
+    int r = writer->connection.database ? 0 : open_connection(writer, &err);
+    if (r == 0)
+        return write_requests(&writer->connection, first);
+    answer_same(first, r, &err);
+    error_done(&err);
+    return 0;
+}
+
 /* Waits for requests and takes them all; NULL when it is time to end. */
 static struct request *take_requests(struct writer *writer)
 {
@@ -138,7 +169,7 @@ static void *run_writer(void *argument)
     for (struct request *first; (first = take_requests(writer));) {
         struct group *group = NEW(struct group);
         *group = (struct group){.writer = writer, .first = first};
-        group->n_syncs = write_requests(&writer->connection, first);
+        group->n_syncs = write_all(writer, first);
         loop_call_from_thread(writer->loop, answer, group);
     }
     return NULL;
@@ -171,8 +202,19 @@ static void write_inline(void *argument)
     writer->turn = NULL;
     writer->first = NULL;
     writer->last = &writer->first;
-    group->n_syncs = write_requests(&writer->connection, group->first);
+    group->n_syncs = write_all(writer, group->first);
     answer(group);
+}
+
+static int start_thread(struct writer *writer, struct error *err)
+{
+    if (writer->is_inline || writer->has_thread)
+        return 0;
+    int failure = loop_start_thread(&writer->thread, run_writer, writer);
+    if (failure)
+        return error_set_errno(err, failure, "start the thread that writes the store");
+    writer->has_thread = true;
+    return 0;
 }
 
 static void enqueue(struct writer *writer, struct request *request)
@@ -191,6 +233,9 @@ int writer_commit(struct writer *writer, const struct store_batch *batch, int64_
 {
     struct request request = {.batch = batch, .waiter = coroutine_self()};
     assert(request.waiter);
+    int r = start_thread(writer, err);
+    if (r < 0)
+        return r;
     loop_expect(writer->loop, 1);
     enqueue(writer, &request);
     while (!request.is_answered)
@@ -201,33 +246,17 @@ int writer_commit(struct writer *writer, const struct store_batch *batch, int64_
     return 0;
 }
 
-static void done_writer(struct writer *writer)
-{
-    connection_done(&writer->connection);
-    pthread_cond_destroy(&writer->changed);
-    pthread_mutex_destroy(&writer->lock);
-    mem_free(writer);
-}
-
-int writer_new(struct loop *loop, struct connection *take_connection, uint64_t *n_syncs,
-               struct writer **ret_writer, struct error *err)
+struct writer *writer_new(struct loop *loop, const char *path, uint64_t *n_syncs)
 {
     struct writer *writer = NEW(struct writer);
     writer->loop = loop;
-    writer->connection = *take_connection;
-    *take_connection = (struct connection){0};
+    writer->path = path;
     writer->n_syncs = n_syncs;
     writer->last = &writer->first;
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->changed, NULL);
     writer->is_inline = world_is_simulated();
-    int failure = writer->is_inline ? 0 : loop_start_thread(&writer->thread, run_writer, writer);
-    if (failure) {
-        done_writer(writer);
-        return error_set_errno(err, failure, "start the thread that writes the store");
-    }
-    *ret_writer = writer;
-    return 0;
+    return writer;
 }
 
 void writer_free(struct writer *writer)
@@ -239,7 +268,10 @@ void writer_free(struct writer *writer)
     writer->is_ending = true;
     pthread_cond_signal(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
-    if (!writer->is_inline)
+    if (writer->has_thread)
         pthread_join(writer->thread, NULL);
-    done_writer(writer);
+    connection_done(&writer->connection);
+    pthread_cond_destroy(&writer->changed);
+    pthread_mutex_destroy(&writer->lock);
+    mem_free(writer);
 }

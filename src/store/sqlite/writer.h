@@ -9,11 +9,11 @@
 struct writer;
 
 /*
- * Starts the thread, whose connection take_connection is from now on, also on failure. *n_syncs
- * grows, on the loop, by each sync that was made; it must outlive the writer.
+ * Thread and connection come with the first batch: who only reads has neither. path is of the
+ * database file; *n_syncs grows, on the loop, by each sync that was made. Both must outlive the
+ * writer.
  */
-int writer_new(struct loop *loop, struct connection *take_connection, uint64_t *n_syncs,
-               struct writer **ret_writer, struct error *err);
+struct writer *writer_new(struct loop *loop, const char *path, uint64_t *n_syncs);
 /* Ends the thread and closes the connection. Accepts NULL. Nobody may be waiting. */
 void writer_free(struct writer *writer);
 
