@@ -54,7 +54,7 @@ static const char *read_quoted(struct text *text, size_t *ret_length)
 
 static struct value *read_string(struct text *text)
 {
-    size_t length;
+    size_t length = 0;
     const char *start = read_quoted(text, &length);
     return start ? value_string_n(start, length) : NULL;
 }
@@ -131,7 +131,7 @@ static struct value *read_map(struct text *text, int depth)
     if (is_plain && skip(text, '}'))
         return value_builder_map(&fields);
     while (is_plain) {
-        size_t length;
+        size_t length = 0;
         const char *key = read_quoted(text, &length);
         bool is_key = key && follows(before, before_length, key, length) && skip(text, ':');
         struct value *item = is_key ? read_item(text, depth + 1) : NULL;

@@ -16,69 +16,98 @@ static bool fits_lines(const struct string_list *list)
     return true;
 }
 
+/* Texts one behind the other in a buffer, which may move until all are there. */
+struct texts {
+    struct strbuf *buffer;
+    size_t starts[STEP_TEXT_COUNT];
+    bool is_made[STEP_TEXT_COUNT];
+};
+
+static void begin_text(struct texts *texts, enum step_text text)
+{
+    texts->starts[text] = texts->buffer->length;
+    texts->is_made[text] = true;
+}
+
+static void end_text(const struct texts *texts)
+{
+    strbuf_add_char(texts->buffer, '\0');
+}
+
 /* The id of a step that says its kind, address and generation. */
-static char *make_label(const struct step *step)
+static bool has_label(const struct step *step, struct strbuf *buffer)
 {
-    struct strbuf label = {0};
-    strbuf_add(&label, step_kind_to_string(step->kind));
-    strbuf_add_char(&label, ' ');
-    strbuf_add(&label, step->address);
-    strbuf_add_char(&label, '#');
-    strbuf_add_integer(&label, step->generation);
-    return strbuf_take(&label);
+    strbuf_clear(buffer);
+    strbuf_add(buffer, step_kind_to_string(step->kind));
+    strbuf_add_char(buffer, ' ');
+    strbuf_add(buffer, step->address);
+    strbuf_add_char(buffer, '#');
+    strbuf_add_integer(buffer, step->generation);
+    bool is_label = strcmp(buffer->text, step->id) == 0;
+    strbuf_clear(buffer);
+    return is_label;
 }
 
-static char *copy_or_null(const char *text)
+static void add_body(struct texts *texts, const struct step *step, enum step_form form)
 {
-    return text ? string_copy(text) : NULL;
+    begin_text(texts, STEP_TEXT_BODY);
+    step_write(texts->buffer, step, form);
+    end_text(texts);
 }
 
-static char *json_or_null(const struct value *value)
+static void add_value(struct texts *texts, enum step_text text, const struct value *value)
 {
-    return value ? json_text(value) : NULL;
+    if (!value)
+        return;
+    begin_text(texts, text);
+    json_write(texts->buffer, value);
+    end_text(texts);
 }
 
-static char *join_lines(const struct string_list *list)
+static void join_lines(struct texts *texts, enum step_text text, const struct string_list *list)
 {
-    struct strbuf lines = {0};
+    if (list->n_items == 0)
+        return;
+    begin_text(texts, text);
     for (size_t i = 0; i < list->n_items; i++) {
         if (i > 0)
-            strbuf_add_char(&lines, '\n');
-        strbuf_add(&lines, list->items[i]);
+            strbuf_add_char(texts->buffer, '\n');
+        strbuf_add(texts->buffer, list->items[i]);
     }
-    return list->n_items > 0 ? strbuf_take(&lines) : NULL;
+    end_text(texts);
 }
 
-static char *body_text(const struct step *step, enum step_form form)
+static void take_made(const struct texts *texts, const char *ret_texts[STEP_TEXT_COUNT])
 {
-    struct strbuf body = {0};
-    step_write(&body, step, form);
-    return strbuf_take(&body);
+    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+        if (texts->is_made[i])
+            ret_texts[i] = texts->buffer->text + texts->starts[i];
 }
 
-void plan_step_texts(const struct plan *plan, size_t i, char *ret_texts[STEP_TEXT_COUNT])
+void plan_step_texts(const struct plan *plan, size_t i, struct strbuf *buffer,
+                     const char *ret_texts[STEP_TEXT_COUNT])
 {
     assert(i < plan->n_steps);
     const struct step *step = &plan->steps[i];
-    CLEANUP(mem_freep) char *label = make_label(step);
+    struct texts texts = {.buffer = buffer};
+    bool has_columns =
+        has_label(step, buffer) && fits_lines(&step->resources) && fits_lines(&step->depends_on);
     memset(ret_texts, 0, STEP_TEXT_COUNT * sizeof(ret_texts[0]));
-    if (strcmp(label, step->id) != 0 || !fits_lines(&step->resources) ||
-        !fits_lines(&step->depends_on)) {
-        ret_texts[STEP_TEXT_BODY] = body_text(step, STEP_FORM_STORED);
-        return;
+    add_body(&texts, step, has_columns ? STEP_FORM_REST : STEP_FORM_STORED);
+    if (has_columns) {
+        ret_texts[STEP_TEXT_LABEL] = step->id;
+        ret_texts[STEP_TEXT_REASON] = step_reason_to_string(step->reason);
+        ret_texts[STEP_TEXT_TYPE] = step->type;
+        ret_texts[STEP_TEXT_INSTANCE] = step->instance;
+        ret_texts[STEP_TEXT_UID] = step->uid;
+        ret_texts[STEP_TEXT_ORIGIN] = step->origin;
+        ret_texts[STEP_TEXT_STAGE] = stage_to_string(step->stage);
+        add_value(&texts, STEP_TEXT_AFTER, step->after);
+        add_value(&texts, STEP_TEXT_BEFORE, step->before);
+        join_lines(&texts, STEP_TEXT_RESOURCES, &step->resources);
+        join_lines(&texts, STEP_TEXT_DEPENDS_ON, &step->depends_on);
     }
-    ret_texts[STEP_TEXT_BODY] = body_text(step, STEP_FORM_REST);
-    ret_texts[STEP_TEXT_LABEL] = take_ptr(label);
-    ret_texts[STEP_TEXT_REASON] = string_copy(step_reason_to_string(step->reason));
-    ret_texts[STEP_TEXT_TYPE] = copy_or_null(step->type);
-    ret_texts[STEP_TEXT_INSTANCE] = copy_or_null(step->instance);
-    ret_texts[STEP_TEXT_UID] = copy_or_null(step->uid);
-    ret_texts[STEP_TEXT_ORIGIN] = copy_or_null(step->origin);
-    ret_texts[STEP_TEXT_STAGE] = string_copy(stage_to_string(step->stage));
-    ret_texts[STEP_TEXT_AFTER] = json_or_null(step->after);
-    ret_texts[STEP_TEXT_BEFORE] = json_or_null(step->before);
-    ret_texts[STEP_TEXT_RESOURCES] = join_lines(&step->resources);
-    ret_texts[STEP_TEXT_DEPENDS_ON] = join_lines(&step->depends_on);
+    take_made(&texts, ret_texts);
 }
 
 static int add_json(struct value_builder *fields, const char *key, const char *text,
@@ -120,7 +149,7 @@ static int add_label(struct value_builder *fields, const char *label, struct err
 }
 
 /* All that stands in the body, too. */
-static int add_body(struct value_builder *fields, const char *text, struct error *err)
+static int read_body(struct value_builder *fields, const char *text, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *body = NULL;
     if (strcmp(text, "{}") == 0)
@@ -153,7 +182,7 @@ int step_from_texts(const char *const texts[STEP_TEXT_COUNT], struct value **ret
     if (r == 0)
         r = add_json(&fields, "before", texts[STEP_TEXT_BEFORE], err);
     if (r == 0)
-        r = add_body(&fields, texts[STEP_TEXT_BODY], err);
+        r = read_body(&fields, texts[STEP_TEXT_BODY], err);
     if (r < 0) {
         value_builder_done(&fields);
         return r;

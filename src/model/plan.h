@@ -232,8 +232,13 @@ enum step_text {
     STEP_TEXT_DEPENDS_ON, /* an item a line */
     STEP_TEXT_COUNT
 };
-/* The texts of step number i, each the caller's to free. */
-void plan_step_texts(const struct plan *plan, size_t i, char *ret_texts[STEP_TEXT_COUNT]);
+/*
+ * The texts of step number i, which lie in the plan or in buffer, whose content they replace. They
+ * live as long as both are left alone. No value's count is touched, so that another thread may ask
+ * while the plan stays as it is.
+ */
+void plan_step_texts(const struct plan *plan, size_t i, struct strbuf *buffer,
+                     const char *ret_texts[STEP_TEXT_COUNT]);
 /* The step as one of the items that plan_from_value() takes. */
 int step_from_texts(const char *const texts[STEP_TEXT_COUNT], struct value **ret_step,
                     struct error *err);

@@ -145,15 +145,19 @@ static void move_notes(struct diagnostics *from, struct plan *plan, struct diagn
     }
 }
 
+static void write_step(const void *argument, size_t place, struct strbuf *buffer,
+                       const char *ret_texts[STEP_TEXT_COUNT])
+{
+    plan_step_texts(argument, place, buffer, ret_texts);
+}
+
 void planning_put_plan(struct store_batch *batch, const struct plan *plan)
 {
     CLEANUP(mem_freep) char *head = plan_head_text(plan);
     store_batch_put_plan(batch, plan->hash, plan->deployment_uid, head, plan->document);
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        char *texts[STEP_TEXT_COUNT];
-        plan_step_texts(plan, i, texts);
-        store_batch_add_step(batch, plan->hash, i, texts);
-    }
+    store_batch_add_steps(
+        batch, plan->hash,
+        &(struct store_steps){.n_steps = plan->n_steps, .argument = plan, .write = write_step});
 }
 
 static int store_plan(struct service *service, const struct plan *plan, struct error *err)

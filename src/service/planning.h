@@ -41,7 +41,7 @@ struct planning {
 
 /* --- plan-verbs.c --- */
 
-/* Stores a plan and its steps. */
+/* Stores a plan and its steps; the plan is borrowed for the life of the batch. */
 void planning_put_plan(struct store_batch *batch, const struct plan *plan);
 
 /* --- planning-instances.c: instances that resources configure --- */

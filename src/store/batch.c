@@ -21,6 +21,7 @@ void store_batch_clear(struct store_batch *batch)
         for (size_t column = 0; column < row->n_cells; column++)
             mem_free(row->cells[column].text);
         mem_free(row->cells);
+        mem_free(batch->changes[i].steps);
     }
     mem_free(batch->changes);
     map_done(&batch->grown);
@@ -163,14 +164,26 @@ void store_batch_put_plan(struct store_batch *batch, const char *hash, const cha
                text(plan), text_or_null(document));
 }
 
-void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
-                          char *take_texts[STEP_TEXT_COUNT])
+void store_batch_add_steps(struct store_batch *batch, const char *hash,
+                           const struct store_steps *steps)
 {
-    struct store_cell cells[2 + STEP_TEXT_COUNT] = {text(hash), number((int64_t)place)};
-    assert(take_texts[STEP_TEXT_BODY]);
-    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
-        cells[2 + i] = (struct store_cell){.is_text = true, .text = take_texts[i]};
-    add_change(batch, CHANGE_ADD_STEP, cells, ARRAY_LENGTH(cells));
+    ADD_CHANGE(batch, CHANGE_ADD_STEPS, text(hash));
+    batch->changes[batch->n_changes - 1].steps = mem_copy(steps, sizeof(*steps));
+}
+
+void store_write_step(const struct store_change *change, size_t i, struct strbuf *buffer,
+                      struct store_cell ret_cells[STEP_COLUMN_COUNT])
+{
+    const struct store_steps *steps = change->steps;
+    const char *texts[STEP_TEXT_COUNT];
+    assert(change->kind == CHANGE_ADD_STEPS && i < steps->n_steps);
+    steps->write(steps->argument, steps->first + i, buffer, texts);
+    assert(texts[STEP_TEXT_BODY]);
+    ret_cells[STEP_COLUMN_PLAN] = change->row.cells[0];
+    ret_cells[STEP_COLUMN_NUMBER] = (struct store_cell){.number = (int64_t)(steps->first + i)};
+    for (size_t k = 0; k < STEP_TEXT_COUNT; k++)
+        ret_cells[STEP_COLUMN_TEXTS + k] =
+            (struct store_cell){.is_text = true, .text = (char *)texts[k]};
 }
 
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
@@ -320,7 +333,7 @@ int store_refuse_change(const struct store_change *change, struct error *err)
                          store_row_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
                          store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION));
     case CHANGE_ADD_APPROVAL:
-    case CHANGE_ADD_STEP:
+    case CHANGE_ADD_STEPS:
         return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s", key);
     case CHANGE_PUT_RUN:
         return error_set(err, ERROR_NOT_FOUND, "the store lacks deployment %s or plan %s of run %s",

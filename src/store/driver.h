@@ -87,6 +87,13 @@ enum {
 };
 
 enum {
+    STEP_COLUMN_PLAN, /* the hash */
+    STEP_COLUMN_NUMBER,
+    STEP_COLUMN_TEXTS, /* STEP_TEXT_* */
+    STEP_COLUMN_COUNT = STEP_COLUMN_TEXTS + STEP_TEXT_COUNT
+};
+
+enum {
     FORGOTTEN_COLUMN_RUN,
     FORGOTTEN_COLUMN_HAS_DOCUMENT,
     FORGOTTEN_COLUMN_ADDRESS,
@@ -186,8 +193,8 @@ enum store_change_kind {
     CHANGE_ADD_REVISION,
     /* (hash, uid, created_at, JSON, document): does nothing when the hash is there */
     CHANGE_PUT_PLAN,
-    /* (plan hash, number, STEP_TEXT_*): does nothing when it is there; refused without the plan */
-    CHANGE_ADD_STEP,
+    /* (plan hash), with steps: leaves those that are there; refused without the plan */
+    CHANGE_ADD_STEPS,
     /* (plan hash, JSON): refused without the plan */
     CHANGE_ADD_APPROVAL,
     /* (uid, name, form, created_at, sealed text): does nothing when one is there */
@@ -214,8 +221,14 @@ enum store_change_kind {
 
 struct store_change {
     enum store_change_kind kind;
-    struct store_row row; /* owned, and so are its texts */
+    struct store_row row;      /* owned, and so are its texts */
+    struct store_steps *steps; /* owned; NULL but for CHANGE_ADD_STEPS */
 };
+
+/* The row of one of the steps of a change, from 0: its texts are the change's or lie in buffer, and
+ * live until that is used again. */
+void store_write_step(const struct store_change *change, size_t i, struct strbuf *buffer,
+                      struct store_cell ret_cells[STEP_COLUMN_COUNT]);
 
 /*
  * Changes in the order they were asked for. Plain data: another thread may read it while nobody

@@ -269,8 +269,21 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
  */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const char *plan, const char *document);
-void store_batch_add_step(struct store_batch *batch, const char *hash, size_t place,
-                          char *take_texts[STEP_TEXT_COUNT]);
+/*
+ * Steps of a plan. They are asked for one after the other when the batch is carried out, perhaps
+ * more than once, and by another thread while the caller of store_commit() waits: so write()
+ * changes nothing but its buffer, in which the texts may lie, and argument lives as long as the
+ * batch. BODY is never NULL.
+ */
+struct store_steps {
+    size_t first; /* the number of the first of them in the plan */
+    size_t n_steps;
+    const void *argument;
+    void (*write)(const void *argument, size_t place, struct strbuf *buffer,
+                  const char *ret_texts[STEP_TEXT_COUNT]);
+};
+void store_batch_add_steps(struct store_batch *batch, const char *hash,
+                           const struct store_steps *steps);
 /* Adds to the audit chain, and so does a revision. */
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);

@@ -458,7 +458,7 @@ static void begin_letting_go(void)
     add_step_body(batch, runs[1][1], 0, "{\"kind\":\"create\",\"address\":\"web\"}");
     add_step_body(batch, runs[1][1], 1, second);
     store_batch_put_plan(batch, runs[2][1], DEPLOYMENT, "{}", "a: 1\n");
-    store_batch_add_step(batch, runs[2][1], 0, columns);
+    add_step(batch, runs[2][1], 0, columns);
     for (size_t i = 0; i < ARRAY_LENGTH(runs); i++) {
         struct store_run run = {.id = (char *)runs[i][0],
                                 .deployment_uid = (char[]){DEPLOYMENT},

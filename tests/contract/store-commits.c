@@ -85,7 +85,7 @@ static bool put_adopting_run(enum run_status status, bool has_texts)
         [STEP_TEXT_LABEL] = has_texts ? string_copy("adopt a#1") : NULL,
         [STEP_TEXT_INSTANCE] = has_texts ? string_copy("aws.west") : NULL,
     };
-    store_batch_add_step(batch, PLAN, 1, texts);
+    add_step(batch, PLAN, 1, texts);
     store_batch_put_run(batch, &run);
     return commits(batch, NULL);
 }

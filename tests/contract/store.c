@@ -503,7 +503,7 @@ STORE_TEST(a_step_comes_back_from_its_texts)
         [STEP_TEXT_DEPENDS_ON] = string_copy("create a#1"),
     };
     store_batch_put_plan(batch, "0123456789", DEPLOYMENT, "{}", NULL);
-    store_batch_add_step(batch, "0123456789", 0, texts);
+    add_step(batch, "0123456789", 0, texts);
     CHECK(commits(batch, NULL));
     CLEANUP(value_unrefp) struct value *plan = NULL;
     CHECK(store_get_plan(store, "0123456789", &plan, NULL) == 0);

@@ -99,9 +99,12 @@ static inline bool open_store(void)
     return is_open;
 }
 
+static inline void free_kept_steps(void);
+
 /* Nothing happens when none is open. */
 static inline void close_store(void)
 {
+    free_kept_steps();
     if (!store)
         return;
     store_close(store);
@@ -210,12 +213,53 @@ static inline void add_deployment(struct store_batch *batch, const char *uid, co
     store_batch_put_deployment(batch, &deployment);
 }
 
+/* Steps that batches ask for: they stay until the store is closed. */
+struct kept_step {
+    struct kept_step *next;
+    char *texts[STEP_TEXT_COUNT];
+};
+static struct kept_step *kept_steps;
+
+static inline void free_kept_steps(void)
+{
+    for (struct kept_step *step = kept_steps; step;) {
+        struct kept_step *next = step->next;
+        for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+            mem_free(step->texts[i]);
+        mem_free(step);
+        step = next;
+    }
+    kept_steps = NULL;
+}
+
+/* The body goes into the buffer, as it may. */
+static inline void write_kept_step(const void *argument, size_t place, struct strbuf *buffer,
+                                   const char *ret_texts[STEP_TEXT_COUNT])
+{
+    const struct kept_step *step = argument;
+    (void)place;
+    memcpy(ret_texts, step->texts, sizeof(step->texts));
+    strbuf_clear(buffer);
+    strbuf_add(buffer, step->texts[STEP_TEXT_BODY]);
+    ret_texts[STEP_TEXT_BODY] = buffer->text;
+}
+
+static inline void add_step(struct store_batch *batch, const char *hash, size_t place,
+                            char *take_texts[STEP_TEXT_COUNT])
+{
+    struct kept_step *step = NEW(struct kept_step);
+    memcpy(step->texts, take_texts, sizeof(step->texts));
+    step->next = kept_steps;
+    kept_steps = step;
+    store_batch_add_steps(batch, hash, &(struct store_steps){place, 1, step, write_kept_step});
+}
+
 /* A step as older programs stored it: all of it is JSON. */
 static inline void add_step_body(struct store_batch *batch, const char *hash, size_t place,
                                  const char *body)
 {
     char *texts[STEP_TEXT_COUNT] = {[STEP_TEXT_BODY] = string_copy(body)};
-    store_batch_add_step(batch, hash, place, texts);
+    add_step(batch, hash, place, texts);
 }
 
 static inline void add_plan(struct store_batch *batch, const char *hash)

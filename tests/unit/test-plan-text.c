@@ -111,17 +111,12 @@ TEST(its_hash_is_that_of_its_text_without_what_is_only_shown)
     CHECK_TEXT(plan->hash, hash);
 }
 
-static void free_texts(char *texts[STEP_TEXT_COUNT])
-{
-    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
-        mem_free(texts[i]);
-}
-
 TEST(a_stored_step_leaves_out_what_says_nothing)
 {
     CLEANUP(plan_freep) struct plan *plan = make();
-    char *texts[STEP_TEXT_COUNT];
-    plan_step_texts(plan, 0, texts);
+    CLEANUP(strbuf_done) struct strbuf buffer = {0};
+    const char *texts[STEP_TEXT_COUNT];
+    plan_step_texts(plan, 0, &buffer, texts);
     CHECK_TEXT(texts[STEP_TEXT_BODY], "{}");
     CHECK_TEXT(texts[STEP_TEXT_LABEL], "create lan#1");
     CHECK_TEXT(texts[STEP_TEXT_REASON], "new");
@@ -132,16 +127,15 @@ TEST(a_stored_step_leaves_out_what_says_nothing)
     CHECK_TEXT(texts[STEP_TEXT_STAGE], "network");
     CHECK_TEXT(texts[STEP_TEXT_AFTER], "{\"tag\":7}");
     CHECK(!texts[STEP_TEXT_BEFORE] && !texts[STEP_TEXT_RESOURCES] && !texts[STEP_TEXT_DEPENDS_ON]);
-    free_texts(texts);
 }
 
 static struct value *read_back(const struct plan *plan, size_t i)
 {
-    char *texts[STEP_TEXT_COUNT];
+    CLEANUP(strbuf_done) struct strbuf buffer = {0};
+    const char *texts[STEP_TEXT_COUNT];
     struct value *step = NULL;
-    plan_step_texts(plan, i, texts);
-    CHECK(step_from_texts((const char *const *)texts, &step, NULL) == 0);
-    free_texts(texts);
+    plan_step_texts(plan, i, &buffer, texts);
+    CHECK(step_from_texts(texts, &step, NULL) == 0);
     return step;
 }
 
@@ -156,11 +150,11 @@ TEST(a_step_whose_id_or_names_fit_no_text_of_their_own_is_stored_in_one)
         } else {
             string_list_add(&step->resources, odd == 1 ? "a\nb" : "");
         }
-        char *texts[STEP_TEXT_COUNT];
-        plan_step_texts(plan, 0, texts);
+        CLEANUP(strbuf_done) struct strbuf buffer = {0};
+        const char *texts[STEP_TEXT_COUNT];
+        plan_step_texts(plan, 0, &buffer, texts);
         CHECK(!texts[STEP_TEXT_LABEL] && !texts[STEP_TEXT_AFTER]);
         CHECK(strstr(texts[STEP_TEXT_BODY], "\"address\":\"lan\"") != NULL);
-        free_texts(texts);
         CLEANUP(value_unrefp) struct value *again = read_back(plan, 0);
         CHECK_TEXT(value_get_text(again, "id"), step->id);
         const struct value *names = value_get(again, "resources");

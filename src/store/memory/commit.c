@@ -235,14 +235,20 @@ char *memory_step_key(const char *plan_hash, int64_t number)
     return string_format("%s\n%" PRId64, plan_hash, number);
 }
 
-static bool add_step(struct memory_store *memory, const struct store_row *row)
+static bool add_steps(struct memory_store *memory, const struct store_change *change)
 {
-    const char *hash = store_row_text(row, 0);
+    const char *hash = store_row_text(&change->row, 0);
+    CLEANUP(strbuf_done) struct strbuf buffer = {0};
     if (!find_row(memory, TABLE_PLANS, hash))
         return false;
-    CLEANUP(mem_freep) char *key = memory_step_key(hash, store_row_number(row, 1));
-    if (!find_row(memory, TABLE_STEPS, key))
-        set_row(memory, TABLE_STEPS, key, row_copy(row, 0));
+    for (size_t i = 0; i < change->steps->n_steps; i++) {
+        struct store_cell cells[STEP_COLUMN_COUNT];
+        store_write_step(change, i, &buffer, cells);
+        CLEANUP(mem_freep) char *key = memory_step_key(hash, cells[STEP_COLUMN_NUMBER].number);
+        if (!find_row(memory, TABLE_STEPS, key))
+            set_row(memory, TABLE_STEPS, key,
+                    row_copy(&(struct store_row){cells, ARRAY_LENGTH(cells)}, 0));
+    }
     return true;
 }
 
@@ -399,28 +405,23 @@ static bool add_journal_row(struct memory_store *memory, const struct store_row 
 }
 
 static bool (*const changes[])(struct memory_store *memory, const struct store_row *row) = {
-    [CHANGE_CHECK_RUN] = check_run,
-    [CHANGE_CHECK_EPOCH] = check_epoch,
-    [CHANGE_CHECK_VERSION] = check_version,
-    [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
-    [CHANGE_TAKE_EPOCH] = take_epoch,
-    [CHANGE_PUT_DEPLOYMENT] = put_deployment,
-    [CHANGE_GROW_VERSION] = grow_version,
-    [CHANGE_GROW_HEAD] = grow_head,
-    [CHANGE_ADD_REVISION] = add_revision,
-    [CHANGE_PUT_PLAN] = put_plan,
-    [CHANGE_ADD_STEP] = add_step,
-    [CHANGE_ADD_APPROVAL] = add_approval,
-    [CHANGE_PUT_SECRET] = put_secret,
-    [CHANGE_REMOVE_SECRETS] = remove_secrets,
-    [CHANGE_PUT_RUN] = put_run,
-    [CHANGE_PUT_RECORD] = put_record,
-    [CHANGE_REMOVE_RECORD] = remove_record,
-    [CHANGE_ADD_REMAINS] = add_remains,
-    [CHANGE_ADD_FORGOTTEN] = add_forgotten,
-    [CHANGE_JOURNAL] = add_journal_row,
-    [CHANGE_AUDIT] = add_audit,
+    [CHANGE_CHECK_RUN] = check_run,           [CHANGE_CHECK_EPOCH] = check_epoch,
+    [CHANGE_CHECK_VERSION] = check_version,   [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
+    [CHANGE_TAKE_EPOCH] = take_epoch,         [CHANGE_PUT_DEPLOYMENT] = put_deployment,
+    [CHANGE_GROW_VERSION] = grow_version,     [CHANGE_GROW_HEAD] = grow_head,
+    [CHANGE_ADD_REVISION] = add_revision,     [CHANGE_PUT_PLAN] = put_plan,
+    [CHANGE_ADD_APPROVAL] = add_approval,     [CHANGE_PUT_SECRET] = put_secret,
+    [CHANGE_REMOVE_SECRETS] = remove_secrets, [CHANGE_PUT_RUN] = put_run,
+    [CHANGE_PUT_RECORD] = put_record,         [CHANGE_REMOVE_RECORD] = remove_record,
+    [CHANGE_ADD_REMAINS] = add_remains,       [CHANGE_ADD_FORGOTTEN] = add_forgotten,
+    [CHANGE_JOURNAL] = add_journal_row,       [CHANGE_AUDIT] = add_audit,
 };
+
+static bool carry_out(struct memory_store *memory, const struct store_change *change)
+{
+    return change->kind == CHANGE_ADD_STEPS ? add_steps(memory, change)
+                                            : changes[change->kind](memory, &change->row);
+}
 
 int memory_commit(struct store *store, const struct store_batch *batch, int64_t *ret_last_seq,
                   struct error *err)
@@ -432,7 +433,7 @@ int memory_commit(struct store *store, const struct store_batch *batch, int64_t 
     memcpy(audit_head_before, memory->audit_head, sizeof(audit_head_before));
     for (size_t i = 0; i < batch->n_changes; i++) {
         const struct store_change *change = &batch->changes[i];
-        if (!changes[change->kind](memory, &change->row)) {
+        if (!carry_out(memory, change)) {
             end_batch(memory, false);
             memory->last_seq = seq_before;
             memory->n_audits = n_audits_before;

@@ -116,12 +116,11 @@ static const char *const change_texts[] = {
         "SELECT id, head_revision, ?2, ?3, ?4, ?5 FROM deployments WHERE uid = ?1",
     [CHANGE_PUT_PLAN] = "INSERT INTO plans (hash, deployment_uid, created_at, body, document) "
                         "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (hash) DO NOTHING",
-    /* It finds the row that is there already, and changes nothing of it. */
-    [CHANGE_ADD_STEP] = "INSERT INTO steps (id, plan, body, label, reason, type, "
-                        "instance, uid, origin, stage, after, before, resources, depends_on) "
-                        "SELECT id << 32 | ?2, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-                        "?13, ?14 FROM plans WHERE hash = ?1 "
-                        "ON CONFLICT (id) DO UPDATE SET plan = plan",
+    /* Its first parameter is the number of the plan's row. */
+    [CHANGE_ADD_STEPS] = "INSERT INTO steps (id, plan, body, label, reason, type, "
+                         "instance, uid, origin, stage, after, before, resources, depends_on) "
+                         "VALUES (?1 << 32 | ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+                         "?13, ?14) ON CONFLICT (id) DO NOTHING",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
     [CHANGE_PUT_SECRET] =
@@ -167,6 +166,8 @@ static const char *const change_texts[] = {
 static const char find_chain_text[] = "SELECT id, chain FROM runs WHERE uid = ?1";
 static const char put_chain_text[] =
     "UPDATE runs SET chain = ?2, chained = chained + ?3 WHERE id = ?1";
+
+static const char find_plan_text[] = "SELECT id FROM plans WHERE hash = ?1";
 
 static bool may_do_nothing(enum store_change_kind kind)
 {
@@ -290,6 +291,7 @@ void connection_done(struct connection *connection)
         sqlite3_finalize(connection->changes[i]);
     sqlite3_finalize(connection->find_chain);
     sqlite3_finalize(connection->put_chain);
+    sqlite3_finalize(connection->find_plan);
     int rc = sqlite3_close(connection->database);
     assert(rc == SQLITE_OK);
     (void)rc;
@@ -500,11 +502,55 @@ static int bind_change(struct connection *connection, sqlite3_stmt *statement,
     return bind_row(connection, statement, &row, err);
 }
 
+static int find_plan(struct connection *connection, const struct store_change *change,
+                     int64_t *ret_id, struct error *err)
+{
+    int r = prepare(connection, find_plan_text, &connection->find_plan, err);
+    if (r < 0)
+        return r;
+    r = bind_row(connection, connection->find_plan, &change->row, err);
+    int rc = r == 0 ? sqlite3_step(connection->find_plan) : SQLITE_DONE;
+    if (rc == SQLITE_ROW)
+        *ret_id = sqlite3_column_int64(connection->find_plan, 0);
+    else if (r == 0)
+        r = rc == SQLITE_DONE ? store_refuse_change(change, err)
+                              : connection_fault(connection, err);
+    release(connection->find_plan);
+    return r;
+}
+
+/* Every parameter is set anew for each step, so that nothing needs clearing between them. */
+static int add_steps(struct connection *connection, const struct store_change *change,
+                     struct error *err)
+{
+    sqlite3_stmt **statement = &connection->changes[CHANGE_ADD_STEPS];
+    CLEANUP(strbuf_done) struct strbuf buffer = {0};
+    int64_t plan = 0;
+    int r = find_plan(connection, change, &plan, err);
+    if (r == 0)
+        r = prepare(connection, change_texts[CHANGE_ADD_STEPS], statement, err);
+    for (size_t i = 0; r == 0 && i < change->steps->n_steps; i++) {
+        struct store_cell cells[STEP_COLUMN_COUNT];
+        store_write_step(change, i, &buffer, cells);
+        cells[STEP_COLUMN_PLAN] = (struct store_cell){.number = plan};
+        r = bind_row(connection, *statement, &(struct store_row){cells, ARRAY_LENGTH(cells)}, err);
+        errno = 0;
+        if (r == 0 && sqlite3_step(*statement) != SQLITE_DONE)
+            r = connection_fault(connection, err);
+        sqlite3_reset(*statement);
+    }
+    if (*statement)
+        release(*statement);
+    return r;
+}
+
 static int change_one(struct connection *connection, const struct store_change *change,
                       int64_t *ret_seq, struct error *err)
 {
     /* These read or write the run's row, chain included. */
     bool needs_chain = change->kind == CHANGE_PUT_RUN || change->kind == CHANGE_AUDIT;
+    if (change->kind == CHANGE_ADD_STEPS)
+        return add_steps(connection, change, err);
     sqlite3_stmt **statement = &connection->changes[change->kind];
     int r = needs_chain ? put_chain(connection, err) : 0;
     if (r == 0)

@@ -26,6 +26,7 @@ struct connection {
     sqlite3_stmt *changes[CHANGE_KIND_COUNT]; /* owned; the same */
     sqlite3_stmt *find_chain;                 /* owned; the same */
     sqlite3_stmt *put_chain;                  /* owned; the same */
+    sqlite3_stmt *find_plan;                  /* owned; the same */
     struct journal_chain chain;
 };
 
