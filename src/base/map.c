@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* SipHash under a key of this process, so that names from outside cannot be chosen to collide. */
-static size_t hash_bytes(const char *key, size_t length)
+static unsigned int hash_bytes(const char *key, size_t length)
 {
     static unsigned char secret[crypto_shorthash_KEYBYTES];
     static bool has_secret;
@@ -20,27 +20,34 @@ static size_t hash_bytes(const char *key, size_t length)
     }
     uint64_t hash;
     crypto_shorthash((unsigned char *)&hash, (const unsigned char *)key, length, secret);
-    return (size_t)hash;
+    return (unsigned int)hash;
+}
+
+static void free_key(struct map_entry *entry)
+{
+    if (entry->owns_key)
+        mem_free((char *)entry->key);
+    entry->key = NULL;
 }
 
 void map_done(struct map *map)
 {
     for (size_t i = 0; i < map->n_entries; i++)
-        mem_free(map->entries[i].key);
+        free_key(&map->entries[i]);
     mem_free(map->entries);
     mem_free(map->slots);
     *map = (struct map){0};
 }
 
 static bool entry_matches(const struct map_entry *entry, const char *key, size_t length,
-                          size_t hash)
+                          unsigned int hash)
 {
     return entry->key && entry->hash == hash && entry->key_length == length &&
            memcmp(entry->key, key, length) == 0;
 }
 
 static struct map_entry *find_entry(const struct map *map, const char *key, size_t length,
-                                    size_t hash)
+                                    unsigned int hash)
 {
     if (!map->n_slots)
         return NULL;
@@ -90,6 +97,8 @@ void *map_get(const struct map *map, const char *key)
 
 void *map_get_n(const struct map *map, const char *key, size_t length)
 {
+    if (map->n_live == 0)
+        return NULL;
     struct map_entry *entry = find_entry(map, key, length, hash_bytes(key, length));
     return entry ? entry->value : NULL;
 }
@@ -97,13 +106,14 @@ void *map_get_n(const struct map *map, const char *key, size_t length)
 bool map_has(const struct map *map, const char *key)
 {
     size_t length = strlen(key);
-    return find_entry(map, key, length, hash_bytes(key, length)) != NULL;
+    return map->n_live > 0 && find_entry(map, key, length, hash_bytes(key, length)) != NULL;
 }
 
-void *map_put(struct map *map, const char *key, void *value)
+static void *put(struct map *map, const char *key, bool is_copied, void *value)
 {
     size_t length = strlen(key);
-    size_t hash = hash_bytes(key, length);
+    unsigned int hash = hash_bytes(key, length);
+    assert(length <= INT_MAX);
     struct map_entry *entry = find_entry(map, key, length, hash);
     if (entry) {
         void *replaced = entry->value;
@@ -112,11 +122,25 @@ void *map_put(struct map *map, const char *key, void *value)
     }
     make_room(map);
     ARRAY_RESERVE(map->entries, map->n_entries, map->capacity);
-    map->entries[map->n_entries] = (struct map_entry){
-        .key = string_copy_n(key, length), .key_length = length, .hash = hash, .value = value};
+    map->entries[map->n_entries] =
+        (struct map_entry){.key = is_copied ? string_copy_n(key, length) : key,
+                           .owns_key = is_copied,
+                           .key_length = (unsigned int)length & INT_MAX,
+                           .hash = hash,
+                           .value = value};
     place_entry(map, map->n_entries++);
     map->n_live++;
     return NULL;
+}
+
+void *map_put(struct map *map, const char *key, void *value)
+{
+    return put(map, key, true, value);
+}
+
+void *map_put_borrowed(struct map *map, const char *key, void *value)
+{
+    return put(map, key, false, value);
 }
 
 void *map_remove(struct map *map, const char *key)
@@ -125,8 +149,7 @@ void *map_remove(struct map *map, const char *key)
     struct map_entry *entry = find_entry(map, key, length, hash_bytes(key, length));
     if (!entry)
         return NULL;
-    mem_free(entry->key);
-    entry->key = NULL;
+    free_key(entry);
     map->n_live--;
     return entry->value;
 }

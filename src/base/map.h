@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-initialise it. Keys are copied; values are borrowed. */
+/* Zero-initialise it. Keys are copied, but by map_put_borrowed(); values are borrowed. */
 struct map {
     struct map_entry *entries; /* owned, in insertion order; removed ones have no key */
     unsigned int *slots;       /* owned; 0 is free, else index into entries plus one */
@@ -15,10 +15,11 @@ struct map {
 };
 
 struct map_entry {
-    char *key; /* owned; NULL when removed */
-    size_t key_length;
-    size_t hash;
-    void *value; /* borrowed */
+    const char *key; /* NULL when removed */
+    void *value;     /* borrowed */
+    unsigned int hash;
+    unsigned int key_length : 31;
+    unsigned int owns_key : 1;
 };
 
 void map_done(struct map *map);
@@ -29,6 +30,8 @@ void *map_get_n(const struct map *map, const char *key, size_t length);
 bool map_has(const struct map *map, const char *key);
 /* Sets the value of a key and returns the one it replaces, else NULL. */
 void *map_put(struct map *map, const char *key, void *value);
+/* The same with a key that lives as long as it stands in the map, and is not copied. */
+void *map_put_borrowed(struct map *map, const char *key, void *value);
 /* Removes a key and returns its value, else NULL. */
 void *map_remove(struct map *map, const char *key);
 

@@ -206,18 +206,43 @@ int document_read_file(const char *path, char **ret_text, struct document **ret_
     return 0;
 }
 
+static void free_declarations(struct document *document)
+{
+    for (size_t i = 0; i < document->n_patterns; i++)
+        value_unref(document->patterns[i].with);
+    mem_free(take_ptr(document->patterns));
+    mem_free(take_ptr(document->with_nodes));
+    document->n_patterns = document->pattern_capacity = 0;
+    for (size_t i = 0; i < document->n_declarations; i++)
+        value_unref(document->declarations[i]->keys);
+    mem_free(take_ptr(document->declarations));
+    document->n_declarations = document->declaration_capacity = 0;
+    map_done(&document->by_name);
+}
+
+static const char *keep_text(struct arena *arena, const char *text)
+{
+    return text ? arena_copy_text(arena, text, strlen(text)) : NULL;
+}
+
+void document_drop_declarations(struct document *document)
+{
+    struct arena kept = {0};
+    document->name = keep_text(&kept, document->name);
+    document->environment = keep_text(&kept, document->environment);
+    document->version = keep_text(&kept, document->version);
+    document->deployment = NULL;
+    free_declarations(document);
+    arena_done(&document->arena);
+    document->arena = kept;
+    yaml_tree_drop_nodes(document->tree);
+}
+
 void document_free(struct document *document)
 {
     if (!document)
         return;
-    for (size_t i = 0; i < document->n_patterns; i++)
-        value_unref(document->patterns[i].with);
-    mem_free(document->patterns);
-    mem_free(document->with_nodes);
-    for (size_t i = 0; i < document->n_declarations; i++)
-        value_unref(document->declarations[i]->keys);
-    mem_free(document->declarations);
-    map_done(&document->by_name);
+    free_declarations(document);
     value_unref(document->policies);
     value_unref(document->variables);
     value_unref(document->secrets);

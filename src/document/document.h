@@ -47,6 +47,13 @@ int document_read_file(const char *path, char **ret_text, struct document **ret_
 void document_free(struct document *document); /* accepts NULL */
 DEFINE_CLEANUP(struct document *, document_free)
 
+/*
+ * Frees what only expansion needs, which is most of a large document: its nodes, declarations and
+ * patterns. What is borrowed from it stays good (resources' positions), and so do the four below,
+ * variables and policies.
+ */
+void document_drop_declarations(struct document *document);
+
 /* Borrowed; the name is "" when it is missing, the environment "default", the version NULL. */
 const char *document_name(const struct document *document);
 const char *document_environment(const struct document *document);

@@ -158,6 +158,7 @@ void document_expand(struct document *document, const struct document_context *c
     for (size_t i = 0; i < catalog_count(context->catalog); i++)
         add_keywords(&expansion.keywords, &catalog_at(context->catalog, i)->schema);
     check_patterns(&expansion);
+    wanted_reserve(ret_wanted, document->n_declarations);
     expand_declarations(&expansion);
     expand_outputs(&expansion);
     check_former_names(&expansion);

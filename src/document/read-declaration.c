@@ -170,7 +170,7 @@ struct declaration *declaration_read(struct document *document, const struct yam
         .index = document->n_declarations,
     };
     if (*declaration->name)
-        map_put(&document->by_name, declaration->name, declaration);
+        map_put_borrowed(&document->by_name, declaration->name, declaration);
     ARRAY_RESERVE(document->declarations, document->n_declarations, document->declaration_capacity);
     document->declarations[document->n_declarations++] = declaration;
     return declaration;

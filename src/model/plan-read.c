@@ -232,6 +232,7 @@ static int header_from_value(struct plan *plan, struct reader *reader)
 
 static int steps_from_value(struct plan *plan, const struct value *steps, struct error *err)
 {
+    plan_reserve_steps(plan, value_count(steps));
     for (size_t i = 0; i < value_count(steps); i++) {
         int r = step_from_value(value_at(steps, i), i + 1, plan_add_step(plan), err);
         if (r < 0)

@@ -174,6 +174,14 @@ void plan_free(struct plan *plan)
     mem_free(plan);
 }
 
+void plan_reserve_steps(struct plan *plan, size_t n_more)
+{
+    if (plan->capacity - plan->n_steps >= n_more)
+        return;
+    plan->capacity = plan->n_steps + n_more;
+    plan->steps = mem_resize(plan->steps, plan->capacity, sizeof(struct step));
+}
+
 struct step *plan_add_step(struct plan *plan)
 {
     ARRAY_RESERVE(plan->steps, plan->n_steps, plan->capacity);
@@ -243,7 +251,7 @@ static void end_groups(const struct plan *plan, struct map *ends, const struct m
             continue;
         double *end = &group_ends[group - plan->groups];
         *end = latest_end(ends, &group->depends_on);
-        map_put(ends, group->id, end);
+        map_put_borrowed(ends, group->id, end);
     }
 }
 
@@ -257,12 +265,12 @@ double plan_critical_seconds(const struct plan *plan)
     double *group_ends = NEW_ARRAY(double, plan->n_groups);
     double latest = 0;
     for (size_t i = 0; i < plan->n_groups; i++)
-        map_put(&groups, plan->groups[i].id, &plan->groups[i]);
+        map_put_borrowed(&groups, plan->groups[i].id, &plan->groups[i]);
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct step *step = &plan->steps[i];
         end_groups(plan, &ends, &groups, group_ends, &step->depends_on);
         seconds[i] = latest_end(&ends, &step->depends_on) + step->seconds;
-        map_put(&ends, step->id, &seconds[i]);
+        map_put_borrowed(&ends, step->id, &seconds[i]);
         if (seconds[i] > latest)
             latest = seconds[i];
     }

@@ -187,6 +187,8 @@ struct plan {
 struct plan *plan_new(void);
 void plan_free(struct plan *plan); /* accepts NULL */
 DEFINE_CLEANUP(struct plan *, plan_free)
+/* Makes room for so many more steps. */
+void plan_reserve_steps(struct plan *plan, size_t n_more);
 /* A new, empty step at the end; borrowed until the next one is added. */
 struct step *plan_add_step(struct plan *plan);
 /* Drops those that are not kept, one for each step. */

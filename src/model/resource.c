@@ -16,7 +16,11 @@ void string_list_done(struct string_list *list)
 
 void string_list_add(struct string_list *list, const char *text)
 {
-    ARRAY_RESERVE(list->items, list->n_items, list->capacity);
+    /* Most lists have one item, and there are many of them. */
+    if (list->n_items == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 1;
+        list->items = mem_resize(list->items, list->capacity, sizeof(char *));
+    }
     list->items[list->n_items++] = string_copy(text);
 }
 
@@ -138,6 +142,14 @@ void wanted_keep(struct wanted *wanted, const bool *is_kept)
             resource_done(&wanted->items[i]);
     }
     wanted->n_items = n_kept;
+}
+
+void wanted_reserve(struct wanted *wanted, size_t n_more)
+{
+    if (wanted->capacity - wanted->n_items >= n_more)
+        return;
+    wanted->capacity = wanted->n_items + n_more;
+    wanted->items = mem_resize(wanted->items, wanted->capacity, sizeof(struct resource));
 }
 
 struct resource *wanted_add(struct wanted *wanted)

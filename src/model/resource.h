@@ -80,5 +80,7 @@ struct wanted {
 void wanted_done(struct wanted *wanted);
 /* Keeps those items for which is_kept is true, in their order. */
 void wanted_keep(struct wanted *wanted, const bool *is_kept);
+/* Makes room for so many more. */
+void wanted_reserve(struct wanted *wanted, size_t n_more);
 /* A new, empty resource at the end; borrowed until the next one is added. */
 struct resource *wanted_add(struct wanted *wanted);

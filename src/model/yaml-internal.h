@@ -9,7 +9,7 @@ struct yaml_tree {
     size_t n_refs; /* of those who remember it besides its owner */
     struct arena arena;
     struct map keys; /* key -> its one copy in the arena */
-    const char *file;
+    char *file;      /* owned */
     const struct yaml_node *root;
 };
 

@@ -23,16 +23,23 @@ const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length
         return kept;
     kept = arena_copy_text(&tree->arena, key, length);
     if (tree->keys.n_live < MAX_SHARED_KEYS)
-        map_put(&tree->keys, kept, kept);
+        map_put_borrowed(&tree->keys, kept, kept);
     return kept;
+}
+
+void yaml_tree_drop_nodes(struct yaml_tree *tree)
+{
+    arena_done(&tree->arena);
+    map_done(&tree->keys);
+    tree->root = NULL;
 }
 
 void yaml_tree_free(struct yaml_tree *tree)
 {
     if (!tree || tree->n_refs-- > 0)
         return;
-    arena_done(&tree->arena);
-    map_done(&tree->keys);
+    yaml_tree_drop_nodes(tree);
+    mem_free(tree->file);
     mem_free(tree);
 }
 

@@ -478,7 +478,7 @@ void yaml_read_anew(const char *file, const char *text, size_t size,
                     struct diagnostics *diagnostics)
 {
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NEW(struct yaml_tree);
-    tree->file = arena_copy_text(&tree->arena, file, strlen(file));
+    tree->file = string_copy(file);
     struct reader reader = {
         .text = text,
         .size = size,

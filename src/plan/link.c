@@ -284,14 +284,19 @@ static void name_dependencies(const struct linking *linking)
     mem_free(groups);
 }
 
-static void sort_steps(struct plan *plan, const size_t *order)
+/* In place, circle by circle: order[i] says which step comes to i, and is used up. */
+static void sort_steps(struct plan *plan, size_t *order)
 {
-    struct step *sorted = NEW_ARRAY(struct step, plan->n_steps);
-    for (size_t i = 0; i < plan->n_steps; i++)
-        sorted[i] = plan->steps[order[i]];
-    mem_free(plan->steps);
-    plan->steps = sorted;
-    plan->capacity = plan->n_steps;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        struct step first = plan->steps[i];
+        size_t place = i;
+        for (size_t from; (from = order[place]) != i; place = from) {
+            plan->steps[place] = plan->steps[from];
+            order[place] = place;
+        }
+        plan->steps[place] = first;
+        order[place] = place;
+    }
 }
 
 /* Says which step waits for which, and sorts them. A circle is a fault and leaves the steps as they

@@ -39,7 +39,7 @@ static void index_records(struct draft *draft)
         const struct record *record = records->items[i];
         if (record->status == RECORD_DEPOSED)
             continue;
-        map_put(&draft->records_by_address, record->address, (void *)(i + 1));
+        map_put_borrowed(&draft->records_by_address, record->address, (void *)(i + 1));
         CLEANUP(mem_freep) char *name = NULL;
         struct value *key = NULL;
         if (address_parse(record->address, &name, &key, NULL) == 0 && key)
@@ -133,7 +133,7 @@ int draft_match(struct draft *draft, struct error *err)
         if (!pair->type)
             return error_set(err, ERROR_NOT_FOUND, "%s has the unknown type %s", resource->address,
                              resource->type);
-        map_put(&draft->pairs_by_address, resource->address, (void *)(i + 1));
+        map_put_borrowed(&draft->pairs_by_address, resource->address, (void *)(i + 1));
         if (resource->key)
             draft_index(&draft->pairs_by_name, resource->name, i);
         outputs_expect(&draft->outputs, resource->name, resource->key);

@@ -319,6 +319,14 @@ static void add_action(struct draft *draft)
     }
 }
 
+static size_t count_changed(const struct draft *draft)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < draft->n_pairs; i++)
+        n += draft->pairs[i].decision != DECISION_KEEP;
+    return n;
+}
+
 /* Adds starts, then what each wanted resource needs, then the removals. */
 int draft_add_steps(struct draft *draft, struct error *err)
 {
@@ -331,6 +339,7 @@ int draft_add_steps(struct draft *draft, struct error *err)
         return 0;
     if (!draft->input->is_destroy && !draft->input->only_adopts)
         add_starts(draft);
+    plan_reserve_steps(draft->plan, count_changed(draft));
     for (size_t n = 0; n < draft->n_pairs; n++)
         add_pair_steps(draft, &draft->pairs[draft->order[n]]);
     if (!draft->input->only_adopts)

@@ -424,6 +424,8 @@ int service_plan(struct service *service, const struct plan_request *request,
         r = look_back(&planning, request, diagnostics, err);
     if (r == 0)
         r = service_drop_expired(&planning.loaded, &planning.expired, diagnostics, err);
+    if (r == 0 && planning.loaded.document)
+        document_drop_declarations(planning.loaded.document);
     if (r == 0)
         r = service_find_existing(service, planning.uid, &planning.loaded.wanted,
                                   &planning.loaded.reads, diagnostics, err);

@@ -19,7 +19,8 @@ void store_batch_clear(struct store_batch *batch)
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct store_row *row = &batch->changes[i].row;
         for (size_t column = 0; column < row->n_cells; column++)
-            mem_free(row->cells[column].text);
+            if (!row->cells[column].is_borrowed)
+                mem_free(row->cells[column].text);
         mem_free(row->cells);
         mem_free(batch->changes[i].steps);
     }
@@ -50,6 +51,11 @@ static struct store_cell text(const char *text)
 static struct store_cell text_or_null(const char *text)
 {
     return (struct store_cell){.is_text = true, .text = text ? string_copy(text) : NULL};
+}
+
+static struct store_cell borrowed(const char *text)
+{
+    return (struct store_cell){.is_text = true, .is_borrowed = true, .text = (char *)text};
 }
 
 static struct store_cell json(const struct value *value)
@@ -161,7 +167,7 @@ void store_batch_put_plan(struct store_batch *batch, const char *hash, const cha
                           const char *plan, const char *document)
 {
     ADD_CHANGE(batch, CHANGE_PUT_PLAN, text(hash), text(deployment_uid), number(world_wall_clock()),
-               text(plan), text_or_null(document));
+               text(plan), borrowed(document));
 }
 
 void store_batch_add_steps(struct store_batch *batch, const char *hash,

@@ -11,6 +11,7 @@
 /* A number or a text; a text may be NULL. Whose the text is, is said where the row is. */
 struct store_cell {
     bool is_text;
+    bool is_borrowed; /* a large text that is the caller's in a row that owns its others */
     char *text;
     int64_t number;
 };
@@ -221,7 +222,7 @@ enum store_change_kind {
 
 struct store_change {
     enum store_change_kind kind;
-    struct store_row row;      /* owned, and so are its texts */
+    struct store_row row;      /* owned, and so are its texts but for borrowed ones */
     struct store_steps *steps; /* owned; NULL but for CHANGE_ADD_STEPS */
 };
 

@@ -264,8 +264,8 @@ void store_batch_add_revision(struct store_batch *batch, const char *deployment_
                               const struct value *fields);
 /*
  * plan: a JSON map; its field "steps", a list, is left out where the steps follow, numbered from 0.
- * document, which may be NULL, is a field of that name when it is read. A plan that is stored
- * already is left as it is, and so are its steps.
+ * document, which may be NULL, is a field of that name when it is read; it is borrowed for the life
+ * of the batch. A plan that is stored already is left as it is, and so are its steps.
  */
 void store_batch_put_plan(struct store_batch *batch, const char *hash, const char *deployment_uid,
                           const char *plan, const char *document);

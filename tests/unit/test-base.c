@@ -53,6 +53,22 @@ TEST(map_keeps_every_key_in_the_order_of_insertion)
     map_done(&map);
 }
 
+TEST(map_takes_keys_that_stay_where_they_are)
+{
+    struct map map = {0};
+    char kept[] = "a";
+    CHECK(map_get(&map, "a") == NULL && !map_has(&map, "a"));
+    CHECK(map_put_borrowed(&map, kept, kept) == NULL);
+    CHECK(map_put(&map, "b", NULL) == NULL);
+    CHECK(map_put_borrowed(&map, "b", kept + 1) == NULL && map_put(&map, "a", NULL) == kept);
+    size_t cursor = 0;
+    CHECK(map_next(&map, &cursor)->key == kept);
+    CHECK(map_get(&map, "b") == kept + 1);
+    CHECK(map_remove(&map, "a") == NULL && !map_has(&map, "a"));
+    CHECK(map_remove(&map, "b") == kept + 1 && map_get(&map, "b") == NULL);
+    map_done(&map);
+}
+
 TEST(map_finds_its_keys_after_many_removals_and_insertions)
 {
     struct map map = {0};

@@ -190,6 +190,33 @@ TEST(what_is_added_is_expanded_with_its_origin)
     diagnostics_done(&diagnostics);
 }
 
+TEST(what_was_expanded_outlives_its_declarations)
+{
+    struct diagnostics diagnostics = {0};
+    struct wanted wanted = {0};
+    struct document_context context = {.catalog = the_catalog()};
+    char text[] = "deployment:\n  name: shop\n  environment: test\n  version: 1.2.3\n"
+                  "  resources:\n    - {type: core:data:value, name: one, "
+                  "properties: {value: \"${two.id}\"}}\n"
+                  "    - {type: core:data:value, name: two, properties: {value: x}}\n";
+    CLEANUP(document_freep) struct document *document = read_document(text, &diagnostics);
+    document_expand(document, &context, &wanted, &diagnostics);
+    document_drop_declarations(document);
+    memset(text, 'x', strlen(text));
+    CHECK(diagnostics.n_items == 0 && wanted.n_items == 2);
+    CHECK_TEXT(document_name(document), "shop");
+    CHECK_TEXT(document_environment(document), "test");
+    CHECK_TEXT(document_version(document), "1.2.3");
+    CHECK(document_count(document) == 0 && !document_find(document, "one"));
+    CHECK(document_pattern_count(document) == 0);
+    CHECK_TEXT(wanted.items[0].position.file, "shop.yaml");
+    CHECK(wanted.items[0].position.line == 6 && wanted.items[1].position.line == 7);
+    CHECK_TEXT(wanted.items[0].address, "one");
+    CHECK_TEXT(wanted.items[0].depends_on.items[0], "two");
+    wanted_done(&wanted);
+    diagnostics_done(&diagnostics);
+}
+
 TEST(a_file_of_four_gigabytes_is_refused_before_it_is_read)
 {
     char path[] = "/tmp/parley-document-XXXXXX";

@@ -26,6 +26,7 @@ static struct store_row *row_copy(const struct store_row *from, size_t n_more)
     row->cells = NEW_ARRAY(struct store_cell, row->n_cells);
     for (size_t i = 0; i < from->n_cells; i++) {
         row->cells[i] = from->cells[i];
+        row->cells[i].is_borrowed = false;
         if (from->cells[i].text)
             row->cells[i].text = string_copy(from->cells[i].text);
     }
