@@ -332,6 +332,23 @@ static int add_step(void *argument, const struct store_row *row, struct error *e
     return r;
 }
 
+/* Of a step only what rows about it say: id, kind, address, type and stage. */
+static int add_step_head(void *argument, const struct store_row *row, struct error *err)
+{
+    struct reading *reading = argument;
+    const char *texts[STEP_TEXT_COUNT] = {[STEP_TEXT_BODY] = "{}"};
+    struct value *step = NULL;
+    if (!store_row_text(row, STEP_TEXT_LABEL))
+        return add_step(argument, row, err);
+    texts[STEP_TEXT_LABEL] = store_row_text(row, STEP_TEXT_LABEL);
+    texts[STEP_TEXT_TYPE] = store_row_text(row, STEP_TEXT_TYPE);
+    texts[STEP_TEXT_STAGE] = store_row_text(row, STEP_TEXT_STAGE);
+    if (step_from_texts(texts, &step, NULL) < 0)
+        return add_step(argument, row, err);
+    value_builder_append(&reading->rows, step);
+    return 0;
+}
+
 static int add_plan(void *argument, const struct store_row *row, struct error *err)
 {
     struct reading *reading = argument;
@@ -664,7 +681,7 @@ CO_FN static int find_step(struct store *store, const char *run_id, int64_t plac
     if (!*plan) {
         CLEANUP(value_unrefp) struct value *found = NULL;
         int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)),
-                             add_step, "a step", &found, err);
+                             add_step_head, "a step", &found, err);
         if (r == 0 && value_count(found) > 0)
             *ret_step = value_ref(value_at(found, 0));
         else if (r == 0)
