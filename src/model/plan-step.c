@@ -192,24 +192,55 @@ static void write_strings(struct strbuf *text, const struct string_list *list)
     strbuf_add_char(text, ']');
 }
 
-/* What most steps have is written at once; the rest as its value is. */
-static void write_field(struct strbuf *text, const struct step *step, const struct field *field)
+static void write_text(struct strbuf *text, const char *content)
 {
-    const char *content = NULL;
-    bool is_plain_name = field->kind == FIELD_NAME && !strchr(step->address, '[');
-    if (field->kind == FIELD_STRINGS) {
-        write_strings(text, at(step, field));
-        return;
-    }
-    if (field->kind == FIELD_TEXT || field->kind == FIELD_KIND || field->kind == FIELD_REASON ||
-        field->kind == FIELD_STAGE || is_plain_name)
-        content = text_of(step, field);
-    if (content) {
+    if (content)
         json_write_string(text, content, strlen(content));
-        return;
-    }
+    else
+        strbuf_add_n(text, "null", 4);
+}
+
+static void write_made_value(struct strbuf *text, const struct step *step,
+                             const struct field *field)
+{
     CLEANUP(value_unrefp) struct value *value = field_to_value(step, field);
     json_write(text, value);
+}
+
+/* What the store keeps is written by another thread, too: no count of a value that others have is
+ * touched for it, not even that of null. */
+static void write_field(struct strbuf *text, const struct step *step, const struct field *field)
+{
+    const struct value *value;
+    bool is_plain = !strchr(step->address, '[');
+    switch (field->kind) {
+    case FIELD_STRINGS:
+        write_strings(text, at(step, field));
+        break;
+    case FIELD_VALUE:
+        value = *(struct value *const *)at(step, field);
+        if (value)
+            json_write(text, value);
+        else
+            strbuf_add_n(text, "null", 4);
+        break;
+    case FIELD_BOOL:
+        strbuf_add(text, *(const bool *)at(step, field) ? "true" : "false");
+        break;
+    case FIELD_NAME:
+    case FIELD_KEY:
+        if (is_plain)
+            write_text(text, field->kind == FIELD_NAME ? step->address : NULL);
+        else
+            write_made_value(text, step, field);
+        break;
+    case FIELD_INTEGER:
+    case FIELD_SECONDS:
+        write_made_value(text, step, field);
+        break;
+    default:
+        write_text(text, text_of(step, field));
+    }
 }
 
 void step_write(struct strbuf *text, const struct step *step, enum step_form form)
