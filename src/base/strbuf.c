@@ -59,20 +59,18 @@ enum conversion {
 /* What the text behind a "%" asks for, and how long it is. */
 static enum conversion read_conversion(const char *text, size_t *ret_length)
 {
-    static const struct {
-        const char *text;
-        enum conversion conversion;
-    } known[] = {{"s", CONVERT_TEXT},
-                 {"d", CONVERT_INT},
-                 {"ld", CONVERT_LONG},
-                 {"lld", CONVERT_LONG_LONG},
-                 {"zu", CONVERT_SIZE}};
-    for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
-        *ret_length = strlen(known[i].text);
-        if (strncmp(text, known[i].text, *ret_length) == 0)
-            return known[i].conversion;
-    }
-    return CONVERT_OTHER;
+    *ret_length = 1;
+    if (text[0] == 's')
+        return CONVERT_TEXT;
+    if (text[0] == 'd')
+        return CONVERT_INT;
+    *ret_length = 2;
+    if (text[0] == 'z' && text[1] == 'u')
+        return CONVERT_SIZE;
+    if (text[0] == 'l' && text[1] == 'd')
+        return CONVERT_LONG;
+    *ret_length = 3;
+    return text[0] == 'l' && text[1] == 'l' && text[2] == 'd' ? CONVERT_LONG_LONG : CONVERT_OTHER;
 }
 
 static bool is_simple(const char *format)

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool text_equal(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
-
 bool text_equal_or_null(const char *a, const char *b)
 {
     if (!a || !b)
