@@ -15,3 +15,9 @@ enum step_form {
 void step_write(struct strbuf *text, const struct step *step, enum step_form form);
 /* The whole step; the caller unrefs it. */
 struct value *step_to_value(const struct step *step);
+/* Into an empty step, with all checks; number, from 1, is for faults. The step is the caller's to
+ * free also when that fails. */
+int step_from_value(const struct value *value, size_t number, struct step *step, struct error *err);
+/* Whether it has the states that its kind promises. */
+int step_check_states(const struct step *step, size_t number, struct error *err);
+void step_done(struct step *step);

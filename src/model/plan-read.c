@@ -1,8 +1,10 @@
 /* A plan read from its value: every field is checked, and that its hash is the one it states. */
 #include "model/plan.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "model/plan-internal.h"
 
 #include <string.h>
 
@@ -88,7 +90,6 @@ static void read_strings(struct reader *reader, const char *key, bool is_optiona
     string_list_from_value(list, read_field(reader, key, VALUE_LIST, is_optional));
 }
 
-/* What the kind of a step promises about its states. */
 /* All items of a list, or fields of a map, are of one kind. */
 static void check_items(struct reader *reader, const char *key, const struct value *items,
                         enum value_kind kind)
@@ -112,7 +113,7 @@ static void check_partial(struct reader *reader, const struct value *partial)
     reader->result = inner.result;
 }
 
-static void check_states(struct reader *reader, const struct step *step)
+int step_check_states(const struct step *step, size_t number, struct error *err)
 {
     bool is_adoption = step->kind == STEP_ADOPT;
     bool is_action = step->kind == STEP_ACT;
@@ -120,26 +121,24 @@ static void check_states(struct reader *reader, const struct step *step)
         step->kind == STEP_CREATE || step->kind == STEP_UPDATE || is_adoption || is_action;
     bool needs_before =
         step->kind == STEP_UPDATE || step->kind == STEP_DELETE || is_adoption || is_action;
-    if (reader->result == 0 && ((needs_after && !step->after) || (needs_before && !step->before)))
-        reader->result =
-            error_set(reader->err, ERROR_INVALID, "%s: a step of kind %s lacks its state",
-                      reader->what, step_kind_to_string(step->kind));
-    if (reader->result == 0 && is_action &&
+    if ((needs_after && !step->after) || (needs_before && !step->before))
+        return error_set(err, ERROR_INVALID, "plan, step %zu: a step of kind %s lacks its state",
+                         number, step_kind_to_string(step->kind));
+    if (is_action &&
         (!value_get_text(step->after, "action") || !value_get_text(step->after, "member")))
-        reader->result =
-            error_set(reader->err, ERROR_INVALID,
-                      "%s: an action lacks \"action\" or \"member\" in \"after\"", reader->what);
-    if (reader->result == 0 && is_adoption && !step->provider_id)
-        reader->result = error_set(reader->err, ERROR_INVALID,
-                                   "%s: an adoption lacks \"provider_id\"", reader->what);
-    if (reader->result == 0 && step->kind == STEP_RENAME && !step->former)
-        reader->result =
-            error_set(reader->err, ERROR_INVALID, "%s: a rename lacks \"former\"", reader->what);
+        return error_set(err, ERROR_INVALID,
+                         "plan, step %zu: an action lacks \"action\" or \"member\" in \"after\"",
+                         number);
+    if (is_adoption && !step->provider_id)
+        return error_set(err, ERROR_INVALID, "plan, step %zu: an adoption lacks \"provider_id\"",
+                         number);
+    if (step->kind == STEP_RENAME && !step->former)
+        return error_set(err, ERROR_INVALID, "plan, step %zu: a rename lacks \"former\"", number);
+    return 0;
 }
 
 /* Of what the store leaves out, as STEP_FORM_STORED does, absence says the rest. */
-static int step_from_value(const struct value *value, size_t number, struct step *step,
-                           struct error *err)
+int step_from_value(const struct value *value, size_t number, struct step *step, struct error *err)
 {
     CLEANUP(mem_freep) char *what = string_format("plan, step %zu", number);
     struct reader reader = {value, what, 0, err};
@@ -173,8 +172,7 @@ static int step_from_value(const struct value *value, size_t number, struct step
     if (seconds && (value_kind(seconds) == VALUE_DECIMAL || value_kind(seconds) == VALUE_INTEGER))
         step->seconds = value_to_decimal(seconds);
     step->note = read_text(&reader, "note", true);
-    check_states(&reader, step);
-    return reader.result;
+    return reader.result < 0 ? reader.result : step_check_states(step, number, err);
 }
 
 static int deployment_from_value(struct plan *plan, const struct value *value, struct error *err)
@@ -327,6 +325,25 @@ int plan_read_head(const struct value *value, struct plan **ret_plan, struct err
     return 0;
 }
 
+static int check_hash(const struct plan *plan, const char *stated, struct error *err)
+{
+    if (text_equal(stated, plan->hash))
+        return 0;
+    return error_set(
+        err, ERROR_CORRUPT,
+        "the plan was altered after it was made, so nothing was changed; make it anew with "
+        "\"parley plan\": its content has the hash %.12s, but it says %.12s",
+        plan->hash, stated);
+}
+
+int plan_check_hash(struct plan *plan, struct error *err)
+{
+    char stated[DIGEST_HEX_SIZE];
+    memcpy(stated, plan->hash, sizeof(stated));
+    plan_seal(plan);
+    return check_hash(plan, stated, err);
+}
+
 int plan_from_value(const struct value *value, struct plan **ret_plan, struct error *err)
 {
     struct reader reader = {value, "plan", 0, err};
@@ -335,14 +352,8 @@ int plan_from_value(const struct value *value, struct plan **ret_plan, struct er
     if (reader.result < 0)
         return reader.result;
     int r = plan_read_unsealed(value, &plan, err);
-    if (r < 0)
+    if (r < 0 || (r = check_hash(plan, value_text(stated), err)) < 0)
         return r;
-    if (!text_equal(value_text(stated), plan->hash))
-        return error_set(
-            err, ERROR_CORRUPT,
-            "the plan was altered after it was made, so nothing was changed; make it anew with "
-            "\"parley plan\": its content has the hash %.12s, but it says %.12s",
-            plan->hash, value_text(stated));
     *ret_plan = take_ptr(plan);
     return 0;
 }

@@ -195,3 +195,78 @@ int step_from_texts(const char *const texts[STEP_TEXT_COUNT], struct value **ret
     *ret_step = value_builder_map(&fields);
     return 0;
 }
+
+static void read_lines(struct string_list *list, const char *text)
+{
+    for (const char *end; text; text = *end ? end + 1 : NULL) {
+        end = strchrnul(text, '\n');
+        string_list_add_n(list, text, (size_t)(end - text));
+    }
+}
+
+static bool read_state(const char *text, struct value **ret_value)
+{
+    if (!text)
+        return true;
+    return json_read(text, strlen(text), ret_value, NULL) == 0 &&
+           value_kind(*ret_value) == VALUE_MAP;
+}
+
+/* As add_label(). */
+static bool read_label(const char *label, struct step *step)
+{
+    const char *hash = strrchr(label, '#');
+    size_t length = strcspn(label, " ");
+    char *end = NULL;
+    step->generation = hash ? strtoll(hash + 1, &end, 10) : 0;
+    if (!label[length] || !hash || hash < label + length || end == hash + 1 || *end)
+        return false;
+    CLEANUP(mem_freep) char *kind = string_copy_n(label, length);
+    step->kind = step_kind_from_string(kind);
+    step->id = string_copy(label);
+    step->address = string_copy_n(label + length + 1, (size_t)(hash - label) - length - 1);
+    return step->kind < STEP_KIND_COUNT;
+}
+
+/*
+ * What most steps are, without a value in between. False for any other, also for one with a fault;
+ * the step may then be half read.
+ */
+static bool read_common(const char *const texts[STEP_TEXT_COUNT], struct step *step)
+{
+    static const enum step_text needed[] = {STEP_TEXT_LABEL,    STEP_TEXT_REASON, STEP_TEXT_TYPE,
+                                            STEP_TEXT_INSTANCE, STEP_TEXT_UID,    STEP_TEXT_ORIGIN,
+                                            STEP_TEXT_STAGE};
+    for (size_t i = 0; i < ARRAY_LENGTH(needed); i++)
+        if (!texts[needed[i]])
+            return false;
+    if (strcmp(texts[STEP_TEXT_BODY], "{}") != 0 || !read_label(texts[STEP_TEXT_LABEL], step))
+        return false;
+    step->reason = step_reason_from_string(texts[STEP_TEXT_REASON]);
+    step->stage = stage_from_string(texts[STEP_TEXT_STAGE]);
+    step->type = string_copy(texts[STEP_TEXT_TYPE]);
+    step->instance = string_copy(texts[STEP_TEXT_INSTANCE]);
+    step->uid = string_copy(texts[STEP_TEXT_UID]);
+    step->origin = string_copy(texts[STEP_TEXT_ORIGIN]);
+    read_lines(&step->resources, texts[STEP_TEXT_RESOURCES]);
+    read_lines(&step->depends_on, texts[STEP_TEXT_DEPENDS_ON]);
+    return step->reason < STEP_REASON_COUNT && step->stage < STAGE_COUNT &&
+           read_state(texts[STEP_TEXT_AFTER], &step->after) &&
+           read_state(texts[STEP_TEXT_BEFORE], &step->before);
+}
+
+int plan_read_step(struct plan *plan, const char *const texts[STEP_TEXT_COUNT], struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    struct error fault = {0};
+    struct step *step = plan_add_step(plan);
+    if (read_common(texts, step))
+        return step_check_states(step, plan->n_steps, err);
+    step_done(step);
+    *step = (struct step){0};
+    if (step_from_texts(texts, &value, &fault) == 0)
+        return step_from_value(value, plan->n_steps, step, err);
+    int r = error_set(err, ERROR_CORRUPT, "a step cannot be read: %s", error_message(&fault));
+    error_done(&fault);
+    return r;
+}

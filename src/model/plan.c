@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "model/plan-internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -101,7 +102,7 @@ bool step_has_effect(const struct step *step)
     }
 }
 
-static void step_done(struct step *step)
+void step_done(struct step *step)
 {
     mem_free(step->id);
     mem_free(step->address);

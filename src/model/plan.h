@@ -248,6 +248,10 @@ int plan_from_value(const struct value *value, struct plan **ret_plan, struct er
 /* A plan without its steps, under the hash it states: nothing is compared, so that nothing may be
  * done by it. */
 int plan_read_head(const struct value *value, struct plan **ret_plan, struct error *err);
+/* Adds the step of these texts behind those that it has. ERROR_CORRUPT when they are none. */
+int plan_read_step(struct plan *plan, const char *const texts[STEP_TEXT_COUNT], struct error *err);
+/* Seals a plan that was read in parts; ERROR_CORRUPT when it does not have the hash it stated. */
+int plan_check_hash(struct plan *plan, struct error *err);
 /* As plan_from_value() whatever hash it states: the plan has that of its content. For tests of what
  * is behind it. */
 int plan_read_unsealed(const struct value *value, struct plan **ret_plan, struct error *err);

@@ -16,12 +16,17 @@ void string_list_done(struct string_list *list)
 
 void string_list_add(struct string_list *list, const char *text)
 {
+    string_list_add_n(list, text, strlen(text));
+}
+
+void string_list_add_n(struct string_list *list, const char *text, size_t length)
+{
     /* Most lists have one item, and there are many of them. */
     if (list->n_items == list->capacity) {
         list->capacity = list->capacity ? 2 * list->capacity : 1;
         list->items = mem_resize(list->items, list->capacity, sizeof(char *));
     }
-    list->items[list->n_items++] = string_copy(text);
+    list->items[list->n_items++] = string_copy_n(text, length);
 }
 
 bool string_list_has(const struct string_list *list, const char *text)

@@ -17,6 +17,7 @@ struct string_list {
 };
 void string_list_done(struct string_list *list);
 void string_list_add(struct string_list *list, const char *text);
+void string_list_add_n(struct string_list *list, const char *text, size_t length);
 bool string_list_has(const struct string_list *list, const char *text);
 void string_list_copy(struct string_list *to, const struct string_list *from);
 /* As a list value, and back; items of a value that are no strings are left out. */

@@ -447,14 +447,30 @@ int service_plan(struct service *service, const struct plan_request *request,
     return r;
 }
 
+static int read_step(void *argument, const char *const texts[STEP_TEXT_COUNT], struct error *err)
+{
+    return plan_read_step(argument, texts, err);
+}
+
 int service_get_plan(struct service *service, const char *hash, struct plan **ret_plan,
                      struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *value = NULL;
+    CLEANUP(value_unrefp) struct value *head = NULL;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = service_need_store(service, false, err);
-    if (r < 0 || (r = store_get_plan(service->store, hash, &value, err)) < 0)
+    if (r < 0 || (r = store_get_plan_head(service->store, hash, &head, err)) < 0)
         return r;
-    return plan_from_value(value, ret_plan, err);
+    if (value_get(head, "steps"))
+        return plan_from_value(head, ret_plan, err);
+    r = plan_read_head(head, &plan, err);
+    if (r == 0)
+        r = store_read_steps(service->store, plan->hash, read_step, plan, err);
+    if (r == 0)
+        r = plan_check_hash(plan, err);
+    if (r < 0)
+        return r;
+    *ret_plan = take_ptr(plan);
+    return 0;
 }
 
 bool plan_has_effects(const struct plan *plan)

@@ -410,6 +410,32 @@ int store_get_plan(struct store *store, const char *hash_prefix, struct value **
     return r;
 }
 
+struct visiting {
+    const struct store *store;
+    store_visit_step *visit;
+    void *argument;
+};
+
+static int visit_step(void *argument, const struct store_row *row, struct error *err)
+{
+    const struct visiting *visiting = argument;
+    const char *texts[STEP_TEXT_COUNT];
+    for (size_t i = 0; i < STEP_TEXT_COUNT; i++)
+        texts[i] = store_row_text(row, i);
+    if (!texts[STEP_TEXT_BODY])
+        return error_set(err, ERROR_CORRUPT, "%s: a step has no body", visiting->store->place);
+    int r = visiting->visit(visiting->argument, texts, err);
+    return r < 0 ? error_wrap(err, r, "%s", visiting->store->place) : 0;
+}
+
+int store_read_steps(struct store *store, const char *hash, store_visit_step *visit, void *argument,
+                     struct error *err)
+{
+    assert(hash && visit);
+    struct visiting visiting = {store, visit, argument};
+    return store_query(store, QUERY_READ_STEPS, PARAMETERS(text(hash)), visit_step, &visiting, err);
+}
+
 int store_list_approvals(struct store *store, const char *plan_hash, struct value **ret_approvals,
                          struct error *err)
 {

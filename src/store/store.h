@@ -111,6 +111,14 @@ CO_FN int store_list_revisions(struct store *store, const char *deployment_uid, 
  */
 CO_FN int store_get_plan(struct store *store, const char *hash_prefix, struct value **ret_plan,
                          struct error *err);
+/*
+ * Calls visit for each step of the one plan with this hash, in their order; none where they stand
+ * in the head. Its texts are borrowed for the call, which must not wait; a negative return ends it.
+ */
+typedef int store_visit_step(void *argument, const char *const texts[STEP_TEXT_COUNT],
+                             struct error *err);
+CO_FN int store_read_steps(struct store *store, const char *hash, store_visit_step *visit,
+                           void *argument, struct error *err);
 /* The same without reading its steps, whose hash can then not be compared: for what it was made
  * from. In plans of older programs they stand in it all the same. */
 CO_FN int store_get_plan_head(struct store *store, const char *hash_prefix, struct value **ret_head,
