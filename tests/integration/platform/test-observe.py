@@ -289,4 +289,36 @@ def top_tells_what_each_instance_uses():
         assert "\033" not in "".join(lines)
 
 
+def programs_of(platform):
+    """Name of each program of the twin -> its nicenesses and its sessions, as the machine sees them."""
+    namespace = os.readlink(f"/proc/{platform.twin_pid()}/ns/pid")
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{entry}/cmdline").read_text(errors="replace").split("\0")
+            stat = pathlib.Path(f"/proc/{entry}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
+            if words[0] and belongs(entry, platform.twin_pid(), namespace):
+                nice, sessions = found.setdefault(os.path.basename(words[0].split()[0].rstrip(":")), (set(), set()))
+                nice.add(int(stat[16]))
+                sessions.add(stat[3])
+        except OSError:
+            pass
+    return found
+
+
+@test
+def what_watches_gives_way_to_what_it_watches():
+    with Platform(example("shophub")) as platform:
+        platform.up()
+        found = programs_of(platform)
+        watching = {name for name in found if name.startswith("prometheus")}
+        assert "prometheus" in watching and "haproxy" in found, found
+        own = os.nice(0)
+        for name in watching:
+            assert found[name][0] == {max(own, 5)}, (name, found)
+        assert found["haproxy"][0] == {own}, found
+        # Linux weighs processes of different sessions without a look at their niceness (autogroups).
+        assert found["prometheus"][1] == found["haproxy"][1], found
+
+
 platformlab.run(TESTS)
