@@ -210,10 +210,12 @@ static bool is_any_left(const struct change *changes)
 static CO_FN void decide(struct converge *converge, struct change *changes)
 {
     struct error reason = {0};
+    converge->is_applying = true;
     apply_changes(converge, changes);
     if ((!changes || is_any_left(changes)) && converge_carry_out(converge, &reason) < 0)
         undo_all(converge, changes, &reason);
     error_done(&reason);
+    converge->is_applying = false;
     for (struct change *change = changes; change; change = change->next) {
         change->generation = converge->generation;
         change->is_decided = true;

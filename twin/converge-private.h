@@ -33,7 +33,7 @@ struct change {
 
 struct converge {
     struct twin *twin;
-    struct manifest *manifest; /* while is_deciding it may be ahead of what is durable */
+    struct manifest *manifest; /* while is_applying it may be ahead of what is durable */
     struct disk *disk;         /* NULL until the first machine stands */
     struct machine *machine;
     struct problems faults; /* of a manifest that an older program has written */
@@ -51,7 +51,8 @@ struct converge {
     struct machine *held; /* a reference: the machine when the first of them began, else NULL */
     bool has_kept;        /* something that goes when they are over */
     struct change *pending;
-    bool is_deciding;
+    bool is_deciding; /* what is pending will be, or is */
+    bool is_applying; /* a batch of it is */
     bool is_closing;
     struct gate changed; /* opened with every progress */
 };

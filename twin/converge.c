@@ -145,10 +145,11 @@ static CO_FN int finish_put(struct converge *converge, struct change *change, st
     return r;
 }
 
-/* What the manifest says of a resource, and is durable. */
+/* What the manifest says of a resource, and is durable. Who asks while a batch is under way goes
+ * into the next one with all others that did. */
 static CO_FN const struct value *find_durable(struct converge *converge, const char *uid)
 {
-    while (converge->is_deciding)
+    while (converge->is_applying)
         gate_wait(converge->twin->loop, &converge->changed, -1, NULL);
     return manifest_find(converge->manifest, uid);
 }

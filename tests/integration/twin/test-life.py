@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The twin's life: kills, restarts, locks, and what arrives on its socket. Prints TAP."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -116,6 +117,56 @@ def a_killed_twin_converges_again_from_its_manifest():
         address = twin.hosts()["r-0"]["address"]
         assert twin.probe("l-0", [[address, 80], [address, 81]]) == {
             f"{address}:80": "open", f"{address}:81": "silent"}
+
+
+class Replacements:
+    """Counts how often a file of a folder is replaced (inotify(7))."""
+
+    def __init__(self, path):
+        self.name = path.name.encode()
+        self.library = ctypes.CDLL(None, use_errno=True)
+        self.descriptor = self.library.inotify_init1(os.O_NONBLOCK)
+        moved = 0x40 | 0x80  # from and to: two events alike, one after the other, would be told as one
+        assert self.library.inotify_add_watch(self.descriptor, bytes(path.parent), moved) >= 0, ctypes.get_errno()
+
+    def count(self):
+        try:
+            events = os.read(self.descriptor, 1 << 20)
+        except BlockingIOError:
+            return 0
+        n, at = 0, 0
+        while at < len(events):
+            length = struct.unpack_from("iIII", events, at)[3]
+            n += events[at + 16:at + 16 + length].rstrip(b"\0") == self.name
+            at += 16 + length
+        return n
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.descriptor)
+
+
+@test
+def changes_that_come_together_are_made_together():
+    with Twin() as twin:
+        twin.start()
+        with twin.connect() as connection, Replacements(twin.state / "manifest.json") as replaced:
+            many = range(40)
+            for i in many:
+                connection.send("put", resource={
+                    "uid": f"uid-{i}", "name": f"n-{i}", "type": "opnsense:network:vlan", "references": {},
+                    "spec": {"tag": i + 1, "subnet": f"10.70.{i}.0/24"}})
+            assert all(connection.read()["ok"] for _ in many)
+            # Those that come while others are made durable go together, with one replaced file for all.
+            n_put = replaced.count()
+            for i in many[1:]:
+                connection.send("delete", uid=f"uid-{i}")
+            assert all(connection.read()["ok"] for _ in many[1:])
+            n_deleted = replaced.count()
+            assert 1 <= n_put <= len(many) // 4 and 1 <= n_deleted <= len(many) // 4, (n_put, n_deleted)
+        assert [network["name"] for network in twin.status()["networks"]] == ["outside", "n-0"]
 
 
 @test
