@@ -27,18 +27,24 @@ const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length
     return kept;
 }
 
-void yaml_tree_drop_nodes(struct yaml_tree *tree)
+static void free_nodes(struct yaml_tree *tree)
 {
     arena_done(&tree->arena);
     map_done(&tree->keys);
     tree->root = NULL;
 }
 
+void yaml_tree_drop_nodes(struct yaml_tree *tree)
+{
+    if (tree->n_refs == 0)
+        free_nodes(tree);
+}
+
 void yaml_tree_free(struct yaml_tree *tree)
 {
     if (!tree || tree->n_refs-- > 0)
         return;
-    yaml_tree_drop_nodes(tree);
+    free_nodes(tree);
     mem_free(tree->file);
     mem_free(tree);
 }

@@ -65,7 +65,8 @@ void yaml_read(const char *file, const char *text, size_t size, const struct yam
                struct yaml_tree **ret_tree, struct diagnostics *diagnostics);
 void yaml_tree_free(struct yaml_tree *tree); /* accepts NULL */
 DEFINE_CLEANUP(struct yaml_tree *, yaml_tree_free)
-/* Frees all but the name of the file, which positions have borrowed. The tree has no root then. */
+/* Frees all but the name of the file, which positions have borrowed: nobody asks for nodes any
+ * more. Nothing happens to a tree that is remembered, which others read. */
 void yaml_tree_drop_nodes(struct yaml_tree *tree);
 
 /* From now on what was read without a fault is kept, and given again for the same file and text,
