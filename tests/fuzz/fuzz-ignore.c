@@ -1,0 +1,18 @@
+/* A .dockerignore of anybody, asked about a path of anybody: the part behind the first NUL. */
+#include "archive/ignore.h"
+#include "fuzz/fuzz.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    CLEANUP(ignore_freep) struct ignore *ignore = NULL;
+    CLEANUP(mem_freep) char *text = string_copy_n((const char *)data, size);
+    size_t length = strlen(text);
+    const char *path = length < size ? (const char *)data + length + 1 : "a/b.c";
+    CLEANUP(mem_freep)
+    char *asked = string_copy_n(path, length < size ? size - length - 1 : strlen(path));
+    if (ignore_read(text, length, &ignore, NULL) == 0)
+        ignore_has(ignore, asked);
+    return 0;
+}
