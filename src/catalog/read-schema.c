@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The types that a reference may lead to, by their canonical names. */
-static void read_references(struct catalog_reader *reader, const struct yaml_pair *pair,
-                            struct value **ret_list)
+/* Types by their canonical names. */
+static void read_type_list(struct catalog_reader *reader, const struct yaml_pair *pair,
+                       struct value **ret_list)
 {
     CLEANUP(value_unrefp) struct value *given = NULL;
     reader_texts(reader, pair, &given);
@@ -89,6 +89,8 @@ enum schema_key {
     KEY_KEYWORDS,
     KEY_ITEMS,
     KEY_FIELDS,
+    KEY_DIGEST_OF,
+    KEY_MADE_BY,
     SCHEMA_KEY_COUNT
 };
 static const char *const schema_keys[] = {
@@ -108,6 +110,8 @@ static const char *const schema_keys[] = {
     [KEY_KEYWORDS] = "keywords",
     [KEY_ITEMS] = "items",
     [KEY_FIELDS] = "fields",
+    [KEY_DIGEST_OF] = "digestOf",
+    [KEY_MADE_BY] = "madeBy",
 };
 
 /* "secret: true", or "secret: allowed" where a plain value may stand, too. */
@@ -163,7 +167,7 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         schema->has_maximum = reader_number(reader, pair, &schema->maximum);
         break;
     case KEY_REFERENCES:
-        read_references(reader, pair, &schema->references);
+        read_type_list(reader, pair, &schema->references);
         break;
     case KEY_KEYWORDS:
         reader_spellings(reader, pair, &schema->keywords);
@@ -176,6 +180,12 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         break;
     case KEY_FIELDS:
         reader_fields(reader, pair, schema);
+        break;
+    case KEY_DIGEST_OF:
+        reader_text(reader, pair, &schema->digest_of);
+        break;
+    case KEY_MADE_BY:
+        read_type_list(reader, pair, &schema->made_by);
         break;
     case SCHEMA_KEY_COUNT:
         reader_tell_unknown_key(reader, pair, schema_keys, SCHEMA_KEY_COUNT);

@@ -66,6 +66,8 @@ void schema_done(struct schema *schema)
     value_unref(schema->aliases);
     value_unref(schema->references);
     value_unref(schema->keywords);
+    mem_free(schema->digest_of);
+    value_unref(schema->made_by);
     *schema = (struct schema){0};
 }
 

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "document/document.h"
 #include "pattern/pattern.h"
+#include "service/contexts.h"
 #include "service/reads.h"
 #include "service/secrets.h"
 #include "service/service.h"
@@ -105,6 +106,16 @@ static int digest_secret(void *argument, const char *expression, char **ret_dige
     return secrets_find_digest(reader->service, expression, ret_digest, err);
 }
 
+/* Where the document lies; the caller frees it. */
+static char *folder_of(const struct document_source *source)
+{
+    const char *slash = strrchr(source->path, '/');
+    if (!slash)
+        return string_copy(".");
+    return slash == source->path ? string_copy("/")
+                                 : string_copy_n(source->path, (size_t)(slash - source->path));
+}
+
 /* Reads the secrets from where they come, unless the document has faults already. */
 static CO_FN int read_secrets(struct service *service, const struct document_source *source,
                               struct loaded_document *loaded, struct diagnostics *diagnostics,
@@ -113,11 +124,7 @@ static CO_FN int read_secrets(struct service *service, const struct document_sou
     struct store_deployment known = {0};
     const char *name = document_name(loaded->document);
     const char *environment = document_environment(loaded->document);
-    const char *slash = strrchr(source->path, '/');
-    CLEANUP(mem_freep)
-    char *folder = !slash                  ? string_copy(".")
-                   : slash == source->path ? string_copy("/")
-                                           : string_copy_n(source->path, slash - source->path);
+    CLEANUP(mem_freep) char *folder = folder_of(source);
     struct error missing = {0};
     if (!source->reads_secrets ||
         value_count(document_read_secrets(loaded->document, diagnostics)) == 0 ||
@@ -165,6 +172,8 @@ int service_load_document(struct service *service, const struct document_source 
             context.digest_secret = digest_secret;
         pattern_apply(loaded->document, service->catalog, diagnostics);
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
+        CLEANUP(mem_freep) char *folder = folder_of(source);
+        contexts_fill(service->catalog, folder, &loaded->wanted, diagnostics);
         loaded->reads = reader_list(&reader);
         reader_done(&reader);
         struct value *variables = document_variables(loaded->document);

@@ -627,7 +627,8 @@ TEST(every_key_and_kind_is_in_the_documentation)
         "default",     "allowed",           "minimum",      "keywords",
         "references",  "oneOrList",         "items",        "nameKeys",
         "fields",      "forcesReplacement", "secret",       "from",
-        "changesWith", "fidelity",          "note",
+        "changesWith", "fidelity",          "note",         "digestOf",
+        "madeBy",
     };
     CLEANUP(mem_freep) char *manual = read_source("docs/catalog.md");
     CHECK(manual);
