@@ -32,6 +32,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -366,7 +367,8 @@ int cage_open(struct cage_door *door, const char *program, struct error *err)
         return r;
     door->pid = cage->pid;
     door->life = cage->life;
-    find_program(door, program);
+    if (!door->root)
+        find_program(door, program);
     return 0;
 }
 
@@ -504,6 +506,43 @@ static int place_mounts(const struct cage_door *door, const struct cage_trees *t
     return r < 0 ? r : sealed;
 }
 
+/* Where a root is put together, before it becomes "/". Every cage has it, and nothing in it. */
+#define ROOT_SITE "/var/lib"
+
+/* Shows something of the cage below the new root, where the image has a place for it. */
+static int keep_below_root(const char *path)
+{
+    char target[PATH_MAX];
+    CLEANUP(close_descriptorp)
+    int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+        return errno == ENOENT ? 0 : -errno;
+    snprintf(target, sizeof(target), ROOT_SITE "%s", path);
+    return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/*
+ * In the cage: makes the tree "/" for this process and what it starts alone, with the cage's own
+ * /proc, /tmp and so on in it. What was "/" is gone with its mounts.
+ */
+static int change_root(int tree)
+{
+    static const char *const kept[] = {
+        "/proc", "/sys", "/dev", "/tmp", "/run", "/etc/hosts", "/etc/resolv.conf"};
+    int r = 0;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        move_mount(tree, "", AT_FDCWD, ROOT_SITE, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    for (size_t i = 0; r == 0 && i < ARRAY_LENGTH(kept); i++)
+        r = keep_below_root(kept[i]);
+    if (r < 0)
+        return r;
+    if (chdir(ROOT_SITE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
 int cage_enter(const struct cage_door *door)
 {
     static const char *const all[] = {SANDBOX_FOLDER, NULL};
@@ -511,7 +550,10 @@ int cage_enter(const struct cage_door *door)
     struct luggage luggage[FILES_LIMIT] = {0};
     struct cage_trees trees;
     size_t n = 0;
+    struct luggage root = {0};
     int r = cage_mounts_take(&door->files, &trees);
+    if (r == 0 && door->root)
+        r = pack(&root, door->root, false);
     if (r == 0)
         r = pack_all(luggage, &n, door->programs[0] ? programs : programs + 1, false);
     if (r == 0)
@@ -524,6 +566,8 @@ int cage_enter(const struct cage_door *door)
         return -errno;
     mode_t mask = umask(0);
     r = unpack_all(luggage, n);
+    if (r == 0 && door->root)
+        r = change_root(root.tree);
     if (r == 0)
         r = place_mounts(door, &trees);
     umask(mask);

@@ -53,6 +53,7 @@ struct cage_door {
     const char *host;    /* borrowed, as all below; NULL: it stands alone */
     const char *name;    /* of the program */
     const char *folder;  /* where it runs; NULL: "/" */
+    const char *root;    /* the folder that is "/" for it, read-only; NULL: the cage's own view */
     struct cage_files files;
     char *programs[2]; /* owned: of the program, what lies where cages do not look */
     pid_t pid;         /* of the cage's first process */

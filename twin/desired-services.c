@@ -147,15 +147,6 @@ int desire_frontend(struct desiring *desiring)
     return 0;
 }
 
-int desire_image(struct desiring *desiring)
-{
-    const char *image = NULL;
-    int r = spec_text(desiring, desiring_spec(desiring), "image", "", &image);
-    if (r == 0)
-        desiring_built(desiring, &is_there);
-    return r;
-}
-
 /* What a configmap of alerts holds, until a monitor takes it. */
 struct alert_list {
     struct machine_alert *alerts;

@@ -169,6 +169,8 @@ static int desire_service(struct desiring *desiring, const char *name, const str
         return desiring_fault(desiring, ERROR_INVALID, "the service %s is not a map", name);
     int r = spec_text(desiring, service, "image", "", &image);
     if (r == 0)
+        r = desiring_find_image(desiring, image, &workload->built);
+    if (r == 0)
         r = spec_integer(desiring, service, "port", &ports, &port);
     if (r == 0)
         r = spec_health_check(desiring, service, &workload->health_check);

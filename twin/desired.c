@@ -35,7 +35,8 @@ static const struct type_reader readers[] = {
     {"opnsense:haproxy:frontend", desire_frontend, ON(BALANCER) | ON(ENTRANCE), NULL},
     {"opnsense:nat:portforward", desire_port_forward, ON(ENTRANCE), NULL},
     {"opnsense:nat:outbound", desire_outbound, 0, NULL},
-    {"docker:image:build", desire_image, 0, "a built-in workload runs in its place"},
+    {"docker:image:build", desire_image, ON(WORKLOAD) | ON(BALANCER),
+     "a built-in workload runs in its place"},
     {"docker:compose:stack", desire_stack, ON(WORKLOAD) | ON(BALANCER),
      "a built-in workload runs in place of its images"},
     {"k8s:configmap:alerts", desire_alerts, ON(MONITOR), NULL},
@@ -65,11 +66,33 @@ unsigned int desired_modules(const char *type)
     return reader->modules;
 }
 
+/* Whether it has services and each of them runs its own image. */
+static bool runs_images(const struct machine *machine, const char *uid)
+{
+    size_t n_services = 0;
+    for (size_t i = 0; i < machine->n_workloads; i++) {
+        const struct machine_workload *workload = machine->workloads[i];
+        if (!text_equal(workload->resource, uid))
+            continue;
+        if (!workload->built)
+            return false;
+        n_services++;
+    }
+    return n_services > 0;
+}
+
 const char *desired_stand_in(const struct machine *machine, const struct value *resource)
 {
     const struct type_reader *reader = find_reader(resource_type(resource));
     assert(reader);
-    return machine_find_dashboards(machine, resource_uid(resource)) ? NULL : reader->stand_in;
+    const struct value *built = value_get(resource, "built");
+    const char *missing = built ? value_get_text(built, "missing") : NULL;
+    if (missing)
+        return missing;
+    if (machine_find_dashboards(machine, resource_uid(resource)) || built ||
+        runs_images(machine, resource_uid(resource)))
+        return NULL;
+    return reader->stand_in;
 }
 
 int desiring_fault(struct desiring *desiring, enum error_code code, const char *format, ...)

@@ -100,6 +100,11 @@ int desiring_interfaces(struct desiring *desiring, const char *fallback,
                         struct machine_interface_list *ret_list);
 int desiring_sequence(struct desiring *desiring, int64_t *ret_sequence);
 
+/* The image of that name that an engine has built, NULL when there is none; a fault when it has
+ * nothing to run. */
+int desiring_find_image(struct desiring *desiring, const char *name,
+                        const struct machine_image **ret_image);
+
 /* The balancer of a network, made for the current resource when there is none. */
 int desiring_find_balancer(struct desiring *desiring, const struct machine_network *network,
                            struct machine_balancer **ret_balancer);

@@ -272,11 +272,26 @@ struct machine_need {
     bool is_healthy; /* it is well; else it was started */
 };
 
+/* An image that an engine has built, with what its configuration says. */
+struct machine_image {
+    const char *name;
+    const char *resource; /* uid */
+    const char *id;       /* the engine's name for its content */
+    const char *folder;   /* its files, below STATE/images */
+    const char **names;   /* that one, and its tags */
+    const char **arguments;
+    const char **environment;
+    size_t n_names, n_arguments, n_environment;
+    const char *user; /* "" when it says nothing, as the next */
+    const char *working_folder;
+};
+
 /* A service of a stack on its hosts. */
 struct machine_workload {
     const char *name;     /* of the service */
     const char *resource; /* uid of the stack */
     const char *image;
+    const struct machine_image *built; /* what it runs; NULL: the built-in workload */
     const struct machine_host **hosts;
     size_t n_hosts;
     uint16_t port;                            /* 0: it serves none */
@@ -357,13 +372,14 @@ struct machine {
     struct machine_frontend **frontends;
     struct machine_balancer **balancers;
     struct machine_database **databases;
+    struct machine_image **images;
     struct machine_workload **workloads; /* those that others need come before them */
     struct machine_monitor **monitors;
     struct machine_dashboards **dashboards;
     struct machine_entrance **entrances;
     size_t n_networks, n_hosts, n_sets, n_rules, n_forwards, n_outbounds, n_certificates,
-        n_backends, n_frontends, n_balancers, n_databases, n_workloads, n_monitors, n_dashboards,
-        n_entrances;
+        n_backends, n_frontends, n_balancers, n_databases, n_images, n_workloads, n_monitors,
+        n_dashboards, n_entrances;
     void **blocks; /* owned: every piece of memory of the lists above */
     size_t n_blocks, blocks_capacity;
 };

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "twin/cage-maker.h"
 #include "twin/client.h"
+#include "twin/image-program.h"
 #include "twin/leftovers.h"
 #include "twin/limiter-program.h"
 #include "twin/supervise.h"
@@ -22,6 +23,7 @@ static const char usage[] =
     "       parley-twin limiter --socket PATH\n"
     "       parley-twin cages\n"
     "       parley-twin clear --state DIR\n"
+    "       parley-twin image\n"
     "       parley-twin trial\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
@@ -114,6 +116,12 @@ static int main_clear(int argc, char **argv)
     return leftovers_main(folder);
 }
 
+static int main_image(int argc, char **argv)
+{
+    (void)argv;
+    return argc == 0 ? image_main() : misuse();
+}
+
 static int main_trial(int argc, char **argv)
 {
     (void)argv;
@@ -128,7 +136,7 @@ int main(int argc, char **argv)
     } commands[] = {
         {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
         {"workload", main_workload},   {"limiter", main_limiter}, {"clear", main_clear},
-        {"cages", main_cages},         {"trial", main_trial},
+        {"cages", main_cages},         {"trial", main_trial},     {"image", main_image},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))

@@ -80,8 +80,8 @@ static int check_kind(const struct value *resource, const char *field, enum valu
 
 static int check_fields(const struct value *resource, struct error *err)
 {
-    static const char *const known[] = {"generation", "name", "operational", "references",
-                                        "spec",       "type", "uid"};
+    static const char *const known[] = {"built",      "generation", "name", "operational",
+                                        "references", "spec",       "type", "uid"};
     for (size_t i = 0; i < value_count(resource); i++) {
         size_t j = 0;
         while (j < ARRAY_LENGTH(known) && !text_equal(known[j], value_key_at(resource, i)))
@@ -112,6 +112,8 @@ int manifest_check_resource(const struct value *resource, struct error *err)
         r = check_kind(resource, "generation", VALUE_INTEGER, err);
     if (r == 0)
         r = check_kind(resource, "operational", VALUE_MAP, err);
+    if (r == 0)
+        r = check_kind(resource, "built", VALUE_MAP, err);
     if (r == 0)
         r = check_references(value_get(resource, "references"), err);
     if (r == 0 && value_has_unknown(resource))

@@ -53,7 +53,9 @@ CO_FN int manifest_save(const struct manifest *manifest, const char *folder, str
 
 /*
  * Whether a value has the form of a resource; ERROR_INVALID says what is wrong with it. Optional
- * fields: references (a map from property paths to lists of uids), generation, operational.
+ * fields: references (a map from property paths to lists of uids), generation, operational, built
+ * (of an image: missing, why nothing is, or id, engine, folder below STATE/images, config: Env, Cmd
+ * ... as the engine has it).
  */
 int manifest_check_resource(const struct value *resource, struct error *err);
 

@@ -101,6 +101,9 @@ static void add_image(const struct subject *subject)
 {
     value_builder_set_string(subject->outputs, "image",
                              value_get_text(resource_spec(subject->resource), "image"));
+    const struct value *built = value_get(subject->resource, "built");
+    if (built && value_get_text(built, "id"))
+        value_builder_set_string(subject->outputs, "id", value_get_text(built, "id"));
 }
 
 static void add_monitor_of(const struct subject *subject, const char *uid)

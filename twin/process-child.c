@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 #include "twin/guards.h"
+#include "twin/image-run.h"
 #include "twin/sandbox.h"
 
 #include <errno.h>
@@ -28,7 +29,8 @@ static int enter_place(void *argument)
     if (r == 0 && give_way(place->niceness) < 0)
         r = -errno;
     if (r == 0)
-        r = sandbox_drop_privileges(place->user);
+        r = place->image ? sandbox_drop_to(place->image->user, place->image->group)
+                         : sandbox_drop_privileges(place->user);
     /* child_start() reads why in errno. */
     if (r < 0)
         errno = -r;
@@ -40,10 +42,11 @@ static const char *const lent_variables[] = {
     "PATH", "LANG", "LC_ALL", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
 };
 
-static void make_environment(struct process_preparation *preparation, const char *const *additions)
+static void make_environment(struct process_preparation *preparation, const char *const *additions,
+                             bool is_lent)
 {
     size_t n = 0, n_lines = 0, capacity = 0;
-    for (size_t i = 0; i < ARRAY_LENGTH(lent_variables); i++) {
+    for (size_t i = 0; is_lent && i < ARRAY_LENGTH(lent_variables); i++) {
         const char *text = getenv(lent_variables[i]);
         if (!text)
             continue;
@@ -57,6 +60,32 @@ static void make_environment(struct process_preparation *preparation, const char
     }
     ARRAY_RESERVE(preparation->lines, n_lines, capacity);
     preparation->lines[n_lines] = NULL;
+}
+
+/* Whether both are of one name. */
+static bool is_same_variable(const char *a, const char *b)
+{
+    size_t length = strcspn(a, "=");
+    return strncmp(a, b, length) == 0 && b[length] == '=';
+}
+
+void process_add_variables(struct process_preparation *preparation, const struct strbuf *lines)
+{
+    size_t n = 0, n_new = 0;
+    while (preparation->lines[n])
+        n++;
+    for (size_t at = 0; at < lines->length; at += strlen(lines->text + at) + 1)
+        n_new++;
+    preparation->lines = mem_resize(preparation->lines, n + n_new + 1, sizeof(char *));
+    for (size_t at = 0; at < lines->length; at += strlen(lines->text + at) + 1) {
+        size_t i = preparation->n_lent;
+        while (i < n && !is_same_variable(lines->text + at, preparation->lines[i]))
+            i++;
+        preparation->lines[i] = lines->text + at;
+        n += i == n;
+    }
+    preparation->lines[n] = NULL;
+    preparation->child.environment = (const char *const *)preparation->lines;
 }
 
 void process_preparation_done(struct process_preparation *preparation)
@@ -73,6 +102,7 @@ int process_open_door(struct processes *processes, const struct process_spec *sp
                                    .host = spec->host,
                                    .name = spec->name,
                                    .folder = spec->folder,
+                                   .root = spec->image ? spec->image->root : NULL,
                                    .files = spec->files};
     return cage_open(ret_door, spec->arguments[0], err);
 }
@@ -81,10 +111,12 @@ void process_prepare(const struct process_spec *spec, struct cage_door *door,
                      struct process_preparation *ret_preparation)
 {
     struct process_preparation *preparation = ret_preparation;
-    *preparation = (struct process_preparation){
-        .place = {
-            .door = door, .group = CGROUP_CLOSED, .user = spec->user, .niceness = spec->niceness}};
-    make_environment(preparation, spec->environment);
+    *preparation = (struct process_preparation){.place = {.door = door,
+                                                          .group = CGROUP_CLOSED,
+                                                          .user = spec->user,
+                                                          .image = spec->image,
+                                                          .niceness = spec->niceness}};
+    make_environment(preparation, spec->environment, !spec->image);
     preparation->child = (struct child_spec){
         .arguments = spec->arguments,
         .environment = (const char *const *)preparation->lines,

@@ -22,6 +22,7 @@ struct process_place {
     const struct cage_door *door;
     struct cgroup_door group;
     enum process_user user;
+    const struct image_run *image; /* or NULL */
     int niceness;
 };
 
@@ -40,6 +41,9 @@ struct process_preparation {
 void process_prepare(const struct process_spec *spec, struct cage_door *door,
                      struct process_preparation *ret_preparation);
 void process_preparation_done(struct process_preparation *preparation);
+/* Adds texts "NAME=VALUE", each with its NUL, to the environment; they are borrowed. What was there
+ * under such a name is replaced. */
+void process_add_variables(struct process_preparation *preparation, const struct strbuf *lines);
 
 /* Opens the cage of the program's host. Closed with cage_close(). */
 int process_open_door(struct processes *processes, const struct process_spec *spec,

@@ -309,8 +309,15 @@ static int launch(struct process *process, struct error *err)
         r = process_open_door(process->processes, &process->spec, &process->door, err);
     if (r < 0)
         return r;
+    CLEANUP(strbuf_wipe) struct strbuf lines = {0};
+    if (process->spec.add_variables &&
+        (r = process->spec.add_variables(process->spec.argument, &lines, err)) < 0) {
+        cage_close(&process->door);
+        return error_wrap(err, r, "start %s", process->name);
+    }
     CLEANUP(process_preparation_done) struct process_preparation preparation;
     process_prepare(&process->spec, &process->door, &preparation);
+    process_add_variables(&preparation, &lines);
     preparation.child.input = input;
     preparation.child.output = output;
     preparation.child.errors = output;

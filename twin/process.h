@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/strbuf.h"
 #include "net/loop.h"
 #include "twin/cage.h"
 #include "twin/machine.h"
@@ -17,6 +18,7 @@
 #include <stddef.h>
 
 struct cgroups;
+struct image_run;
 struct network;
 struct process;
 struct processes;
@@ -35,6 +37,14 @@ struct process_spec {
      * NULL: there is nothing to read.
      */
     int (*make_input)(void *argument, int *ret_descriptor, struct error *err);
+    /*
+     * Its own files in place of the machine's, its own user and its own environment: nothing is
+     * lent then, and additions are all. NULL: it is a program of the machine. Borrowed, outlives
+     * the process.
+     */
+    const struct image_run *image;
+    /* Adds to its environment at each start, for an image; NULL: nothing. */
+    int (*add_variables)(void *argument, struct strbuf *lines, struct error *err);
     enum process_user user;
     struct machine_quota quota; /* where this twin has control groups: processes_limit_by() */
     int niceness;               /* above 0: what others wait for goes before it */

@@ -224,11 +224,20 @@ int sandbox_drop_capabilities(void)
     return 0;
 }
 
+void sandbox_nobody(uid_t *ret_user, gid_t *ret_group)
+{
+    *ret_user = users[PROCESS_NOBODY].user;
+    *ret_group = users[PROCESS_NOBODY].group;
+}
+
 int sandbox_drop_privileges(enum process_user user)
 {
+    return sandbox_drop_to(users[user].user, users[user].group);
+}
+
+int sandbox_drop_to(uid_t uid, gid_t gid)
+{
     if (geteuid() == 0 && GUARD(USER)) {
-        uid_t uid = users[user].user;
-        gid_t gid = users[user].group;
         if (uid == 0 || setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
             setresuid(uid, uid, uid) < 0)
             return -(errno ? errno : EPERM);

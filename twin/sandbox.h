@@ -50,6 +50,10 @@ int sandbox_give(const char *path, enum process_user user, struct error *err);
  * 0 or a negative errno.
  */
 int sandbox_drop_privileges(enum process_user user);
+/* The same for a user and a group by their numbers, neither of which is root's. */
+int sandbox_drop_to(uid_t uid, gid_t gid);
+/* The numbers of who is nobody, for one that asks for root. */
+void sandbox_nobody(uid_t *ret_user, gid_t *ret_group);
 int sandbox_drop_capabilities(void);
 /* Called in a child that is to keep its capabilities when it becomes another program: those of a
  * user namespace are lost then unless they are ambient. */

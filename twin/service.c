@@ -142,6 +142,14 @@ int service_ask(struct twin *twin, const struct machine_host *host, uint16_t por
     return r;
 }
 
+int service_connect(struct twin *twin, const struct machine_host *host, uint16_t port,
+                    int64_t deadline, struct error *err)
+{
+    CLEANUP(close_descriptorp) int fd = -1;
+    int r = network_socket(twin->network, host->name, AF_INET, SOCK_STREAM, &fd, err);
+    return r < 0 ? r : http_connect(twin->loop, fd, host->ip, port, deadline, err);
+}
+
 /* --- Beside each other --- */
 
 struct crowd {

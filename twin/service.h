@@ -51,6 +51,10 @@ char *service_file_name(const char *name);
 CO_FN int service_ask(struct twin *twin, const struct machine_host *host, uint16_t port,
                       struct http_exchange *exchange, int64_t deadline, struct error *err);
 
+/* Whether a port of a host takes a connection, from within that host. */
+CO_FN int service_connect(struct twin *twin, const struct machine_host *host, uint16_t port,
+                          int64_t deadline, struct error *err);
+
 /*
  * Runs work(argument, index) for each index below count, many beside each other, and returns when
  * all have ended.

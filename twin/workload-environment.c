@@ -48,10 +48,9 @@ static int add_secret(struct strbuf *content, const char *name, const char *path
     return 0;
 }
 
-int workload_environment_write(const struct value *environment, const char *given_folder,
-                               const char *resource, int *ret_descriptor, struct error *err)
+int workload_environment_add(const struct value *environment, const char *given_folder,
+                             const char *resource, struct strbuf *content, struct error *err)
 {
-    struct strbuf content = {0};
     int r = 0;
     mem_wipe_freed();
     for (size_t i = 0; r == 0 && i < value_count(environment); i++) {
@@ -60,13 +59,21 @@ int workload_environment_write(const struct value *environment, const char *give
         CLEANUP(mem_freep)
         char *path = string_format("%s/%s.%s", given_folder, resource, value_text(item));
         if (value_kind(item) == VALUE_SECRET)
-            r = add_secret(&content, name, path, err);
+            r = add_secret(content, name, path, err);
         else
-            add_variable(&content, name, value_text(item), value_text_length(item));
-        if (r == 0 && content.length > ENVIRONMENT_LIMIT)
+            add_variable(content, name, value_text(item), value_text_length(item));
+        if (r == 0 && content->length > ENVIRONMENT_LIMIT)
             r = error_set(err, ERROR_LIMIT, "its environment is larger than %d bytes",
                           ENVIRONMENT_LIMIT);
     }
+    return r;
+}
+
+int workload_environment_write(const struct value *environment, const char *given_folder,
+                               const char *resource, int *ret_descriptor, struct error *err)
+{
+    struct strbuf content = {0};
+    int r = workload_environment_add(environment, given_folder, resource, &content, err);
     if (r == 0)
         r = child_make_input(strbuf_text(&content), content.length, ret_descriptor, err);
     strbuf_done(&content);

@@ -8,12 +8,17 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "base/strbuf.h"
 #include "model/value.h"
 #include "twin/machine.h"
 
 /* Name -> text, or the handle of a secret; a map, to be compared. The caller unrefs it. */
 struct value *workload_environment(const struct machine_workload *workload);
 
+/* Appends "NAME=VALUE" of each, with a NUL behind it. ERROR_NOT_FOUND when the text of a secret is
+ * not there. */
+int workload_environment_add(const struct value *environment, const char *given_folder,
+                             const char *resource, struct strbuf *content, struct error *err);
 /* What a workload of that stack reads; the caller closes it. ERROR_NOT_FOUND when the text of a
  * secret is not there. */
 int workload_environment_write(const struct value *environment, const char *given_folder,

@@ -51,6 +51,9 @@ static void list_environment(const struct instance *instance, struct string_list
             string_format("%s=%s", value_key_at(instance->environment, i), value_text(text));
         string_list_add(lines, line);
     }
+    /* What the image says comes last: of two of one name the first one counts. */
+    for (size_t i = 0; instance->image && instance->image->environment[i]; i++)
+        string_list_add(lines, instance->image->environment[i]);
     string_list_add(lines, "");
     mem_free(lines->items[--lines->n_items]);
     lines->items[lines->n_items] = NULL;
@@ -79,6 +82,7 @@ static void begin(struct instance *instance, const struct machine_workload *work
                                            .environment = (const char *const *)environment.items,
                                            .files.mounts = instance->mounts->items,
                                            .files.n_mounts = instance->mounts->n_items,
+                                           .image = instance->image,
                                            .user = PROCESS_NOBODY,
                                            .quota = workload->quota},
                                .subject = instance->process,

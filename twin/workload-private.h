@@ -2,6 +2,7 @@
 #pragma once
 
 #include "twin/health.h"
+#include "twin/image-run.h"
 #include "twin/module.h"
 
 /* A service on one host. */
@@ -13,6 +14,7 @@ struct instance {
     struct machine_host host; /* name and address are owned */
     uint16_t port;
     struct value *environment; /* owned map */
+    struct image_run *image;   /* owned; NULL: it is the built-in workload */
     char *upstream;            /* owned; where it calls, or NULL */
     char *probed;              /* owned; the path that tells whether it is ready */
     char *health_check;        /* owned; the path that the document names, or NULL */
@@ -35,7 +37,7 @@ struct workloads {
 struct instance *workload_instance(const struct workloads *module,
                                    const struct machine_workload *workload,
                                    const struct machine_host *host);
-/* A workload that has no port serves nobody; there is nothing to run for it. */
+/* A built-in workload that has no port serves nobody; there is nothing to run for it. */
 bool workload_is_run(const struct machine_workload *workload);
 
 /* --- workload-health.c --- */

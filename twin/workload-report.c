@@ -42,6 +42,17 @@ static struct value *describe_instance(const struct machine_host *host,
     return value_builder_map(&fields);
 }
 
+/* Whether its image asks for root, which it does not get. */
+static bool runs_as_nobody(const struct workloads *module, const struct machine_workload *workload)
+{
+    for (size_t i = 0; i < workload->n_hosts; i++) {
+        const struct instance *instance = workload_instance(module, workload, workload->hosts[i]);
+        if (instance && instance->image && instance->image->is_demoted)
+            return true;
+    }
+    return false;
+}
+
 /* How many of a service's instances are ready. */
 static size_t describe_service(const struct workloads *module,
                                const struct machine_workload *workload,
@@ -57,9 +68,12 @@ static size_t describe_service(const struct workloads *module,
     }
     value_builder_set_string(&service, "image", workload->image);
     value_builder_set_string(&service, "runs",
-                             workload_is_run(workload)
+                             workload->built ? "its image, built by the Docker Engine"
+                             : workload_is_run(workload)
                                  ? "the built-in workload in place of the image"
                                  : "nothing: it has no port");
+    if (workload->built && runs_as_nobody(module, workload))
+        value_builder_set_string(&service, "user", "nobody: in an instance nobody is root");
     if (cgroup_is_needed(&workload->quota))
         value_builder_set_string(&service, "limits",
                                  processes_are_limited(module->twin->processes)

@@ -5,6 +5,7 @@
 #include "twin/balancer.h"
 #include "twin/cgroup.h"
 #include "twin/database.h"
+#include "twin/sandbox.h"
 #include "twin/service.h"
 #include "twin/workload-environment.h"
 #include "twin/workload-private.h"
@@ -85,6 +86,8 @@ static char *command_text(const struct machine_workload *workload, const struct 
     /* Only what it was started in can be changed later. */
     if (cgroup_is_needed(&workload->quota))
         strbuf_add(&text, "limited\n");
+    if (workload->built)
+        strbuf_addf(&text, "image %s\n", workload->built->id);
     for (size_t i = 0; i < command->n_arguments; i++)
         strbuf_addf(&text, "%s\n", command->arguments[i]);
     workload_mounts_describe(workload, &text);
@@ -107,6 +110,7 @@ static void instance_free(struct instance *instance)
     mem_free(instance->check);
     workload_mounts_free(instance->mounts);
     value_unref(instance->environment);
+    image_run_free(instance->image);
     mem_free(instance);
 }
 
@@ -125,6 +129,14 @@ static struct instance *instance_new(struct twin *twin, const struct machine_wor
     instance->probed = string_copy(workload->health_check ? workload->health_check : "/metrics");
     instance->health_check = workload->health_check ? string_copy(workload->health_check) : NULL;
     return instance;
+}
+
+/* An image promises no more than its port, unless the document names a path. */
+static CO_FN int probe_port(void *argument, struct error *err)
+{
+    const struct instance *instance = argument;
+    return service_connect(instance->twin, &instance->host, instance->port,
+                           world_monotonic_clock() + PROBE_TIME, err);
 }
 
 /* A health path may answer with what it likes, as long as it is no failure. */
@@ -151,6 +163,33 @@ static int make_input(void *argument, int *ret_descriptor, struct error *err)
     CLEANUP(mem_freep) char *folder = string_format("%s/given", instance->twin->folder);
     return workload_environment_write(instance->environment, folder, instance->resource,
                                       ret_descriptor, err);
+}
+
+static int add_variables(void *argument, struct strbuf *lines, struct error *err)
+{
+    const struct instance *instance = argument;
+    CLEANUP(mem_freep) char *folder = string_format("%s/given", instance->twin->folder);
+    return workload_environment_add(instance->environment, folder, instance->resource, lines, err);
+}
+
+/* What is run is the image's own affair; that it stays in its cage is not. */
+static int use_image(struct instance *instance, const struct machine_image *image,
+                     struct process_spec *spec, struct error *err)
+{
+    struct image_nobody nobody;
+    sandbox_nobody(&nobody.user, &nobody.group);
+    int r = image_run_make(instance->twin->folder, image, nobody, &instance->image, err);
+    if (r < 0)
+        return r;
+    spec->image = instance->image;
+    spec->arguments = (const char *const *)instance->image->arguments;
+    spec->environment = (const char *const *)instance->image->environment;
+    spec->folder = instance->image->folder;
+    spec->add_variables = add_variables;
+    spec->make_input = NULL;
+    if (!instance->health_check)
+        spec->probe = instance->port ? probe_port : NULL;
+    return 0;
 }
 
 static struct instance *find_instance(const struct workloads *module, const char *resource,
@@ -209,8 +248,11 @@ static CO_FN int start_instance(struct workloads *module, const struct machine_w
     if (r == 0) {
         spec.files.mounts = instance->mounts->items;
         spec.files.n_mounts = instance->mounts->n_items;
-        r = process_start(module->twin->processes, &spec, &instance->process, err);
     }
+    if (r == 0 && workload->built)
+        r = use_image(instance, workload->built, &spec, err);
+    if (r == 0)
+        r = process_start(module->twin->processes, &spec, &instance->process, err);
     if (r < 0) {
         instance_free(instance);
         return r;
@@ -227,7 +269,7 @@ static CO_FN int start_instance(struct workloads *module, const struct machine_w
 
 bool workload_is_run(const struct machine_workload *workload)
 {
-    return workload->port != 0;
+    return workload->port != 0 || workload->built;
 }
 
 /* Whether a port of a host is free for one that is still asked there. */

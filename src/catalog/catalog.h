@@ -65,8 +65,8 @@ struct schema {
     struct value
         *keywords;        /* owned map of keyword -> canonical ("any" -> "0.0.0.0/0"); NULL: none */
     struct schema *items; /* owned: of a list, set or map */
-    char *digest_of; /* owned: the property with the folder whose digest it is, which Parley fills in;
-                        NULL: none */
+    char *digest_of; /* owned: the property with the folder whose digest it is, which Parley fills
+                        in; NULL: none */
     struct value *made_by; /* owned list of types: a resource of these that has the same text in a
                               property of the same name, and a digest, comes first; NULL: none */
     struct schema_field *fields; /* owned: of an object, sorted by name */

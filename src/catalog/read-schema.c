@@ -10,7 +10,7 @@
 
 /* Types by their canonical names. */
 static void read_type_list(struct catalog_reader *reader, const struct yaml_pair *pair,
-                       struct value **ret_list)
+                           struct value **ret_list)
 {
     CLEANUP(value_unrefp) struct value *given = NULL;
     reader_texts(reader, pair, &given);

@@ -55,7 +55,8 @@
     X(LEFT_TOO_LATE, "left-too-late", "Something goes before its user can leave it")           \
     X(CANNOT_SERVE, "cannot-serve", "This target cannot do that")                              \
     X(INTERRUPTS, "interrupts", "A change interrupts what runs")                               \
-    X(STAND_IN, "stand-in", "Something stands in for what was asked")
+    X(STAND_IN, "stand-in", "Something stands in for what was asked")                          \
+    X(REAL, "real", "What is asked for is really made")
 
 enum diagnostic_code {
 #define DIAGNOSTIC_ENUM(name, wire, summary) DIAGNOSTIC_##name,

@@ -172,8 +172,8 @@ struct live {
     bool is_stopped;       /* the target is stopped, and this is its last known state */
     struct value *spec;    /* owned; NULL when absent */
     struct value *outputs; /* owned map, of a stopped target what is known; NULL when absent */
-    struct value
-        *status;  /* owned map for people: health, fidelity, engine_version ...; may be NULL */
+    struct value *status;  /* owned map for people: health, fidelity, engine_version ..., and what
+                              could not  be told of it as "doubt"; may be NULL */
     char *marker; /* owned: the uid that it carries for who made it with Parley; NULL: none, or its
                      type keeps none */
     char *provider_id; /* owned: where our marker was found on another thing than the one that the

@@ -121,6 +121,8 @@ static struct value *read_resource(struct questions *questions,
     value_builder_set_string(&fields, "state", state);
     if (r < 0)
         value_builder_set_string(&fields, "problem", error_message(&err));
+    else if (live.status && value_get_text(live.status, "doubt"))
+        value_builder_set_string(&fields, "problem", value_get_text(live.status, "doubt"));
     const struct type_driver *driver =
         target.type && provider ? type_find_driver(target.type, provider->ops->driver) : NULL;
     /* What runs now knows better than what the catalog says of every machine. */

@@ -10,6 +10,7 @@
 #include "net/namespaces.h"
 #include "net/program.h"
 #include "provider/twin/client.h"
+#include "provider/twin/image.h"
 
 #include <string.h>
 #include <sys/utsname.h>
@@ -239,8 +240,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
                        const struct step *step, struct value **ret_after,
                        struct diagnostics *diagnostics, struct error *err)
 {
-    (void)err;
-    (void)ret_after; /* it keeps what it is asked for */
+    (void)err; /* but for the engine of an image, it keeps what it is asked for */
     const char *type = target->type->name;
     if (step->kind == STEP_DELETE && text_equal(type, "docker:compose:stack"))
         twin_tell_volumes(target, step->before, diagnostics);
@@ -259,6 +259,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
             check_program(&requirements[i], target, diagnostics);
     if (text_equal(type, "opnsense:firewall:alias"))
         check_alias(target, step->after, diagnostics);
+    if (twin_is_image(target))
+        twin_image_propose(twin_of(provider), call, target, step, ret_after, diagnostics);
     if (text_equal(type, "docker:compose:stack"))
         twin_check_stack(target, step->after, diagnostics);
     if (twin_is_group(target) || text_equal(type, "aws:ec2:instances"))

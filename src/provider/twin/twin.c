@@ -7,6 +7,7 @@
 #include "model/json.h"
 #include "provider/twin/client.h"
 #include "provider/twin/given.h"
+#include "provider/twin/image.h"
 
 #include <assert.h>
 #include <string.h>
@@ -18,9 +19,17 @@
 static int twin_configure(struct provider *provider, const struct value *config, const char *home,
                           struct error *err)
 {
-    if (config && value_count(config) > 0)
-        return error_set(err, ERROR_INVALID, "the driver twin has no setting \"%s\"; remove it",
-                         value_key_at(config, 0));
+    struct twin_provider *twin = twin_of(provider);
+    for (size_t i = 0; config && i < value_count(config); i++) {
+        const char *engine = value_get_text(config, "engine");
+        if (!text_equal(value_key_at(config, i), "engine") || !engine)
+            return error_set(err, ERROR_INVALID, "the driver twin has no setting \"%s\"; remove it",
+                             value_key_at(config, i));
+        int r = twin_image_check_engine(engine, err);
+        if (r < 0)
+            return r;
+        twin->engine = string_copy(engine);
+    }
     return twin_home_init(&twin_of(provider)->home, home, err);
 }
 
@@ -28,6 +37,7 @@ static void twin_close(struct provider *provider)
 {
     twin_home_done(&twin_of(provider)->home);
     value_unref(twin_of(provider)->manifest);
+    mem_free(twin_of(provider)->engine);
     channel_free(twin_of(provider)->held);
 }
 
@@ -178,7 +188,10 @@ static CO_FN int twin_read(struct provider *provider, struct call *call,
     r = get(&twin->home, call, target->uid, &answer, &resource, &problem);
     if (r == -ERROR_NOT_FOUND) {
         error_done(&problem);
-        return read_stopped(twin, target, ret_live, err);
+        r = read_stopped(twin, target, ret_live, err);
+        if (r == 0 && ret_live->is_present && twin_is_image(target))
+            twin_image_look(twin, call, target, ret_live);
+        return r;
     }
     if (r == 0 && resource) {
         ret_live->is_present = true;
@@ -187,6 +200,8 @@ static CO_FN int twin_read(struct provider *provider, struct call *call,
         ret_live->status = value_ref(value_get(resource, "status"));
     }
     twin_answer_done(&answer);
+    if (r == 0 && ret_live->is_present && twin_is_image(target))
+        twin_image_look(twin, call, target, ret_live);
     return r < 0 ? error_move(err, &problem) : 0;
 }
 
@@ -209,7 +224,8 @@ static struct value *uids_of_references(const struct value *references)
     return value_builder_map(&map);
 }
 
-static struct value *describe_resource(const struct target *target, struct value *after)
+static struct value *describe_resource(const struct target *target, struct value *after,
+                                       struct value *built)
 {
     struct value_builder resource = {0};
     value_builder_set_string(&resource, "uid", target->uid);
@@ -218,11 +234,13 @@ static struct value *describe_resource(const struct target *target, struct value
     value_builder_set(&resource, "spec", value_ref(after));
     value_builder_set(&resource, "references", uids_of_references(target->references));
     value_builder_set(&resource, "generation", value_integer(target->generation));
+    if (built)
+        value_builder_set(&resource, "built", value_ref(built));
     return value_builder_map(&resource);
 }
 
 static struct value *request_of(const struct target *target, const struct step *step,
-                                struct value *after)
+                                struct value *after, struct value *built)
 {
     const char *verb = step->kind == STEP_START    ? "commit"
                        : step->kind == STEP_ACT    ? "act"
@@ -237,7 +255,7 @@ static struct value *request_of(const struct target *target, const struct step *
     } else if (step->kind == STEP_DELETE) {
         return value_builder_map(&request);
     } else if (step->kind != STEP_START)
-        value_builder_set(&request, "resource", describe_resource(target, after));
+        value_builder_set(&request, "resource", describe_resource(target, after, built));
     return value_builder_map(&request);
 }
 
@@ -394,27 +412,63 @@ static CO_FN int check_primary(struct provider *provider, struct call *call,
     return r;
 }
 
-static CO_FN int twin_apply(struct provider *provider, struct call *call,
-                            const struct target *target, const struct step *step,
-                            struct value *after, struct outcome *ret_outcome, struct error *err)
+/* What is not there any more, or not yet, does not take long: a build may. */
+#define CHANGE_US (INT64_C(120) * 1000000)
+
+static struct call without_a_build(const struct call *call)
 {
-    struct twin_provider *twin = twin_of(provider);
+    struct call shorter = *call;
+    int64_t deadline = world_monotonic_clock() + CHANGE_US;
+    if (call->deadline < 0 || call->deadline > deadline)
+        shorter.deadline = deadline;
+    return shorter;
+}
+
+/* An image's engine comes first where something goes: the twin knows of it until it is gone. */
+static CO_FN bool prepare_image(struct twin_provider *twin, struct call *call,
+                                const struct target *target, const struct step *step,
+                                struct value *after, struct value **ret_before,
+                                struct value **ret_built, struct outcome *ret_outcome)
+{
+    struct error problem = {0};
+    *ret_before = twin_image_find(twin, target->uid);
+    if (step->kind != STEP_DELETE)
+        return twin_image_build(twin, call, target, step, after, ret_built, ret_outcome);
+    int r =
+        *ret_before ? twin_image_remove(twin, call, target->uid, *ret_before, NULL, &problem) : 0;
+    if (r < 0)
+        outcome_set_error(ret_outcome, OUTCOME_FAILED, &problem);
+    return r == 0;
+}
+
+/* What was built before is used no more. That it stays is no failure of the change. */
+static CO_FN void tidy_image(struct twin_provider *twin, struct call *call,
+                             const struct target *target, const struct value *before,
+                             const struct value *built)
+{
+    CLEANUP(error_done) struct error problem = {0};
+    bool is_real = value_get_text(built, "id") != NULL;
+    const struct value *engine = is_real ? built : before;
+    if (engine &&
+        twin_image_remove(twin, call, target->uid, engine, is_real ? built : NULL, &problem) < 0)
+        tell(call, error_message(&problem));
+}
+
+/* Sends the change to the supervisor, and tells how it ended. */
+static CO_FN int carry_out(struct twin_provider *twin, const struct call *call,
+                           const struct target *target, const struct step *step,
+                           struct value *after, struct value *built, struct outcome *ret_outcome,
+                           struct error *err)
+{
     const struct twin_home *home = &twin->home;
     char identity[UUID_TEXT_SIZE];
-    bool is_gone = false;
-    int r = check_identity(twin, target, identity, err);
-    if (r == 0 && step->kind == STEP_DELETE)
-        r = check_is_gone(home, call, target->uid, &is_gone, err);
-    if (r == 0 && step->kind == STEP_ACT)
-        r = check_primary(provider, call, target, step, after, err);
-    if (r < 0 || is_gone)
-        return r;
-    CLEANUP(value_unrefp) struct value *request = request_of(target, step, after);
+    CLEANUP(value_unrefp) struct value *request = request_of(target, step, after, built);
     struct twin_answer answer = {0};
     struct error problem = {0};
     bool is_open;
-    if (step->kind != STEP_ACT)
-        hold(twin, call);
+    int r = find_identity(twin, identity, err);
+    if (r < 0)
+        return r;
     struct sending sending = {request, target->uid, after};
     r = change(home, call, identity, &sending, &answer, &is_open, &problem);
     twin->seen_at = 0;
@@ -429,6 +483,35 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
     if (after && answer.value && step->kind != STEP_ACT)
         twin_tell_parts(call, target->type->name, answer.value);
     twin_answer_done(&answer);
+    return r;
+}
+
+static CO_FN int twin_apply(struct provider *provider, struct call *call,
+                            const struct target *target, const struct step *step,
+                            struct value *after, struct outcome *ret_outcome, struct error *err)
+{
+    struct twin_provider *twin = twin_of(provider);
+    CLEANUP(value_unrefp) struct value *before = NULL;
+    CLEANUP(value_unrefp) struct value *built = NULL;
+    char identity[UUID_TEXT_SIZE];
+    bool is_gone = false;
+    bool is_image = step->kind != STEP_START && step->kind != STEP_ACT && twin_is_image(target);
+    struct call shorter = without_a_build(call);
+    int r = check_identity(twin, target, identity, err);
+    if (r == 0 && step->kind == STEP_DELETE)
+        r = check_is_gone(&twin->home, &shorter, target->uid, &is_gone, err);
+    if (r == 0 && step->kind == STEP_ACT)
+        r = check_primary(provider, &shorter, target, step, after, err);
+    if (r < 0 || is_gone)
+        return r;
+    if (is_image && !prepare_image(twin, call, target, step, after, &before, &built, ret_outcome))
+        return 0;
+    if (step->kind != STEP_ACT)
+        hold(twin, call);
+    shorter = without_a_build(call);
+    r = carry_out(twin, &shorter, target, step, after, built, ret_outcome, err);
+    if (is_image && after && r == 0 && ret_outcome->kind == OUTCOME_DONE)
+        tidy_image(twin, call, target, before, built);
     return r;
 }
 
@@ -581,5 +664,7 @@ const struct provider_ops twin_provider_ops = {
     .describe = twin_describe,
     .conclude = twin_conclude,
     .actions = actions,
-    .limits = {.concurrency = 12, .call_us = INT64_C(120) * 1000000},
+    .limits = {.concurrency = 12,
+               .call_us = INT64_C(120) * 1000000,
+               .time_us = {[PROVIDER_APPLY] = INT64_C(1800) * 1000000}},
 };

@@ -7,7 +7,7 @@
  * Identity: see folder.h. A provider id is IDENTITY/UID, so that a record of a twin that is gone is
  * never taken for one of its successor.
  *
- * It takes no settings.
+ * It takes one setting: engine, where the Docker Engine answers (image.h).
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 struct twin_provider {
     struct provider provider;
     struct twin_home home;
+    char *engine;           /* owned: the site's setting; or NULL */
     struct value *manifest; /* owned: as it was at seen_at; NULL: there was none */
     int64_t seen_at;        /* world_monotonic_clock(); 0: not seen */
     struct channel *held;   /* owned: what keeps, during a run, what its steps take away; or NULL */

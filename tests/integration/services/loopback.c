@@ -132,6 +132,19 @@ int sandbox_drop_privileges(enum process_user user)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
 }
 
+int sandbox_drop_to(uid_t user, gid_t group)
+{
+    (void)user;
+    (void)group;
+    return sandbox_drop_privileges(PROCESS_NOBODY);
+}
+
+void sandbox_nobody(uid_t *ret_user, gid_t *ret_group)
+{
+    *ret_user = 65534;
+    *ret_group = 65534;
+}
+
 int twin_give(const char *path, enum process_user user, struct error *err)
 {
     const struct passwd *entry = getpwnam(user_names[user]);

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Images with a context: built by a Docker Engine of the test's own, and run as instances. TAP."""
+
+from concurrent.futures import ThreadPoolExecutor
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+
+sys.dont_write_bytecode = True
+import platformlab
+from dockerlab import Engine, make_server
+from platformlab import Platform, twinlab
+
+DOCKERFILE = """FROM scratch
+COPY serve /bin/serve
+ENV WORD=one
+WORKDIR /srv
+USER 1234
+ENTRYPOINT ["serve"]
+CMD ["hello"]
+"""
+# The web tier alone: a balancer in front of two instances.
+DOCUMENT = """deployment:
+  name: shed
+  resources:
+    - type: opnsense:network:vlan
+      name: lobby
+      properties: {tag: 7, subnet: 10.7.0.0/28}
+    - type: opnsense:firewall:rule
+      name: guests
+      properties: {source: any, destination: lobby, port: 8000, action: pass}
+    - type: aws:ec2:instances
+      name: desk
+      properties: {instances: 2, subnet: lobby}
+    - type: opnsense:haproxy:backend
+      name: desk-pool
+      properties: {servers: desk, port: 8001, healthCheck: /hello}
+    - type: opnsense:haproxy:frontend
+      name: door
+      properties: {network: lobby, port: 8000, backend: desk-pool}
+    - type: docker:image:build
+      name: desk-image
+      properties: {image: "shed/desk:1", context: desk}
+    - type: docker:compose:stack
+      name: shed-stack
+      properties:
+        services:
+          desk: {image: "shed/desk:1", replicas: 2, hosts: desk, port: 8001, healthCheck: /hello,
+                 environment: {OWN: "its own"}}
+"""
+IMAGE_ALONE = """deployment:
+  name: shed
+  resources:
+    - type: docker:image:build
+      name: desk-image
+      properties: {image: "shed/desk:1", context: desk}
+"""
+
+
+class Shed(Platform):
+    """A document beside the folder that its image is built from."""
+
+    def __init__(self, text, engine):
+        super().__init__(text)
+        self.variables = {"DOCKER_HOST": f"unix://{engine.socket if engine else self.folder / 'nowhere'}"}
+        self.context = self.folder / "desk"
+        self.context.mkdir()
+        self.write(DOCKERFILE)
+        make_server(self.context / "serve")
+
+    def write(self, text):
+        (self.context / "Dockerfile").write_text(text)
+
+    def plan(self):
+        return self.parley("plan", str(self.document)).stdout
+
+    def door(self):
+        lines = [line for part in self.answer("status", "shed")["sections"] for line in part["lines"]]
+        return re.search(r"curl (http://127\.0\.0\.1:\d+/)", "\n".join(lines)).group(1)
+
+    def states(self):
+        return {r["address"]: r for r in self.answer("status", "shed")["resources"]}
+
+    def copies(self):
+        folder = self.home / "twin" / "images"
+        return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def visit(url):
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+@twinlab.for_root
+def an_image_is_built_and_runs_as_its_own_file_system_behind_the_balancer():
+    with Engine() as engine, Shed(DOCUMENT, engine) as shed:
+        assert f"desk-image: real: built by the Docker Engine at {engine.socket}" in shed.plan()
+        assert engine.everything() == []
+        shed.up()
+        assert shed.states()["desk-image"]["fidelity"] == "real"
+        assert shed.states()["shed-stack"]["fidelity"] == "real"
+        seen = visit(shed.door())
+        assert re.search("(^|:)/bin($|:)", seen.pop("path"))
+        assert seen == {"word": "one", "first": "hello", "own": "its own", "user": 1234, "folder": "/srv",
+                        "root_is_written": 0, "tmp_is_written": 1, "machine_is_seen": 0}, seen
+        # What it was made from is the same: there is nothing to do, wherever the plan is made.
+        os.utime(shed.context / "serve")
+        assert shed.steps() == []
+        image, = engine.images()
+        assert image["RepoTags"] == ["shed/desk:1"] and image["Id"] == shed.records("build")[0]["outputs"]["id"]
+        # Another context: exactly the image, and its instances one after the other.
+        shed.write(DOCKERFILE.replace("WORD=one", "WORD=two"))
+        assert shed.steps() == ["update desk-image"], shed.steps()
+        words, failures, ended = set(), [], threading.Event()
+
+        def ask():
+            while not ended.is_set():
+                try:
+                    words.add(visit(shed_door)["word"])
+                except Exception as failure:
+                    failures.append(failure)
+        shed_door = shed.door()
+        with ThreadPoolExecutor(2) as pool:
+            asking = [pool.submit(ask) for _ in range(2)]
+            try:
+                shed.up()
+            finally:
+                ended.set()
+            for each in asking:
+                each.result()
+        assert not failures and words <= {"one", "two"}, (failures[:3], words)
+        assert {visit(shed_door)["word"] for _ in range(4)} == {"two"}
+        assert len(engine.images()) == 1 and len(shed.copies()) == 1
+        pids = subprocess.run(["pgrep", "-f", "^/bin/serve hello"], capture_output=True, text=True).stdout
+        assert pids
+        shed.parley("destroy", "shed", "--yes")
+        assert engine.everything() == [] and shed.copies() == []
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in pids.split())
+
+
+@twinlab.for_root
+def an_image_that_was_removed_underneath_is_drift_and_comes_back():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        shed.up()
+        image, = engine.images()
+        engine.ask("DELETE", f"/images/{image['Id']}?force=1")
+        assert shed.steps() == ["create desk-image"], shed.steps()
+        shed.up()
+        assert shed.steps() == [] and len(engine.images()) == 1
+        # One that somebody else has under this name is not touched.
+        shed.parley("destroy", "shed", "--yes")
+        other = Shed(IMAGE_ALONE, engine)
+        try:
+            other.up()
+            done = shed.parley("up", str(shed.document), "--yes", code=1)
+            assert "has an image shed/desk:1 that is not this resource's" in done.stdout + done.stderr, done
+            assert len(engine.images()) == 1
+            other.parley("destroy", "shed", "--yes")
+        finally:
+            other.__exit__()
+
+
+@twinlab.for_root
+def a_build_that_fails_shows_the_lines_of_its_step_and_changes_nothing():
+    with Engine() as engine, Shed(DOCUMENT, engine) as shed:
+        shed.write(DOCKERFILE + 'RUN ["/bin/serve", "fail"]\n')
+        done = shed.parley("up", str(shed.document), "--yes", code=4)
+        said = done.stdout + done.stderr
+        assert "the build failed" in said and "the cause of it" in said and "RUN" in said, said
+        # The engine keeps its cache of the steps that worked; nothing of it has a name or our label.
+        assert not any(image["Labels"] or image["RepoTags"] != ["<none>:<none>"] for image in engine.images())
+        assert shed.copies() == []
+        assert "create desk-image" in shed.steps() and "create shed-stack" in shed.steps()
+        # Mended, it goes on from there. A program that is not in it is told, and so is no command.
+        shed.write(DOCKERFILE)
+        shed.up()
+        assert visit(shed.door())["word"] == "one"
+        shed.write("FROM scratch\nCOPY serve /bin/serve\n")
+        done = shed.parley("up", str(shed.document), "--yes", code=None)
+        problem = done.stdout + done.stderr + shed.parley("status", "shed", code=None).stdout
+        assert "has no command; give its Dockerfile a CMD or an ENTRYPOINT" in problem, problem
+
+
+@twinlab.for_root
+def an_engine_that_is_gone_fails_the_step_it_was_promised_for():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        plan = shed.answer("plan", str(shed.document))
+        engine.kill()
+        done = shed.parley("apply", plan["hash"], "--approve", plan["hash"], code=None)
+        said = done.stdout + done.stderr
+        assert done.returncode in (1, 4) and "no Docker Engine answers at" in said, done
+        assert shed.records() == [] and shed.copies() == []
+        engine.start()
+        shed.up()
+        engine.kill()
+        # What is there goes on, and says that it cannot tell; nothing is removed that cannot be removed.
+        assert shed.steps() == []
+        assert "whether the image is still there cannot be told" in shed.parley("status", "shed").stdout
+        done = shed.parley("destroy", "shed", "--yes", code=None)
+        assert done.returncode in (1, 4) and "no Docker Engine answers at" in done.stdout + done.stderr, done
+        engine.start()
+        shed.parley("destroy", "shed", "--yes")
+        assert engine.everything() == []
+
+
+@twinlab.for_root
+def a_build_that_is_killed_is_found_again_and_made_once():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        shed.write(DOCKERFILE + 'RUN ["/bin/serve", "wait"]\n')
+        run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
+                               env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        assert twinlab.wait_until(lambda: engine.ask("GET", "/containers/json"), 60)
+        kill_runs(shed)
+        run.wait(60)
+        shed.write(DOCKERFILE)
+        for _ in range(2):
+            shed.parley("up", str(shed.document), "--yes", code=None)
+        assert shed.steps() == [], shed.steps()
+        assert len(engine.images()) == 1 and len(shed.copies()) == 1
+        shed.parley("destroy", "shed", "--yes")
+        assert engine.images() == [] and shed.copies() == []
+
+
+def kill_runs(shed):
+    """The processes that carry out runs of this home."""
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            environment = pathlib.Path(f"/proc/{entry}/environ").read_bytes()
+        except OSError:
+            continue
+        if b"run" in words and b"exec" in words and str(shed.home).encode() in environment + b" ".join(words):
+            os.kill(int(entry), signal.SIGKILL)
+
+
+def without_an_engine_something_stands_in_and_says_why():
+    with Shed(DOCUMENT, None) as shed:
+        reason = ("no Docker Engine answers at" if os.geteuid() == 0 else "only root's twin runs images")
+        note = f"desk-image: a small built-in workload runs in its place, since {reason}"
+        assert note in shed.plan(), shed.plan()
+        shed.up()
+        state = shed.states()["desk-image"]
+        why = "no Docker Engine answered" if os.geteuid() == 0 else "only root's twin runs images"
+        assert state["fidelity"] == "stand-in" and why in state["fidelity_note"], state
+        assert shed.steps() == []
+        with urllib.request.urlopen(shed.door() + "hello", timeout=30) as answer:
+            assert answer.status == 200
+        doctor = shed.parley("twin", "doctor", code=None)
+        assert reason in doctor.stdout + doctor.stderr, doctor
+        # Who names the engine wants no stand-in.
+        shed.text = shed.text.replace("context: desk}", "context: desk, engine: 'unix:///nowhere/sock', tags: [a]}")
+        done = shed.parley("plan", str(shed.document), code=1)
+        assert "desk-image: " in done.stdout + done.stderr and "stand" not in done.stderr, done
+
+
+def a_context_that_cannot_be_packed_is_a_fault_of_the_document():
+    with Shed(IMAGE_ALONE, None) as shed:
+        (shed.context / "Dockerfile").unlink()
+        done = shed.parley("validate", str(shed.document), code=1)
+        assert "desk has no Dockerfile" in done.stderr, done
+        shed.text = shed.text.replace("context: desk", "context: nowhere")
+        done = shed.parley("plan", str(shed.document), code=1)
+        assert "nowhere is not there" in done.stderr, done
+        shed.text = shed.text.replace("context: nowhere", "context: desk, contextDigest: abc")
+        done = shed.parley("plan", str(shed.document), code=1)
+        assert 'property "contextDigest" of desk-image is filled in by Parley' in done.stderr, done
+
+
+platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_balancer,
+                 an_image_that_was_removed_underneath_is_drift_and_comes_back,
+                 a_build_that_fails_shows_the_lines_of_its_step_and_changes_nothing,
+                 an_engine_that_is_gone_fails_the_step_it_was_promised_for,
+                 a_build_that_is_killed_is_found_again_and_made_once,
+                 without_an_engine_something_stands_in_and_says_why,
+                 a_context_that_cannot_be_packed_is_a_fault_of_the_document])
