@@ -1,20 +1,26 @@
 """What the rules of a document say of a packet, as the document's language defines them (docs/twin.md,
 "The firewall"): computed from the records of the expanded document, never from what the twin says.
 
-A port is a number of TCP's, or a text such as "123/udp".
+A port is a number of TCP's, or a text such as "123/udp". ICMP has questions in place of ports: "echo/icmp" and
+"timestamp/icmp", which every host answers.
 """
 
 import ipaddress
 
 OUTSIDE = "outside"
 # What no rule of a document may name, so that each port that it names has neighbours that it does not.
-COMMON_PORTS = [22, 80, 443, 5432, 8080, 9090, "53/udp"]
+COMMON_PORTS = [22, 80, 443, 5432, 8080, 9090, "53/udp", "echo/icmp", "timestamp/icmp"]
 VERDICTS = {"allow": "open", "block": "silent", "reject": "refused", None: "silent"}
 
 
 def split(port):
     number, _, protocol = str(port).partition("/")
-    return int(number), protocol or "tcp"
+    return number if protocol == "icmp" else int(number), protocol or "tcp"
+
+
+def order(port):
+    number, protocol = split(port)
+    return protocol, str(number).zfill(5)
 
 
 def as_list(value):
@@ -68,14 +74,16 @@ class Rules:
                 found |= {f"{number}/udp" for number in numbers if protocols in ("udp", "tcp/udp", "any")}
             if "targetPort" in spec:
                 found.add(spec["targetPort"])
-        return sorted(found, key=lambda port: (str(port).endswith("udp"), split(port)))
+        return sorted(found, key=order)
 
     def fits(self, spec, interface, source, target, port):
         number, protocol = split(port)
         ranges = self.ranges(spec)
         interfaces = [OUTSIDE if name == "wan" else name for name in as_list(spec.get("interface", []))]
-        return (protocol in (["tcp", "udp"] if spec.get("protocol", "tcp") in ("any", "tcp/udp")
-                             else [spec.get("protocol", "tcp")])
+        wanted = spec.get("protocol", "tcp")
+        # Only TCP and UDP have ports, so a rule that has some is about these.
+        meant = {"tcp/udp": ["tcp", "udp"], "any": ["tcp", "udp"] + ([] if ranges else ["icmp"])}.get(wanted, [wanted])
+        return (protocol in meant
                 and (ranges is None or any(first <= number <= last for first, last in ranges))
                 and (not interfaces or interface in interfaces)
                 and self.covers(spec["source"], source) and self.covers(spec["destination"], target))
@@ -97,13 +105,13 @@ class Rules:
         return VERDICTS[left or "allow"]
 
     def router_verdict(self, source, address, port, wan):
-        """What becomes of a packet to one of the router's own addresses: its names, what a port forward leads
-        inside, and nothing else."""
+        """What becomes of a packet to one of the router's own addresses: it echoes, tells names, leads inside what a
+        port forward says, and nothing else."""
         number, protocol = split(port)
         for spec in self.forwards:
-            spec = {"source": "0.0.0.0/0", "interface": "wan", **spec, "destination": wan}
+            spec = {"source": "0.0.0.0/0", "interface": "wan", "protocol": "tcp", **spec, "destination": wan}
             if self.fits(spec, self.network_of(source), source, address, port):
                 inner = spec.get("targetPort", number)
                 return self.verdict(source, spec["address"], inner if protocol == "tcp" else f"{inner}/udp",
                                     spec.get("pass", True))
-        return "open" if (address, port) == (wan, "53/udp") else "silent"
+        return "open" if (address, port) == (wan, "53/udp") or port == "echo/icmp" else "silent"

@@ -1,4 +1,4 @@
-"""Two scripts that run in hosts of the twin, of TCP and UDP: who listens, and who tries to reach him."""
+"""Two scripts that run in hosts of the twin, of TCP, UDP and ICMP: who listens, and who tries to reach him."""
 
 # Listens on every port given that nobody serves yet, and says so; ends with its stdin.
 LISTENER = r"""
@@ -6,6 +6,8 @@ import json, select, socket, sys
 poller, sockets = select.poll(), {}
 for port in json.loads(sys.argv[1]):
     number, _, protocol = str(port).partition("/")
+    if protocol == "icmp":
+        continue  # the kernel answers
     s = socket.socket(type=socket.SOCK_DGRAM if protocol else socket.SOCK_STREAM)
     if not protocol:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also for who serves there when we are gone
@@ -35,28 +37,45 @@ while True:
 """
 
 # Asks all targets at once; prints [address, port, verdict] of each. What it says by UDP is a question for a
-# name, which the router's names answer as well; it says it again and again, since nobody else would.
+# name, which the router's names answer as well; it says it again and again, since nobody else would. By ICMP
+# it hears the questions of others, too.
 PROBE = r"""
-import errno, json, select, socket, sys, time
+import errno, json, select, socket, struct, sys, time
 asked, wait = json.loads(sys.argv[1])
 QUESTION = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\x09localhost\0\0\1\0\1"
 waiting, result, poller = {}, [], select.poll()
+QUESTIONS = {"echo/icmp": 8, "timestamp/icmp": 13}
+ANSWERS = {"echo/icmp": 0, "timestamp/icmp": 14}
+def icmp(port, number):
+    head, rest = struct.pack("!BB", QUESTIONS[port], 0), struct.pack("!HH", number, 1) + bytes(12)
+    total = sum(struct.unpack("!10H", head + b"\0\0" + rest))
+    total = (total & 0xffff) + (total >> 16)
+    return head + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + rest
 for address, port in asked:
     number, _, protocol = str(port).partition("/")
-    s = socket.socket(type=socket.SOCK_DGRAM if protocol else socket.SOCK_STREAM)
+    if protocol == "icmp":
+        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        number = 0
+    else:
+        s = socket.socket(type=socket.SOCK_DGRAM if protocol else socket.SOCK_STREAM)
     s.setblocking(False)
     s.connect_ex((address, int(number)))
     waiting[s.fileno()] = s, address, port
     poller.register(s.fileno(), select.POLLIN if protocol else select.POLLOUT)
 def ask():
-    for s, _, _ in waiting.values():
-        if s.type == socket.SOCK_DGRAM:
+    for s, _, port in waiting.values():
+        if s.type != socket.SOCK_STREAM:
             try:
-                s.send(QUESTION)
+                s.send(QUESTION if s.type == socket.SOCK_DGRAM else icmp(port, s.fileno()))
             except OSError:
                 pass  # of the answer to an earlier one; it is read below
-def verdict(s):
+def verdict(s, port):
     try:
+        if s.type == socket.SOCK_RAW:
+            packet = s.recv(512)
+            packet = packet[(packet[0] & 15) * 4:]
+            is_ours = packet[0] == ANSWERS[port] and packet[4:6] == struct.pack("!H", s.fileno())
+            return "open" if is_ours else None
         if s.type == socket.SOCK_DGRAM:
             s.recv(512)
             return "open"
@@ -70,8 +89,12 @@ while waiting and time.monotonic() < end:
     again = min(end, time.monotonic() + 0.25)
     while waiting and time.monotonic() < again:
         for fd, _ in poller.poll(max(1, (again - time.monotonic()) * 1000)):
-            s, address, port = waiting.pop(fd)
-            result.append([address, port, verdict(s)])
+            s, address, port = waiting[fd]
+            said = verdict(s, port)
+            if not said:
+                continue
+            del waiting[fd]
+            result.append([address, port, said])
             poller.unregister(fd)
             s.close()
 print(json.dumps(result + [[address, port, "silent"] for _, address, port in waiting.values()]))

@@ -158,11 +158,11 @@ class Platform:
 
     def differences(self, want):
         """Cells that are not as wanted: {cell: (found, wanted)}. Where a loaded machine was too slow to answer it
-        gets more time; what answers and should not is one at once. Who is refused by UDP need not be told each
+        gets more time; what answers and should not is one at once. Who is refused by UDP or ICMP need not be told each
         time: the kernel says it to nobody more often than once a second."""
         def look(wait):
             return {cell: pair for cell, pair in differences(self.matrix(wait), want).items()
-                    if pair != ("silent", "refused") or not str(cell[2]).endswith("udp")}
+                    if pair != ("silent", "refused") or not str(cell[2]).endswith(("udp", "icmp"))}
 
         found = look(0.7)
         return look(6) if any(pair[0] == "silent" for pair in found.values()) else found
