@@ -21,7 +21,8 @@
     X(READ_ONLY, "what all see is read-only")                      \
     X(OWN_FILES, "of the twin's folder only what it needs")        \
     X(FIRST_PROCESS, "its first process lets nobody look into it") \
-    X(ENVIRONMENT, "an environment of its own")
+    X(ENVIRONMENT, "an environment of its own")                    \
+    X(LIMITS, "the control groups of those with limits")
 
 #ifdef PARLEY_OPEN_CAGES
 #include <stdlib.h>

@@ -268,6 +268,39 @@ def faults_of_sockets(twin, port, name):
     return {f"the machine's socket, {kind}": what for kind, what in found if what != "ConnectionRefusedError"}
 
 
+# As many processes as it gets, all at once. They end before it does.
+FERTILE = """
+import os, signal, sys
+children = []
+try:
+    while len(children) < int(sys.argv[1]):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        children.append(child)
+except OSError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+print("made", len(children), flush=True)
+"""
+FEW, MANY = 12, 60
+
+
+def faults_of_numbers(twin):
+    """How many processes an instance with a limit of FEW can make: as its health check, which is a program of its
+    own host, user and limits."""
+    check = {"test": ["CMD", twinlab.PYTHON, "-c", FERTILE, str(MANY)], "interval": "1s", "retries": 9}
+    twin.made("docker:compose:stack", "stack", {"services": {"shop": {
+        "image": "shop", "hosts": "s", "port": 80, "healthCheck": "/health", "limits": {"processes": FEW},
+        "healthcheck": check}}}, {"services.shop.hosts": "s"})
+    log = twin.state / "logs" / "s-0.shop.health.log"
+    assert wait_until(lambda: log.exists() and "made" in log.read_text(), 30), log
+    made = int(re.search(r"made (\d+)", log.read_text()).group(1))
+    assert 0 < made <= MANY, made
+    return {"makes processes without end": made} if made >= FEW else {}
+
+
 def need_haproxy():
     if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
         twinlab.skip_all("haproxy is not installed")

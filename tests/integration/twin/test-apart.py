@@ -69,6 +69,16 @@ def calls_that_lead_out_are_refused():
 
 
 @test
+@for_root  # nobody else has control groups
+def an_instance_with_a_limit_makes_no_more_processes():
+    if not twinlab.has_groups():
+        return "this machine has no control groups"
+    with Twin() as twin:
+        build(twin)
+        assert apartlab.faults_of_numbers(twin) == {}
+
+
+@test
 def the_system_is_read_only_and_the_rest_is_not_there():
     with Twin() as twin:
         build(twin)

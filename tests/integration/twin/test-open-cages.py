@@ -141,6 +141,16 @@ def what_is_not_read_only_is_noticed_by_root():
 
 
 @test
+@for_root  # nobody else has control groups
+def processes_without_end_are_noticed():
+    if not twinlab.has_groups():
+        return "this machine has no control groups"
+    with_limits = faults_without("", apartlab.faults_of_numbers)
+    assert with_limits == {}, with_limits
+    noticed("LIMITS", ["makes processes without end"], apartlab.faults_of_numbers)
+
+
+@test
 def every_forbidden_call_was_noticed_once():
     missed = [f"call {name}" for name in apartlab.forbidden_calls() if f"call {name}" not in NOTICED]
     assert not missed, missed

@@ -73,10 +73,6 @@ def service(twin):
     return twin.get("uid-stack")["status"]["services"]["shop"]
 
 
-def has_groups():
-    return any("cpu" in line and "memory" in line or "cgroup2" in line for line in open("/proc/mounts"))
-
-
 @for_root
 def a_service_runs_within_its_limits():
     with Twin() as twin:
@@ -166,7 +162,7 @@ def limits_that_are_none_are_refused():
         assert service(twin)["ready"] == 1
 
 
-if os.geteuid() == 0 and not has_groups():
+if os.geteuid() == 0 and not twinlab.has_groups():
     twinlab.skip_all("this machine has no control groups")
 twinlab.run([a_service_runs_within_its_limits, other_limits_hold_at_once_and_nothing_is_started_again,
              a_program_that_dies_comes_back_within_its_limits,

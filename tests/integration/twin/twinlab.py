@@ -270,6 +270,11 @@ def wait_until(condition, seconds=5):
     return True
 
 
+def has_groups():
+    """Whether this machine has control groups, which only root can use."""
+    return any("cpu" in line and "memory" in line or "cgroup2" in line for line in open("/proc/mounts"))
+
+
 def become_ordinary(folder):
     os.chown(folder, ORDINARY_USER, ORDINARY_USER)
     os.setgroups([])
