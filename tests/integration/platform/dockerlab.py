@@ -95,7 +95,8 @@ class Engine:
         pathlib.Path(f"{self.folder}/pid").unlink(missing_ok=True)
         with open(f"{self.folder}/log", "ab") as log:
             self.outer = subprocess.Popen(
-                ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "dockerd",
+                # A test that is killed takes it along.
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "dockerd",
                  "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec",
                  "--pidfile", f"{self.folder}/pid", "-H", f"unix://{self.socket}", "--bridge=none",
                  "--iptables=false"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
