@@ -4,15 +4,15 @@
 
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
 {
     CLEANUP(ignore_freep) struct ignore *ignore = NULL;
-    CLEANUP(mem_freep) char *text = string_copy_n((const char *)data, size);
-    size_t length = strlen(text);
-    const char *path = length < size ? (const char *)data + length + 1 : "a/b.c";
+    CLEANUP(mem_freep) char *patterns = string_copy_n((const char *)text, size);
+    size_t length = strlen(patterns);
+    const char *path = length < size ? (const char *)text + length + 1 : "a/b.c";
     CLEANUP(mem_freep)
     char *asked = string_copy_n(path, length < size ? size - length - 1 : strlen(path));
-    if (ignore_read(text, length, &ignore, NULL) == 0)
+    if (ignore_read(patterns, length, &ignore, NULL) == 0)
         ignore_has(ignore, asked);
     return 0;
 }

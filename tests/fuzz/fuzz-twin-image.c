@@ -15,14 +15,14 @@ static void look(void *argument, const char *line)
         MUST((unsigned char)*line >= ' ' && *line != 0x7f);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
 {
     CLEANUP(image_answer_done) struct image_answer answer = {.tell = look};
     CLEANUP(error_done) struct error err = {0};
-    size_t piece = size > 0 ? data[0] % 64 + 1 : 1;
+    size_t piece = size > 0 ? text[0] % 64 + 1 : 1;
     int r = 0;
     for (size_t at = 1; r == 0 && at < size; at += piece)
-        r = image_answer_add(&answer, (const char *)data + at,
+        r = image_answer_add(&answer, (const char *)text + at,
                              size - at < piece ? size - at : piece, &err);
     if (r == 0)
         r = image_answer_end(&answer, &err);

@@ -108,7 +108,7 @@ static int keep(void *argument, const void *bytes, size_t size, struct error *er
 
 static void begin(void)
 {
-    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+    memset(folder + strlen(folder) - 6, 'X', 6);
     CHECK(mkdtemp(folder) != NULL);
     put("Dockerfile", "FROM scratch\n");
 }
