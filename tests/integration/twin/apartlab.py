@@ -183,6 +183,8 @@ def faults_of_calls(twin):
             for name, number in inside(twin, "s-0", FORBIDDEN).items() if number not in (1, 13)}
 
 
+OWN = f"own-{os.getpid()}"  # a name that nobody else on the machine has
+OWN_FILES = (f"/tmp/{OWN}", f"/dev/shm/{OWN}")
 FILES = """
 import json, os, sys
 def tried(path):
@@ -195,11 +197,11 @@ def below(path):
     return sorted(os.listdir(path)) if os.path.isdir(path) else None
 print(json.dumps({
     'writes': {p: tried(p) for p in ('/x', '/usr/x', '/etc/x', '/run/x', '/run/twin/x', '/sys/x',
-                                     '/usr/bin/x', '/opt/x', '/dev/x', '/var/lib/x', '/tmp/own', '/dev/shm/own')},
+                                     '/usr/bin/x', '/opt/x', '/dev/x', '/var/lib/x', '/tmp/OWN', '/dev/shm/OWN')},
     'seen': {p: os.path.exists(p) for p in sys.argv[1:]},
     'run': below('/run'), 'twin': below('/run/twin'), 'tmp': below('/tmp'), 'root': below('/'),
 }))
-"""
+""".replace("OWN", OWN)
 
 
 # Of the machine's sockets and files, as the twin sees them before it makes cages.
@@ -218,13 +220,13 @@ def faults_of_files(twin):
         found = inside(twin, host, FILES, *map(str, hidden.values()))
         faults.update({f"sees {name}": host for name, path in hidden.items() if found["seen"][str(path)]})
         faults.update({f"writes {path}": host for path, result in found["writes"].items()
-                       if (result == "written") != (path in ("/tmp/own", "/dev/shm/own"))})
+                       if (result == "written") != (path in OWN_FILES)})
         if found["run"] != ["twin"] or found["twin"] != shown:
             faults["the twin's folder"] = found
-        if found["tmp"] != ["own"]:
+        if found["tmp"] != [OWN]:
             faults["the /tmp of others"] = found["tmp"]
-    if inside(twin, "s-1", FILES)["tmp"] != ["own"] or os.path.exists("/tmp/own") or os.path.exists("/dev/shm/own"):
-        faults["a /tmp of others"] = "own"
+    if inside(twin, "s-1", FILES)["tmp"] != [OWN] or any(map(os.path.exists, OWN_FILES)):
+        faults["a /tmp of others"] = OWN
     for host in "f", "g":
         if inside(twin, host, BALANCER) != [[host], [host, "limits"]]:
             faults["files of another balancer"] = host
