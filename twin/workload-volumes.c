@@ -12,7 +12,9 @@
 #include "twin/sandbox.h"
 #include "twin/service.h"
 
+#include <errno.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define VOLUMES SANDBOX_STATE "/volumes"
 
@@ -22,7 +24,10 @@ static char *folder_of(const char *resource)
     return string_format(VOLUMES "/%s", file);
 }
 
-/* One that is there keeps what is in it, and its owner. */
+/*
+ * One that is there keeps what is in it, and its owner. The programs that share it may run as
+ * different users of their images; nobody else gets as far as there.
+ */
 static int make_volume(const char *folder, const char *name, char **ret_path, struct error *err)
 {
     CLEANUP(mem_freep) char *path = string_format("%s/%s", folder, name);
@@ -35,6 +40,8 @@ static int make_volume(const char *folder, const char *name, char **ret_path, st
             r = world_make_folder(path, 0755, err);
         if (r == 0)
             r = twin_give(path, PROCESS_NOBODY, err);
+        if (r == 0 && chmod(path, 0777) < 0)
+            r = error_set_errno(err, errno, "let services write to it");
         if (r == 0)
             r = service_sync_folder(folder, err);
     }

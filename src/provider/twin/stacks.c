@@ -115,8 +115,9 @@ static void check_health(const struct service_view *service, struct diagnostics 
         return;
     diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_STAND_IN, nowhere,
                      "Install it on this machine, or check with what is there.",
-                     "%s: the health of %s is not checked: this machine has no program %.200s, "
-                     "whatever the image has. It counts as healthy when it answers.",
+                     "%s: the health of %s is checked only if its image was built here: this "
+                     "machine has no program %.200s for the stand-in of another, which counts as "
+                     "healthy when it answers.",
                      service->target->address, service->name, word);
 }
 

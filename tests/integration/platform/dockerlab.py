@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import time
 
-# Answers every request with what it is and sees; with "wait" it waits for ever, with "fail" it fails.
+# Answers every request with what it is and sees; with "wait" it waits for ever, with "fail" it fails, and with
+# "keep" it says whether it can write into /data and /scratch.
 SERVER = r"""
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -31,6 +32,10 @@ int main(int argc, char **argv)
     if (strcmp(word, "fail") == 0) {
         printf("the cause of it\n");
         return 7;
+    }
+    if (strcmp(word, "keep") == 0) {
+        FILE *kept = fopen("/data/kept", "a"), *scratch = fopen("/scratch/x", "w");
+        return !kept || !scratch || fclose(kept) || fclose(scratch);
     }
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(s, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 64) < 0)

@@ -145,6 +145,27 @@ def an_image_is_built_and_runs_as_its_own_file_system_behind_the_balancer():
 
 
 @twinlab.for_root
+def an_image_has_volumes_memory_and_health_checks_of_its_own():
+    text = DOCUMENT.replace("hosts: desk, port: 8001, healthCheck: /hello,", """hosts: desk, port: 8001, healthCheck: /hello,
+                 volumes: ["things:/data"], tmpfs: "/scratch:size=1m",
+                 healthcheck: {test: [CMD, serve, keep], interval: 1s, retries: 2},""") + """        volumes: {things: {}}
+"""
+    with Engine() as engine, Shed(text, engine) as shed:
+        shed.up()
+        assert shed.states()["shed-stack"]["fidelity"] == "real"
+        assert visit(shed.door())["word"] == "one"
+        kept = next((shed.home / "twin").glob("volumes/*/*/kept"))
+        first = kept.stat().st_ino
+        # They outlast the image that they were made for.
+        shed.write(DOCKERFILE.replace("WORD=one", "WORD=two"))
+        shed.up()
+        assert visit(shed.door())["word"] == "two"
+        assert kept.stat().st_ino == first and shed.steps() == []
+        shed.parley("destroy", "shed", "--yes")
+        assert not kept.exists()
+
+
+@twinlab.for_root
 def an_image_that_was_removed_underneath_is_drift_and_comes_back():
     with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
         shed.up()
@@ -274,6 +295,7 @@ def a_context_that_cannot_be_packed_is_a_fault_of_the_document():
 
 
 platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_balancer,
+                 an_image_has_volumes_memory_and_health_checks_of_its_own,
                  an_image_that_was_removed_underneath_is_drift_and_comes_back,
                  a_build_that_fails_shows_the_lines_of_its_step_and_changes_nothing,
                  an_engine_that_is_gone_fails_the_step_it_was_promised_for,

@@ -317,7 +317,6 @@ def run(tests):
     failed = 0
     for number, test in enumerate(tests, 1):
         verdict = "ok"
-        begin = time.monotonic()
         try:
             reason = test()
         except Exception:
@@ -325,7 +324,6 @@ def run(tests):
             print("# " + traceback.format_exc().replace("\n", "\n# "))
         skip = f" # SKIP {reason}" if reason else ""
         print(f"{verdict} {number} - {test.__name__}{skip}", flush=True)
-        if os.environ.get("TIMES"): print("#", time.monotonic() - begin)
     print(f"1..{len(tests)}")
     shutil.rmtree(folder, ignore_errors=True)
     sys.exit(failed > 0)
