@@ -7,6 +7,8 @@
 #include "service/instances.h"
 #include "service/settling.h"
 
+#include <assert.h>
+
 enum { PAGE = 1000 };
 
 /* --- Who the systems are --- */
@@ -24,8 +26,11 @@ static int add_account(struct service *service, const struct plan *plan, size_t 
     struct call call = service_read_call(service);
     if (r == 0)
         r = provider_identify(provider, &call, &identity, err);
-    if (r < 0 || text_equal(value_text(planned), identity))
+    if (r < 0)
         return r;
+    assert(identity);
+    if (text_equal(value_text(planned), identity))
+        return 0;
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "instance", instance);
     value_builder_set_string(&fields, "planned", value_text(planned));
