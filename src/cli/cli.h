@@ -157,6 +157,8 @@ struct row_view {
  */
 void render_rows(const struct row_view *view, const struct value **rows, size_t n_rows,
                  struct strbuf *buffer);
+/* As that, of all in a list. */
+void render_row_list(const struct row_view *view, const struct value *list, struct strbuf *buffer);
 /* Of one deployment, or the list of all. */
 void render_status(const struct value *status, struct strbuf *buffer);
 /* What service_show_left() says, and each of what status has under "left". */

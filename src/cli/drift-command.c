@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "cli/cli.h"
 
+enum { MAX_EDITS = 200 }; /* of each kind that are told one by one */
+
 static void write_value(const struct value *value, struct strbuf *buffer)
 {
     CLEANUP(mem_freep) char *text = value_is_null(value) ? NULL : render_text(value);
@@ -24,6 +26,24 @@ static void write_resource(const struct value *resource, struct strbuf *buffer)
         strbuf_add(buffer, "\n");
     }
 }
+
+static const char *state_of(const struct value *resource)
+{
+    return value_get_text(resource, "state");
+}
+
+static const char *type_of(const struct value *resource)
+{
+    return value_get_text(resource, "type");
+}
+
+static bool is_well(const struct value *resource)
+{
+    (void)resource; /* what is as it was applied is not among them */
+    return false;
+}
+
+static const struct row_view resource_view = {state_of, type_of, is_well, write_resource};
 
 static void write_put_back(const struct value *put_back, struct strbuf *buffer)
 {
@@ -47,8 +67,11 @@ static void write_adoption(const char *word, const struct value *adopt, struct s
     strbuf_addf(buffer, "\n  Or let the document follow:\n    parley drift %s --adopt\n", word);
     for (size_t k = 0; k < ARRAY_LENGTH(edits); k++) {
         const struct value *words = value_get(adopt, edits[k].list);
-        for (size_t i = 0; i < value_count(words); i++)
+        size_t n = value_count(words);
+        for (size_t i = 0; i < n && i < MAX_EDITS; i++)
             strbuf_addf(buffer, "    (%s %s)\n", edits[k].what, value_text(value_at(words, i)));
+        if (n > MAX_EDITS)
+            strbuf_addf(buffer, "    (%s %zu more)\n", edits[k].what, n - MAX_EDITS);
     }
 }
 
@@ -70,8 +93,7 @@ static void write_deployment(const struct value *deployment, struct strbuf *buff
     }
     strbuf_addf(buffer, "%zu resource%s not as revision %lld was applied\n", n,
                 n == 1 ? " is" : "s are", (long long)value_get_integer(deployment, "revision", 0));
-    for (size_t i = 0; i < n; i++)
-        write_resource(value_at(resources, i), buffer);
+    render_row_list(&resource_view, resources, buffer);
     write_put_back(value_get(deployment, "put_back"), buffer);
     CLEANUP(mem_freep)
     char *word = string_format("%s@%s", value_get_text(deployment, "deployment"),

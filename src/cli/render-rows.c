@@ -45,3 +45,13 @@ void render_rows(const struct row_view *view, const struct value **rows, size_t 
     if (are_many)
         strbuf_add(buffer, "These are many: --json has each of them.\n");
 }
+
+void render_row_list(const struct row_view *view, const struct value *list, struct strbuf *buffer)
+{
+    size_t n_rows = value_count(list);
+    const struct value **rows = NEW_ARRAY(const struct value *, n_rows);
+    for (size_t i = 0; i < n_rows; i++)
+        rows[i] = value_at(list, i);
+    render_rows(view, rows, n_rows, buffer);
+    mem_free(rows);
+}

@@ -84,13 +84,8 @@ static const struct row_view resource_view = {state_of, type_of, is_well, write_
 
 static void write_resources(const struct value *resources, struct strbuf *buffer)
 {
-    size_t n_rows = value_count(resources);
-    const struct value **rows = NEW_ARRAY(const struct value *, n_rows);
-    for (size_t i = 0; i < n_rows; i++)
-        rows[i] = value_at(resources, i);
-    strbuf_addf(buffer, "\nResources (%zu):\n", n_rows);
-    render_rows(&resource_view, rows, n_rows, buffer);
-    mem_free(rows);
+    strbuf_addf(buffer, "\nResources (%zu):\n", value_count(resources));
+    render_row_list(&resource_view, resources, buffer);
 }
 
 static void write_effect(const struct value *effect, struct strbuf *buffer)

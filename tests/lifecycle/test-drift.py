@@ -59,6 +59,25 @@ def what_differs_is_told_with_both_values(place):
 
 
 @test
+def what_differs_of_many_is_counted_and_told_of_200(place):
+    place.with_boxes()
+    given(place, {f"box-{i}": box(colour="red") for i in range(260)})
+    files = {record["address"]: f"home/fake/acme.lab/{record['uid']}.json" for record in place.records("demo")}
+    for i in range(250):
+        path = files[f"box-{i}"]
+        if i % 10 == 0:
+            os.unlink(place.path(path))
+        else:
+            place.write(path, place.read(path).replace('"red"', '"blue"'))
+    assert len(drift(place, "demo", want=2)[0]["resources"]) == 250
+    text = place.parley("drift", "demo", want=2).out
+    assert "  changed    225 x acme:thing:box\n  gone       25 x acme:thing:box\n" in text, text[:500]
+    assert text.count('acme:thing:box "box-') == 200 and "--json has each of them" in text
+    # The edits that let the document follow, too.
+    assert text.count("    (sets ") == 201 and "    (sets 25 more)\n" in text, text[-3000:]
+
+
+@test
 def it_is_put_back_by_the_plan_that_is_named(place):
     place.with_boxes()
     given(place, {"a": box(colour="red"), "b": box(size=1), "c": box()})
