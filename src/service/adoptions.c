@@ -120,31 +120,6 @@ static const struct record *find_record_of(const struct records *records, const 
     return NULL;
 }
 
-/* "ADDRESS of NAME@ENVIRONMENT" of another deployment that has it; NULL for none. The caller frees
- * it. */
-static int find_owner(struct service *service, const char *own_uid, const struct thing *thing,
-                      char **ret_owner, struct error *err)
-{
-    struct store_deployment *deployments = NULL;
-    size_t n = 0;
-    *ret_owner = NULL;
-    int r = store_list_deployments(service->store, &deployments, &n, err);
-    for (size_t i = 0; i < n; i++) {
-        struct records records = {0};
-        const struct store_deployment *other = &deployments[i];
-        if (r == 0 && !*ret_owner && !other->is_destroyed && !text_equal(other->uid, own_uid))
-            r = store_load_records(service->store, other->uid, &records, err);
-        const struct record *record = r == 0 ? find_record_of(&records, thing) : NULL;
-        if (record)
-            *ret_owner =
-                string_format("%s of %s@%s", record->address, other->name, other->environment);
-        records_done(&records);
-        store_deployment_done(&deployments[i]);
-    }
-    mem_free(deployments);
-    return r;
-}
-
 int adoptions_check_free(struct service *service, const struct plan *plan, struct error *err)
 {
     for (size_t i = 0; i < plan->n_steps; i++) {
@@ -152,8 +127,8 @@ int adoptions_check_free(struct service *service, const struct plan *plan, struc
         if (step->kind != STEP_ADOPT)
             continue;
         CLEANUP(mem_freep) char *owner = NULL;
-        struct thing thing = {step->instance, step->provider_id, NULL};
-        int r = find_owner(service, plan->deployment_uid, &thing, &owner, err);
+        int r = store_find_owner(service->store, plan->deployment_uid, step->instance,
+                                 step->provider_id, NULL, &owner, err);
         if (r == 0 && owner)
             r = error_set(err, ERROR_CONFLICT, "%s on %s is %s by now: plan again",
                           step->provider_id, step->instance, owner);
@@ -224,7 +199,8 @@ static int take_live(const struct asking *asking, struct live *live, struct erro
     if (record)
         return refuse(asking, "take the name that it has, or rename it with formerly:",
                       "it is %s of this deployment already", record->address);
-    int r = find_owner(scene->service, scene->uid, &thing, &owner, err);
+    int r = store_find_owner(scene->service->store, scene->uid, thing.instance, thing.provider_id,
+                             thing.marker, &owner, err);
     if (r < 0)
         return r;
     if (owner)

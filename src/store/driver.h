@@ -131,6 +131,10 @@ enum store_query {
     QUERY_COUNT_RECORDS,
     /* (deployment uid) -> instance, each that its records have once */
     QUERY_LIST_INSTANCES,
+    /* (deployment uid, instance, provider id, mark or NULL) -> address, name and environment of the
+     * first record, in the order of QUERY_LIST_DEPLOYMENTS and QUERY_LOAD_RECORDS, that another
+     * deployment has of the thing with this id or of this uid; of none that is destroyed */
+    QUERY_FIND_OWNER,
     /* (deployment uid) -> created_at, JSON; oldest first */
     QUERY_LIST_REMAINS,
     /* (deployment uid) -> 1, when there is one */

@@ -209,6 +209,29 @@ int store_list_instances(struct store *store, const char *deployment_uid,
                        instances, err);
 }
 
+static int take_owner(void *argument, const struct store_row *row, struct error *err)
+{
+    (void)err;
+    *(char **)argument = string_format("%s of %s@%s", store_row_text(row, 0),
+                                       store_row_text(row, 1), store_row_text(row, 2));
+    return 0;
+}
+
+int store_find_owner(struct store *store, const char *own_uid, const char *instance,
+                     const char *provider_id, const char *mark, char **ret_owner, struct error *err)
+{
+    assert(own_uid && instance && provider_id && ret_owner);
+    char *owner = NULL;
+    int r = store_query(store, QUERY_FIND_OWNER,
+                        PARAMETERS(text(own_uid), text(instance), text(provider_id), text(mark)),
+                        take_owner, &owner, err);
+    if (r < 0)
+        mem_free(owner);
+    else
+        *ret_owner = owner;
+    return r;
+}
+
 /* Collects one value of each row. */
 struct reading {
     const struct store *store;

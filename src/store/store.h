@@ -89,6 +89,15 @@ CO_FN int store_count_records(struct store *store, const char *deployment_uid, s
 CO_FN int store_list_instances(struct store *store, const char *deployment_uid,
                                struct string_list *instances, struct error *err);
 /*
+ * Which other deployment has a thing at an instance: one that is not destroyed and has a record of
+ * this id there, or of this uid, which is the mark that the thing carries (NULL for none).
+ * *ret_owner says "ADDRESS of NAME@ENVIRONMENT", the first by name, and is NULL when nobody has it.
+ * Reads no other records. The caller frees it.
+ */
+CO_FN int store_find_owner(struct store *store, const char *own_uid, const char *instance,
+                           const char *provider_id, const char *mark, char **ret_owner,
+                           struct error *err);
+/*
  * Revision number, 0 for the head; ERROR_NOT_FOUND when there is none. *ret_revision is a map
  * of what store_batch_add_revision() was given, number and created_at; the caller unrefs it.
  */

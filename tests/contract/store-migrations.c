@@ -156,6 +156,8 @@ FOLDER_TEST(a_store_of_the_first_version_grows_into_what_a_new_one_is)
 {
     CLEANUP(mem_freep) char *newest = ask(shape);
     CHECK(strstr(newest, "forgotten index forgotten_of_deployment"));
+    CHECK(strstr(newest, "records index records_of_thing") &&
+          strstr(newest, "records index records_of_mark"));
     CHECK(strstr(newest, "journal refers runs"));
     CHECK(make_first());
     CLEANUP(mem_freep) char *oldest = ask(shape);

@@ -396,6 +396,41 @@ static int list_instances(struct memory_store *memory, const struct store_row *p
     return r;
 }
 
+/* Whether a record is of the thing that QUERY_FIND_OWNER asks for. */
+static bool is_of_thing(const struct store_row *record, const struct store_row *parameters)
+{
+    const char *mark = store_row_text(parameters, 3);
+    return text_equal(store_row_text(record, RECORD_COLUMN_INSTANCE),
+                      store_row_text(parameters, 1)) &&
+           (text_equal_or_null(store_row_text(record, RECORD_COLUMN_PROVIDER_ID),
+                               store_row_text(parameters, 2)) ||
+            (mark && text_equal(store_row_text(record, RECORD_COLUMN_UID), mark)));
+}
+
+static int find_owner(struct memory_store *memory, const struct store_row *parameters,
+                      store_visit *visit, void *argument, struct error *err)
+{
+    CLEANUP(found_done) struct found deployments = {0};
+    list_deployments(memory, parameters, &deployments);
+    for (size_t i = 0; i < deployments.n_rows; i++) {
+        const struct store_cell *owner = deployments.rows[i]->cells;
+        CLEANUP(found_done) struct found records = {0};
+        if (owner[DEPLOYMENT_COLUMN_IS_DESTROYED].number ||
+            text_equal(owner[DEPLOYMENT_COLUMN_UID].text, store_row_text(parameters, 0)))
+            continue;
+        load_records(memory, deployments.rows[i], &records);
+        for (size_t k = 0; k < records.n_rows; k++) {
+            if (!is_of_thing(records.rows[k], parameters))
+                continue;
+            struct store_cell cells[] = {records.rows[k]->cells[RECORD_COLUMN_ADDRESS],
+                                         owner[DEPLOYMENT_COLUMN_NAME],
+                                         owner[DEPLOYMENT_COLUMN_ENVIRONMENT]};
+            return visit(argument, &(struct store_row){cells, ARRAY_LENGTH(cells)}, err);
+        }
+    }
+    return 0;
+}
+
 static int memory_read(struct store *store, enum store_query query,
                        const struct store_row *parameters, store_visit *visit, void *argument,
                        struct error *err)
@@ -408,6 +443,8 @@ static int memory_read(struct store *store, enum store_query query,
     }
     if (query == QUERY_LIST_INSTANCES)
         return list_instances((struct memory_store *)store, parameters, visit, argument, err);
+    if (query == QUERY_FIND_OWNER)
+        return find_owner((struct memory_store *)store, parameters, visit, argument, err);
     queries[query].find((struct memory_store *)store, parameters, &found);
     const size_t *columns = queries[query].columns;
     int r = 0;

@@ -29,6 +29,11 @@ enum { CELLS_MAX = 20 };
     "ended_at, message, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
     "JOIN plans ON plans.id = plan "
 
+/* Whether a row of deployments is of the newest incarnation. */
+#define IS_NEWEST(row)                                                                \
+    "NOT EXISTS (SELECT 1 FROM deployments AS newer WHERE newer.name = " row ".name " \
+    "AND newer.environment = " row ".environment AND newer.incarnation > " row ".incarnation)"
+
 #define DEPLOYMENT_ID "(SELECT id FROM deployments WHERE uid = ?1)"
 
 /* Parameters and columns are as driver.h says. */
@@ -36,10 +41,8 @@ static const char *const query_texts[] = {
     [QUERY_FIND_DEPLOYMENT] =
         "SELECT " DEPLOYMENT_LIST
         "WHERE name = ?1 AND environment = ?2 ORDER BY incarnation DESC LIMIT 1",
-    [QUERY_LIST_DEPLOYMENTS] =
-        "SELECT " DEPLOYMENT_LIST "AS listed WHERE NOT EXISTS (SELECT 1 FROM deployments AS newer "
-        "WHERE newer.name = listed.name AND newer.environment = listed.environment "
-        "AND newer.incarnation > listed.incarnation) ORDER BY name, environment",
+    [QUERY_LIST_DEPLOYMENTS] = "SELECT " DEPLOYMENT_LIST
+                               "AS listed WHERE " IS_NEWEST("listed") " ORDER BY name, environment",
     [QUERY_LOAD_RECORDS] =
         "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
     [QUERY_FIND_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
@@ -47,6 +50,12 @@ static const char *const query_texts[] = {
     [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_LIST_INSTANCES] =
         "SELECT DISTINCT instance FROM records WHERE deployment = " DEPLOYMENT_ID,
+    [QUERY_FIND_OWNER] =
+        "SELECT address, name, environment FROM records "
+        "JOIN deployments AS owner ON owner.id = deployment "
+        "WHERE (provider_id = ?3 OR records.uid = ?4) AND instance = ?2 AND owner.uid <> ?1 "
+        "AND NOT is_destroyed AND " IS_NEWEST(
+            "owner") " ORDER BY name, environment, address, generation LIMIT 1",
     [QUERY_LIST_REMAINS] =
         "SELECT created_at, body FROM remains WHERE deployment = " DEPLOYMENT_ID " ORDER BY id",
     [QUERY_HAS_FORGOTTEN] = "SELECT 1 FROM forgotten WHERE deployment = " DEPLOYMENT_ID " LIMIT 1",

@@ -94,6 +94,9 @@ static const char newest[] =
     "live TEXT NOT NULL DEFAULT 'null',"
     "PRIMARY KEY(deployment,address,generation)"
     ")STRICT;"
+    /* Who has a thing, by its own id or by the mark it carries. */
+    "CREATE INDEX records_of_thing ON records(provider_id)WHERE provider_id IS NOT NULL;"
+    "CREATE INDEX records_of_mark ON records(uid);"
     "CREATE TABLE journal("
     "seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "run INTEGER NOT NULL REFERENCES runs,"
@@ -277,6 +280,10 @@ static const char *const migrations[] = {
     "  OR (label IS NULL AND body ->> 'kind' = 'forget' AND body ->> 'address' IS NOT NULL "
     "    AND body ->> 'type' IS NOT NULL AND body ->> 'instance' IS NOT NULL "
     "    AND body ->> 'uid' IS NOT NULL AND body ->> 'generation' IS NOT NULL);",
+    /* Who has a thing, by its own id or by the mark it carries: before, all records were read. */
+    "CREATE INDEX records_of_thing ON records (provider_id) "
+    "  WHERE provider_id IS NOT NULL;"
+    "CREATE INDEX records_of_mark ON records (uid);",
 };
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) + 1 };
