@@ -40,7 +40,7 @@ static void report_rule(const struct converge *converge, const char *uid,
     }
 }
 
-/* Who has which address of a network, as a DHCP server would tell it; here all are given. */
+/* Who has which address of a network; what its DHCP server says of them is the module's. */
 static void report_leases(const struct converge *converge, const char *uid,
                           struct value_builder *status)
 {
@@ -52,7 +52,7 @@ static void report_leases(const struct converge *converge, const char *uid,
             continue;
         value_builder_set_string(&lease, "address", host->address);
         value_builder_set_string(&lease, "hostname", host->name);
-        value_builder_set_string(&lease, "type", "static");
+        value_builder_set_string(&lease, "type", machine_host_is_leased(host) ? "dhcp" : "static");
         value_builder_append(&list, value_builder_map(&lease));
     }
     value_builder_set(status, "leases", value_builder_list(&list));

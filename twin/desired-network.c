@@ -8,6 +8,10 @@
 #include <string.h>
 
 #define OUTSIDE_HOST 10
+#define SECOND ((int64_t)1000 * 1000)
+
+/* dnsmasq makes no shorter ones. */
+enum { FIRST_SERVER = 2, LEAST_LEASE = 120, MOST_LEASE = 366 * 86400 };
 
 static struct machine_network *add_network(struct desiring *desiring, const char *name,
                                            struct machine_subnet subnet)
@@ -86,11 +90,82 @@ static int check_subnet(struct desiring *desiring, const char *text,
     return 0;
 }
 
+/* The server has a host of its own in the network: so it needs no rights in the router. */
+static int add_server(struct desiring *desiring, struct machine_network *network)
+{
+    struct machine *machine = desiring->machine;
+    struct machine_subnet subnet = {network->base, network->prefix};
+    const char *name = machine_text(machine, "%s-dhcp", network->name);
+    CLEANUP(mem_freep) char *key = string_format("dhcp:%s", network->resource);
+    char address[MACHINE_ADDRESS_SIZE];
+    uint32_t ip = 0;
+    if (machine_find_host(machine, name))
+        return desiring_fault(desiring, ERROR_CONFLICT,
+                              "another resource has a host of the name %s", name);
+    if (!assign_address(&desiring->assignments, key, subnet, FIRST_SERVER, &ip))
+        return desiring_fault(desiring, ERROR_LIMIT, "the network %s (%s) has no address left",
+                              network->name, network->subnet);
+    machine_address_to_text(ip, address);
+    struct machine_host *host = machine_memory(machine, 1, sizeof(*host));
+    *host = (struct machine_host){.name = name,
+                                  .resource = network->resource,
+                                  .network = network,
+                                  .ip = ip,
+                                  .address = desiring_text(desiring, address),
+                                  .role = HOST_DHCP};
+    MACHINE_ADD(machine, machine->hosts, machine->n_hosts, host);
+    network->dhcp.server = host;
+    return 0;
+}
+
+static int read_pool_end(struct desiring *desiring, const struct value *map, const char *field,
+                         struct machine_subnet subnet, uint32_t *ret_ip)
+{
+    const char *text = NULL;
+    uint32_t ip, mask = machine_prefix_mask(subnet.prefix);
+    int r = spec_text(desiring, map, field, "", &text);
+    if (r < 0)
+        return r;
+    if (!machine_address_from_text(text, &ip) || (ip & mask) != subnet.base ||
+        ip <= subnet.base + 1 || ip >= (subnet.base | ~mask))
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "%s of its dhcp is no address of a host in its subnet", field);
+    *ret_ip = ip;
+    return 0;
+}
+
+static int read_dhcp(struct desiring *desiring, struct machine_subnet subnet,
+                     struct machine_dhcp *ret_dhcp)
+{
+    const struct value *map = value_get(desiring_spec(desiring), "dhcp");
+    struct machine_dhcp dhcp = {0};
+    const char *lease = NULL;
+    if (value_is_null(map))
+        return 0;
+    if (value_kind(map) != VALUE_MAP)
+        return desiring_fault(desiring, ERROR_INVALID, "its dhcp is not a map");
+    int r = read_pool_end(desiring, map, "from", subnet, &dhcp.first);
+    if (r == 0)
+        r = read_pool_end(desiring, map, "to", subnet, &dhcp.last);
+    if (r == 0)
+        r = spec_text(desiring, map, "leaseTime", "1h", &lease);
+    if (r < 0)
+        return r;
+    dhcp.lease_s = desired_duration(lease, -1) / SECOND;
+    if (dhcp.lease_s < LEAST_LEASE || dhcp.lease_s > MOST_LEASE || dhcp.first > dhcp.last)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "its dhcp has a pool that ends before it begins, or leases that are "
+                              "not between two minutes and a year");
+    *ret_dhcp = dhcp;
+    return 0;
+}
+
 int desire_vlan(struct desiring *desiring)
 {
     static const struct spec_range tags = {1, 4094, 0};
     const struct value *spec = desiring_spec(desiring);
     struct machine_subnet subnet = {0};
+    struct machine_dhcp dhcp = {0};
     const char *text = NULL;
     int64_t tag = 0;
     int r = spec_text(desiring, spec, "subnet", NULL, &text);
@@ -100,11 +175,19 @@ int desire_vlan(struct desiring *desiring)
         r = desiring_fault(desiring, ERROR_INVALID, "it has no subnet; the twin needs one");
     if (r == 0)
         r = check_subnet(desiring, text, &subnet);
+    if (r == 0)
+        r = read_dhcp(desiring, subnet, &dhcp);
     if (r < 0)
         return r;
     struct machine_network *network = add_network(desiring, desiring_label(desiring), subnet);
     network->resource = desiring_text(desiring, resource_uid(desiring->resource));
     network->tag = tag;
+    network->dhcp = dhcp;
+    r = dhcp.lease_s > 0 ? add_server(desiring, network) : 0;
+    if (r < 0) {
+        desiring->machine->n_networks--;
+        return r;
+    }
     desiring_built(desiring, network);
     return 0;
 }

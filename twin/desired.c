@@ -20,15 +20,15 @@ struct type_reader {
 
 /* In the order in which they are read: what is referred to comes first. */
 static const struct type_reader readers[] = {
-    {"opnsense:network:vlan", desire_vlan, 0, NULL},
+    {"opnsense:network:vlan", desire_vlan, ON(DHCP), NULL},
     {"opnsense:firewall:alias", desire_alias, 0, NULL},
     {"opnsense:firewall:schedule", desire_schedule, 0, NULL},
     {"opnsense:firewall:rule", desire_rule, ON(BALANCER) | ON(ENTRANCE), NULL},
     {"aws:acm:certificate", desire_certificate, ON(CERTIFICATE),
      "signed by the twin's own authority"},
-    {"aws:autoscaling:group", desire_group, ON(WORKLOAD) | ON(BALANCER),
+    {"aws:autoscaling:group", desire_group, ON(DHCP) | ON(WORKLOAD) | ON(BALANCER),
      "its hosts are network namespaces"},
-    {"aws:ec2:instances", desire_instances, ON(WORKLOAD) | ON(BALANCER),
+    {"aws:ec2:instances", desire_instances, ON(DHCP) | ON(WORKLOAD) | ON(BALANCER),
      "its hosts are network namespaces"},
     {"aws:rds:cluster", desire_cluster, ON(DATABASE), NULL},
     {"opnsense:haproxy:backend", desire_backend, ON(BALANCER), NULL},

@@ -10,13 +10,18 @@
 
 static const char *const role_names[HOST_ROLE_COUNT] = {
     [HOST_OUTSIDE] = "outside",   [HOST_INSTANCE] = "instance", [HOST_BALANCER] = "balancer",
-    [HOST_DATABASE] = "database", [HOST_MONITOR] = "monitor",
+    [HOST_DATABASE] = "database", [HOST_MONITOR] = "monitor",   [HOST_DHCP] = "dhcp",
 };
 
 const char *machine_role_to_string(enum machine_role role)
 {
     assert(role < HOST_ROLE_COUNT);
     return role_names[role];
+}
+
+bool machine_host_is_leased(const struct machine_host *host)
+{
+    return host->role == HOST_INSTANCE && host->network->dhcp.lease_s > 0;
 }
 
 struct machine *machine_new(void)

@@ -21,6 +21,15 @@
 /* TEST-NET-2 (RFC 5737): nobody's, so that it collides with no document. */
 #define MACHINE_OUTSIDE_SUBNET "198.51.100.0/24"
 
+struct machine_host;
+
+/* A server gives the addresses of a network's instances; none when lease_s is 0. */
+struct machine_dhcp {
+    uint32_t first, last; /* the pool, for who has no reservation */
+    int64_t lease_s;
+    const struct machine_host *server;
+};
+
 struct machine_network {
     const char *name;     /* unique on this twin: the resource's name, else with a suffix */
     const char *resource; /* uid; NULL for the network outside */
@@ -31,6 +40,7 @@ struct machine_network {
     const char *subnet;   /* "10.200.0.0/24" */
     const char *gateway_text;
     int64_t tag; /* 0 when it has none */
+    struct machine_dhcp dhcp;
 };
 
 enum machine_role {
@@ -39,6 +49,7 @@ enum machine_role {
     HOST_BALANCER,
     HOST_DATABASE,
     HOST_MONITOR,
+    HOST_DHCP,
     HOST_ROLE_COUNT
 };
 const char *machine_role_to_string(enum machine_role role);
@@ -53,6 +64,9 @@ struct machine_host {
     enum machine_role role;
     unsigned int index; /* among the hosts of its resource */
 };
+
+/* Whether it has no address but the one that it is leased. */
+bool machine_host_is_leased(const struct machine_host *host);
 
 /* What a program may use at most; 0: as much as there is. */
 struct machine_quota {

@@ -15,6 +15,7 @@
 #include "twin/process.h"
 
 enum module_id {
+    MODULE_DHCP,
     MODULE_CERTIFICATE,
     MODULE_DATABASE,
     MODULE_WORKLOAD,
@@ -59,7 +60,8 @@ int twin_give(const char *path, enum process_user user, struct error *err);
 /*
  * Waits, inside converge(), until another module has dealt with the machine that the caller works
  * on, or a newer one: a balancer waits for its certificates; a workload waits for the balancer
- * before it stops an instance. Never in a circle: certificate <- balancer <- workload <- database.
+ * before it stops an instance. Never in a circle: certificate <- balancer <- workload <- database,
+ * dhcp <- workload.
  */
 CO_FN void twin_wait_for(struct twin *twin, enum module_id module, uint64_t generation);
 /*
@@ -115,6 +117,7 @@ struct module_ops {
     CO_FN void (*close)(void *module);
 };
 
+extern const struct module_ops dhcp_module;
 extern const struct module_ops certificate_module;
 extern const struct module_ops database_module;
 extern const struct module_ops workload_module;

@@ -42,6 +42,7 @@ struct attached_host {
     unsigned int prefix;
     int namespace;
     int index; /* of the router's end of its link */
+    bool has_address;
 };
 
 struct virtual_address {
@@ -179,11 +180,12 @@ static int configure_host(const struct machine_host *wanted, struct error *err)
         return r;
     const struct machine_network *home = wanted->network;
     r = netlink_set_up(&netlink, LOOPBACK_INDEX, err);
-    if (r == 0)
+    bool is_leased = machine_host_is_leased(wanted);
+    if (r == 0 && !is_leased)
         r = netlink_add_address(&netlink, HOST_INDEX, wanted->ip, home->prefix, err);
     if (r == 0)
         r = netlink_set_up(&netlink, HOST_INDEX, err);
-    if (r == 0)
+    if (r == 0 && !is_leased)
         r = netlink_add_default_route(&netlink, HOST_INDEX, home->gateway, err);
     netlink_close(&netlink);
     return r;
@@ -317,6 +319,7 @@ static int add_host(struct network *network, const struct machine_host *wanted, 
         .prefix = wanted->network->prefix,
         .namespace = namespace,
         .index = index,
+        .has_address = !machine_host_is_leased(wanted),
     };
     return 0;
 }
@@ -435,13 +438,42 @@ static int restore_addresses(struct network *network, const char *host, struct e
     return 0;
 }
 
+int network_give_address(struct network *network, const struct machine_host *wanted,
+                         struct error *err)
+{
+    struct attached_host *there = find_host(network, wanted->name);
+    struct netlink netlink;
+    if (!there)
+        return error_set(err, ERROR_NOT_FOUND, "there is no host %s", wanted->name);
+    if (there->has_address)
+        return 0;
+    int r = open_in_host(network, wanted->name, &netlink, err);
+    if (r < 0)
+        return r;
+    r = netlink_add_address(&netlink, HOST_INDEX, wanted->ip, wanted->network->prefix, err);
+    if (r == 0)
+        r = netlink_add_default_route(&netlink, HOST_INDEX, wanted->network->gateway, err);
+    netlink_close(&netlink);
+    there->has_address = r == 0;
+    return r;
+}
+
+void network_take_address(struct network *network, const struct machine_host *wanted)
+{
+    struct attached_host *there = find_host(network, wanted->name);
+    if (!there || !there->has_address)
+        return;
+    delete_address(network, there->name, there->ip, there->prefix);
+    there->has_address = false;
+}
+
 static int extend_host(struct network *network, const struct machine_host *wanted,
                        struct error *err)
 {
     struct attached_host *there = find_host(network, wanted->name);
     if (there && there->ip == wanted->ip && there->prefix == wanted->network->prefix &&
         text_equal(there->bridge, wanted->network->bridge))
-        return 0;
+        return machine_host_is_leased(wanted) ? 0 : network_give_address(network, wanted, err);
     if (there)
         remove_host(network, there);
     int r = add_host(network, wanted, err);

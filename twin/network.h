@@ -25,6 +25,11 @@ DEFINE_CLEANUP(struct network *, network_free)
  * call continues.
  */
 int network_extend(struct network *network, const struct machine *wanted, struct error *err);
+/* Sets the address of a host that is leased one, and its way out, or takes the address from it.
+ * Idempotent. */
+int network_give_address(struct network *network, const struct machine_host *wanted,
+                         struct error *err);
+void network_take_address(struct network *network, const struct machine_host *wanted);
 /* Removes what the machine does not have, and kills what still runs there. */
 void network_prune(struct network *network, const struct machine *wanted);
 

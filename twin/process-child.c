@@ -30,7 +30,7 @@ static int enter_place(void *argument)
         r = -errno;
     if (r == 0)
         r = place->image ? sandbox_drop_to(place->image->user, place->image->group)
-                         : sandbox_drop_privileges(place->user);
+                         : sandbox_drop_but(place->user, place->capability);
     /* child_start() reads why in errno. */
     if (r < 0)
         errno = -r;
@@ -114,6 +114,7 @@ void process_prepare(const struct process_spec *spec, struct cage_door *door,
     *preparation = (struct process_preparation){.place = {.door = door,
                                                           .group = CGROUP_CLOSED,
                                                           .user = spec->user,
+                                                          .capability = spec->capability,
                                                           .image = spec->image,
                                                           .niceness = spec->niceness}};
     make_environment(preparation, spec->environment, !spec->image);

@@ -22,6 +22,7 @@ struct process_place {
     const struct cage_door *door;
     struct cgroup_door group;
     enum process_user user;
+    int capability;
     const struct image_run *image; /* or NULL */
     int niceness;
 };

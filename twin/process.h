@@ -46,6 +46,7 @@ struct process_spec {
     /* Adds to its environment at each start, for an image; NULL: nothing. */
     int (*add_variables)(void *argument, struct strbuf *lines, struct error *err);
     enum process_user user;
+    int capability;             /* the only one that it keeps, in its host's network; 0: none */
     struct machine_quota quota; /* where this twin has control groups: processes_limit_by() */
     int niceness;               /* above 0: what others wait for goes before it */
     int stop_signal;            /* asks it to end; 0: SIGTERM */

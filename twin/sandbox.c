@@ -235,6 +235,34 @@ int sandbox_drop_privileges(enum process_user user)
     return sandbox_drop_to(users[user].user, users[user].group);
 }
 
+/* What is to be kept must be ambient to outlast the start of a program. */
+static int keep_one(int capability)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct one[2] = {0};
+    one[0].permitted = one[0].effective = one[0].inheritable = 1u << capability;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+        syscall(SYS_capset, &header, one) < 0 ||
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)capability, 0, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+int sandbox_drop_but(enum process_user user, int capability)
+{
+    uid_t uid = users[user].user;
+    gid_t gid = users[user].group;
+    if (capability == 0)
+        return sandbox_drop_privileges(user);
+    if (geteuid() == 0) {
+        if (uid == 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+            setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+            return -(errno ? errno : EPERM);
+    }
+    int r = keep_one(capability);
+    return r < 0 ? r : seal_process();
+}
+
 int sandbox_drop_to(uid_t uid, gid_t gid)
 {
     if (geteuid() == 0 && GUARD(USER)) {

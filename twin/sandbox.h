@@ -50,6 +50,8 @@ int sandbox_give(const char *path, enum process_user user, struct error *err);
  * 0 or a negative errno.
  */
 int sandbox_drop_privileges(enum process_user user);
+/* The same, but it keeps that capability; 0: none. */
+int sandbox_drop_but(enum process_user user, int capability);
 /* The same for a user and a group by their numbers, neither of which is root's. */
 int sandbox_drop_to(uid_t uid, gid_t gid);
 /* The numbers of who is nobody, for one that asks for root. */

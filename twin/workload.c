@@ -454,12 +454,22 @@ static CO_FN void stop_unwanted(struct workloads *module)
     stop_instances(module, false);
 }
 
+static bool has_leases(const struct machine *machine)
+{
+    for (size_t i = 0; i < machine->n_networks; i++)
+        if (machine->networks[i]->dhcp.lease_s > 0)
+            return true;
+    return false;
+}
+
 static CO_FN void converge_workloads(void *argument, struct machine *wanted,
                                      struct problems *problems)
 {
     struct workloads *module = argument;
     machine_unref(module->machine);
     module->machine = machine_ref(wanted);
+    if (has_leases(wanted))
+        twin_wait_for(module->twin, MODULE_DHCP, wanted->generation);
     start_all(module, false, problems);
     start_all(module, true, problems);
     await_all(module, problems);

@@ -1,7 +1,7 @@
 /*
- * The files of HAProxy, PostgreSQL, Prometheus, Alertmanager and Grafana with texts of a document
- * in them that came from outside: each is read as its program reads it, and has the lines and words
- * that it has with plain texts, no more, no less, no others.
+ * The files of HAProxy, PostgreSQL, dnsmasq, Prometheus, Alertmanager and Grafana with texts of a
+ * document in them that came from outside: each is read as its program reads it, and has the lines
+ * and words that it has with plain texts, no more, no less, no others.
  *
  * The input is a list of texts, apart by zero bytes, each for one place of a document; where one is
  * empty, a plain one stands.
@@ -14,6 +14,7 @@
 #include "twin/dashboards-config.h"
 #include "twin/database-config.h"
 #include "twin/desired.h"
+#include "twin/dhcp-config.h"
 #include "twin/message.h"
 #include "twin/monitor-config.h"
 
@@ -35,7 +36,8 @@ enum { N_PLACES = ARRAY_LENGTH(plain), PASSWORD = N_PLACES - 1 };
     "\",\"name\":\"" name "\",\"spec\":{" spec "},\"references\":{" references "}}}\n"
 
 static const char document[] = PUT(
-    "opnsense:network:vlan", "net", "net", "\"tag\":3,\"subnet\":\"10.1.0.0/24\"",
+    "opnsense:network:vlan", "net", "net",
+    "\"tag\":3,\"subnet\":\"10.1.0.0/24\",\"dhcp\":{\"from\":\"10.1.0.200\",\"to\":\"10.1.0.210\"}",
     "") PUT("aws:acm:certificate", "cert", "cert", "\"domains\":[\"@e\"],\"validation\":\"DNS\"",
             "") PUT("aws:ec2:instances", "hosts", "@d", "\"instances\":2,\"subnet\":\"net\"",
                     "\"subnet\":[\"net\"]")
@@ -151,6 +153,19 @@ static void read_words(const char *text, struct shape *shape)
             n_words += *at == ' ';
         }
         strbuf_addf(&shape->entries, " %zu\n", n_words);
+    }
+}
+
+/* dnsmasq (its manual, --conf-file): a line is an option, and = parts it from its value. */
+static void read_options(const char *text, struct shape *shape)
+{
+    for (const char *at = text; *at; at++) {
+        size_t length = strspn(at, "abcdefghijklmnopqrstuvwxyz-");
+        MUST(length > 0 && (at[length] == '\n' || at[length] == '='));
+        strbuf_add_n(&shape->entries, at, length);
+        strbuf_add_char(&shape->entries, '\n');
+        for (at += length; *at != '\n'; at++)
+            MUST(strchr("=abcdefghijklmnopqrstuvwxyz0123456789-.,:/", *at));
     }
 }
 
@@ -302,6 +317,18 @@ static void check_balancer(const struct machine_balancer *balancer, struct shape
     strbuf_done(&text);
 }
 
+static void check_leases(const struct machine *machine, struct shape *shape)
+{
+    struct strbuf text = {0};
+    for (size_t i = 0; i < machine->n_networks; i++) {
+        strbuf_clear(&text);
+        if (machine->networks[i]->dhcp.server)
+            dhcp_write_config(&text, machine, machine->networks[i], "/l");
+        read_options(strbuf_text(&text), shape);
+    }
+    strbuf_done(&text);
+}
+
 static void check_database(const struct machine_database *database, const char *password,
                            struct shape *shape)
 {
@@ -397,6 +424,7 @@ static void render(const char *const texts[N_PLACES], struct strbuf *counts, str
     add_requests(manifest, strbuf_text(&lines));
     desired_compute(manifest, &means, &machine, &assigned, &faults);
     add_counts(counts, machine);
+    check_leases(machine, shape);
     if (machine->n_balancers > 0)
         check_balancer(machine->balancers[0], shape);
     if (machine->n_databases > 0)
@@ -421,7 +449,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     if (plain_counts.length == 0) {
         render(plain, &plain_counts, &plain_shape);
         MUST(text_equal(strbuf_text(&plain_counts),
-                        "7 1 1 1 1 1 front 1 1 1 0 1 alert 1 1 1 1 1\n"));
+                        "8 1 1 1 1 1 front 1 1 1 0 1 alert 1 1 1 1 1\n"));
     }
     CLEANUP(mem_freep) char *copy = mem_zeroed(1, size + N_PLACES + 1);
     if (size > 0)

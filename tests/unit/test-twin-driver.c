@@ -748,6 +748,70 @@ TEST(a_tunnel_is_refused_before_approval_and_only_told_where_nobody_wants_one)
     }
 }
 
+static bool tells(const char *what)
+{
+    for (size_t i = 0; i < web.diagnostics.n_items; i++)
+        if (strstr(web.diagnostics.items[i].detail, what))
+            return true;
+    return false;
+}
+
+static void propose_network(const char *properties)
+{
+    set_up(true);
+    CLEANUP(value_unrefp) struct value *after = from_json(properties);
+    web.verb = PROPOSE;
+    web.target.type = &vlan;
+    web.step = (struct step){.kind = STEP_CREATE, .after = after};
+    request_make(&web);
+    CHECK(web.r == 0);
+}
+
+TEST(all_that_is_wrong_with_a_pool_is_told_at_once)
+{
+    static const struct {
+        const char *properties, *told, *told_too;
+    } cases[] = {
+        {"{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.10.0.9\",\"to\":\"10.9.0.1\"}}",
+         "web: dhcp.from is 10.10.0.9, which is outside of its subnet.",
+         "web: dhcp.to is 10.9.0.1, which is the gateway's."},
+        {"{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.255\",\"to\":\"10.9.0.7\"}}",
+         "web: dhcp.from is 10.9.0.255, which is no host's address in its subnet.",
+         "web: its pool ends at 10.9.0.7, before it begins at 10.9.0.255."},
+        {"{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"fd00::1\",\"to\":\"10.8.255.255\"}}",
+         "web: dhcp.from is fd00::1, which is no IPv4 address.",
+         "web: dhcp.to is 10.8.255.255, which is outside of its subnet."},
+        {"{\"tag\":3,\"dhcp\":{\"from\":\"10.9.0.7\",\"to\":\"10.9.0.9\"}}",
+         "web: it has dhcp and no subnet whose addresses could be leased.", "no subnet"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        propose_network(cases[i].properties);
+        CHECK(diagnostics_has_errors(&web.diagnostics));
+        CHECK(tells(cases[i].told) && tells(cases[i].told_too));
+    }
+    propose_network(
+        "{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.2\",\"to\":\"10.9.0.254\"}}");
+    CHECK(!tells("dhcp.") && !tells("its pool"));
+}
+
+TEST(who_has_a_lease_is_told)
+{
+    set_up(true);
+    web.verb = DESCRIBE;
+    ask_it(&web,
+           "{\"id\":1,\"ok\":true,\"resources\":[" DESCRIBED(
+               "net", "opnsense:network:vlan",
+               "\"state\":\"ready\",\"dhcp\":{\"server\":\"10.9.0.2\",\"leases\":[{\"address\":"
+               "\"10.9.0.11\",\"mac\":\"02:00:00:00:00:05\",\"hostname\":\"web-0\",\"ends\":"
+               "\"2027-01-31T08:00:00Z\"}]}",
+               "") "]}");
+    CLEANUP(mem_freep) char *text = web.r == 0 ? json_text(web.sections) : string_copy("");
+    CHECK_TEXT(text,
+               "[{\"lines\":[\"net: \u25cf healthy (dhcp, 1 lease)\",\"net: 10.9.0.11 is leased to "
+               "web-0 (02:00:00:00:00:05) until 2027-01-31T08:00:00Z\"],\"settled\":true,"
+               "\"title\":\"Health\"}]");
+}
+
 TEST(an_other_version_of_the_database_is_a_note)
 {
     struct resource_type cluster = {.name = (char[]){"aws:rds:cluster"},

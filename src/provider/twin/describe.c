@@ -96,6 +96,27 @@ static void tell_forward(struct story *story, const struct subject *subject)
                  address, target);
 }
 
+/* Who has which address, by the network's own server; nothing where it has none. */
+static void tell_leases(struct story *story, const struct subject *subject)
+{
+    const struct value *leases = value_get(value_get(subject->status, "dhcp"), "leases");
+    size_t n = leases && value_kind(leases) == VALUE_LIST ? value_count(leases) : 0;
+    if (leases)
+        add_line(&story->health, "%s: %s (dhcp, %zu lease%s)", subject->name, subject->mark, n,
+                 n == 1 ? "" : "s");
+    else if (!subject->is_ready)
+        tell_state(story, subject);
+    for (size_t i = 0; i < n; i++) {
+        const struct value *lease = value_at(leases, i);
+        const char *host = value_get_text(lease, "hostname"), *mac = value_get_text(lease, "mac");
+        const char *address = value_get_text(lease, "address"),
+                   *end = value_get_text(lease, "ends");
+        if (mac && address && end)
+            add_line(&story->health, "%s: %s is leased to %s (%s) until %s", subject->name, address,
+                     host ? host : "a stranger", mac, end);
+    }
+}
+
 static void tell_backend(struct story *story, const struct subject *subject)
 {
     const struct value *servers = value_get(subject->status, "servers");
@@ -236,15 +257,11 @@ static const struct {
     const char *type;
     void (*tell)(struct story *story, const struct subject *subject);
 } tellers[] = {
-    {"opnsense:haproxy:frontend", tell_frontend},
-    {"opnsense:haproxy:backend", tell_backend},
-    {"opnsense:nat:portforward", tell_forward},
-    {"aws:autoscaling:group", tell_hosts},
-    {"aws:ec2:instances", tell_hosts},
-    {"aws:rds:cluster", tell_database},
-    {"aws:acm:certificate", tell_certificate},
-    {"docker:compose:stack", tell_stack},
-    {"k8s:deployment:prometheus", tell_monitor},
+    {"opnsense:network:vlan", tell_leases},      {"opnsense:haproxy:frontend", tell_frontend},
+    {"opnsense:haproxy:backend", tell_backend},  {"opnsense:nat:portforward", tell_forward},
+    {"aws:autoscaling:group", tell_hosts},       {"aws:ec2:instances", tell_hosts},
+    {"aws:rds:cluster", tell_database},          {"aws:acm:certificate", tell_certificate},
+    {"docker:compose:stack", tell_stack},        {"k8s:deployment:prometheus", tell_monitor},
     {"k8s:deployment:grafana", tell_dashboards},
 };
 

@@ -257,6 +257,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
     for (size_t i = 0; i < ARRAY_LENGTH(requirements); i++)
         if (text_equal(type, requirements[i].type))
             check_program(&requirements[i], target, diagnostics);
+    if (text_equal(type, "opnsense:network:vlan"))
+        twin_check_leases(target, step->after, diagnostics);
     if (text_equal(type, "opnsense:firewall:alias"))
         check_alias(target, step->after, diagnostics);
     if (twin_is_image(target))

@@ -45,6 +45,9 @@ int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, s
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
                        const struct step *step, struct value **ret_after,
                        struct diagnostics *diagnostics, struct error *err);
+/* Adds what a network with DHCP lacks on this machine, and what is wrong with its pool. */
+void twin_check_leases(const struct target *target, const struct value *spec,
+                       struct diagnostics *diagnostics);
 /* stacks.c */
 void twin_check_stack(const struct target *target, const struct value *spec,
                       struct diagnostics *diagnostics);

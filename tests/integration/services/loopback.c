@@ -132,6 +132,11 @@ int sandbox_drop_privileges(enum process_user user)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
 }
 
+int sandbox_drop_but(enum process_user user, int capability)
+{
+    return capability == 0 ? sandbox_drop_privileges(user) : -EPERM;
+}
+
 int sandbox_drop_to(uid_t user, gid_t group)
 {
     (void)user;
