@@ -395,7 +395,8 @@ TEST(a_health_check_that_cannot_be_run_here_is_a_note)
     set_up();
     struct request request;
     propose(&request, "docker:compose:stack", spec);
-    CHECK(is_told(&request, DIAGNOSTIC_NOTE, "the health of a is checked only if its image was built here"));
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE,
+                  "the health of a is checked only if its image was built here"));
     CHECK(is_told(&request, DIAGNOSTIC_NOTE, "no program nonesuch-too"));
     CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the health of c"));
     CHECK(!is_told(&request, DIAGNOSTIC_NOTE, "the health of d"));
