@@ -230,14 +230,22 @@ def while_a_run_is_under_way_a_second_up_is_told(place):
 
 @test
 def two_deployments_do_not_wait_for_each_other(place):
-    given(place, latency="1s")
+    """The first is in a call that ends for nobody who waits for it; then its run is killed."""
+    given(place)
+    place.with_boxes(resources={"b1": {"latency": "1h"}})
     place.write("other.yaml", document("other", {"x": box()}))
     first = place.start("up", "demo.yaml", "--yes")
     wait_until(place.files, "the first run made something")
+    place.with_boxes()
     place.parley("up", "other.yaml", "--yes")
-    assert first.poll() is None, "the first run should still be under way"
-    first.communicate(timeout=60)
-    assert first.returncode == 0
+    assert first.poll() is None and len(place.run_processes()) == 1, "the first run should still be under way"
+    place.parley("destroy", "other", "--yes")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 1 and "parley resume" in err, (first.returncode, err)
+    place.parley("resume", "demo")
+    is_complete(place, 10)
 
 
 @test
