@@ -3,6 +3,7 @@
 
 #include "twin/converge-private.h"
 
+#include "base/text.h"
 #include "base/world.h"
 #include "twin/desired.h"
 #include "twin/network.h"
@@ -154,6 +155,16 @@ static CO_FN const struct value *find_durable(struct converge *converge, const c
     return manifest_find(converge->manifest, uid);
 }
 
+/* Whether a change of it has come and is not in the manifest yet: who comes after that has to be
+ * made after it, too. */
+static bool is_pending(const struct converge *converge, const char *uid)
+{
+    const struct change *change = converge->pending;
+    while (change && !text_equal(change->uid, uid))
+        change = change->next;
+    return change != NULL;
+}
+
 static bool is_same(const struct value *old, const struct value *new)
 {
     static const char *const fields[] = {"name", "type", "spec", "references", "generation"};
@@ -172,7 +183,8 @@ CO_FN int converge_put(struct converge *converge, struct value *take_resource, s
     if (!desired_has_type(resource_type(resource)))
         return error_set(err, ERROR_UNSUPPORTED, "the twin does not serve the type %s",
                          resource_type(resource));
-    if (is_same(find_durable(converge, uid), resource) && !converge_find_problem(converge, uid)) {
+    bool is_there = is_same(find_durable(converge, uid), resource);
+    if (is_there && !is_pending(converge, uid) && !converge_find_problem(converge, uid)) {
         wait_for_modules(converge, converge->generation, desired_modules(resource_type(resource)));
         return 0;
     }
@@ -185,7 +197,7 @@ CO_FN int converge_put(struct converge *converge, struct value *take_resource, s
 
 CO_FN int converge_delete(struct converge *converge, const char *uid, struct error *err)
 {
-    if (!find_durable(converge, uid))
+    if (!find_durable(converge, uid) && !is_pending(converge, uid))
         return 0;
     struct change change = {.uid = uid};
     converge_submit(converge, &change);

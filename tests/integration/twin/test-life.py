@@ -170,6 +170,27 @@ def changes_that_come_together_are_made_together():
 
 
 @test
+def changes_of_one_resource_that_come_together_are_made_in_their_order():
+    def vlan(name, tag):
+        return {"uid": f"uid-{name}", "name": name, "type": "opnsense:network:vlan", "references": {},
+                "spec": {"tag": tag, "subnet": f"10.71.{tag}.0/24"}}
+
+    with Twin() as twin:
+        twin.start()
+        with twin.connect() as connection:
+            assert connection.ask("put", resource=vlan("kept", 1))["ok"]
+            # In one piece, so that none is decided before all have come.
+            asked = [("put", {"resource": vlan("gone", 2)}), ("delete", {"uid": "uid-gone"}),
+                     ("put", {"resource": vlan("kept", 3)}), ("put", {"resource": vlan("kept", 1)}),
+                     ("delete", {"uid": "uid-never"})]
+            lines = [json.dumps({"id": 100 + i, "verb": verb, **fields}) for i, (verb, fields) in enumerate(asked)]
+            connection.socket.sendall(("\n".join(lines) + "\n").encode())
+            assert all(connection.read()["ok"] for _ in asked)
+        assert {network["name"]: network["subnet"] for network in twin.status()["networks"]} == {
+            "outside": "198.51.100.0/24", "kept": "10.71.1.0/24"}
+
+
+@test
 def two_twins_with_the_same_addresses_do_not_meet():
     with Twin() as one, Twin() as two:
         build(one)
