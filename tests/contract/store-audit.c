@@ -1,10 +1,8 @@
 /* The audit chain: what was done is in it, and nothing of that changes unnoticed (audit.h). */
-#include "contract/store-folder.h"
+#include "contract/store-sql.h"
 
 #include "base/digest.h"
 #include "store/audit.h"
-
-#include <sqlite3.h>
 
 static void add_end(struct store_batch *batch, const char *id, enum run_status status)
 {
@@ -222,20 +220,6 @@ STORE_TEST(a_digest_that_was_noted_is_looked_for)
 
 /* --- What somebody with the file in hand may do (SQLite) --- */
 
-/* Runs SQL as a program would that knows how the file is written, but not the chain. */
-static bool tamper(const char *sql)
-{
-    sqlite3 *database = NULL;
-    int rc =
-        sqlite3_open_v2(path_of("parley.db"), &database, SQLITE_OPEN_READWRITE, "parley-pages");
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(database, sql, NULL, NULL, NULL);
-    if (rc != SQLITE_OK)
-        printf("# %s: %s\n", sql, sqlite3_errmsg(database));
-    sqlite3_close(database);
-    return rc == SQLITE_OK;
-}
-
 static char *first_fault; /* owned; NULL: none */
 
 static void note_first_fault(void)
@@ -278,7 +262,7 @@ FOLDER_TEST_IF(is_sqlite(), what_is_altered_with_the_file_in_hand_is_noticed)
         CHECK(open_store());
         int end = run_on_loop(do_something);
         close_store();
-        CHECK(end == 0 && tamper(alterations[i].sql) && open_store());
+        CHECK(end == 0 && run_sql(alterations[i].sql) && open_store());
         end = run_on_loop(note_first_fault);
         close_store();
         bool is_right =
@@ -341,7 +325,7 @@ FOLDER_TEST_IF(is_sqlite(), a_store_of_before_the_chains_gets_them_from_then_on)
     close_store();
     CHECK(
         end == 0 &&
-        tamper(
+        run_sql(
             NO_TEXTS
             "ALTER TABLE journal DROP COLUMN step; DROP TABLE steps; DROP TABLE secrets; DROP TABLE audit; ALTER TABLE runs DROP COLUMN chain; "
             "ALTER TABLE runs DROP COLUMN chained; "
@@ -383,7 +367,7 @@ FOLDER_TEST_IF(is_sqlite(), a_journal_of_before_rows_had_places_goes_on_in_its_c
     int end = run_on_loop(begin_older);
     close_store();
     CHECK(end == 0 &&
-          tamper(NO_TEXTS "ALTER TABLE journal DROP COLUMN step; PRAGMA user_version = 6"));
+          run_sql(NO_TEXTS "ALTER TABLE journal DROP COLUMN step; PRAGMA user_version = 6"));
     CHECK(open_store());
     end = run_on_loop(go_on_with_older);
     close_store();
@@ -430,9 +414,9 @@ FOLDER_TEST_IF(is_sqlite(), documents_of_before_they_stood_apart_are_found)
     if (end == 0)
         end = run_on_loop(check_texts);
     close_store();
-    CHECK(end == 0 && tamper("UPDATE plans SET body = json_set(body, '$.document', document); "
-                             "UPDATE revisions SET body = json_set(body, '$.document', document, "
-                             "'$.given', given); " NO_TEXTS "PRAGMA user_version = 7"));
+    CHECK(end == 0 && run_sql("UPDATE plans SET body = json_set(body, '$.document', document); "
+                              "UPDATE revisions SET body = json_set(body, '$.document', document, "
+                              "'$.given', given); " NO_TEXTS "PRAGMA user_version = 7"));
     CHECK(open_store());
     end = run_on_loop(check_texts);
     close_store();
@@ -504,7 +488,7 @@ FOLDER_TEST_IF(is_sqlite(), what_was_forgotten_before_there_was_an_index_is_in_i
     CHECK(open_store());
     int end = run_on_loop(begin_letting_go);
     close_store();
-    CHECK(end == 0 && tamper(NO_FORGOTTEN "PRAGMA user_version = 10"));
+    CHECK(end == 0 && run_sql(NO_FORGOTTEN "PRAGMA user_version = 10"));
     CHECK(open_store());
     end = run_on_loop(check_letting_go);
     close_store();

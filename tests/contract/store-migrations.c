@@ -2,9 +2,7 @@
  * A store that the first program made grows into what a new one is: new ones are made at once, not
  * by all that changed since.
  */
-#include "contract/store-folder.h"
-
-#include <sqlite3.h>
+#include "contract/store-sql.h"
 
 /* The tables as they were first. This never changes. */
 static const char first_tables[] = "CREATE TABLE store ("
@@ -122,19 +120,6 @@ static char *ask(const char *sql)
     sqlite3_finalize(statement);
     sqlite3_close(database);
     return text ? text : string_copy("");
-}
-
-static bool run_sql(const char *sql)
-{
-    sqlite3 *database = NULL;
-    int rc =
-        sqlite3_open_v2(path_of("parley.db"), &database, SQLITE_OPEN_READWRITE, "parley-pages");
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(database, sql, NULL, NULL, NULL);
-    if (rc != SQLITE_OK)
-        printf("# %s: %s\n", sql, sqlite3_errmsg(database));
-    sqlite3_close(database);
-    return rc == SQLITE_OK;
 }
 
 /* Leaves the file as the first program had it, under the id that the store has. */
