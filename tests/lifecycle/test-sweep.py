@@ -107,12 +107,15 @@ class Onlooker(threading.Thread):
         parent = parent_of(pid)
         if os.getpid() in (int(pid), parent):
             return
-        words, environment = words_of(pid), read("environ")
+        # The parent's words first: they are gone as soon as it ends, which must not make its child a stranger.
+        parent_words, words, environment = words_of(parent), words_of(pid), read("environ")
+        if not parent_words or not words:
+            return  # the one has ended, or the other is between two programs; the next look tells
         if b"HOME=" + self.place.folder.encode() + b"\0" not in environment:
             return
         # A site's command has the environment of whoever asked, and Parley reads no document for a question; the
         # child that will be that command still has the words of who was asked.
-        is_source = words.startswith(b"cat\0") or parent_of(parent) == os.getpid() and words == words_of(parent)
+        is_source = words.startswith(b"cat\0") or parent_of(parent) == os.getpid() and words == parent_words
         names = self.watch.find(words if is_source else words + environment)
         self.seen.add(b" ".join(words.split(b"\0")[:6]))
         if names:
