@@ -5,8 +5,9 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "cli/bar.h"
-#include "cli/plan-view.h"
+#include "cli/cli.h"
 #include "model/json.h"
+#include "render/plan-view.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -2,8 +2,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "cli/plan-view.h"
+#include "cli/cli.h"
 #include "model/json.h"
+#include "render/plan-view.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -52,11 +53,20 @@ static int make_or_find(struct cli *cli, struct plan **ret_plan)
     return cli_ask_plan(cli, "plan_show", ret_plan);
 }
 
+/* Prints what is wrong with the options and returns EXIT_ERROR; else 0. */
+static int read_view(struct cli *cli, struct plan_view *ret_view)
+{
+    struct error err = {0};
+    const struct options *options = &cli->options;
+    struct plan_view_words words = {options->page, options->type, options->only, options->all};
+    return plan_view_read(&words, ret_view, &err) < 0 ? cli_fail(cli, &err) : 0;
+}
+
 int command_plan(struct cli *cli)
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
     struct plan_view view;
-    int r = plan_view_read(cli, &view);
+    int r = read_view(cli, &view);
     if (r == 0)
         r = make_or_find(cli, &plan);
     if (r != 0)
@@ -262,7 +272,7 @@ int cli_carry_out(struct cli *cli, const struct plan *plan)
 {
     struct plan_view view;
     assert(plan);
-    int r = plan_view_read(cli, &view);
+    int r = read_view(cli, &view);
     if (r != 0)
         return r;
     if (!cli->options.json)

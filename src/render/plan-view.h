@@ -1,15 +1,22 @@
 /* Which part of a plan is shown: all of it, some of its steps, one page of them, or what they come
- * to. Private to cli/. */
+ * to. */
 #pragma once
 
-#include "base/strbuf.h"
-#include "cli/cli.h"
+#include "base/error.h"
 #include "model/plan.h"
 
 /* So many steps are shown one by one, and are a page. */
 enum { PLAN_PAGE_STEPS = 200 };
 
-/* What was asked for; borrowed from the options. */
+/* How doors are asked for a part of a plan; all borrowed, NULL where nothing was said. */
+struct plan_view_words {
+    const char *page; /* "2" */
+    const char *type;
+    const char *only; /* "create,change" */
+    bool is_all;
+};
+
+/* What was asked for; borrowed from the words. */
 struct plan_view {
     bool is_all;      /* every step, however many there are */
     size_t page;      /* from 1; 0: none was asked for */
@@ -17,8 +24,9 @@ struct plan_view {
     bool has_kinds;   /* only steps of these kinds */
     bool kinds[STEP_KIND_COUNT];
 };
-/* Prints what is wrong with the options and returns EXIT_ERROR; else 0. */
-int plan_view_read(struct cli *cli, struct plan_view *ret_view);
+/* ERROR_INVALID says which word is wrong, and what it takes. */
+int plan_view_read(const struct plan_view_words *words, struct plan_view *ret_view,
+                   struct error *err);
 
 /* The steps that are asked for, in the order in which people read them. */
 struct plan_choice {

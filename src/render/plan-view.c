@@ -1,20 +1,13 @@
-#include "cli/plan-view.h"
+#include "render/plan-view.h"
 
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "render/render.h"
 
 #include <string.h>
 
 /* --- What was asked for --- */
-
-static int refuse(struct cli *cli, char *take_message)
-{
-    struct error err = {0};
-    error_set(&err, ERROR_INVALID, "%s", take_message);
-    mem_free(take_message);
-    return cli_fail(cli, &err);
-}
 
 /* "change" and "destroy" are what plans say of updates and deletes. */
 static enum step_kind kind_of_word(const char *word)
@@ -27,7 +20,7 @@ static enum step_kind kind_of_word(const char *word)
     return kind == STEP_KEEP ? STEP_KIND_COUNT : kind;
 }
 
-static int read_kinds(struct cli *cli, const char *words, struct plan_view *view)
+static int read_kinds(const char *words, struct plan_view *view, struct error *err)
 {
     view->has_kinds = true;
     const char *at = words;
@@ -36,30 +29,31 @@ static int read_kinds(struct cli *cli, const char *words, struct plan_view *view
         CLEANUP(mem_freep) char *word = string_copy_n(at, length);
         enum step_kind kind = kind_of_word(word);
         if (kind == STEP_KIND_COUNT)
-            return refuse(cli, string_format("--only takes create, update, delete, rename, start, "
-                                             "forget and adopt, with commas between them, not "
-                                             "\"%s\"",
-                                             word));
+            return error_set(err, ERROR_INVALID,
+                             "--only takes create, update, delete, rename, start, forget and "
+                             "adopt, with commas between them, not \"%s\"",
+                             word);
         view->kinds[kind] = true;
         at += length + (at[length] == ',');
     } while (*at);
     return 0;
 }
 
-int plan_view_read(struct cli *cli, struct plan_view *ret_view)
+int plan_view_read(const struct plan_view_words *words, struct plan_view *ret_view,
+                   struct error *err)
 {
-    struct plan_view view = {.is_all = cli->options.all, .type = cli->options.type};
-    const char *page = cli->options.page;
+    struct plan_view view = {.is_all = words->is_all, .type = words->type};
     int64_t number = 0;
-    if (page && (!text_to_integer(page, &number) || number < 1))
-        return refuse(cli, string_format("--page takes a number from 1 on, not \"%s\"", page));
-    if (page && view.is_all)
-        return refuse(cli, string_copy("--all and --page contradict each other"));
+    if (words->page && (!text_to_integer(words->page, &number) || number < 1))
+        return error_set(err, ERROR_INVALID, "--page takes a number from 1 on, not \"%s\"",
+                         words->page);
+    if (words->page && view.is_all)
+        return error_set(err, ERROR_INVALID, "--all and --page contradict each other");
     view.page = (size_t)number;
-    if (cli->options.only && read_kinds(cli, cli->options.only, &view) != 0)
-        return EXIT_ERROR;
-    *ret_view = view;
-    return 0;
+    int r = words->only ? read_kinds(words->only, &view, err) : 0;
+    if (r == 0)
+        *ret_view = view;
+    return r;
 }
 
 /* --- Which steps that is --- */

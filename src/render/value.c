@@ -1,8 +1,8 @@
 /* Values for people. */
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/cli.h"
 #include "model/json.h"
+#include "render/render.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/cli.h"
+#include "render/render.h"
 
 /* What the last row of a step's journal says. */
 static const char *state_of(const struct value *row)

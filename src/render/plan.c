@@ -1,9 +1,11 @@
 /* A plan as people read it, in the form of the seed's step 3. */
+#include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "cli/plan-view.h"
 #include "model/json.h"
+#include "render/plan-view.h"
+#include "render/render.h"
 
 #include <string.h>
 

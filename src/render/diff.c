@@ -1,7 +1,7 @@
 /* What changed between two texts, line by line. */
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/cli.h"
+#include "render/render.h"
 
 #include <string.h>
 

@@ -2,8 +2,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "cli/cli.h"
 #include "model/json.h"
+#include "render/render.h"
+#include "service/service.h"
 
 #include <stdlib.h>
 #include <string.h>

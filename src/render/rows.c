@@ -1,5 +1,5 @@
 /* Rows as people read them, however many they are. */
-#include "cli/cli.h"
+#include "render/render.h"
 
 #include <stdlib.h>
 #include <string.h>
