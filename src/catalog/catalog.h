@@ -52,6 +52,7 @@ struct schema {
     bool forces_replacement; /* a change of it replaces the resource */
     bool is_one_or_list;     /* a single item stands for a list of one */
     bool has_name_keys;      /* of a map: each key is a name as text_is_name() has it */
+    bool is_map_or_keys;     /* of a map of objects: a list of keys stands for one of defaults */
     struct value *fallback;  /* owned; what it is when never set and removed; NULL: none */
     struct value *allowed;   /* owned list of allowed values; NULL: all */
     struct value *aliases; /* owned map of spelling -> canonical ("pass" -> "allow"); NULL: none */

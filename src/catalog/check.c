@@ -169,9 +169,46 @@ static struct value *check_items(struct check *check, const struct place *place,
     return canonical;
 }
 
+static struct value *object_of_defaults(const struct schema *schema)
+{
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < schema->n_fields; i++)
+        if (schema->fields[i].schema.fallback)
+            value_builder_set(&fields, schema->fields[i].name,
+                              value_ref(schema->fields[i].schema.fallback));
+    return value_builder_map(&fields);
+}
+
+/* The map that a list of keys stands for; NULL, and told, when it is none. */
+static struct value *map_of_keys(struct check *check, const struct place *place,
+                                 const struct schema *schema, const struct value *list)
+{
+    struct value_builder fields = {0};
+    size_t n_faults = check->n_faults;
+    for (size_t i = 0; i < value_count(list); i++) {
+        const struct value *key = value_at(list, i);
+        struct place item = {.parent = place, .index = i};
+        if (value_kind(key) != VALUE_STRING) {
+            tell_unfit(check, place, schema, list, DIAGNOSTIC_WRONG_KIND);
+            break;
+        }
+        for (size_t k = 0; k < i; k++)
+            if (text_equal(value_text(value_at(list, k)), value_text(key)))
+                tell(check, &item, DIAGNOSTIC_BAD_VALUE, "Take one of them out.",
+                     "\"%s\" is there twice.", value_text(key));
+        value_builder_set(&fields, value_text(key), object_of_defaults(schema->items));
+    }
+    CLEANUP(value_unrefp) struct value *map = value_builder_map(&fields);
+    return check->n_faults == n_faults ? take_ptr(map) : NULL;
+}
+
 static struct value *check_map(struct check *check, const struct place *place,
                                const struct schema *schema, struct value *value)
 {
+    if (value_kind(value) == VALUE_LIST && schema->is_map_or_keys) {
+        CLEANUP(value_unrefp) struct value *map = map_of_keys(check, place, schema, value);
+        return map ? check_map(check, place, schema, map) : value_ref(value);
+    }
     if (value_kind(value) != VALUE_MAP) {
         tell_unfit(check, place, schema, value, DIAGNOSTIC_WRONG_KIND);
         return value_ref(value);

@@ -80,6 +80,7 @@ enum schema_key {
     KEY_FORCES_REPLACEMENT,
     KEY_ONE_OR_LIST,
     KEY_NAME_KEYS,
+    KEY_MAP_OR_KEYS,
     KEY_DEFAULT,
     KEY_ALLOWED,
     KEY_ALIASES,
@@ -101,6 +102,7 @@ static const char *const schema_keys[] = {
     [KEY_FORCES_REPLACEMENT] = "forcesReplacement",
     [KEY_ONE_OR_LIST] = "oneOrList",
     [KEY_NAME_KEYS] = "nameKeys",
+    [KEY_MAP_OR_KEYS] = "mapOrKeys",
     [KEY_DEFAULT] = "default",
     [KEY_ALLOWED] = "allowed",
     [KEY_ALIASES] = "aliases",
@@ -149,6 +151,9 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         break;
     case KEY_NAME_KEYS:
         reader_bool(reader, pair, &schema->has_name_keys);
+        break;
+    case KEY_MAP_OR_KEYS:
+        reader_bool(reader, pair, &schema->is_map_or_keys);
         break;
     case KEY_DEFAULT:
         value_unref(schema->fallback);

@@ -123,6 +123,8 @@ void schema_describe(const struct schema *schema, struct strbuf *buffer)
     } else if (!is_name) {
         strbuf_add(buffer, kinds[schema->kind].wanted);
         add_range(buffer, schema);
+        if (schema->is_map_or_keys)
+            strbuf_add(buffer, " or a list of its keys");
     }
     if (!schema->references)
         return;

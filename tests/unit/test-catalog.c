@@ -201,6 +201,12 @@ static const struct {
      "\"app\":{\"image\":\"shophub/app:latest\",\"replicas\":3}}}",
      "{\"services\":{\"app\":{\"image\":\"shophub/app:latest\",\"replicas\":3},"
      "\"web\":{\"image\":\"shophub/web:latest\",\"replicas\":\"dynamic\"}}}"},
+    {"docker:compose:stack",
+     "{\"services\":{\"web\":{\"image\":\"w\",\"depends_on\":[\"app\",\"db\"]},"
+     "\"app\":{\"image\":\"a\",\"depends_on\":{\"db\":{\"condition\":\"service_healthy\"}}}}}",
+     "{\"services\":{\"app\":{\"depends_on\":{\"db\":{\"condition\":\"service_healthy\"}},"
+     "\"image\":\"a\"},\"web\":{\"depends_on\":{\"app\":{\"condition\":\"service_started\"},"
+     "\"db\":{\"condition\":\"service_started\"}},\"image\":\"w\"}}}"},
     {"k8s:deployment:prometheus", "{\"scrapeInterval\":\"30s\",\"retention\":\"30d\"}",
      "{\"retention\":\"30d\",\"scrapeInterval\":\"30s\"}"},
     /* Spellings. */
@@ -306,6 +312,12 @@ static const struct {
      "characters.\n"},
     {"docker:compose:stack", "{\"services\":{}}",
      "bad-value services: \"services\" must be a map of at least 1 items, not {}.\n"},
+    {"docker:compose:stack",
+     "{\"services\":{\"web\":{\"image\":\"w\",\"depends_on\":[\"app\",\"db\",\"app\"]},"
+     "\"app\":{\"image\":\"a\",\"depends_on\":[1]}}}",
+     "wrong-kind services.app.depends_on: \"services.app.depends_on\" must be a map or a list of its "
+     "keys, not [1].\n"
+     "bad-value services.web.depends_on[2]: \"app\" is there twice. Take one of them out.\n"},
     {"core:data:value", "[]", "wrong-kind : The properties must be a map, not [].\n"},
     {"core:data:value", "{}", "missing-property : \"value\" is required. Set it to any value.\n"},
     {"aws:acm:certificate", "{\"domains\":[\"-x.example\",\"10.0.0.1\",\"a..b\",\"*.ok.example\"]}",
@@ -628,7 +640,7 @@ TEST(every_key_and_kind_is_in_the_documentation)
         "references",  "oneOrList",         "items",        "nameKeys",
         "fields",      "forcesReplacement", "secret",       "from",
         "changesWith", "fidelity",          "note",         "digestOf",
-        "madeBy",
+        "madeBy",      "mapOrKeys",
     };
     CLEANUP(mem_freep) char *manual = read_source("docs/catalog.md");
     CHECK(manual);
