@@ -19,6 +19,8 @@ static void write_subject(const struct value *entry, struct strbuf *buffer)
     else if (text_equal(kind, "reveal"))
         strbuf_addf(buffer, "  %s %s", secret ? "secret" : "output",
                     secret ? secret : value_get_text(entry, "output"));
+    else if (text_equal(kind, "refused"))
+        strbuf_addf(buffer, "  %s", value_get_text(entry, "asked"));
     else if (plan)
         strbuf_addf(buffer, "  of plan %.12s", plan);
     if (text_equal(kind, "approval"))

@@ -141,7 +141,6 @@ int cli_ask_and_hear(struct cli *cli, const char *verb, event_sink sink, void *a
 {
     struct error err = {0};
     struct verb_call call = {
-        .may = VERB_APPLY,
         .input = cli->options.input,
         .sink = sink,
         .argument = argument,

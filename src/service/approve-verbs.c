@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "service/allowed.h"
 #include "service/planning.h"
 #include "service/service.h"
 
@@ -38,8 +39,8 @@ CO_FN static int store_approval(struct service *service, const struct plan *plan
 int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
                     struct error *err)
 {
-    int r = service_check_reverts(plan, consent, err);
-    if (r < 0)
+    int r = allowed_check_plan(service, VERB_APPROVE, plan, err);
+    if (r < 0 || (r = service_check_reverts(plan, consent, err)) < 0)
         return r;
     if (service_needs_name(plan) && !text_equal_or_null(consent->name, plan->deployment))
         return error_set(
@@ -49,7 +50,8 @@ int service_approve(struct service *service, const struct plan *plan, const stru
             plan->deployment, plan->deployment);
     int64_t now = world_wall_clock();
     struct value_builder fields = {0};
-    value_builder_set_string(&fields, "principal", service->principal);
+    value_builder_set_string(&fields, "principal", service->caller.principal);
+    value_builder_set_string(&fields, "client", service->caller.client);
     value_builder_set_string(&fields, "deployment", plan->deployment_uid);
     value_builder_set_string(&fields, "words", service->words);
     value_builder_set_string(&fields, "level", "none");

@@ -9,7 +9,8 @@ enum { SHOWN = 200, PAGE = 1000 };
 void service_add_audit(const struct service *service, struct store_batch *batch, const char *kind,
                        struct value_builder *fields)
 {
-    value_builder_set_string(fields, "principal", service->principal);
+    value_builder_set_string(fields, "principal", service->caller.principal);
+    value_builder_set_string(fields, "client", service->caller.client);
     value_builder_set_string(fields, "words", service->words);
     CLEANUP(value_unrefp) struct value *entry = value_builder_map(fields);
     store_batch_audit(batch, kind, entry);

@@ -1,5 +1,6 @@
 /* Runs whose systems are others now: what they did there can be told only there. The verb give-up
  * lets go of it, and says for good where it may be left. */
+#include "service/allowed.h"
 #include "service/give-up.h"
 
 #include "base/memory.h"
@@ -260,7 +261,8 @@ static int settle(struct service *service, struct giving_up *giving_up, struct e
     value_builder_set_string(&entry, "run", giving_up->run.id);
     value_builder_set(&entry, "accounts", value_ref((struct value *)accounts));
     value_builder_set(&entry, "effects", value_ref(value_get(giving_up->left, "effects")));
-    value_builder_set_string(&entry, "principal", service->principal);
+    value_builder_set_string(&entry, "principal", service->caller.principal);
+    value_builder_set_string(&entry, "client", service->caller.client);
     value_builder_set_string(&entry, "words", service->words);
     CLEANUP(value_unrefp) struct value *row = value_builder_map(&entry);
     struct apply_given_up given_up = {.instances = &instances, .entry = row};
@@ -275,7 +277,9 @@ int service_give_up(struct service *service, const char *word, const char *run_i
                     struct value **ret_left, struct error *err)
 {
     struct giving_up giving_up = {0};
-    int r = load(service, word, &giving_up, err);
+    int r = allowed_check(service, VERB_ADMINISTER, "to give up a run", err);
+    if (r == 0)
+        r = load(service, word, &giving_up, err);
     if (r == 0 && !text_equal(giving_up.run.id, run_id))
         r = error_set(err, ERROR_STALE,
                       "the run that is open is %.8s, not the one that was named; look again",

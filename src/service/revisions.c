@@ -89,7 +89,8 @@ int lineage_tree(struct lineage *lineage, int64_t number, const struct yaml_tree
 
 bool lineage_is_own(const struct lineage *lineage, const struct value *revision)
 {
-    return text_equal_or_null(value_get_text(revision, "principal"), lineage->service->principal);
+    return text_equal_or_null(value_get_text(revision, "principal"),
+                              lineage->service->caller.principal);
 }
 
 int lineage_walk(struct lineage *lineage, const struct value *place, int64_t *number,

@@ -2,6 +2,7 @@
 #include "apply/apply.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "service/allowed.h"
 #include "service/run-remains.h"
 #include "service/run-socket.h"
 #include "service/runs-internal.h"
@@ -36,6 +37,8 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = service_get_plan(service, run->plan_hash, &plan, err);
     int64_t until = 0;
+    if (r == 0)
+        r = allowed_check_caps(service->site, plan, err);
     if (r == 0)
         r = is_resume ? run_check_resumed(service, plan, &until, err)
                       : run_check_plan(service, plan, &until, err);

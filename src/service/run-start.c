@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "net/child.h"
 #include "service/adoptions.h"
+#include "service/allowed.h"
 #include "service/credentials.h"
 #include "service/give-up.h"
 #include "service/run-remains.h"
@@ -144,7 +145,8 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
     CLEANUP(close_descriptorp) int log = -1;
     int64_t until;
     int r = service_need_store(service, true, err);
-    if (r < 0 || (r = run_check_plan(service, plan, &until, err)) < 0 ||
+    if (r < 0 || (r = allowed_check_plan(service, VERB_APPLY, plan, err)) < 0 ||
+        (r = run_check_plan(service, plan, &until, err)) < 0 ||
         (r = gather_secrets(service, plan, err)) < 0)
         return r;
     run_sweep_sockets();
@@ -155,7 +157,7 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
         .id = id,
         .deployment_uid = plan->deployment_uid,
         .plan_hash = (char *)plan->hash,
-        .principal = service->principal,
+        .principal = service->caller.principal,
         .words = service->words,
         .status = RUN_PENDING,
         .started_at = world_wall_clock(),
@@ -255,7 +257,9 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
     CLEANUP(close_descriptorp) int log = -1;
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int64_t until;
-    int r = find_resumable(service, word, &run_id, err);
+    int r = allowed_check(service, VERB_APPLY, "to resume a run", err);
+    if (r == 0)
+        r = find_resumable(service, word, &run_id, err);
     if (r == 0)
         r = get_plan_head(service, run_id, &plan, err);
     if (r == 0)

@@ -4,6 +4,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "secret/derive.h"
+#include "service/allowed.h"
 #include "service/credentials.h"
 #include "service/secrets.h"
 #include "service/service.h"
@@ -217,8 +218,8 @@ int service_reveal_secret(struct service *service, const char *word, const char 
     CLEANUP(owner_done) struct owner owner = {0};
     CLEANUP(mem_freep) char *sealed = NULL;
     const char *digest = NULL;
-    int r = find_owner(service, word, &owner, err);
-    if (r < 0)
+    int r = allowed_check(service, VERB_OWN, "to show a secret", err);
+    if (r < 0 || (r = find_owner(service, word, &owner, err)) < 0)
         return r;
     const struct value *source = find_source(service, &owner, name);
     const struct value *options = source ? value_get(source, "generated") : NULL;
@@ -253,7 +254,9 @@ int service_reveal_output(struct service *service, const char *word, const char 
     CLEANUP(owner_done) struct owner owner = {0};
     CLEANUP(value_unrefp) struct value *output = NULL;
     CLEANUP(value_unrefp) struct value *revealed = NULL;
-    int r = find_owner(service, word, &owner, err);
+    int r = allowed_check(service, VERB_OWN, "to show a secret", err);
+    if (r == 0)
+        r = find_owner(service, word, &owner, err);
     if (r == 0)
         r = find_output(&owner, name, &output, err);
     if (r < 0)

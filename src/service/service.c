@@ -59,11 +59,27 @@ static char *site_path(const char *wanted)
     return NULL;
 }
 
-static char *who_asks(void)
+/* Who runs the program has all that the program has. */
+static void ask_as_user(struct service *service)
 {
     const struct passwd *user = getpwuid(getuid());
-    return user ? string_format("user:%s", user->pw_name)
-                : string_format("user:%u", (unsigned)getuid());
+    service->caller = (struct caller){
+        .principal = user ? string_format("user:%s", user->pw_name)
+                          : string_format("user:%u", (unsigned)getuid()),
+        .client = string_copy("command line"),
+        .roles = ROLE(ROLE_OWNER),
+        .authentication = AUTHENTICATION_USER,
+    };
+}
+
+void service_set_caller(struct service *service, const struct caller *caller, const char *words)
+{
+    struct caller former = service->caller;
+    char *former_words = service->words;
+    caller_copy(&service->caller, caller);
+    service->words = string_copy(words);
+    caller_done(&former);
+    mem_free(former_words);
 }
 
 int service_open(struct loop *loop, const struct service_options *options,
@@ -73,7 +89,7 @@ int service_open(struct loop *loop, const struct service_options *options,
     service->run_end = -1;
     service->loop = loop;
     service->home = make_absolute(state_folder(options->home));
-    service->principal = who_asks();
+    ask_as_user(service);
     service->words = string_copy(options->words ? options->words : "");
     char *path = site_path(options->site);
     service->site_path = path ? make_absolute(path) : NULL;
@@ -107,7 +123,7 @@ void service_close(struct service *service)
     site_free(service->site);
     mem_free(service->home);
     mem_free(service->site_path);
-    mem_free(service->principal);
+    caller_done(&service->caller);
     mem_free(service->words);
     mem_free(service);
 }

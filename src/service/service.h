@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "auth/caller.h"
 #include "base/error.h"
 #include "base/map.h"
 #include "catalog/catalog.h"
@@ -44,11 +45,11 @@ struct service {
     struct store *store;     /* owned; NULL until service_need_store() */
     struct map providers;    /* instance name -> owned struct provider */
     struct map
-        configured;    /* of those that resources configure -> owned settings, see instances.h */
-    char *principal;   /* owned: who asks, "user:NAME" */
-    char *words;       /* owned: the command as it was given */
-    pid_t run_process; /* the run that this door started last; 0: none, or its end was seen */
-    int run_end;       /* how that one ended, as of waitpid(); -1: not known */
+        configured;       /* of those that resources configure -> owned settings, see instances.h */
+    struct caller caller; /* who asks */
+    char *words;          /* owned: the command as it was given */
+    pid_t run_process;    /* the run that this door started last; 0: none, or its end was seen */
+    int run_end;          /* how that one ended, as of waitpid(); -1: not known */
     struct secret_key *secret_key;   /* owned; NULL until secrets are needed, as the next */
     struct secrets *secrets;         /* owned */
     struct map secret_sources;       /* source -> owned digest, of those that were read */
@@ -73,6 +74,12 @@ struct service_options {
 int service_open(struct loop *loop, const struct service_options *options,
                  struct service **ret_service, struct diagnostics *diagnostics, struct error *err);
 void service_close(struct service *service); /* accepts NULL */
+
+/*
+ * Who asks from now on, in which words; both are copied. A service that was just opened has the
+ * user of its process at its own terminal, with every role.
+ */
+void service_set_caller(struct service *service, const struct caller *caller, const char *words);
 
 /* Opens the store; makes it when create. ERROR_NOT_FOUND says that nothing was ever deployed from
  * this home. */
@@ -415,7 +422,8 @@ CO_FN int service_reveal_output(struct service *service, const char *word, const
 
 /* --- The audit chain (audit-verbs.c; store/audit.h) --- */
 
-/* Adds an entry of fields, which are emptied, with principal and words: to a batch, or at once. */
+/* Adds an entry of fields, which are emptied, with principal, client and words: to a batch,
+ * or at once. */
 void service_add_audit(const struct service *service, struct store_batch *batch, const char *kind,
                        struct value_builder *fields);
 CO_FN int service_audit(struct service *service, const char *kind, struct value_builder *fields,

@@ -27,6 +27,7 @@ struct site {
     char *catalog_folder;       /* owned: catalog/ beside it */
     struct value *secrets;      /* owned map of name -> source; NULL without any */
     struct value *content;      /* owned map; NULL without a file */
+    struct site_rules rules;    /* empty without a file */
     struct instance *instances; /* owned; those of the file, then those made up on demand */
     size_t n_instances;
     size_t capacity;
@@ -44,6 +45,7 @@ void site_free(struct site *site)
     mem_free(site->instances);
     value_unref(site->content);
     value_unref(site->secrets);
+    site_rules_done(&site->rules);
     mem_free(site->catalog_folder);
     mem_free(site->folder);
     mem_free(site);
@@ -114,7 +116,7 @@ static void read_instance(struct site *site, const struct yaml_tree *tree,
 static void read_content(struct site *site, const struct yaml_tree *tree,
                          struct diagnostics *diagnostics)
 {
-    static const char *const keys[] = {"format", "secrets", "instances", "environments"};
+    static const char *const keys[] = {"format", "secrets", "instances", "environments", "caps"};
     const struct yaml_node *root = yaml_root(tree);
     const struct yaml_node *body = yaml_get(root, "site");
     if (!body || body->kind != VALUE_MAP) {
@@ -139,6 +141,7 @@ static void read_content(struct site *site, const struct yaml_tree *tree,
     for (unsigned int i = 0; instances && instances->kind == VALUE_MAP && i < instances->n_items;
          i++)
         read_instance(site, tree, &instances->pairs[i], diagnostics);
+    site_rules_read(&site->rules, tree, body, diagnostics);
     site->content = yaml_to_value(body);
 }
 
@@ -273,6 +276,11 @@ bool site_is_production(const struct site *site, const char *environment)
 {
     bool is_named_so = text_equal(environment, "production") || text_equal(environment, "prod");
     return value_get_bool(environment_of(site, environment), "production", is_named_so);
+}
+
+const struct site_rules *site_rules(const struct site *site)
+{
+    return &site->rules;
 }
 
 const struct value *site_variables(const struct site *site, const char *environment)

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "catalog/catalog.h"
 #include "model/diagnostic.h"
 #include "model/value.h"
+#include "service/site-rules.h"
 
 #include <stdbool.h>
 
@@ -17,6 +19,7 @@ struct site;
 int site_read(const char *path, struct site **ret_site, struct diagnostics *diagnostics,
               struct error *err);
 void site_free(struct site *site); /* accepts NULL */
+DEFINE_CLEANUP(struct site *, site_free)
 
 /* Where the site's own secrets come from, as document_read_sources(): what instances are let in
  * with. A map, or NULL. Borrowed. */
@@ -41,5 +44,7 @@ int site_find_instance(const struct site *site, const char *instance, const char
 /* Whether deployments of an environment are production: the site says so, or it is named production
  * or prod. */
 bool site_is_production(const struct site *site, const char *environment);
+/* What the file allows and demands. Borrowed. */
+const struct site_rules *site_rules(const struct site *site);
 /* The environment's variables, a map, or NULL. Borrowed. */
 const struct value *site_variables(const struct site *site, const char *environment);

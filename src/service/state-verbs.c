@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "service/allowed.h"
 #include "service/service.h"
 #include "store/state.h"
 
@@ -360,8 +361,8 @@ int service_state_restore(struct service *service, const char *path, const char 
 {
     CLEANUP(restoring_done) struct restoring restoring = {.service = service};
     CLEANUP(value_unrefp) struct value *plan = NULL;
-    int r = plan_restore(&restoring, path, &plan, err);
-    if (r < 0)
+    int r = allowed_check(service, VERB_OWN, "to bring back a snapshot", err);
+    if (r < 0 || (r = plan_restore(&restoring, path, &plan, err)) < 0)
         return r;
     if (!text_equal(value_get_text(plan, "hash"), hash))
         return error_set(

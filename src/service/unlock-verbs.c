@@ -4,6 +4,7 @@
 #include "base/strbuf.h"
 #include "base/world.h"
 #include "net/process.h"
+#include "service/allowed.h"
 #include "service/run-remains.h"
 #include "service/service.h"
 
@@ -55,7 +56,9 @@ int service_show_lock(struct service *service, const char *word, struct value **
     CLEANUP(mem_freep) char *run_id = NULL;
     CLEANUP(close_descriptorp) int holder = -1;
     pid_t pid = 0;
-    int r = service_find_deployment(service, word, &deployment, err);
+    int r = allowed_check(service, VERB_ADMINISTER, "to end who holds a lease", err);
+    if (r == 0)
+        r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
         r = find_run(service, deployment.uid, &run_id, err);
     if (r == 0)

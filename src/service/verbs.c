@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "service/allowed.h"
 
 #include <assert.h>
 
@@ -18,10 +19,9 @@ size_t verb_count_inputs(const struct verb *verb)
 const char *verb_effect_to_string(enum verb_effect effect)
 {
     static const char *const names[] = {
-        [VERB_READ] = "read",
-        [VERB_PLAN] = "plan",
-        [VERB_APPROVE] = "approve",
-        [VERB_APPLY] = "apply",
+        [VERB_READ] = "read",   [VERB_PLAN] = "plan", [VERB_APPROVE] = "approve",
+        [VERB_APPLY] = "apply", [VERB_STOP] = "stop", [VERB_ADMINISTER] = "administer",
+        [VERB_OWN] = "own",
     };
     assert(effect < VERB_EFFECT_COUNT);
     return names[effect];
@@ -107,11 +107,11 @@ int verb_run(struct service *service, const struct verb *verb, const struct verb
              struct verb_answer *ret_answer, struct error *err)
 {
     assert(value_kind(call->input) == VALUE_MAP);
-    if (verb->effect > call->may)
-        return error_set(err, ERROR_DENIED, "%s needs the right to %s; this caller may only %s",
-                         verb->name, verb_effect_to_string(verb->effect),
-                         verb_effect_to_string(call->may));
-    int r = check_input(verb, call->input, err);
+    struct error denial = {0};
+    int r = verb_check_allowed(verb, &service->caller, service->site, &denial);
+    if (r < 0)
+        return allowed_refuse(service, verb->effect, verb->name, &denial, err);
+    r = check_input(verb, call->input, err);
     if (r < 0)
         return r;
     r = verb->run(service, call, ret_answer, err);

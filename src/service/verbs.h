@@ -12,10 +12,13 @@
 
 /* What a verb may do, from the least to the most. */
 enum verb_effect {
-    VERB_READ,    /* looks; changes nothing but what is remembered of having looked */
-    VERB_PLAN,    /* stores a plan */
-    VERB_APPROVE, /* says yes to one */
-    VERB_APPLY,   /* starts, goes on with or stops what changes systems */
+    VERB_READ,       /* looks; changes nothing but what is remembered of having looked */
+    VERB_PLAN,       /* stores a plan */
+    VERB_APPROVE,    /* says yes to one */
+    VERB_APPLY,      /* starts or goes on with what changes systems */
+    VERB_STOP,       /* stops it */
+    VERB_ADMINISTER, /* is about Parley on this machine, not about what it made */
+    VERB_OWN,        /* the same, and stays with the user to whom the state belongs */
     VERB_EFFECT_COUNT
 };
 const char *verb_effect_to_string(enum verb_effect effect);
@@ -39,9 +42,8 @@ struct verb_input {
 };
 enum { VERB_MAX_INPUTS = 8 };
 
-/* Who asks for what. All borrowed. */
+/* What is asked for; who asks is the service's caller. All borrowed. */
 struct verb_call {
-    enum verb_effect may;      /* the most that the door lets this caller do */
     const struct value *input; /* a map */
     event_sink sink;           /* is told of what goes on meanwhile; may be NULL */
     void *argument;
@@ -82,8 +84,16 @@ size_t verb_count_inputs(const struct verb *verb);
 struct value *verb_input_schema(const struct verb *verb);
 
 /*
+ * Whether a caller may ask a verb at all: by its roles, and by the caps of the site. ERROR_DENIED
+ * says which role is missing, or which line of the site refuses it. Doors do not offer what fails.
+ */
+int verb_check_allowed(const struct verb *verb, const struct caller *caller,
+                       const struct site *site, struct error *err);
+
+/*
  * Asks a verb. ERROR_INVALID names every field that is missing, unknown or of another kind;
- * ERROR_DENIED when the caller may not do that; then nothing was done.
+ * ERROR_DENIED when the caller may not do that, which the audit chain then has, unless it was to
+ * read; nothing was done.
  */
 CO_FN int verb_run(struct service *service, const struct verb *verb, const struct verb_call *call,
                    struct verb_answer *ret_answer, struct error *err);

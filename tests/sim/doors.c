@@ -336,10 +336,10 @@ void editor_body(struct process *process)
     int r = setting ? process_open(process, &err) : 0;
     for (int i = 0; r == 0 && setting && i < EDITOR_TRIES; i++) {
         struct service *service = process->service;
-        mem_free(service->principal);
-        service->principal = string_copy(SIM_EDITOR);
-        mem_free(service->words);
-        service->words = string_format("set %s", setting);
+        CLEANUP(mem_freep) char *words = string_format("set %s", setting);
+        struct caller editor = service->caller;
+        editor.principal = (char[]){SIM_EDITOR};
+        service_set_caller(service, &editor, words);
         int done = edit(process, setting, &err);
         if (!process->is_dead)
             sim_trace("process %d sets %s: %s", process->id, setting,

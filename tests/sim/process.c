@@ -50,7 +50,9 @@ static struct service *new_service(struct process *process, struct error *err)
     struct service *service = NEW(struct service);
     service->loop = process->loop;
     service->home = string_copy(SIM_HOME);
-    service->principal = string_copy("user:simulated");
+    service->caller = (struct caller){.principal = string_copy("user:simulated"),
+                                      .client = string_copy("command line"),
+                                      .roles = ROLE(ROLE_OWNER)};
     service->words = string_copy("up");
     service->catalog = sim_catalog;
     service->run_host = &simulated_host;
