@@ -58,20 +58,36 @@ static int cover(int folder, const char *path)
     return 0;
 }
 
+/* A part of a path: its name, and whether it is a file. */
+struct part {
+    char name[NAME_MAX + 1];
+    bool is_file;
+};
+
+static int make_part(int folder, const struct part *part)
+{
+    if (!part->is_file)
+        return mkdirat(folder, part->name, 0755);
+    int fd = openat(folder, part->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd >= 0)
+        close_descriptor(fd);
+    return fd < 0 ? -1 : 0;
+}
+
 /* Opens a part of a path that is no link, makes it when it is missing. */
-static int open_part(int folder, const char *name)
+static int open_part(int folder, const struct part *part)
 {
     const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
     struct stat status;
-    int fd = openat(folder, name, flags);
-    if (fd < 0 && errno == ENOENT && mkdirat(folder, name, 0755) == 0)
-        fd = openat(folder, name, flags);
+    int fd = openat(folder, part->name, flags);
+    if (fd < 0 && errno == ENOENT && make_part(folder, part) == 0)
+        fd = openat(folder, part->name, flags);
     if (fd < 0 || fstat(fd, &status) < 0)
         return -errno;
-    if (S_ISDIR(status.st_mode))
+    if (part->is_file ? S_ISREG(status.st_mode) : S_ISDIR(status.st_mode))
         return fd;
     close_descriptor(fd);
-    return S_ISLNK(status.st_mode) ? -ELOOP : -ENOTDIR;
+    return S_ISLNK(status.st_mode) ? -ELOOP : part->is_file ? -EISDIR : -ENOTDIR;
 }
 
 /* Folders that were covered; they can be changed until all is in its place. */
@@ -94,11 +110,11 @@ static int seal_covers(const struct covers *covers)
 
 /* The part after a path that ends at length; the folder is covered when nothing can be made there.
  */
-static int step_into(int *folder, const char *target, size_t length, const char *name,
+static int step_into(int *folder, const char *target, size_t length, const struct part *part,
                      struct covers *covers)
 {
     char path[PATH_MAX];
-    int next = open_part(*folder, name);
+    int next = open_part(*folder, part);
     if (next != -EROFS || length == 0)
         return next;
     snprintf(path, sizeof(path), "%.*s", (int)length, target);
@@ -110,26 +126,27 @@ static int step_into(int *folder, const char *target, size_t length, const char 
     if (*folder < 0)
         return -errno;
     covers->items[covers->n_items++] = fcntl(*folder, F_DUPFD_CLOEXEC, 0);
-    return open_part(*folder, name);
+    return open_part(*folder, part);
 }
 
-/* The folder at a path, part by part. */
-static int open_target(const char *target, struct covers *covers)
+/* The folder, or file, at a path, part by part. */
+static int open_target(const char *target, bool is_file, struct covers *covers)
 {
-    char name[NAME_MAX + 1];
+    struct part part;
     int folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (const char *part = target; folder >= 0 && *part == '/';) {
-        size_t size = strcspn(part + 1, "/");
-        if (size == 0 || size >= sizeof(name)) {
+    for (const char *rest = target; folder >= 0 && *rest == '/';) {
+        size_t size = strcspn(rest + 1, "/");
+        if (size == 0 || size >= sizeof(part.name)) {
             close_descriptor(folder);
             return -EINVAL;
         }
-        memcpy(name, part + 1, size);
-        name[size] = '\0';
-        int next = step_into(&folder, target, (size_t)(part - target), name, covers);
+        memcpy(part.name, rest + 1, size);
+        part.name[size] = '\0';
+        part.is_file = is_file && rest[size + 1] == '\0';
+        int next = step_into(&folder, target, (size_t)(rest - target), &part, covers);
         close_descriptor(folder);
         folder = next;
-        part += size + 1;
+        rest += size + 1;
     }
     return folder;
 }
@@ -137,7 +154,9 @@ static int open_target(const char *target, struct covers *covers)
 static int place(const struct cage_mount *mount_wanted, int tree, struct covers *covers)
 {
     char path[64], options[64];
-    int target = open_target(mount_wanted->target, covers);
+    struct stat status;
+    bool is_file = tree >= 0 && fstat(tree, &status) == 0 && S_ISREG(status.st_mode);
+    int target = open_target(mount_wanted->target, is_file, covers);
     if (target < 0)
         return target;
     int r = 0;

@@ -25,9 +25,9 @@ int cages_new(struct loop *loop, struct network *network, struct cages **ret_cag
 void cages_free(struct cages *cages);
 DEFINE_CLEANUP(struct cages *, cages_free)
 
-/* A folder, or memory, that one program alone finds at a path. */
+/* A folder, a file, or memory, that one program alone finds at a path. */
 struct cage_mount {
-    const char *source; /* a folder that pid 1 sees; NULL: memory, empty at each start */
+    const char *source; /* a folder or file that pid 1 sees; NULL: memory, empty at each start */
     const char *target; /* absolute, and of plain parts; made when it is missing */
     bool is_read_only;
     int64_t size; /* of memory, in bytes */

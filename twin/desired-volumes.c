@@ -1,6 +1,8 @@
-/* What a service of a stack finds among its files: "NAME:PATH[:ro]" and "PATH[:size=16m]". */
+/* What a service of a stack finds among its files: "NAME:PATH[:ro]", "/SOURCE:PATH:ro" and
+ * "PATH[:size=16m]". */
 #include "twin/desiring-stacks.h"
 
+#include "base/digest.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -77,7 +79,18 @@ static bool is_declared(const struct desiring *desiring, const char *name)
     return !value_is_null(volumes) && value_kind(volumes) == VALUE_MAP && value_get(volumes, name);
 }
 
-/* NAME:PATH, NAME:PATH:ro, NAME:PATH:rw */
+/* The digest of what the driver has copied for that source, or NULL. */
+static const char *find_copy(struct desiring *desiring, const char *source)
+{
+    const struct value *files = value_get(desiring_spec(desiring), "files");
+    bool is_map = !value_is_null(files) && value_kind(files) == VALUE_MAP;
+    const char *digest = is_map ? value_get_text(files, source) : NULL;
+    bool is_one = digest && strlen(digest) == DIGEST_HEX_SIZE - 1 &&
+                  strspn(digest, "0123456789abcdef") == DIGEST_HEX_SIZE - 1;
+    return is_one ? desiring_text(desiring, digest) : NULL;
+}
+
+/* NAME:PATH, NAME:PATH:ro, NAME:PATH:rw, /SOURCE:PATH:ro */
 static int add_volume(struct desiring *desiring, const char *service, const char *text,
                       struct machine_workload *workload)
 {
@@ -92,6 +105,16 @@ static int add_volume(struct desiring *desiring, const char *service, const char
         return desiring_fault(desiring, ERROR_INVALID,
                               "what stands last in the volume %s of %s is neither ro nor rw", text,
                               service);
+    struct machine_mount mount = {.target = desiring_text(desiring, target),
+                                  .is_read_only = mode && text_equal(mode, "ro")};
+    if (copy[0] == '/') {
+        mount.copy = find_copy(desiring, copy);
+        if (!mount.copy || !mount.is_read_only)
+            return desiring_fault(desiring, ERROR_UNSUPPORTED,
+                                  "%s of %s is no copy of a document's files, which are read only",
+                                  text, service);
+        return add(desiring, service, &mount, workload);
+    }
     if (!text_is_name(copy))
         return desiring_fault(desiring, ERROR_UNSUPPORTED,
                               "the volume %s of %s has no name; folders of the machine are not "
@@ -101,9 +124,7 @@ static int add_volume(struct desiring *desiring, const char *service, const char
         return desiring_fault(desiring, ERROR_INVALID,
                               "the volume %s of %s is not among the volumes of the stack", copy,
                               service);
-    struct machine_mount mount = {.volume = desiring_text(desiring, copy),
-                                  .target = desiring_text(desiring, target),
-                                  .is_read_only = mode && text_equal(mode, "ro")};
+    mount.volume = desiring_text(desiring, copy);
     return add(desiring, service, &mount, workload);
 }
 

@@ -1,69 +1,19 @@
-/* `tar` does it: what a container's archive may hold is its business, and every Debian has it. */
 #include "twin/image-unpack.h"
 
 #include "base/strbuf.h"
 #include "twin/service.h"
+#include "twin/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-/* Starts it; *ret_input is where the archive is written to. */
-static int start_tar(const char *folder, pid_t *ret_pid, int *ret_input, struct error *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return error_set_errno(err, errno, "make a pipe");
-    pid_t pid = fork();
-    if (pid < 0) {
-        close_descriptor(ends[0]);
-        close_descriptor(ends[1]);
-        return error_set_errno(err, errno, "start tar");
-    }
-    if (pid == 0) {
-        dup2(ends[0], STDIN_FILENO);
-        dup2(STDERR_FILENO, STDOUT_FILENO);
-        /* Devices are the twin's business. Rights that files carry do not count there. */
-        execlp("tar", "tar", "-x", "-p", "-f", "-", "--numeric-owner", "--no-xattrs", "--anchored",
-               "--exclude=dev", "--exclude=dev/*", "-C", folder, (char *)NULL);
-        _exit(127);
-    }
-    close_descriptor(ends[0]);
-    *ret_pid = pid;
-    *ret_input = ends[1];
-    return 0;
-}
 
 static int pass_on(void *argument, const char *bytes, size_t size, struct error *err)
 {
-    const int *fd = argument;
-    while (size > 0) {
-        ssize_t n = write(*fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set_errno(err, errno, "unpack the image");
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-static int end_tar(pid_t pid, struct error *err)
-{
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return error_set(err, ERROR_MISSING, "the program tar is not installed");
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return error_set(err, ERROR_SYSTEM, "tar could not unpack the image; is the disk full?");
-    return 0;
+    return unpack_add(argument, bytes, size, err);
 }
 
 /* An image's own link must not lead what we make elsewhere. */
@@ -116,21 +66,19 @@ int image_unpack(struct engine *engine, const char *container, const char *folde
                  const char *partial, struct error *err)
 {
     CLEANUP(mem_freep) char *path = string_format("/containers/%s/export", container);
-    CLEANUP(close_descriptorp) int input = -1;
-    pid_t pid = -1;
+    static const char *const devices[] = {"--exclude=dev", "--exclude=dev/*", NULL};
+    struct unpacking unpacking;
     service_remove_folder(partial);
     if (mkdir(partial, 0755) < 0)
         return error_set_errno(err, errno, "make %s", partial);
-    signal(SIGPIPE, SIG_IGN);
-    int r = start_tar(partial, &pid, &input, err);
+    int r = unpack_begin(partial, devices, &unpacking, err);
     if (r < 0)
         return r;
     struct engine_request request = {
-        .method = "GET", .path = path, .take = pass_on, .argument = &input};
+        .method = "GET", .path = path, .take = pass_on, .argument = &unpacking};
     struct error problem = {0};
     r = engine_ask(engine, &request, NULL, &problem);
-    close_descriptor(take_descriptor(&input));
-    int ended = end_tar(pid, r < 0 ? NULL : &problem);
+    int ended = unpack_end(&unpacking, r < 0 ? NULL : &problem);
     if (r < 0 || ended < 0) {
         service_remove_folder(partial);
         return error_move(err, &problem);

@@ -264,7 +264,8 @@ struct machine_variable {
 
 /* What a workload finds at a path of its own: a volume of its stack, or memory. */
 struct machine_mount {
-    const char *volume; /* its name; NULL: memory */
+    const char *volume; /* its name, or NULL */
+    const char *copy;   /* the digest of the document's files that are shown, or NULL: memory */
     const char *target;
     bool is_read_only;
     int64_t size; /* of memory, in bytes */

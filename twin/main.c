@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "twin/cage-maker.h"
 #include "twin/client.h"
+#include "twin/copy-program.h"
 #include "twin/image-program.h"
 #include "twin/leftovers.h"
 #include "twin/limiter-program.h"
@@ -24,6 +25,7 @@ static const char usage[] =
     "       parley-twin cages\n"
     "       parley-twin clear --state DIR\n"
     "       parley-twin image\n"
+    "       parley-twin copy --source PATH --digest DIGEST --to FOLDER\n"
     "       parley-twin trial\n";
 
 /* Takes "--name VALUE" pairs from the front of the arguments; returns how many arguments it took,
@@ -122,6 +124,17 @@ static int main_image(int argc, char **argv)
     return argc == 0 ? image_main() : misuse();
 }
 
+static int main_copy(int argc, char **argv)
+{
+    const char *source = NULL, *digest = NULL, *folder = NULL;
+    const struct option options[] = {
+        {"--source", &source}, {"--digest", &digest}, {"--to", &folder}};
+    int n = take_options(argc, argv, options, ARRAY_LENGTH(options));
+    if (n != argc || !source || source[0] != '/' || !digest || !folder)
+        return misuse();
+    return copy_main(source, digest, folder);
+}
+
 static int main_trial(int argc, char **argv)
 {
     (void)argv;
@@ -137,6 +150,7 @@ int main(int argc, char **argv)
         {"supervise", main_supervise}, {"request", main_request}, {"exec", main_exec},
         {"workload", main_workload},   {"limiter", main_limiter}, {"clear", main_clear},
         {"cages", main_cages},         {"trial", main_trial},     {"image", main_image},
+        {"copy", main_copy},
     };
     for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++) {
         if (text_equal(commands[i].name, argv[1]))

@@ -1,10 +1,13 @@
 /*
- * The volumes of stacks: SANDBOX_STATE/volumes/UID/NAME, where UID is the stack's. Only the folder
- * of a volume itself is ever seen from a host, as the root of a mount, so nothing that is done in
- * it leads to what lies beside it.
+ * What services find among their files. Copies of the document's files lie where the driver has put
+ * them, SANDBOX_STATE/files/UID.DIGEST/content. The volumes of stacks:
+ * SANDBOX_STATE/volumes/UID/NAME, where UID is the stack's. Only the folder of a volume itself is
+ * ever seen from a host, as the root of a mount, so nothing that is done in it leads to what lies
+ * beside it.
  */
 #include "twin/workload-private.h"
 
+#include "archive/context.h"
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
@@ -74,8 +77,14 @@ int workload_mounts_make(const struct machine_workload *workload,
         int r = wanted->volume ? make_volume(folder, wanted->volume, &source, err) : 0;
         if (r < 0)
             return error_wrap(err, r, "the volume %s", wanted->volume);
+        if (wanted->copy)
+            source = string_format(SANDBOX_STATE "/files/%s.%s/" CONTEXT_CONTENT,
+                                   workload->resource, wanted->copy);
         mounts->items[mounts->n_items++] = (struct cage_mount){source, string_copy(wanted->target),
                                                                wanted->is_read_only, wanted->size};
+        if (wanted->copy && !world_file_exists(source))
+            return error_set(err, ERROR_NOT_FOUND, "the copy of what is shown at %s is not there",
+                             wanted->target);
     }
     *ret_mounts = take_ptr(mounts);
     return 0;
@@ -85,7 +94,10 @@ void workload_mounts_describe(const struct machine_workload *workload, struct st
 {
     for (size_t i = 0; i < workload->n_mounts; i++) {
         const struct machine_mount *mount = &workload->mounts[i];
-        strbuf_addf(out, "%s at %s%s, %lld\n", mount->volume ? mount->volume : "memory",
+        strbuf_addf(out, "%s at %s%s, %lld\n",
+                    mount->volume ? mount->volume
+                    : mount->copy ? mount->copy
+                                  : "memory",
                     mount->target, mount->is_read_only ? ", read only" : "",
                     (long long)mount->size);
     }

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/world.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,10 @@ struct packing {
     const char *folder;     /* for messages */
     const char *dockerfile; /* its clean path */
     const struct ignore *ignore;
+    const char *advice; /* what to do where it is too much, or nothing that can be packed */
+    uint64_t most_bytes;
+    size_t most_files;
+    bool is_plain;               /* of modes it counts only who may run a file */
     const struct tar_sink *sink; /* NULL: nowhere */
     struct digest *digest;
     struct tar_sink both; /* the digest, and the sink */
@@ -50,17 +55,19 @@ static int count(struct packing *packing, uint64_t size, struct error *err)
 {
     packing->n_files++;
     packing->n_bytes += size;
-    if (packing->n_files > CONTEXT_FILES)
-        return error_set(err, ERROR_LIMIT,
-                         "%s has more than %d files; put what the image does not need into its "
-                         ".dockerignore",
-                         packing->folder, CONTEXT_FILES);
-    if (size > CONTEXT_BYTES || packing->n_bytes > CONTEXT_BYTES)
-        return error_set(err, ERROR_LIMIT,
-                         "%s is larger than %llu MiB; put what the image does not need into its "
-                         ".dockerignore",
-                         packing->folder, (unsigned long long)(CONTEXT_BYTES >> 20));
+    if (packing->n_files > packing->most_files)
+        return error_set(err, ERROR_LIMIT, "%s has more than %zu files; %s", packing->folder,
+                         packing->most_files, packing->advice);
+    if (size > packing->most_bytes || packing->n_bytes > packing->most_bytes)
+        return error_set(err, ERROR_LIMIT, "%s is larger than %llu MiB; %s", packing->folder,
+                         (unsigned long long)(packing->most_bytes >> 20), packing->advice);
     return 0;
+}
+
+static unsigned int mode_of(const struct packing *packing, const struct stat *status)
+{
+    bool is_run = S_ISDIR(status->st_mode) || (status->st_mode & S_IXUSR) != 0;
+    return packing->is_plain ? (is_run ? 0755 : 0644) : status->st_mode;
 }
 
 static int pack_content(struct packing *packing, int fd, const char *path, uint64_t size,
@@ -93,8 +100,10 @@ static int pack_file(struct packing *packing, int folder, const char *name, cons
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) < 0)
         return cannot_read(packing, path, err);
-    struct tar_entry entry = {
-        .path = path, .kind = TAR_FILE, .mode = status.st_mode, .size = (uint64_t)status.st_size};
+    struct tar_entry entry = {.path = path,
+                              .kind = TAR_FILE,
+                              .mode = mode_of(packing, &status),
+                              .size = (uint64_t)status.st_size};
     int r = count(packing, entry.size, err);
     if (r == 0)
         r = tar_begin(&packing->both, &entry, err);
@@ -179,7 +188,8 @@ static int pack_entry(struct packing *packing, int folder, const char *name, con
     if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return cannot_read(packing, path, err);
     if (S_ISDIR(status.st_mode)) {
-        struct tar_entry entry = {.path = path, .kind = TAR_FOLDER, .mode = status.st_mode};
+        struct tar_entry entry = {
+            .path = path, .kind = TAR_FOLDER, .mode = mode_of(packing, &status)};
         size_t length = strlen(path);
         bool leads_to_dockerfile =
             text_starts_with(packing->dockerfile, path) && packing->dockerfile[length] == '/';
@@ -197,9 +207,8 @@ static int pack_entry(struct packing *packing, int folder, const char *name, con
         return pack_link(packing, folder, name, path, err);
     if (S_ISREG(status.st_mode))
         return pack_file(packing, folder, name, path, err);
-    return error_set(err, ERROR_INVALID,
-                     "%s/%s is neither a file nor a folder nor a link; put it into .dockerignore",
-                     packing->folder, path);
+    return error_set(err, ERROR_INVALID, "%s/%s is neither a file nor a folder nor a link; %s",
+                     packing->folder, path, packing->advice);
 }
 
 static int pack_folder(struct packing *packing, int folder, const char *path, unsigned int depth,
@@ -255,6 +264,32 @@ static int open_context(const char *folder, int *ret_fd, struct error *err)
     return 0;
 }
 
+/* Packs with what is left to set, and takes it. pack() writes all entries. */
+static int pack_all(struct packing *take_packing, const struct tar_sink *sink,
+                    int (*pack)(struct packing *packing, const void *argument, struct error *err),
+                    const void *argument, char ret_digest[DIGEST_HEX_SIZE], struct error *err)
+{
+    struct packing *packing = take_packing;
+    packing->sink = sink;
+    packing->digest = digest_begin();
+    packing->both = (struct tar_sink){write_both, packing};
+    int r = pack(packing, argument, err);
+    if (r == 0)
+        r = tar_end(&packing->both, err);
+    digest_end(packing->digest, ret_digest);
+    mem_free(packing);
+    return r;
+}
+
+static int pack_context(struct packing *packing, const void *argument, struct error *err)
+{
+    const int *fd = argument;
+    int r = pack_folder(packing, *fd, "", 0, err);
+    if (r == 0 && !packing->has_dockerfile)
+        r = error_set(err, ERROR_NOT_FOUND, "%s has no %s", packing->folder, packing->dockerfile);
+    return r;
+}
+
 int context_pack(const char *folder, const char *dockerfile, const struct tar_sink *sink,
                  char ret_digest[DIGEST_HEX_SIZE], struct error *err)
 {
@@ -270,15 +305,55 @@ int context_pack(const char *folder, const char *dockerfile, const struct tar_si
         return r;
     struct packing *packing = NEW(struct packing);
     *packing = (struct packing){
-        .folder = folder, .dockerfile = dockerfile, .ignore = ignore, .sink = sink};
-    packing->digest = digest_begin();
-    packing->both = (struct tar_sink){write_both, packing};
-    r = pack_folder(packing, fd, "", 0, err);
-    if (r == 0 && !packing->has_dockerfile)
-        r = error_set(err, ERROR_NOT_FOUND, "%s has no %s", folder, dockerfile);
-    if (r == 0)
-        r = tar_end(&packing->both, err);
-    digest_end(packing->digest, ret_digest);
-    mem_free(packing);
-    return r;
+        .folder = folder,
+        .dockerfile = dockerfile,
+        .ignore = ignore,
+        .advice = "put what the image does not need into its .dockerignore",
+        .most_bytes = CONTEXT_BYTES,
+        .most_files = CONTEXT_FILES,
+    };
+    return pack_all(packing, sink, pack_context, &fd, ret_digest, err);
+}
+
+/* --- Files that are shown --- */
+
+/* What is packed as "content": a name in a folder. */
+struct shown {
+    int folder;
+    const char *name;
+};
+
+static int pack_shown(struct packing *packing, const void *argument, struct error *err)
+{
+    const struct shown *shown = argument;
+    struct stat status;
+    if (fstatat(shown->folder, shown->name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return error_set(err, ERROR_NOT_FOUND, "%s is not there", packing->folder);
+    if (S_ISLNK(status.st_mode))
+        return error_set(err, ERROR_INVALID, "%s is a link", packing->folder);
+    return pack_entry(packing, shown->folder, shown->name, CONTEXT_CONTENT, 0, err);
+}
+
+int context_pack_files(const char *path, const struct tar_sink *sink,
+                       char ret_digest[DIGEST_HEX_SIZE], struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    assert(slash && slash[1]);
+    CLEANUP(mem_freep)
+    char *folder = string_copy_n(path, slash == path ? 1 : (size_t)(slash - path));
+    CLEANUP(close_descriptorp) int fd = -1;
+    int r = open_context(folder, &fd, err);
+    if (r < 0)
+        return r;
+    struct packing *packing = NEW(struct packing);
+    *packing = (struct packing){
+        .folder = path,
+        .dockerfile = "",
+        .advice = "a volume of the stack holds what is not part of the document",
+        .most_bytes = CONTEXT_FILES_BYTES,
+        .most_files = CONTEXT_FILES_COUNT,
+        .is_plain = true,
+    };
+    struct shown shown = {fd, slash + 1};
+    return pack_all(packing, sink, pack_shown, &shown, ret_digest, err);
 }

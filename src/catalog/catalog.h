@@ -68,6 +68,8 @@ struct schema {
     struct schema *items; /* owned: of a list, set or map */
     char *digest_of; /* owned: the property with the folder whose digest it is, which Parley fills
                         in; NULL: none */
+    char *digest_in; /* owned: of a text SOURCE:..., the property of the type, a map, that has the
+                        digest of a source that is a path, which Parley fills in; NULL: none */
     struct value *made_by; /* owned list of types: a resource of these that has the same text in a
                               property of the same name, and a digest, comes first; NULL: none */
     struct schema_field *fields; /* owned: of an object, sorted by name */

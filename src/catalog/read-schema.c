@@ -91,6 +91,7 @@ enum schema_key {
     KEY_ITEMS,
     KEY_FIELDS,
     KEY_DIGEST_OF,
+    KEY_DIGEST_IN,
     KEY_MADE_BY,
     SCHEMA_KEY_COUNT
 };
@@ -113,6 +114,7 @@ static const char *const schema_keys[] = {
     [KEY_ITEMS] = "items",
     [KEY_FIELDS] = "fields",
     [KEY_DIGEST_OF] = "digestOf",
+    [KEY_DIGEST_IN] = "digestIn",
     [KEY_MADE_BY] = "madeBy",
 };
 
@@ -188,6 +190,9 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         break;
     case KEY_DIGEST_OF:
         reader_text(reader, pair, &schema->digest_of);
+        break;
+    case KEY_DIGEST_IN:
+        reader_text(reader, pair, &schema->digest_in);
         break;
     case KEY_MADE_BY:
         read_type_list(reader, pair, &schema->made_by);

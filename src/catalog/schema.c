@@ -67,6 +67,7 @@ void schema_done(struct schema *schema)
     value_unref(schema->references);
     value_unref(schema->keywords);
     mem_free(schema->digest_of);
+    mem_free(schema->digest_in);
     value_unref(schema->made_by);
     *schema = (struct schema){0};
 }

@@ -7,6 +7,7 @@
 #include "service/reads.h"
 #include "service/secrets.h"
 #include "service/service.h"
+#include "service/shown-files.h"
 
 #include <string.h>
 
@@ -174,6 +175,7 @@ int service_load_document(struct service *service, const struct document_source 
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
         CLEANUP(mem_freep) char *folder = folder_of(source);
         contexts_fill(service->catalog, folder, &loaded->wanted, diagnostics);
+        shown_files_fill(service->catalog, folder, &loaded->wanted, diagnostics);
         loaded->reads = reader_list(&reader);
         reader_done(&reader);
         struct value *variables = document_variables(loaded->document);

@@ -208,6 +208,42 @@ TEST(the_digest_follows_name_mode_and_content_and_nothing_else)
     end();
 }
 
+TEST(files_are_packed_whole_under_one_name_and_only_the_right_to_run_them_counts)
+{
+    char first[DIGEST_HEX_SIZE], next[DIGEST_HEX_SIZE];
+    CLEANUP(strbuf_done) struct strbuf archive = {0};
+    struct tar_sink sink = {keep, &archive};
+    begin();
+    put_folder("conf");
+    put_folder("other");
+    put("conf/.dockerignore", "*\n");
+    put("conf/a", "1");
+    put("other/.dockerignore", "*\n");
+    put("other/a", "1");
+    CLEANUP(mem_freep) char *conf = path_of("conf");
+    CLEANUP(mem_freep) char *other = path_of("other");
+    CLEANUP(mem_freep) char *file = path_of("conf/a");
+    CHECK(context_pack_files(conf, &sink, first, NULL) == 0);
+    CLEANUP(mem_freep) char *listing = list_with_tar(&archive);
+    CHECK_TEXT(listing, "drwxr-xr-x 0/0               0 1970-01-01 00:00 content/\n"
+                        "-rw-r--r-- 0/0               2 1970-01-01 00:00 content/.dockerignore\n"
+                        "-rw-r--r-- 0/0               1 1970-01-01 00:00 content/a\n"
+                        "status 0\n");
+    CHECK(context_pack_files(other, NULL, next, NULL) == 0);
+    CHECK_TEXT(next, first);
+    CHECK(chmod(file, 0600) == 0 && context_pack_files(conf, NULL, next, NULL) == 0);
+    CHECK_TEXT(next, first);
+    CHECK(chmod(file, 0700) == 0 && context_pack_files(conf, NULL, next, NULL) == 0);
+    CHECK(!text_equal(next, first));
+    CHECK(chmod(file, 0600) == 0 && context_pack_files(file, NULL, first, NULL) == 0);
+    strbuf_clear(&archive);
+    CHECK(context_pack_files(file, &sink, next, NULL) == 0);
+    CHECK_TEXT(next, first);
+    CLEANUP(mem_freep) char *alone = list_with_tar(&archive);
+    CHECK_TEXT(alone, "-rw-r--r-- 0/0               1 1970-01-01 00:00 content\nstatus 0\n");
+    end();
+}
+
 TEST(what_cannot_be_packed_says_what_and_why)
 {
     char digest[DIGEST_HEX_SIZE];

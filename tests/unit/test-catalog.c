@@ -640,7 +640,7 @@ TEST(every_key_and_kind_is_in_the_documentation)
         "references",  "oneOrList",         "items",        "nameKeys",
         "fields",      "forcesReplacement", "secret",       "from",
         "changesWith", "fidelity",          "note",         "digestOf",
-        "madeBy",      "mapOrKeys",
+        "madeBy",      "mapOrKeys",         "digestIn",
     };
     CLEANUP(mem_freep) char *manual = read_source("docs/catalog.md");
     CHECK(manual);

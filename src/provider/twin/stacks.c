@@ -123,32 +123,58 @@ static void check_health(const struct service_view *service, struct diagnostics 
 
 /* --- Volumes --- */
 
-static void check_volume(const struct service_view *service, const struct value *declared,
+/* A file or folder of the document, by its absolute path; its digest is among the files. */
+static void check_shown(const struct service_view *service, const struct value *files,
+                        const char *source, const char *target, struct diagnostics *diagnostics)
+{
+    enum { SHOWN_DIGITS = 12 };
+    const char *digest = is_map(files) ? value_get_text(files, source) : NULL;
+    const char *option = strchr(target, ':');
+    if (!digest)
+        refuse(diagnostics, service, "Name it by its path from the document, such as ./conf.",
+               "nothing of the document is at %.200s, which is one of the volumes", source);
+    else if (!option || !text_equal(option, ":ro"))
+        refuse(diagnostics, service,
+               "End it with :ro; what a service writes belongs into a volume, NAME:/PATH.",
+               "what lies beside the document is shown read-only, hence not \"%.200s:%.200s\"",
+               source, target);
+    else
+        diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_REAL, nowhere, NULL,
+                         "%s: %s finds a copy of %s as it is now (%.*s...) at %.*s, read-only.",
+                         service->target->address, service->name, source, SHOWN_DIGITS, digest,
+                         (int)(option - target), target);
+}
+
+static void check_volume(const struct service_view *service, const struct value *spec,
                          const char *text, struct diagnostics *diagnostics)
 {
     static const char help[] =
-        "Write NAME:/PATH or NAME:/PATH:ro, with NAME among the volumes of the stack.";
+        "Write NAME:/PATH or NAME:/PATH:ro, with NAME among the volumes of the stack; or "
+        "./FILE:/PATH:ro with a file or folder beside the document.";
+    const struct value *declared = value_get(spec, "volumes");
     size_t length = strcspn(text, ":");
     CLEANUP(mem_freep) char *name = string_copy_n(text, length);
     if (text[length] != ':' || text[length + 1] != '/')
         refuse(diagnostics, service, help, "\"%.200s\" is none of the volumes", text);
+    else if (name[0] == '/')
+        check_shown(service, value_get(spec, "files"), name, text + length + 1, diagnostics);
     else if (!text_is_name(name))
         refuse(diagnostics, service, help,
-               "the twin shows no folders of the machine to services, hence not the volume "
+               "the twin shows no other folders of the machine to services, hence not the volume "
                "\"%.200s\"",
                text);
     else if (!is_map(declared) || !value_get(declared, name))
         refuse(diagnostics, service, help, "the stack has no volume \"%.63s\", which is one", name);
 }
 
-static void check_volumes(const struct service_view *service, const struct value *declared,
+static void check_volumes(const struct service_view *service, const struct value *spec,
                           struct diagnostics *diagnostics)
 {
     const struct value *volumes = value_get(service->fields, "volumes");
     bool is_list = !value_is_null(volumes) && value_kind(volumes) == VALUE_LIST;
     for (size_t i = 0; is_list && i < value_count(volumes); i++)
         if (value_kind(value_at(volumes, i)) == VALUE_STRING)
-            check_volume(service, declared, text_at(volumes, i), diagnostics);
+            check_volume(service, spec, text_at(volumes, i), diagnostics);
 }
 
 void twin_tell_volumes(const struct target *target, const struct value *spec,
@@ -208,7 +234,7 @@ void twin_check_stack(const struct target *target, const struct value *spec,
             continue;
         check_limits(&service, diagnostics);
         check_health(&service, diagnostics);
-        check_volumes(&service, value_get(spec, "volumes"), diagnostics);
+        check_volumes(&service, spec, diagnostics);
         check_needs(&service, diagnostics);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "provider/twin/client.h"
+#include "provider/twin/files.h"
 #include "provider/twin/given.h"
 #include "provider/twin/image.h"
 
@@ -298,6 +299,8 @@ static CO_FN int change(const struct twin_home *home, const struct call *call, c
         if (r == 0)
             r = twin_give(home, call, sending->uid, sending->after, &problem);
         if (r == 0)
+            r = twin_copy_files(home, call, sending->uid, sending->after, &problem);
+        if (r == 0)
             r = twin_ask(home, call, sending->request, ret_answer, &problem);
         if (ret_answer->was_sent)
             *ret_is_open = !ret_answer->was_answered;
@@ -472,8 +475,10 @@ static CO_FN int carry_out(struct twin_provider *twin, const struct call *call,
     struct sending sending = {request, target->uid, after};
     r = change(home, call, identity, &sending, &answer, &is_open, &problem);
     twin->seen_at = 0;
-    if (r == 0 && step->kind != STEP_START && step->kind != STEP_ACT)
+    if (r == 0 && step->kind != STEP_START && step->kind != STEP_ACT) {
         twin_take_back(home, target->uid, after);
+        twin_remove_files(home, call, target->uid, after);
+    }
     if (r < 0)
         r = set_failed(&answer, is_open, &problem, ret_outcome, err);
     else if (after)

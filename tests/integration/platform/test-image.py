@@ -147,10 +147,11 @@ def an_image_is_built_and_runs_as_its_own_file_system_behind_the_balancer():
 @twinlab.for_root
 def an_image_has_volumes_memory_and_health_checks_of_its_own():
     text = DOCUMENT.replace("hosts: desk, port: 8001, healthCheck: /hello,", """hosts: desk, port: 8001, healthCheck: /hello,
-                 volumes: ["things:/data"], tmpfs: "/scratch:size=1m",
+                 volumes: ["things:/data", "./note:/srv/note:ro"], tmpfs: "/scratch:size=1m",
                  healthcheck: {test: [CMD, serve, keep], interval: 1s, retries: 2},""") + """        volumes: {things: {}}
 """
     with Engine() as engine, Shed(text, engine) as shed:
+        (shed.folder / "note").write_text("noted")
         shed.up()
         assert shed.states()["shed-stack"]["fidelity"] == "real"
         assert visit(shed.door())["word"] == "one"

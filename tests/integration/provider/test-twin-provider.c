@@ -431,14 +431,19 @@ TEST(volumes_that_cannot_be_are_refused_and_those_that_go_are_told)
     struct value *spec = from_json(
         "{\"volumes\": {\"data\": {}}, \"services\": {"
         "\"a\": {\"image\": \"a\", \"volumes\": [\"data:/x\", \"./html:/y:ro\", \"data\"]},"
-        "\"b\": {\"image\": \"b\", \"volumes\": [\"other:/x\"]}}}");
+        "\"b\": {\"image\": \"b\", \"volumes\": [\"other:/x\", \"/p/conf:/c:ro\", \"/p/conf:/d\", "
+        "\"/etc:/e:ro\"]}}, \"files\": {\"/p/conf\": \"0123456789abcdef\"}}");
     set_up();
     struct request request;
     propose(&request, "docker:compose:stack", spec);
-    CHECK(is_diagnosed(&request, "no folders of the machine"));
+    CHECK(is_diagnosed(&request, "no other folders of the machine"));
     CHECK(is_diagnosed(&request, "\"data\" is none of the volumes of a"));
     CHECK(is_diagnosed(&request, "no volume \"other\""));
-    CHECK(request.diagnostics.n_errors == 3);
+    CHECK(is_told(&request, DIAGNOSTIC_NOTE,
+                  "b finds a copy of /p/conf as it is now (0123456789ab...) at /c, read-only"));
+    CHECK(is_diagnosed(&request, "is shown read-only, hence not \"/p/conf:/d\""));
+    CHECK(is_diagnosed(&request, "nothing of the document is at /etc"));
+    CHECK(request.diagnostics.n_errors == 5);
     request_done(&request);
     request = request_of(&rig, catalog_find(catalog, "docker:compose:stack"), "it");
     request.verb = PROPOSE;

@@ -182,11 +182,18 @@ def volumes_that_are_none_are_refused():
                 (["data:/a/"], "is no path"), (["data:/proc"], "nothing can be mounted"),
                 (["data:/dev/x"], "nothing can be mounted"), (["data:/sys"], "nothing can be mounted"),
                 (["data:/run/twin/state"], "nothing can be mounted"), (["data:/x:rx"], "neither ro nor rw"),
-                (["../data:/x"], "has no name"), (["/etc:/x"], "has no name"), (["..:/x"], "has no name"),
+                (["../data:/x"], "has no name"), (["/etc:/x"], "is no copy"), (["/etc:/x:ro"], "is no copy"), (["..:/x"], "has no name"),
                 (["other:/x"], "not among the volumes"), (["data:/x", "data:/x/y"], "one in the other"),
                 (["data:/x\n/y"], "is no path")):
             answer = put_stack(twin, shop=service(wrong))
             assert not answer["ok"] and words in answer["error"]["message"], (wrong, answer)
+        # The socket names no folder that was not copied, and no copy that is not of this stack.
+        for digest in ("../../../etc", "0" * 63 + "/", "0" * 64):
+            answer = twin.put("docker:compose:stack", "stack",
+                              {"services": {"shop": service(["/x:/y:ro"])}, "files": {"/x": digest}},
+                              {"services.shop.hosts": "s"})
+            words = "is not there" if digest == "0" * 64 else "is no copy"
+            assert not answer["ok"] and words in answer["error"]["message"], (digest, answer)
         for wrong in ("x", "/x:size=much", "/x:size=0", "/x:mode=7", "/x:size=99999999g"):
             answer = put_stack(twin, shop=service(tmpfs=[wrong]))
             assert not answer["ok"], (wrong, answer)
