@@ -6,7 +6,7 @@ packages_demo=(
     gcc meson ninja-build pkg-config libc6-dev
     libyaml-dev libjansson-dev libsqlite3-dev libpq-dev libgnutls28-dev libsodium-dev libnftables-dev
     libmimalloc-dev nettle-dev
-    libcurl4-gnutls-dev
+    libcurl4-gnutls-dev libmicrohttpd-dev
     haproxy postgresql-15 prometheus prometheus-alertmanager prometheus-node-exporter
     iproute2 curl
 )
