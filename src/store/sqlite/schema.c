@@ -94,9 +94,6 @@ static const char newest[] =
     "live TEXT NOT NULL DEFAULT 'null',"
     "PRIMARY KEY(deployment,address,generation)"
     ")STRICT;"
-    /* Who has a thing, by its own id or by the mark it carries. */
-    "CREATE INDEX records_of_thing ON records(provider_id)WHERE provider_id IS NOT NULL;"
-    "CREATE INDEX records_of_mark ON records(uid);"
     "CREATE TABLE journal("
     "seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "run INTEGER NOT NULL REFERENCES runs,"
@@ -284,7 +281,15 @@ static const char *const migrations[] = {
     "CREATE INDEX records_of_thing ON records (provider_id) "
     "  WHERE provider_id IS NOT NULL;"
     "CREATE INDEX records_of_mark ON records (uid);",
+    /* They come where somebody asks (schema_index_owners): every record paid for them. */
+    "DROP INDEX records_of_thing;"
+    "DROP INDEX records_of_mark;",
 };
+
+const char schema_index_owners[] =
+    "CREATE INDEX IF NOT EXISTS records_of_thing ON records(provider_id)"
+    "WHERE provider_id IS NOT NULL;"
+    "CREATE INDEX IF NOT EXISTS records_of_mark ON records(uid);";
 
 enum { SCHEMA_VERSION = ARRAY_LENGTH(migrations) + 1 };
 

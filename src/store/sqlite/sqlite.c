@@ -7,6 +7,7 @@
 #include "store/driver.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/files.h"
+#include "store/sqlite/schema.h"
 #include "store/sqlite/writer.h"
 
 #include <assert.h>
@@ -18,7 +19,28 @@ struct sqlite_store {
     struct store_files files;
     struct connection reader;
     struct writer *writer; /* owned */
+    bool has_asked_for_owners;
 };
+
+/*
+ * Who asks first who has a thing has it indexed; where that cannot be, the answer is the same. The
+ * indexes are not looked for each time: nothing takes them away.
+ */
+CO_FN static void index_owners(struct sqlite_store *sqlite)
+{
+    struct error err = {0};
+    int64_t n = 0;
+    if (sqlite->has_asked_for_owners)
+        return;
+    sqlite->has_asked_for_owners = true;
+    int r = connection_ask_number(&sqlite->reader,
+                                  "SELECT count(*) FROM sqlite_schema "
+                                  "WHERE name IN ('records_of_thing', 'records_of_mark')",
+                                  &n, &err);
+    if (r == 0 && n < 2)
+        (void)writer_run(sqlite->writer, schema_index_owners, &err);
+    error_done(&err);
+}
 
 /* Others keep a reader out only while they bring the log into order after a crash. */
 static int sqlite_read(struct store *store, enum store_query query,
@@ -27,6 +49,8 @@ static int sqlite_read(struct store *store, enum store_query query,
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     int64_t deadline = world_monotonic_clock() + (int64_t)PATIENCE_MS * 1000;
+    if (query == QUERY_FIND_OWNER)
+        index_owners(sqlite);
     for (;;) {
         struct error fault = {0};
         int r = connection_query(&sqlite->reader, query, parameters, visit, argument, &fault);

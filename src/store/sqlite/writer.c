@@ -8,9 +8,11 @@
 
 enum { PATIENCE_MS = 30000 };
 
-/* A batch that waits: on the stack of its coroutine. The writer has it from queue to answer. */
+/* A batch or SQL that waits: on the stack of its coroutine. The writer has it from queue to answer.
+ */
 struct request {
-    const struct store_batch *batch; /* borrowed */
+    const struct store_batch *batch; /* borrowed; NULL: sql */
+    const char *sql;                 /* borrowed */
     struct coroutine *waiter;
     struct request *next;
     int64_t last_seq;
@@ -55,11 +57,12 @@ static bool is_refusal(int r)
 static int write_batch(struct connection *connection, struct request *request, bool is_alone,
                        struct error *err)
 {
-    const struct store_batch *batch = request->batch;
     /* Alone, the transaction is all that needs undoing; a savepoint would keep old pages. */
     int r = is_alone ? 0 : connection_run(connection, "SAVEPOINT batch", err);
-    if (r == 0)
-        r = connection_change(connection, batch, &request->last_seq, err);
+    if (r == 0 && request->batch)
+        r = connection_change(connection, request->batch, &request->last_seq, err);
+    else if (r == 0)
+        r = connection_run(connection, request->sql, err);
     if (is_refusal(r)) {
         request->r = error_move(&request->err, err);
         r = is_alone ? 0 : connection_run(connection, "ROLLBACK TO batch", err);
@@ -228,22 +231,34 @@ static void enqueue(struct writer *writer, struct request *request)
     pthread_mutex_unlock(&writer->lock);
 }
 
-int writer_commit(struct writer *writer, const struct store_batch *batch, int64_t *ret_last_seq,
-                  struct error *err)
+CO_FN static int write_and_wait(struct writer *writer, struct request *request, struct error *err)
 {
-    struct request request = {.batch = batch, .waiter = coroutine_self()};
-    assert(request.waiter);
+    request->waiter = coroutine_self();
+    assert(request->waiter);
     int r = start_thread(writer, err);
     if (r < 0)
         return r;
     loop_expect(writer->loop, 1);
-    enqueue(writer, &request);
-    while (!request.is_answered)
+    enqueue(writer, request);
+    while (!request->is_answered)
         coroutine_yield();
-    if (request.r < 0)
-        return error_move(err, &request.err);
-    *ret_last_seq = request.last_seq;
-    return 0;
+    return request->r < 0 ? error_move(err, &request->err) : 0;
+}
+
+int writer_commit(struct writer *writer, const struct store_batch *batch, int64_t *ret_last_seq,
+                  struct error *err)
+{
+    struct request request = {.batch = batch};
+    int r = write_and_wait(writer, &request, err);
+    if (r == 0)
+        *ret_last_seq = request.last_seq;
+    return r;
+}
+
+int writer_run(struct writer *writer, const char *sql, struct error *err)
+{
+    struct request request = {.sql = sql};
+    return write_and_wait(writer, &request, err);
 }
 
 struct writer *writer_new(struct loop *loop, const char *path, uint64_t *n_syncs)

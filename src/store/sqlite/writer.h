@@ -20,3 +20,5 @@ void writer_free(struct writer *writer);
 /* As store_ops.commit. */
 CO_FN int writer_commit(struct writer *writer, const struct store_batch *batch,
                         int64_t *ret_last_seq, struct error *err);
+/* The same with SQL that has no parameters and gives no answer. */
+CO_FN int writer_run(struct writer *writer, const char *sql, struct error *err);
