@@ -75,15 +75,21 @@ void request_answer_plainly(struct http_request *request, unsigned int status)
     set_response(request, status, response, 0);
 }
 
+void request_answer(struct http_request *request, unsigned int status,
+                    const struct http_header *headers, struct MHD_Response *take_response,
+                    size_t length)
+{
+    if (add_headers(take_response, headers)) {
+        set_response(request, status, take_response, length);
+    } else {
+        MHD_destroy_response(take_response);
+        request_answer_plainly(request, SERVER_ERROR);
+    }
+}
+
 void http_answer(struct http_request *request, unsigned int status,
                  const struct http_header *headers, const void *body, size_t length)
 {
     assert(!request->is_answered && status >= 200 && status <= 999);
-    struct MHD_Response *response = new_response(length ? body : "", length);
-    if (!add_headers(response, headers)) {
-        MHD_destroy_response(response);
-        request_answer_plainly(request, SERVER_ERROR);
-        return;
-    }
-    set_response(request, status, response, length);
+    request_answer(request, status, headers, new_response(length ? body : "", length), length);
 }

@@ -59,6 +59,13 @@ enum request_state {
     REQUEST_SENDING, /* its answer is the daemon's */
 };
 
+struct http_stream {
+    struct strbuf pending;
+    size_t n_fetched; /* bytes of it that the daemon has */
+    bool is_ended;
+    struct gate drained; /* opens when the daemon has fetched some, or the client is gone */
+};
+
 struct http_request {
     struct http_server *server;
     struct connection *connection; /* NULL when the daemon has no more to do with it */
@@ -80,7 +87,8 @@ struct http_request {
     void (*gone)(void *argument);
     void *gone_argument;
     unsigned int status;
-    size_t length;                 /* of its body */
+    size_t length; /* of its body */
+    struct http_stream stream;
     struct MHD_Response *response; /* owned until it is the daemon's */
 };
 
@@ -123,5 +131,9 @@ void request_lose(struct http_request *request);
 void request_resume(struct http_request *request);
 /* Hands the answer to the daemon, inside its callback. */
 enum MHD_Result request_send(struct http_request *request);
+/* Sets the answer (response taken); 500 when a header has a line break. */
+void request_answer(struct http_request *request, unsigned int status,
+                    const struct http_header *headers, struct MHD_Response *take_response,
+                    size_t length);
 /* An answer of our own: a status and its name. */
 void request_answer_plainly(struct http_request *request, unsigned int status);

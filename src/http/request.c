@@ -28,6 +28,7 @@ static void request_free(struct http_request *request)
 {
     head_done(&request->head);
     strbuf_done(&request->body);
+    strbuf_done(&request->stream.pending);
     mem_free(request->target);
     mem_free(request);
 }
@@ -173,6 +174,7 @@ static void handle(void *argument)
         request_answer_plainly(request, SERVER_ERROR);
     request->is_handled = false;
     request->gone = NULL;
+    request_resume(request);
     server->counts.n_requests--;
     gate_open(server->loop, &server->changed);
     if (!request->mhd)
@@ -225,6 +227,7 @@ void request_lose(struct http_request *request)
     if (request->is_gone)
         return;
     request->is_gone = true;
+    gate_open(request->server->loop, &request->stream.drained);
     void (*gone)(void *argument) = request->gone;
     request->gone = NULL;
     if (gone)
@@ -249,6 +252,7 @@ void request_completed(void *argument, struct MHD_Connection *mhd, void **contex
     request->response = NULL;
     if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         request_lose(request);
+    gate_open(server->loop, &request->stream.drained);
     if (!request->is_handled)
         request_free(request);
 }

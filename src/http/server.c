@@ -26,6 +26,7 @@ static void set_defaults(struct http_settings *settings)
     DEFAULT(max_connections, HTTP_MAX_CONNECTIONS);
     DEFAULT(max_per_address, settings->max_connections);
     DEFAULT(max_requests, HTTP_MAX_REQUESTS);
+    DEFAULT(max_buffered, HTTP_MAX_BUFFERED);
     DEFAULT(header_timeout_us, HTTP_HEADER_SECONDS * second);
     DEFAULT(body_timeout_us, HTTP_BODY_SECONDS * second);
     DEFAULT(idle_timeout_us, HTTP_IDLE_SECONDS * second);

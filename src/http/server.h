@@ -52,6 +52,7 @@ struct http_settings {
     size_t max_connections;    /* one more takes the place of who waits longest, or gets 503 */
     size_t max_per_address;    /* the same, among those of one address; 0: no limit but the other */
     size_t max_requests;       /* that run at once; 503 above */
+    size_t max_buffered;       /* of a stream; who writes more waits for the client */
     int64_t header_timeout_us; /* from the connection, or a request's first line, to its last header
                                 */
     int64_t body_timeout_us;   /* for the whole body */
@@ -123,8 +124,24 @@ void http_request_on_gone(struct http_request *request, void (*gone)(void *argum
 
 /*
  * Answers with a copy of the body. headers ends with a name NULL, or is NULL; Content-Length, Date
- * and Connection are added. A header with a line break in it makes the answer 500. Does nothing for
- * a client that is gone.
+ * and Connection are added. A header with a line break in it makes the answer 500. A client that
+ * is gone gets it if it can.
  */
 void http_answer(struct http_request *request, unsigned int status,
                  const struct http_header *headers, const void *body, size_t length);
+
+/*
+ * Or begins a stream: its head goes out at once, the body is what is written, until its end. With
+ * HTTP/1.1 it comes in chunks, with 1.0 it ends with the connection. A handler that returns without
+ * the end breaks the connection off, so that the client sees that something is missing.
+ */
+void http_stream_begin(struct http_request *request, unsigned int status,
+                       const struct http_header *headers);
+/*
+ * Sends a copy of the bytes as soon as the client takes them; waits while settings.max_buffered are
+ * on their way. ERROR_UNAVAILABLE when the client is gone, or was cut off because it read nothing
+ * for settings.stall_timeout_us.
+ */
+CO_FN int http_stream_write(struct http_request *request, const void *bytes, size_t length,
+                            struct error *err);
+void http_stream_end(struct http_request *request);
