@@ -457,6 +457,7 @@ static void add_revision(struct run *run)
     value_builder_set_string(&fields, "document", plan->document);
     value_builder_set_string(&fields, "digest", plan->document_digest);
     value_builder_set_string(&fields, "principal", run->row->principal);
+    value_builder_set_string(&fields, "client", run->row->client);
     value_builder_set_string(&fields, "words", run->row->words);
     if (plan->given) {
         char digest[DIGEST_HEX_SIZE];

@@ -31,7 +31,7 @@ CO_FN static int store_approval(struct service *service, const struct plan *plan
     if (r != -ERROR_NOT_FOUND)
         return r < 0 ? error_move(err, &fault) : 0;
     error_done(&fault);
-    planning_put_plan(batch, plan);
+    planning_put_plan(service, batch, plan);
     store_batch_add_approval(batch, plan->hash, approval);
     return store_commit(service->store, batch, NULL, err);
 }

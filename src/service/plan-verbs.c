@@ -151,19 +151,25 @@ static void write_step(const void *argument, size_t place, struct strbuf *buffer
     plan_step_texts(argument, place, buffer, ret_texts);
 }
 
-void planning_put_plan(struct store_batch *batch, const struct plan *plan)
+void planning_put_plan(const struct service *service, struct store_batch *batch,
+                       const struct plan *plan)
 {
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "principal", service->caller.principal);
+    value_builder_set_string(&fields, "client", service->caller.client);
+    CLEANUP(value_unrefp) struct value *maker = value_builder_map(&fields);
     CLEANUP(mem_freep) char *head = plan_head_text(plan);
     store_batch_put_plan(batch, plan->hash, plan->deployment_uid, head, plan->document);
     store_batch_add_steps(
         batch, plan->hash,
         &(struct store_steps){.n_steps = plan->n_steps, .argument = plan, .write = write_step});
+    store_batch_add_maker(batch, plan->hash, maker);
 }
 
 static int store_plan(struct service *service, const struct plan *plan, struct error *err)
 {
     CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
-    planning_put_plan(batch, plan);
+    planning_put_plan(service, batch, plan);
     return store_commit(service->store, batch, NULL, err);
 }
 

@@ -41,8 +41,10 @@ struct planning {
 
 /* --- plan-verbs.c --- */
 
-/* Stores a plan and its steps; the plan is borrowed for the life of the batch. */
-void planning_put_plan(struct store_batch *batch, const struct plan *plan);
+/* Stores a plan, its steps and that the caller made it; the plan is borrowed for the life of the
+ * batch. */
+void planning_put_plan(const struct service *service, struct store_batch *batch,
+                       const struct plan *plan);
 
 /* --- planning-instances.c: instances that resources configure --- */
 

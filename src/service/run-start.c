@@ -159,6 +159,7 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
         .plan_hash = (char *)plan->hash,
         .principal = service->caller.principal,
         .words = service->words,
+        .client = service->caller.client,
         .status = RUN_PENDING,
         .started_at = world_wall_clock(),
     };

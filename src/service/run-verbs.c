@@ -18,6 +18,7 @@ static struct value *run_to_value(const struct store_run *run)
     value_builder_set_string(&fields, "id", run->id);
     value_builder_set_string(&fields, "plan", run->plan_hash);
     value_builder_set_string(&fields, "principal", run->principal);
+    value_builder_set_string(&fields, "client", run->client);
     value_builder_set_string(&fields, "words", run->words);
     value_builder_set_string(&fields, "status", run_status_to_string(run->status));
     value_builder_set(&fields, "started_at", value_integer(run->started_at));

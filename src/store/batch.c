@@ -138,7 +138,8 @@ void store_batch_audit(struct store_batch *batch, const char *kind, const struct
 static void audit_revision(struct store_batch *batch, const char *deployment_uid,
                            const struct value *revision)
 {
-    static const char *const kept[] = {"principal", "words", "source", "parents", "plan", "run"};
+    static const char *const kept[] = {"principal", "client", "words", "source",
+                                       "parents",   "plan",   "run"};
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "deployment", deployment_uid);
     value_builder_set_string(&fields, "document", value_get_text(revision, "digest"));
@@ -192,6 +193,13 @@ void store_write_step(const struct store_change *change, size_t i, struct strbuf
             (struct store_cell){.is_text = true, .text = (char *)texts[k]};
 }
 
+void store_batch_add_maker(struct store_batch *batch, const char *plan_hash,
+                           const struct value *maker)
+{
+    assert(value_kind(maker) == VALUE_MAP);
+    ADD_CHANGE(batch, CHANGE_ADD_MAKER, text(plan_hash), json(maker));
+}
+
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval)
 {
@@ -209,6 +217,7 @@ static void audit_run(struct store_batch *batch, const struct store_run *run)
     value_builder_set_string(&fields, "deployment", run->deployment_uid);
     value_builder_set_string(&fields, "plan", run->plan_hash);
     value_builder_set_string(&fields, "principal", run->principal);
+    value_builder_set_string(&fields, "client", run->client);
     value_builder_set_string(&fields, "words", run->words);
     value_builder_set_string(&fields, "status", run_status_to_string(run->status));
     value_builder_set(&fields, "epoch", value_integer(run->epoch));
@@ -222,7 +231,7 @@ void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
     ADD_CHANGE(batch, CHANGE_PUT_RUN, text(run->id), text(run->deployment_uid),
                text(run->plan_hash), text_or_null(run->principal), text_or_null(run->words),
                text(run_status_to_string(run->status)), number(run->epoch), number(run->started_at),
-               number(run->ended_at), text_or_null(run->message));
+               number(run->ended_at), text_or_null(run->message), text_or_null(run->client));
     audit_run(batch, run);
 }
 
@@ -338,6 +347,7 @@ int store_refuse_change(const struct store_change *change, struct error *err)
                          key, store_row_text(row, DEPLOYMENT_COLUMN_NAME),
                          store_row_text(row, DEPLOYMENT_COLUMN_ENVIRONMENT),
                          store_row_number(row, DEPLOYMENT_COLUMN_INCARNATION));
+    case CHANGE_ADD_MAKER:
     case CHANGE_ADD_APPROVAL:
     case CHANGE_ADD_STEPS:
         return error_set(err, ERROR_NOT_FOUND, "the store has no plan %s", key);

@@ -70,6 +70,7 @@ enum {
     RUN_COLUMN_STARTED_AT,
     RUN_COLUMN_ENDED_AT,
     RUN_COLUMN_MESSAGE,
+    RUN_COLUMN_CLIENT,
     /* What follows is counted by the store and not part of CHANGE_PUT_RUN. */
     RUN_COLUMN_CHAIN,
     RUN_COLUMN_CHAINED,
@@ -152,6 +153,8 @@ enum store_query {
     /* (run id, number) -> STEP_TEXT_* of that step of the run's plan */
     QUERY_GET_STEP,
     /* (plan hash) -> JSON; oldest first */
+    QUERY_LIST_MAKERS,
+    /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_APPROVALS,
     /* (deployment uid, name, form) -> sealed text */
     QUERY_FIND_SECRET,
@@ -200,6 +203,8 @@ enum store_change_kind {
     CHANGE_PUT_PLAN,
     /* (plan hash), with steps: leaves those that are there; refused without the plan */
     CHANGE_ADD_STEPS,
+    /* (plan hash, JSON): refused without the plan; does nothing when it is there */
+    CHANGE_ADD_MAKER,
     /* (plan hash, JSON): refused without the plan */
     CHANGE_ADD_APPROVAL,
     /* (uid, name, form, created_at, sealed text): does nothing when one is there */

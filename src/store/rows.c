@@ -41,6 +41,7 @@ void store_run_done(struct store_run *run)
     mem_free(run->plan_hash);
     mem_free(run->principal);
     mem_free(run->words);
+    mem_free(run->client);
     mem_free(run->message);
     mem_free(run->chain);
     *run = (struct store_run){0};
@@ -213,6 +214,7 @@ int store_read_run(const struct store_row *row, const char *place, struct store_
         .started_at = store_row_number(row, RUN_COLUMN_STARTED_AT),
         .ended_at = store_row_number(row, RUN_COLUMN_ENDED_AT),
         .message = copy_text(row, RUN_COLUMN_MESSAGE),
+        .client = copy_text(row, RUN_COLUMN_CLIENT),
         .chain = copy_text(row, RUN_COLUMN_CHAIN),
         .n_chained = store_row_number(row, RUN_COLUMN_CHAINED),
         .n_unchained = store_row_number(row, RUN_COLUMN_UNCHAINED),

@@ -459,6 +459,14 @@ int store_read_steps(struct store *store, const char *hash, store_visit_step *vi
     return store_query(store, QUERY_READ_STEPS, PARAMETERS(text(hash)), visit_step, &visiting, err);
 }
 
+int store_list_makers(struct store *store, const char *plan_hash, struct value **ret_makers,
+                      struct error *err)
+{
+    assert(plan_hash && ret_makers);
+    return query_values(store, QUERY_LIST_MAKERS, PARAMETERS(text(plan_hash)), add_body,
+                        "the maker of a plan", ret_makers, err);
+}
+
 int store_list_approvals(struct store *store, const char *plan_hash, struct value **ret_approvals,
                          struct error *err)
 {

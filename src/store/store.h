@@ -132,9 +132,12 @@ CO_FN int store_read_steps(struct store *store, const char *hash, store_visit_st
  * from. In plans of older programs they stand in it all the same. */
 CO_FN int store_get_plan_head(struct store *store, const char *hash_prefix, struct value **ret_head,
                               struct error *err);
-/* All approvals of a plan, oldest first: a list of {principal, deployment (its uid), words, level,
- * created_at, expires_at}. An
- * empty one also for a plan the store does not know. */
+/* Who made a plan, oldest first: a list of {principal, client}, each once. Plans of older programs
+ * have none. An empty one also for a plan the store does not know. */
+CO_FN int store_list_makers(struct store *store, const char *plan_hash, struct value **ret_makers,
+                            struct error *err);
+/* All approvals of a plan, oldest first: a list of {principal, client, deployment (its uid), words,
+ * level, created_at, expires_at}. An empty one also for a plan the store does not know. */
 CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
                                struct value **ret_approvals, struct error *err);
 
@@ -201,7 +204,8 @@ struct store_run {
     char *deployment_uid;
     char *plan_hash;
     char *principal;
-    char *words; /* the command or request behind it */
+    char *words;  /* the command or request behind it */
+    char *client; /* the program it was asked with; NULL in runs of older programs */
     enum run_status status;
     int64_t epoch; /* 0 until it took the lease */
     int64_t started_at;
@@ -302,6 +306,9 @@ struct store_steps {
 void store_batch_add_steps(struct store_batch *batch, const char *hash,
                            const struct store_steps *steps);
 /* Adds to the audit chain, and so does a revision. */
+/* maker: {principal, client}. One that is there already is not added again. */
+void store_batch_add_maker(struct store_batch *batch, const char *plan_hash,
+                           const struct value *maker);
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);
 /* Inserts or replaces by id. Its deployment and plan must be there. Adds to the audit chain. */

@@ -293,7 +293,9 @@ static void check_older(void)
 }
 
 /* Before what was forgotten could be looked up. */
-#define NO_FORGOTTEN "DROP TABLE forgotten; "
+#define NO_FORGOTTEN         \
+    "DROP TABLE forgotten; " \
+    "DROP TABLE makers; ALTER TABLE runs DROP COLUMN client; "
 
 /* What came after the steps' rows. */
 #define NO_TEXTS                                   \

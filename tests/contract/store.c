@@ -568,6 +568,30 @@ STORE_TEST(approvals_are_listed_in_their_order)
     CHECK(is_json(both, "[{\"principal\":\"z\"},{\"principal\":\"a\"}]"));
 }
 
+STORE_TEST(makers_of_a_plan_are_listed_once_each_in_their_order)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *first = from_json("{\"principal\":\"z\"}");
+    CLEANUP(value_unrefp) struct value *second = from_json("{\"principal\":\"a\"}");
+    CLEANUP(value_unrefp) struct value *none = NULL;
+    CHECK(store_list_makers(store, PLAN, &none, NULL) == 0);
+    CHECK(is_json(none, "[]"));
+    store_batch_add_maker(batch, PLAN, first);
+    CHECK(store_commit(store, batch, NULL, NULL) == -ERROR_NOT_FOUND);
+    store_batch_free(take_ptr(batch));
+    batch = store_batch_new();
+    add_plan(batch, PLAN);
+    store_batch_add_maker(batch, PLAN, first);
+    store_batch_add_maker(batch, PLAN, second);
+    store_batch_add_maker(batch, PLAN, first);
+    CHECK(commits(batch, NULL));
+    store_batch_add_maker(batch, PLAN, first);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *both = NULL;
+    CHECK(store_list_makers(store, PLAN, &both, NULL) == 0);
+    CHECK(is_json(both, "[{\"principal\":\"z\"},{\"principal\":\"a\"}]"));
+}
+
 /* --- Runs --- */
 
 STORE_TEST(every_status_of_a_run_has_a_name_that_leads_back)
@@ -587,6 +611,7 @@ STORE_TEST(a_run_comes_back_as_it_was_put_last)
     CHECK_TEXT(run.plan_hash, PLAN);
     CHECK_TEXT(run.principal, "user:1000");
     CHECK_TEXT(run.words, "up web.yaml");
+    CHECK_TEXT(run.client, "a client 1.0");
     CHECK(run.status == RUN_RUNNING && run.epoch == 1);
     CHECK(run.started_at == 3000 && run.ended_at == 0 && run.message == NULL);
     run.status = RUN_FAILED;

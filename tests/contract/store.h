@@ -275,6 +275,7 @@ static inline void add_run(struct store_batch *batch, const char *id)
                             .plan_hash = (char[]){PLAN},
                             .principal = (char[]){"user:1000"},
                             .words = (char[]){"up web.yaml"},
+                            .client = (char[]){"a client 1.0"},
                             .status = RUN_RUNNING,
                             .epoch = 1,
                             .started_at = 3000};

@@ -88,6 +88,9 @@ def each_entry_says_which_program_asked(place):
     place.parley("up", "demo.yaml", "--yes")
     (approval,) = entries(place, "approval")
     assert approval["client"] == "command line", approval
+    assert {entry["client"] for entry in entries(place, "run") + entries(place, "revision")} == {"command line"}
+    (run,) = place.parley("run", "list", "--json").json()
+    assert run["client"] == "command line", run
 
 
 main()

@@ -253,6 +253,17 @@ static bool add_steps(struct memory_store *memory, const struct store_change *ch
     return true;
 }
 
+static bool add_maker(struct memory_store *memory, const struct store_row *row)
+{
+    if (!find_row(memory, TABLE_PLANS, store_row_text(row, 0)))
+        return false;
+    CLEANUP(mem_freep)
+    char *key = string_format("%s\n%s", store_row_text(row, 0), store_row_text(row, 1));
+    if (!find_row(memory, TABLE_MAKERS, key))
+        set_row(memory, TABLE_MAKERS, key, row_copy(row, 0));
+    return true;
+}
+
 static bool add_approval(struct memory_store *memory, const struct store_row *row)
 {
     if (!find_row(memory, TABLE_PLANS, store_row_text(row, 0)))
@@ -406,16 +417,27 @@ static bool add_journal_row(struct memory_store *memory, const struct store_row 
 }
 
 static bool (*const changes[])(struct memory_store *memory, const struct store_row *row) = {
-    [CHANGE_CHECK_RUN] = check_run,           [CHANGE_CHECK_EPOCH] = check_epoch,
-    [CHANGE_CHECK_VERSION] = check_version,   [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
-    [CHANGE_TAKE_EPOCH] = take_epoch,         [CHANGE_PUT_DEPLOYMENT] = put_deployment,
-    [CHANGE_GROW_VERSION] = grow_version,     [CHANGE_GROW_HEAD] = grow_head,
-    [CHANGE_ADD_REVISION] = add_revision,     [CHANGE_PUT_PLAN] = put_plan,
-    [CHANGE_ADD_APPROVAL] = add_approval,     [CHANGE_PUT_SECRET] = put_secret,
-    [CHANGE_REMOVE_SECRETS] = remove_secrets, [CHANGE_PUT_RUN] = put_run,
-    [CHANGE_PUT_RECORD] = put_record,         [CHANGE_REMOVE_RECORD] = remove_record,
-    [CHANGE_ADD_REMAINS] = add_remains,       [CHANGE_ADD_FORGOTTEN] = add_forgotten,
-    [CHANGE_JOURNAL] = add_journal_row,       [CHANGE_AUDIT] = add_audit,
+    [CHANGE_CHECK_RUN] = check_run,
+    [CHANGE_CHECK_EPOCH] = check_epoch,
+    [CHANGE_CHECK_VERSION] = check_version,
+    [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
+    [CHANGE_TAKE_EPOCH] = take_epoch,
+    [CHANGE_PUT_DEPLOYMENT] = put_deployment,
+    [CHANGE_GROW_VERSION] = grow_version,
+    [CHANGE_GROW_HEAD] = grow_head,
+    [CHANGE_ADD_REVISION] = add_revision,
+    [CHANGE_PUT_PLAN] = put_plan,
+    [CHANGE_ADD_MAKER] = add_maker,
+    [CHANGE_ADD_APPROVAL] = add_approval,
+    [CHANGE_PUT_SECRET] = put_secret,
+    [CHANGE_REMOVE_SECRETS] = remove_secrets,
+    [CHANGE_PUT_RUN] = put_run,
+    [CHANGE_PUT_RECORD] = put_record,
+    [CHANGE_REMOVE_RECORD] = remove_record,
+    [CHANGE_ADD_REMAINS] = add_remains,
+    [CHANGE_ADD_FORGOTTEN] = add_forgotten,
+    [CHANGE_JOURNAL] = add_journal_row,
+    [CHANGE_AUDIT] = add_audit,
 };
 
 static bool carry_out(struct memory_store *memory, const struct store_change *change)

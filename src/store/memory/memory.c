@@ -213,6 +213,12 @@ static void get_step(struct memory_store *memory, const struct store_row *parame
     add_found(memory, TABLE_STEPS, key, found);
 }
 
+static void list_makers(struct memory_store *memory, const struct store_row *parameters,
+                        struct found *found)
+{
+    find_all(memory, TABLE_MAKERS, 0, store_row_text(parameters, 0), found);
+}
+
 static void list_approvals(struct memory_store *memory, const struct store_row *parameters,
                            struct found *found)
 {
@@ -363,6 +369,7 @@ static const struct {
     [QUERY_FIND_PLANS] = {find_plans, {3, 5}},
     [QUERY_READ_STEPS] = {read_steps, {2, 2 + STEP_TEXT_COUNT}},
     [QUERY_GET_STEP] = {get_step, {2, 2 + STEP_TEXT_COUNT}},
+    [QUERY_LIST_MAKERS] = {list_makers, {1, 2}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},
     [QUERY_LIST_SECRETS] = {list_secrets, {1, 4}},

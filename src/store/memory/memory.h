@@ -10,6 +10,7 @@ enum table {
     TABLE_REVISIONS,   /* by deployment uid and number */
     TABLE_PLANS,       /* by hash */
     TABLE_STEPS,       /* by plan hash and number */
+    TABLE_MAKERS,      /* by their plan and body */
     TABLE_APPROVALS,   /* by their count */
     TABLE_RUNS,        /* by id */
     TABLE_RECORDS,     /* by deployment uid, address and generation */

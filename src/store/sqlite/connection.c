@@ -24,9 +24,9 @@ enum { CELLS_MAX = 20 };
     "steps.body, label, reason, type, instance, uid, origin, stage, after, before, resources, " \
     "depends_on "
 
-#define RUN_LIST                                                                                              \
-    "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, "               \
-    "ended_at, message, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
+#define RUN_LIST                                                                                                      \
+    "runs.uid, deployments.uid, plans.hash, principal, words, status, runs.epoch, started_at, "                       \
+    "ended_at, message, client, chain, chained, unchained FROM runs JOIN deployments ON deployments.id = deployment " \
     "JOIN plans ON plans.id = plan "
 
 /* Whether a row of deployments is of the newest incarnation. */
@@ -77,6 +77,8 @@ static const char *const query_texts[] = {
                        "(SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1)",
     [QUERY_FIND_PLANS] =
         "SELECT body, document FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
+    [QUERY_LIST_MAKERS] = "SELECT body FROM makers "
+                          "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
     [QUERY_LIST_APPROVALS] = "SELECT body FROM approvals "
                              "WHERE plan = (SELECT id FROM plans WHERE hash = ?1) ORDER BY id",
     [QUERY_FIND_SECRET] =
@@ -130,6 +132,9 @@ static const char *const change_texts[] = {
                          "instance, uid, origin, stage, after, before, resources, depends_on) "
                          "VALUES (?1 << 32 | ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
                          "?13, ?14) ON CONFLICT (id) DO NOTHING",
+    /* The update changes nothing; without it, no row would be changed, as without the plan. */
+    [CHANGE_ADD_MAKER] = "INSERT INTO makers (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1 "
+                         "ON CONFLICT (plan, body) DO UPDATE SET plan = excluded.plan",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
     [CHANGE_PUT_SECRET] =
@@ -138,12 +143,12 @@ static const char *const change_texts[] = {
     [CHANGE_REMOVE_SECRETS] = "DELETE FROM secrets WHERE deployment_uid = ?1",
     [CHANGE_PUT_RUN] =
         "INSERT INTO runs (uid, deployment, plan, principal, words, status, epoch, started_at, "
-        "ended_at, message, chain) "
-        "SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?1 "
+        "ended_at, message, client, chain) "
+        "SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1 "
         "FROM deployments, plans WHERE deployments.uid = ?2 AND plans.hash = ?3 "
         "ON CONFLICT (uid) DO UPDATE SET deployment = excluded.deployment, plan = excluded.plan, "
         "principal = ?4, words = ?5, status = ?6, epoch = ?7, started_at = ?8, ended_at = ?9, "
-        "message = ?10",
+        "message = ?10, client = ?11",
     [CHANGE_PUT_RECORD] =
         "INSERT INTO records (deployment, address, generation, type, instance, uid, provider_id, "
         "status, spec, outputs, depends_on, protect, origin, created_at, updated_at, bound, live) "

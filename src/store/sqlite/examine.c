@@ -20,8 +20,8 @@
 enum { FAULTS_MAX = 100, READ_TRIES = 3, READ_PAUSE_MS = 5, PATIENCE_MS = 30000 };
 
 const char *const examined_tables[] = {
-    "store",   "deployments", "revisions", "plans",   "steps",   "approvals", "runs",
-    "records", "journal",     "audit",     "secrets", "remains", "forgotten",
+    "store", "deployments", "revisions", "plans", "makers",  "steps",   "approvals",
+    "runs",  "records",     "journal",   "audit", "secrets", "remains", "forgotten",
 };
 const size_t n_examined_tables = ARRAY_LENGTH(examined_tables);
 
@@ -33,12 +33,12 @@ static const struct json_column {
 } json_columns[] = {
     {"deployments", "outputs", false}, {"revisions", "body", false},
     {"plans", "body", false},          {"steps", "body", false},
-    {"approvals", "body", false},      {"records", "spec", false},
-    {"records", "outputs", false},     {"records", "depends_on", false},
-    {"records", "bound", false},       {"records", "live", false},
-    {"journal", "body", false},        {"audit", "body", false},
-    {"remains", "body", false},        {"steps", "after", true},
-    {"steps", "before", true},
+    {"makers", "body", false},         {"approvals", "body", false},
+    {"records", "spec", false},        {"records", "outputs", false},
+    {"records", "depends_on", false},  {"records", "bound", false},
+    {"records", "live", false},        {"journal", "body", false},
+    {"audit", "body", false},          {"remains", "body", false},
+    {"steps", "after", true},          {"steps", "before", true},
 };
 
 /* Rows that refer to what is not there: a question whose answers are faults. */

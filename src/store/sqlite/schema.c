@@ -48,6 +48,12 @@ static const char newest[] =
     "body TEXT NOT NULL,"
     "document TEXT"
     ")STRICT;"
+    "CREATE TABLE makers("
+    "id INTEGER PRIMARY KEY,"
+    "plan INTEGER NOT NULL REFERENCES plans,"
+    "body TEXT NOT NULL,"
+    "UNIQUE(plan,body)"
+    ")STRICT;"
     "CREATE TABLE approvals("
     "id INTEGER PRIMARY KEY,"
     "plan INTEGER NOT NULL REFERENCES plans,"
@@ -69,7 +75,8 @@ static const char newest[] =
     /* The chains (audit.h). What older programs wrote into a journal is counted and has none. */
     "chain TEXT NOT NULL DEFAULT '',"
     "chained INTEGER NOT NULL DEFAULT 0,"
-    "unchained INTEGER NOT NULL DEFAULT 0"
+    "unchained INTEGER NOT NULL DEFAULT 0,"
+    "client TEXT"
     ")STRICT;"
     "CREATE INDEX runs_of_deployment ON runs(deployment);"
     "CREATE TABLE records("
@@ -284,6 +291,14 @@ static const char *const migrations[] = {
     /* They come where somebody asks (schema_index_owners): every record paid for them. */
     "DROP INDEX records_of_thing;"
     "DROP INDEX records_of_mark;",
+    /* Who made a plan, and the program that a run was asked for with. */
+    "CREATE TABLE makers ("
+    "  id INTEGER PRIMARY KEY,"
+    "  plan INTEGER NOT NULL REFERENCES plans,"
+    "  body TEXT NOT NULL,"
+    "  UNIQUE (plan, body)"
+    ") STRICT;"
+    "ALTER TABLE runs ADD COLUMN client TEXT;",
 };
 
 const char schema_index_owners[] =
