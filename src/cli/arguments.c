@@ -231,12 +231,19 @@ static const struct verb *verb_of(const struct command *command)
     return command->verb ? verb_find(command->verb) : NULL;
 }
 
+/* Given as a word after the command; what has neither an option nor a name to show is other doors'.
+ */
+static bool is_given_as_word(const struct verb_input *field)
+{
+    return !field->option && field->shown;
+}
+
 static void write_usage(const struct command *command, struct strbuf *buffer)
 {
     const struct verb *verb = verb_of(command);
     strbuf_add(buffer, command->name);
     for (size_t i = 0; verb && i < verb_count_inputs(verb); i++)
-        if (!verb->inputs[i].option)
+        if (is_given_as_word(&verb->inputs[i]))
             strbuf_addf(buffer, verb->inputs[i].is_required ? " %s" : " [%s]",
                         verb->inputs[i].shown);
     if (verb && verb->inputs[0].option && verb->inputs[0].is_required &&
@@ -267,7 +274,7 @@ static int take_words(const struct command *command, const char *const *words, s
     size_t n_used = 0;
     for (size_t i = 0; verb && i < verb_count_inputs(verb); i++) {
         const struct verb_input *field = &verb->inputs[i];
-        if (field->option)
+        if (!is_given_as_word(field))
             continue;
         if (field->kind == INPUT_LIST && n_used < n_words) {
             struct value_builder list = {0};
@@ -403,7 +410,7 @@ static void print_command_help(const struct command *command)
     printf("Usage: parley %s [OPTIONS]\n\n%s\n\n", strbuf_text(&usage),
            command->summary ? command->summary : verb->summary);
     for (size_t i = 0; verb && i < verb_count_inputs(verb); i++)
-        if (!verb->inputs[i].option)
+        if (is_given_as_word(&verb->inputs[i]))
             printf("  %-22s %s\n", verb->inputs[i].shown, verb->inputs[i].summary);
     printf("\nOptions:\n");
     for (size_t i = 0; verb && i < verb_count_inputs(verb); i++)

@@ -34,6 +34,7 @@ enum option_group {
     OPTIONS_REVEAL = 1 << 7,  /* of what may show a secret */
     OPTIONS_SHOW = 1 << 8,    /* of what does */
     OPTIONS_CONFIRM = 1 << 9, /* of what needs the deployment's name */
+    OPTIONS_DOOR = 1 << 10,   /* another door, which opens services itself */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -78,8 +79,18 @@ struct options {
     bool help;
 };
 
+/* The doors beside this one, which it opens when it is asked to. */
+struct cli_doors {
+    CO_FN int (*serve_stdio)(struct loop *loop, const struct service_options *options,
+                             struct error *err);
+};
+
+/* The whole program: takes the arguments apart, carries the command out, returns its exit code. */
+int cli_main(int argc, char **argv, const struct cli_doors *doors);
+
 /* One run of the program. */
 struct cli {
+    const struct cli_doors *doors;
     struct loop *loop;
     struct service *service; /* NULL until cli_open() */
     struct options options;
@@ -167,6 +178,7 @@ CO_FN int command_give_up(struct cli *cli);
 CO_FN int command_run_wait(struct cli *cli);
 CO_FN int command_run_cancel(struct cli *cli);
 CO_FN int command_run_exec(struct cli *cli);
+CO_FN int command_mcp(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
 CO_FN int command_twin_top(struct cli *cli);

@@ -1,4 +1,4 @@
-/* The program's start: the table of commands, and one coroutine for the chosen one. */
+/* The command line's start: the table of commands, and one coroutine for the chosen one. */
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -57,6 +57,8 @@ static const struct command commands[] = {
     {"run wait", "run_show", 0, command_run_wait, NULL, "follow a run to its end"},
     {"run cancel", "run_cancel", 0, command_run_cancel, NULL, NULL},
     {"run exec", NULL, OPTIONS_HIDDEN, command_run_exec, NULL, NULL},
+    {"mcp", NULL, OPTIONS_DOOR, command_mcp, NULL,
+     "serve an AI client over standard input and output (Model Context Protocol)"},
     {"validate", "document_validate", 0, NULL, render_validated, NULL},
     {"expand", "document_expand", 0, command_expand, NULL, NULL},
     {"types", "type_show", 0, NULL, render_types, NULL},
@@ -114,7 +116,7 @@ static void start_main(void *argument)
 {
     struct start *start = argument;
     struct cli *cli = &start->cli;
-    start->exit_code = cli_open(cli);
+    start->exit_code = cli->options.command->groups & OPTIONS_DOOR ? 0 : cli_open(cli);
     if (start->exit_code == 0)
         start->exit_code =
             cli->options.command->run ? cli->options.command->run(cli) : ask_and_print(cli);
@@ -172,9 +174,9 @@ static void end_when_interrupted(void)
         sigaction(SIGINT, &wanted, NULL);
 }
 
-int main(int argc, char **argv)
+int cli_main(int argc, char **argv, const struct cli_doors *doors)
 {
-    struct start start = {0};
+    struct start start = {.cli.doors = doors};
     struct options *options = &start.cli.options;
     signal(SIGPIPE, SIG_IGN);
     /* A limit on the size of files is an error like a full disk, and no death. */

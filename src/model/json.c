@@ -211,14 +211,22 @@ char *json_pretty(const struct value *value)
     return strbuf_take(&buffer);
 }
 
-static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err);
+/* How a text is read. */
+struct reading {
+    int max_depth;
+    bool is_foreign; /* a key that begins with "$" is a key like any other */
+};
 
-static int from_array(json_t *json, int depth, struct value **ret_value, struct error *err)
+static int from_json(const struct reading *reading, json_t *json, int depth,
+                     struct value **ret_value, struct error *err);
+
+static int from_array(const struct reading *reading, json_t *json, int depth,
+                      struct value **ret_value, struct error *err)
 {
     struct value_builder builder = {0};
     for (size_t i = 0; i < json_array_size(json); i++) {
         struct value *item = NULL;
-        int r = from_json(json_array_get(json, i), depth + 1, &item, err);
+        int r = from_json(reading, json_array_get(json, i), depth + 1, &item, err);
         if (r < 0) {
             value_builder_done(&builder);
             return r;
@@ -252,7 +260,8 @@ static int from_marker(const char *key, json_t *content, struct value **ret_valu
     return 0;
 }
 
-static int from_object(json_t *json, int depth, struct value **ret_value, struct error *err)
+static int from_object(const struct reading *reading, json_t *json, int depth,
+                       struct value **ret_value, struct error *err)
 {
     struct value_builder builder = {0};
     const char *key;
@@ -261,7 +270,8 @@ static int from_object(json_t *json, int depth, struct value **ret_value, struct
     {
         int r;
         struct value *item = NULL;
-        if (key[0] == '$' && key[1] != '$') {
+        bool is_ours = key[0] == '$' && !reading->is_foreign;
+        if (is_ours && key[1] != '$') {
             value_builder_done(&builder);
             struct value *secret = from_secret(json);
             if (secret) {
@@ -273,12 +283,12 @@ static int from_object(json_t *json, int depth, struct value **ret_value, struct
                        : error_set(err, ERROR_INVALID,
                                    "the key \"%s\" must stand alone in its object", key);
         }
-        r = from_json(field, depth + 1, &item, err);
+        r = from_json(reading, field, depth + 1, &item, err);
         if (r < 0) {
             value_builder_done(&builder);
             return r;
         }
-        value_builder_set(&builder, key[0] == '$' ? key + 1 : key, item);
+        value_builder_set(&builder, is_ours ? key + 1 : key, item);
     }
     *ret_value = value_builder_map(&builder);
     return 0;
@@ -295,15 +305,16 @@ static struct value *from_number(double number)
     return value_decimal(number);
 }
 
-static int from_json(json_t *json, int depth, struct value **ret_value, struct error *err)
+static int from_json(const struct reading *reading, json_t *json, int depth,
+                     struct value **ret_value, struct error *err)
 {
-    if (depth > MAX_DEPTH)
-        return error_set(err, ERROR_LIMIT, "JSON nests deeper than %d", MAX_DEPTH);
+    if (depth > reading->max_depth)
+        return error_set(err, ERROR_LIMIT, "JSON nests deeper than %d", reading->max_depth);
     switch (json_typeof(json)) {
     case JSON_OBJECT:
-        return from_object(json, depth, ret_value, err);
+        return from_object(reading, json, depth, ret_value, err);
     case JSON_ARRAY:
-        return from_array(json, depth, ret_value, err);
+        return from_array(reading, json, depth, ret_value, err);
     case JSON_STRING:
         *ret_value = value_string_n(json_string_value(json), json_string_length(json));
         return 0;
@@ -337,22 +348,32 @@ void json_remember(bool is_on)
         memo_end(&known);
 }
 
-static int read_anew(const char *text, size_t size, struct value **ret_value, struct error *err)
+static int read_any(const struct reading *reading, const char *text, size_t size,
+                    struct value **ret_value, struct error *err)
 {
     json_error_t fault;
-    struct value *plain = json_read_plain(text, size);
-    if (plain) {
-        *ret_value = plain;
-        return 0;
-    }
     json_t *json = json_loadb(
         text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
     if (!json)
         return error_set(err, ERROR_INVALID, "JSON, line %d, column %d: %s", fault.line,
                          fault.column, fault.text);
-    int r = from_json(json, 0, ret_value, err);
+    int r = from_json(reading, json, 0, ret_value, err);
     json_decref(json);
     return r;
+}
+
+int json_read_foreign(const char *text, size_t size, int max_depth, struct value **ret_value,
+                      struct error *err)
+{
+    struct reading reading = {.max_depth = max_depth, .is_foreign = true};
+    return read_any(&reading, text, size, ret_value, err);
+}
+
+static int read_anew(const char *text, size_t size, struct value **ret_value, struct error *err)
+{
+    struct reading reading = {.max_depth = MAX_DEPTH};
+    *ret_value = json_read_plain(text, size);
+    return *ret_value ? 0 : read_any(&reading, text, size, ret_value, err);
 }
 
 int json_read(const char *text, size_t size, struct value **ret_value, struct error *err)

@@ -29,6 +29,12 @@ void json_write_string(struct strbuf *buffer, const char *text, size_t length);
  * duplicate key, a NUL in a string, or nests deeper than 1,000. The caller unrefs *ret_value.
  */
 int json_read(const char *text, size_t size, struct value **ret_value, struct error *err);
+/*
+ * The same of a text that somebody else wrote: "$unknown" and "$secret" are keys like any other, so
+ * that nobody can hand us a value that only we make. It may nest to max_depth.
+ */
+int json_read_foreign(const char *text, size_t size, int max_depth, struct value **ret_value,
+                      struct error *err);
 /* From now on what was read is kept, and given again for the same text; or no longer. Only on a
  * simulated machine (base/memo.h). */
 void json_remember(bool is_on);

@@ -1,6 +1,7 @@
 /*
- * Lines over a Unix socket. All calls are made with MSG_DONTWAIT and MSG_NOSIGNAL: the descriptor's
- * own flags may be shared with another process, and a closed other end is an error, not a signal.
+ * Lines over a Unix socket or a pair of streams. All calls are made with MSG_DONTWAIT and
+ * MSG_NOSIGNAL: the descriptor's own flags may be shared with another process, and a closed other
+ * end is an error, not a signal.
  */
 #include "net/channel.h"
 
@@ -10,9 +11,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
     READ_SIZE = 16384,
@@ -24,6 +30,8 @@ enum {
 struct channel {
     struct loop *loop; /* borrowed */
     int fd;
+    int output; /* where lines are sent; the same as fd, but for a pair of streams */
+    bool reads_socket, writes_socket;
     size_t limit;
     char *buffer; /* owned; what was received and not given out yet */
     size_t capacity;
@@ -55,8 +63,24 @@ struct channel *channel_new(struct loop *loop, int take_fd, size_t limit)
     assert(loop && take_fd >= 0 && limit > 0);
     struct channel *channel = NEW(struct channel);
     channel->loop = loop;
-    channel->fd = take_fd;
+    channel->fd = channel->output = take_fd;
+    channel->reads_socket = channel->writes_socket = true;
     channel->limit = limit;
+    return channel;
+}
+
+static bool is_socket(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+struct channel *channel_new_pair(struct loop *loop, int take_input, int take_output, size_t limit)
+{
+    struct channel *channel = channel_new(loop, take_input, limit);
+    channel->output = take_output;
+    channel->reads_socket = is_socket(take_input);
+    channel->writes_socket = is_socket(take_output);
     return channel;
 }
 
@@ -66,6 +90,8 @@ void channel_free(struct channel *channel)
         return;
     assert(!channel->is_receiving && !channel->is_sending);
     close_descriptor(channel->fd);
+    if (channel->output != channel->fd)
+        close_descriptor(channel->output);
     mem_free(channel->buffer);
     mem_free(channel);
 }
@@ -112,9 +138,43 @@ CO_FN int channel_connect(struct loop *loop, const char *path, size_t limit, int
     return 0;
 }
 
-/* Sends what the socket takes of the rest of a line and its newline; negative: errno is set. */
-static ssize_t send_rest(int fd, const char *line, size_t length, size_t sent)
+static bool is_ready(int fd, short events)
 {
+    struct pollfd watched = {.fd = fd, .events = events};
+    int n;
+    do {
+        n = poll(&watched, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+/* What has room takes as much as this without blocking (pipe(7)), whatever its flags are, which may
+ * be shared with another process. */
+static ssize_t write_rest(int fd, const char *line, size_t length, size_t sent)
+{
+    char part[PIPE_BUF];
+    size_t n = MIN(length - sent, sizeof(part));
+    memcpy(part, line + sent, n);
+    if (n < sizeof(part))
+        part[n++] = '\n';
+    if (!is_ready(fd, POLLOUT)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    ssize_t written;
+    do {
+        written = write(fd, part, n);
+    } while (written < 0 && errno == EINTR);
+    return written;
+}
+
+/* Sends what the socket takes of the rest of a line and its newline; negative: errno is set. */
+static ssize_t send_rest(const struct channel *channel, const char *line, size_t length,
+                         size_t sent)
+{
+    int fd = channel->output;
+    if (!channel->writes_socket)
+        return write_rest(fd, line, length, sent);
     struct iovec parts[2] = {{(void *)(uintptr_t)(line + sent), length - sent},
                              {(void *)(uintptr_t) "\n", 1}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
@@ -130,14 +190,14 @@ static CO_FN int send_line(struct channel *channel, const char *line, size_t len
 {
     size_t sent = 0;
     while (sent < length + 1) {
-        ssize_t n = send_rest(channel->fd, line, length, sent);
+        ssize_t n = send_rest(channel, line, length, sent);
         if (n >= 0) {
             sent += (size_t)n;
             continue;
         }
         int r;
         if (errno == EAGAIN)
-            r = loop_wait_fd(channel->loop, channel->fd, LOOP_WRITABLE, deadline, err);
+            r = loop_wait_fd(channel->loop, channel->output, LOOP_WRITABLE, deadline, err);
         else if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
             r = error_set(err, ERROR_UNAVAILABLE, "the other end has closed the connection");
         else
@@ -209,11 +269,22 @@ static void make_room(struct channel *channel)
     channel->buffer = mem_resize(channel->buffer, channel->capacity, 1);
 }
 
+/* As recv() without waiting. */
+static ssize_t receive_part(const struct channel *channel, char *buffer)
+{
+    if (channel->reads_socket)
+        return recv(channel->fd, buffer, READ_SIZE, MSG_DONTWAIT);
+    if (is_ready(channel->fd, POLLIN))
+        return read(channel->fd, buffer, READ_SIZE);
+    errno = EAGAIN;
+    return -1;
+}
+
 /* Reads what is there, or waits until something is. */
 static CO_FN int read_more(struct channel *channel, int64_t deadline, struct error *err)
 {
     make_room(channel);
-    ssize_t n = recv(channel->fd, channel->buffer + channel->end, READ_SIZE, MSG_DONTWAIT);
+    ssize_t n = receive_part(channel, channel->buffer + channel->end);
     if (n > 0) {
         channel->end += (size_t)n;
         /* Whoever sends faster than we read must not keep the others from their turn. */

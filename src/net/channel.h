@@ -1,6 +1,6 @@
 /*
- * Lines of text over a Unix socket, both ways. What a line means (one JSON value) is its users'
- * business: a door and a run, the twin's driver and its supervisor.
+ * Lines of text over a Unix socket or a pair of streams, both ways. What a line means (one JSON
+ * value) is its users' business: a door and a run, the twin's driver and its supervisor.
  */
 #pragma once
 
@@ -23,6 +23,8 @@ CO_FN int channel_connect(struct loop *loop, const char *path, size_t limit, int
                           struct channel **ret_channel, struct error *err);
 /* Takes a connected descriptor over. */
 struct channel *channel_new(struct loop *loop, int take_fd, size_t limit);
+/* The same of two streams that need not be sockets, such as standard input and output. */
+struct channel *channel_new_pair(struct loop *loop, int take_input, int take_output, size_t limit);
 /* Closes it. Accepts NULL. Nobody may be waiting on it. */
 void channel_free(struct channel *channel);
 DEFINE_CLEANUP(struct channel *, channel_free)

@@ -70,7 +70,9 @@ static void ask_main(void *argument)
     struct following *following = argument;
     struct follower *follower = following->follower;
     while (following->channel) {
-        if (follower->cancel_level > following->asked) {
+        if (follower->is_left)
+            channel_shut(following->channel);
+        else if (follower->cancel_level > following->asked) {
             following->asked = follower->cancel_level;
             const char *line =
                 following->asked > 1 ? "{\"ask\":\"abort\"}" : "{\"ask\":\"cancel\"}";
@@ -184,6 +186,8 @@ int service_follow_run(struct service *service, struct follower *follower,
         if ((r = pass_on_stored(&following, err)) < 0 ||
             (r = read_status(&following, ret_status, &ended_at, err)) < 0)
             return r;
+        if (follower->is_left && !ended_at)
+            return 0;
         if (!is_alive && ended_at) {
             clean_up_after(service, follower->run_id);
             return 0;

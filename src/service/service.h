@@ -282,6 +282,7 @@ typedef void (*event_sink)(void *argument, const struct value *event);
 struct follower {
     const char *run_id;
     int cancel_level;
+    bool is_left; /* following ends, and the run goes on */
     struct gate changed;
     /* Steps that begin, and those that end well, may be told together, as {"kind": "tally",
      * "ended": how many}, by a run that does so. */

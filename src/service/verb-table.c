@@ -16,6 +16,7 @@ static struct document_source source_of(const struct verb_call *call)
 {
     return (struct document_source){
         .path = value_get_text(call->input, "document"),
+        .text = value_get_text(call->input, "text"),
         .variables = value_get(call->input, "variables"),
     };
 }
@@ -333,6 +334,9 @@ static int show_events(struct service *service, const struct verb_call *call,
 
 /* clang-format off */
 #define DOCUMENT {"document", INPUT_TEXT, true, NULL, "FILE", "the document's file"}
+/* Not on a command line: its document is a file. */
+#define TEXT \
+    {"text", INPUT_TEXT, false, NULL, NULL, "the document itself; its file is only named then"}
 #define VARIABLES \
     {"variables", INPUT_MAP, false, "--var", "NAME=VALUE", "sets a variable of the document"}
 #define REFRESH \
@@ -349,11 +353,11 @@ static int show_events(struct service *service, const struct verb_call *call,
 
 static const struct verb verbs[] = {
     {"document_validate", "check a document and name every fault", VERB_READ,
-     {DOCUMENT, VARIABLES}, validate_document},
+     {DOCUMENT, TEXT, VARIABLES}, validate_document},
     {"document_expand", "the document with all that patterns add", VERB_READ,
-     {DOCUMENT, VARIABLES}, expand_document},
+     {DOCUMENT, TEXT, VARIABLES}, expand_document},
     {"plan_make", "show what would be done, and change nothing", VERB_PLAN,
-     {DOCUMENT, VARIABLES, REFRESH,
+     {DOCUMENT, TEXT, VARIABLES, REFRESH,
       {"targets", INPUT_LIST, false, "--target", "ADDRESS",
        "limits the plan to this resource and what it needs; may be repeated"},
       {"adopt", INPUT_MAP, false, "--import", "NAME=ID",

@@ -37,7 +37,7 @@ struct verb_input {
     enum input_kind kind;
     bool is_required;
     const char *option;  /* "--var"; NULL: a word, in the order of the list */
-    const char *shown;   /* "FILE": how help calls the value */
+    const char *shown;   /* "FILE": how help calls the value; with neither, no command line has it */
     const char *summary; /* what it is, for people and for models */
 };
 enum { VERB_MAX_INPUTS = 8 };

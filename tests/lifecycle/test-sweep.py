@@ -143,7 +143,7 @@ def commands(place):
 def every_command(place, run):
     """The words of each, some with --json; what each answers does not matter here."""
     return {
-        "validate": ["bank.yaml"], "expand": ["bank.yaml"], "graph": ["bank.yaml"], "types": ["acme:vault:safe"],
+        "mcp": [], "validate": ["bank.yaml"], "expand": ["bank.yaml"], "graph": ["bank.yaml"], "types": ["acme:vault:safe"],
         "plan": ["bank.yaml", "--trace"], "set": ["big.label=two", "--yes"], "pull": ["bank", "pulled.yaml"],
         "status": ["bank"], "drift": ["bank"], "drift --adopt": ["bank", "--yes"], "show": ["bank"],
         "output": ["bank"], "secret list": ["bank"], "secret reveal": ["bank", "made"], "history": ["bank"],

@@ -1,0 +1,69 @@
+/* What the files of the server share. */
+#pragma once
+
+#include "mcp/server.h"
+
+#include <sodium.h>
+
+#define META_VERSION "io.modelcontextprotocol/protocolVersion"
+#define META_CAPABILITIES "io.modelcontextprotocol/clientCapabilities"
+#define META_CLIENT "io.modelcontextprotocol/clientInfo"
+#define META_LOG_LEVEL "io.modelcontextprotocol/logLevel"
+#define META_SERVER "io.modelcontextprotocol/serverInfo"
+#define META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
+
+struct listener;
+
+/* A request of ours that a legacy client has not answered yet. */
+struct question {
+    char id[40];
+    struct mcp_call *call; /* who waits for it */
+    struct value *result;  /* owned, once it came; a failure is a null */
+    struct question *next;
+};
+
+struct mcp_server {
+    struct loop *loop;
+    const struct mcp_offer *offer;
+    unsigned char key[crypto_secretbox_KEYBYTES];
+    char **tool_texts;  /* owned, each tool as tools/list has it */
+    char *identity;     /* owned: serverInfo as JSON */
+    char *capabilities; /* owned: JSON, of the modern era */
+    struct mcp_call *calls;
+    size_t n_calls;
+    struct question *questions;
+    struct listener *listeners;
+};
+
+/* --- seal.c --- */
+/* A text that only this server can have made, and nobody can read. The caller frees it. */
+char *mcp_seal(const struct mcp_server *server, const char *text);
+/* NULL when it is none of those. */
+char *mcp_unseal(const struct mcp_server *server, const char *sealed);
+
+/* --- lists.c: what is offered, as members of a result --- */
+char *mcp_tool_text(const struct mcp_tool *tool);
+void mcp_write_field(struct strbuf *buffer, const char *name, const char *text_or_null);
+int mcp_list_tools(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+int mcp_list_resources(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+int mcp_list_templates(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+int mcp_list_prompts(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+/* Whether arguments fit the inputs; else all faults, a line each, in *ret_faults (owned). */
+bool mcp_check_arguments(const struct mcp_tool *tool, const struct value *arguments,
+                         char **ret_faults);
+
+/* --- call.c --- */
+void mcp_begin_call(struct mcp_call *call);
+void mcp_end_call(struct mcp_call *call);
+/* What the client declared: "elicitation", "sampling", "roots". */
+bool mcp_client_can(const struct mcp_call *call, const char *capability);
+/* The state that came with the request; a fault when it was tampered with. */
+int mcp_take_state(struct mcp_call *call, struct rpc_fault *fault);
+/* The members of a result that asks the client for something. */
+void mcp_write_asked(struct mcp_call *call, struct strbuf *members);
+/* A response that came. */
+void mcp_take_response(struct mcp_server *server, const struct mcp_exchange *exchange,
+                       const struct rpc_message *message);
+
+/* --- listen.c --- */
+CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);

@@ -1,0 +1,139 @@
+#include "mcp/pool.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+
+#include <string.h>
+
+enum { MOST_SERVICES = 32, LOOK_AGAIN_US = 1000 * 1000, SITE_LIMIT = 16 * 1024 * 1024 };
+
+struct pool {
+    struct loop *loop;
+    struct service_options options;
+    struct service *free[MOST_SERVICES]; /* owned */
+    size_t n_free, n_out;
+    struct gate given;
+    char *site; /* owned: the text of the site file that the free ones have read; NULL: none */
+    int64_t looked_at;
+};
+
+struct pool *pool_new(struct loop *loop, const struct service_options *options)
+{
+    struct pool *pool = NEW(struct pool);
+    pool->loop = loop;
+    pool->options = *options;
+    return pool;
+}
+
+static void close_free(struct pool *pool)
+{
+    while (pool->n_free > 0)
+        service_close(pool->free[--pool->n_free]);
+}
+
+void pool_free(struct pool *pool)
+{
+    if (!pool)
+        return;
+    close_free(pool);
+    mem_free(pool->site);
+    mem_free(pool);
+}
+
+/* Lets go of services that have read another site than there is now. */
+static void look_at_site(struct pool *pool)
+{
+    int64_t now = world_monotonic_clock();
+    if (pool->n_free == 0 || now - pool->looked_at < LOOK_AGAIN_US)
+        return;
+    CLEANUP(mem_freep) char *text = NULL;
+    size_t size;
+    const char *path = pool->free[0]->site_path;
+    pool->looked_at = now;
+    if (path && world_read_file(path, SITE_LIMIT, &text, &size, NULL) < 0)
+        text = string_copy("");
+    if (text_equal_or_null(text, pool->site))
+        return;
+    close_free(pool);
+    mem_free(pool->site);
+    pool->site = take_ptr(text);
+}
+
+static int explain(const struct diagnostics *diagnostics, int r, struct error *err)
+{
+    struct strbuf text = {0};
+    if (diagnostics->n_errors == 0)
+        return r;
+    diagnostics_write(diagnostics, NULL, NULL, &text);
+    r = error_set(err, ERROR_INVALID, "the site has faults:\n%s", strbuf_text(&text));
+    strbuf_done(&text);
+    return r;
+}
+
+static int open_service(struct pool *pool, struct service **ret_service, struct error *err)
+{
+    struct diagnostics diagnostics = {0};
+    int r = service_open(pool->loop, &pool->options, ret_service, &diagnostics, err);
+    if (r < 0)
+        r = explain(&diagnostics, r, err);
+    diagnostics_done(&diagnostics);
+    return r;
+}
+
+int pool_find_owner(struct pool *pool, struct caller *ret_caller, struct error *err)
+{
+    struct service *service = NULL;
+    int r = open_service(pool, &service, err);
+    if (r < 0)
+        return r;
+    caller_copy(ret_caller, &service->caller);
+    service_close(service);
+    return 0;
+}
+
+int pool_take(struct pool *pool, const struct caller *caller, const char *words,
+              struct service **ret_service, struct error *err)
+{
+    while (pool->n_out >= MOST_SERVICES)
+        gate_wait(pool->loop, &pool->given, -1, NULL);
+    look_at_site(pool);
+    int r = 0;
+    if (pool->n_free > 0)
+        *ret_service = pool->free[--pool->n_free];
+    else
+        r = open_service(pool, ret_service, err);
+    if (r < 0)
+        return r;
+    pool->n_out++;
+    service_set_caller(*ret_service, caller, words);
+    return 0;
+}
+
+bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb)
+{
+    look_at_site(pool);
+    if (pool->n_free == 0) {
+        struct service *service = NULL;
+        if (open_service(pool, &service, NULL) < 0)
+            return false;
+        pool->free[pool->n_free++] = service;
+    }
+    return verb_check_allowed(verb, caller, pool->free[0]->site, NULL) == 0;
+}
+
+/* Texts of secrets, and what was read of credentials, are not kept for the next caller. */
+static bool has_secrets(const struct service *service)
+{
+    return service->secrets || service->secret_sources.n_live || service->credentials.n_live;
+}
+
+void pool_give(struct pool *pool, struct service *service)
+{
+    pool->n_out--;
+    if (has_secrets(service))
+        service_close(service);
+    else
+        pool->free[pool->n_free++] = service;
+    gate_open(pool->loop, &pool->given);
+}

@@ -1,0 +1,24 @@
+/*
+ * Services for calls that are under way side by side: each call has one of its own, so that what a
+ * service keeps of its caller never meets another's. They read the site anew when it changed.
+ */
+#pragma once
+
+#include "service/verbs.h"
+
+struct pool;
+/* options are borrowed, and so are its strings. */
+struct pool *pool_new(struct loop *loop, const struct service_options *options);
+/* All services must have been given back. Accepts NULL. */
+void pool_free(struct pool *pool);
+/* Who runs this program, as a service finds it out. The caller frees it with caller_done(). */
+int pool_find_owner(struct pool *pool, struct caller *ret_caller, struct error *err);
+/*
+ * One for this caller and what it asks for; waits while too many are out. A failure is that of
+ * service_open(): the site has a fault, which is in the message.
+ */
+CO_FN int pool_take(struct pool *pool, const struct caller *caller, const char *words,
+                    struct service **ret_service, struct error *err);
+void pool_give(struct pool *pool, struct service *service);
+/* Whether this caller may ask a verb at all, as the site stands. */
+bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb);

@@ -1,0 +1,232 @@
+#include "mcp/resources.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "mcp/tools.h"
+#include "model/json.h"
+#include "render/plan-view.h"
+
+#include <string.h>
+
+/* --- Resources: parley://KIND/NAME --- */
+
+/* What stands behind the last slash. */
+static const char *name_in(const char *uri)
+{
+    const char *slash = strrchr(uri, '/');
+    return slash ? slash + 1 : uri;
+}
+
+/* Which verb answers for which kind, and as what. */
+static const struct source {
+    const char *prefix, *verb, *field, *part;
+} sources[] = {
+    {"parley://deployments", "deployment_status", NULL, NULL},
+    {"parley://deployment/", "resource_show", "deployment", NULL},
+    {"parley://document/", "document_pull", "deployment", "after"},
+    {"parley://plan/", "plan_show", "plan", NULL},
+    {"parley://run/", "run_show", "run", NULL},
+    {"parley://types", "type_show", NULL, NULL},
+    {"parley://type/", "type_show", "type", NULL},
+    {"parley://audit", "audit_list", NULL, NULL},
+};
+
+static const struct source *find_source(const char *uri)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(sources); i++)
+        if (sources[i].field ? text_starts_with(uri, sources[i].prefix)
+                             : text_equal(uri, sources[i].prefix))
+            return &sources[i];
+    return NULL;
+}
+
+static void add_answer(struct verb_answer *answer, const struct source *source, const char *uri,
+                       struct mcp_result *result)
+{
+    const struct value *value = verb_answer_value(answer);
+    const char *text = source->part ? value_get_text(value, source->part) : NULL;
+    CLEANUP(mem_freep) char *json = text ? NULL : json_text(value);
+    mcp_add_resource_text(result, uri, text ? "application/yaml" : "application/json",
+                          text ? text : json);
+}
+
+static int read_source(struct mcp_call *call, const char *uri, struct mcp_result *result,
+                       struct error *err)
+{
+    const struct source *source = find_source(uri);
+    struct service *service = NULL;
+    struct verb_answer answer = {0};
+    struct value_builder input = {0};
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    if (source->field)
+        value_builder_set_string(&input, source->field, name_in(uri));
+    r = tools_ask(call, service, source->verb, value_builder_map(&input), &answer, err);
+    if (r == 0)
+        add_answer(&answer, source, uri, result);
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+    return r;
+}
+
+/* clang-format off */
+static const struct mcp_resource resources[] = {
+    {"parley://deployments", "deployments", "Deployments", "All deployments with their state.", "application/json", false, read_source},
+    {"parley://types", "types", "Resource types", "All resource types of the catalog.", "application/json", false, read_source},
+    {"parley://audit", "audit", "Audit log", "The newest 200 entries of the audit log.", "application/json", false, read_source},
+    {"parley://deployment/{name}", "deployment", "Records of a deployment", "What is recorded of each resource.", "application/json", true, read_source},
+    {"parley://document/{name}", "document", "Document of a deployment", "The newest applied document.", "application/yaml", true, read_source},
+    {"parley://plan/{hash}", "plan", "Plan", "A plan with all its steps.", "application/json", true, read_source},
+    {"parley://run/{id}", "run", "Run", "A run with its journal.", "application/json", true, read_source},
+    {"parley://type/{type}", "type", "Resource type", "All about one resource type.", "application/json", true, read_source},
+};
+/* clang-format on */
+
+/* --- Prompts --- */
+
+static const char *argument(const struct mcp_call *call, const char *name)
+{
+    const char *text = value_get_text(call->arguments, name);
+    return text ? text : "";
+}
+
+static const char document_form[] =
+    "A document has this form:\n\n"
+    "deployment:\n"
+    "  name: shop\n"
+    "  environment: staging\n"
+    "  variables: { size: small }\n"
+    "  patterns: [three-tier-architecture]\n"
+    "  resources:\n"
+    "    - type: opnsense:network:vlan\n"
+    "      name: web-tier\n"
+    "      properties: { tag: 200, subnet: 10.200.0.0/24 }\n"
+    "    - type: opnsense:firewall:rule\n"
+    "      name: allow-https\n"
+    "      properties: { source: any, destination: web-tier, port: 443, action: pass }\n"
+    "  outputs: { net: \"${web-tier.outputs.id}\" }\n\n"
+    "Names are [a-z][a-z0-9-]*. Resources refer to each other by name in properties that the type "
+    "marks as references, else as ${name.outputs.attribute}.\n";
+
+static int deploy(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    (void)err;
+    CLEANUP(mem_freep)
+    char *text = string_format(
+        "Deploy with Parley: %s\n\n%s\n1. type_show for the list of types, then for each that you "
+        "use.\n2. Write the document; plan_create with its text. Mend the faults that come back.\n"
+        "3. Show me the plan: what is created, changed and removed, and what cannot be undone. Wait "
+        "for my yes.\n4. plan_approve, plan_apply, then run_show with wait_seconds=50 until it "
+        "ended.\n5. deployment_status, and tell me how to reach it.\n",
+        argument(call, "what"), document_form);
+    mcp_add_prompt_text(result, text);
+    return 0;
+}
+
+static int review(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    (void)err;
+    CLEANUP(mem_freep)
+    char *text = string_format(
+        "Review Parley's plan %s with plan_show (all pages). Say what it creates, changes, replaces "
+        "and removes, in order of risk; what cannot be brought back by an undo; what opens a path "
+        "from outside; and what you would ask before approving. Do not approve it.\n",
+        argument(call, "plan"));
+    mcp_add_prompt_text(result, text);
+    return 0;
+}
+
+static int troubleshoot(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    (void)err;
+    CLEANUP(mem_freep)
+    char *text = string_format(
+        "Find out what is wrong with the deployment %s: %s\n\nRead deployment_status, "
+        "deployment_drift, deployment_history and log_show of what looks sick (since the last run). "
+        "Name the most likely cause with its evidence, then the smallest plan that mends it "
+        "(plan_edit, plan_undo or plan_act), and show that plan. Change nothing without my yes.\n",
+        argument(call, "deployment"), argument(call, "symptom"));
+    mcp_add_prompt_text(result, text);
+    return 0;
+}
+
+static int change(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    (void)err;
+    CLEANUP(mem_freep)
+    char *text = string_format(
+        "Change the deployment %s: %s\n\nRead document_show and deployment_status. Single values go "
+        "with plan_edit; more than that is an edit of the document's text for plan_create, which "
+        "keeps comments and order. Show me the plan and wait for my yes; then plan_approve, "
+        "plan_apply, run_show until it ended.\n",
+        argument(call, "deployment"), argument(call, "change"));
+    mcp_add_prompt_text(result, text);
+    return 0;
+}
+
+static const struct mcp_argument deploy_arguments[] = {
+    {"what", "What should exist, in your words.", true}, {0}};
+static const struct mcp_argument review_arguments[] = {{"plan", "Hash of the plan.", true}, {0}};
+static const struct mcp_argument trouble_arguments[] = {
+    {"deployment", "The deployment.", true}, {"symptom", "What you see.", false}, {0}};
+static const struct mcp_argument change_arguments[] = {
+    {"deployment", "The deployment.", true}, {"change", "What should be otherwise.", true}, {0}};
+
+static const struct mcp_prompt prompts[] = {
+    {"deploy", "Deploy something new", "From words to a platform that stands, by way of a plan.",
+     deploy_arguments, deploy},
+    {"change", "Change a deployment", "Scale, limit, open, close, replace: by way of a plan.",
+     change_arguments, change},
+    {"review-plan", "Review a plan", "What a plan does and what is risky about it.",
+     review_arguments, review},
+    {"troubleshoot", "Troubleshoot", "Find out what is wrong with a deployment.", trouble_arguments,
+     troubleshoot},
+};
+
+/* --- Completion: names that begin as what was typed --- */
+
+static void complete_from(struct mcp_call *call, const char *verb, const char *field,
+                          const char *typed, struct value_builder *values)
+{
+    enum { MOST_VALUES = 100 };
+    struct service *service = NULL;
+    struct verb_answer answer = {0};
+    struct value_builder none = {0};
+    size_t n = 0;
+    if (tools_take_service(call, &service, NULL) < 0)
+        return;
+    if (tools_ask(call, service, verb, value_builder_map(&none), &answer, NULL) == 0) {
+        for (size_t i = 0; i < value_count(answer.value) && n < MOST_VALUES; i++) {
+            const char *name = value_get_text(value_at(answer.value, i), field);
+            if (!name || !text_starts_with(name, typed))
+                continue;
+            value_builder_append(values, value_string(name));
+            n++;
+        }
+    }
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+}
+
+static void complete(struct mcp_call *call, const char *name, const char *field, const char *typed,
+                     struct value_builder *values)
+{
+    bool is_deployment = text_equal(field, "deployment") ||
+                         (text_equal(field, "name") && text_starts_with(name, "parley://"));
+    if (is_deployment)
+        complete_from(call, "deployment_status", "name", typed, values);
+    else if (text_equal(field, "type"))
+        complete_from(call, "type_show", "name", typed, values);
+    else if (text_equal(field, "id"))
+        complete_from(call, "run_list", "id", typed, values);
+}
+
+void resources_fill(struct mcp_offer *offer)
+{
+    offer->resources = resources;
+    offer->n_resources = ARRAY_LENGTH(resources);
+    offer->prompts = prompts;
+    offer->n_prompts = ARRAY_LENGTH(prompts);
+    offer->complete = complete;
+}

@@ -1,0 +1,140 @@
+/* The tools about runs. */
+#include "mcp/tools-internal.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "render/render.h"
+
+enum { SECOND_US = 1000 * 1000, TICK_US = 250 * 1000 };
+
+/* Somebody who waits for a run. */
+struct waiter {
+    struct mcp_call *call;
+    struct follower follower;
+    struct timer *timer;
+    int64_t deadline;
+    size_t n_ended, n_steps;
+};
+
+static void take_event(void *argument, const struct value *event)
+{
+    struct waiter *waiter = argument;
+    if (!text_equal_or_null(value_get_text(event, "kind"), "result"))
+        return;
+    waiter->n_ended++;
+    mcp_progress(waiter->call, (double)waiter->n_ended, (double)waiter->n_steps,
+                 value_get_text(event, "step"));
+}
+
+static void look_up(void *argument)
+{
+    struct waiter *waiter = argument;
+    waiter->timer = NULL;
+    if (waiter->call->is_cancelled || world_monotonic_clock() >= waiter->deadline) {
+        waiter->follower.is_left = true;
+        gate_open(waiter->call->loop, &waiter->follower.changed);
+        return;
+    }
+    waiter->timer = loop_timer(waiter->call->loop, TICK_US, look_up, waiter);
+}
+
+static int await_run(struct mcp_call *call, struct service *service, const char *run,
+                     int64_t seconds, struct error *err)
+{
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    enum run_status status = RUN_PENDING;
+    struct waiter waiter = {.call = call,
+                            .deadline = world_monotonic_clock() + seconds * SECOND_US};
+    int r = service_get_run_plan(service, run, &plan, err);
+    if (r < 0)
+        return r;
+    waiter.n_steps = plan->n_steps;
+    waiter.follower = (struct follower){.run_id = run, .sink = take_event, .argument = &waiter};
+    waiter.timer = loop_timer(call->loop, TICK_US, look_up, &waiter);
+    r = service_follow_run(service, &waiter.follower, &status, err);
+    loop_timer_cancel(waiter.timer);
+    return r;
+}
+
+static int find_run(struct mcp_call *call, struct service *service, char **ret_run,
+                    struct error *err)
+{
+    struct verb_answer answer = {0};
+    struct value_builder input = {0};
+    tools_copy_field(call, "run", "run", &input);
+    int r = tools_ask(call, service, "run_show", value_builder_map(&input), &answer, err);
+    if (r == 0)
+        *ret_run = string_copy(value_get_text(answer.value, "id"));
+    verb_answer_done(&answer);
+    return r;
+}
+
+static int add_run(struct mcp_call *call, struct service *service, struct mcp_result *result,
+                   struct error *err)
+{
+    struct verb_answer answer = {0};
+    struct value_builder input = {0};
+    struct strbuf text = {0};
+    tools_copy_field(call, "run", "run", &input);
+    int r = tools_ask(call, service, "run_show", value_builder_map(&input), &answer, err);
+    if (r == 0) {
+        const char *status = value_get_text(answer.value, "status");
+        render_run(answer.value, &text);
+        strbuf_addf(&text, "\nStatus: %s\n", status);
+        mcp_add_text(result, strbuf_text(&text));
+        result->structured = value_with(answer.value, "journal", NULL);
+    }
+    strbuf_done(&text);
+    verb_answer_done(&answer);
+    return r;
+}
+
+int tool_run_show(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    struct service *service = NULL;
+    CLEANUP(mem_freep) char *run = NULL;
+    CLEANUP(error_done) struct error waiting = {0};
+    int64_t seconds = value_get_integer(call->arguments, "wait_seconds", 0);
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    r = find_run(call, service, &run, err);
+    /* How it came to an end is in what is shown then. */
+    if (r == 0 && seconds > 0 && await_run(call, service, run, seconds, &waiting) < 0)
+        mcp_add_text(result, error_message(&waiting));
+    if (r == 0)
+        r = add_run(call, service, result, err);
+    tools_give_service(call, service);
+    return r;
+}
+
+int tool_run_control(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    const char *action = value_get_text(call->arguments, "action");
+    bool is_resume = text_equal(action, "resume");
+    const char *field = is_resume ? "deployment" : "run";
+    struct service *service = NULL;
+    struct verb_answer answer = {0};
+    struct value_builder input = {0};
+    if (!value_get(call->arguments, field))
+        return error_set(err, ERROR_INVALID, "%s needs %s", action, field);
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    tools_copy_field(call, field, field, &input);
+    r = tools_ask(call, service, is_resume ? "run_resume" : "run_cancel", value_builder_map(&input),
+                  &answer, err);
+    if (r == 0) {
+        const char *run = value_get_text(answer.value, "run");
+        CLEANUP(mem_freep)
+        char *text = string_format(
+            "The run %s %s. Next: run_show with run=\"%.8s\" and wait_seconds=50.\n", run,
+            is_resume ? "goes on" : "was asked to stop; what is under way ends first", run);
+        mcp_add_text(result, text);
+        result->structured = value_ref(answer.value);
+    }
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+    return r;
+}

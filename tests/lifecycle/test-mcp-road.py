@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""`parley mcp`: an AI client drives the whole road over standard input and output, in both eras of the protocol."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from lifecycle import main, test
+
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"}}
+
+DOCUMENT = """deployment:
+  name: shop
+  resources:
+    - { type: core:data:value, name: a, properties: { value: hello } }
+    - { type: core:data:value, name: b, properties: { value: "${a.outputs.value} world" } }
+  outputs: { said: "${b.outputs.value}" }
+"""
+
+SLOW = """deployment:
+  name: slow
+  resources:
+    - { type: acme:thing:box, name: first, properties: { size: 1 } }
+    - { type: acme:thing:box, name: second, properties: { size: 2 }, dependsOn: [first] }
+"""
+CATALOG = """
+types:
+  acme:thing:box:
+    description: A box.
+    stage: infrastructure
+    properties: { size: { kind: integer } }
+    outputs: { id: { type: string } }
+    drivers: { fake: { fidelity: stand-in } }
+    repeat: tag
+    seconds: { create: 1, update: 1, delete: 1 }
+"""
+SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n"
+
+
+class Client:
+    """A client at the other end of the pipes; modern unless it began a session."""
+
+    def __init__(self, place):
+        self.process = subprocess.Popen(place.line("mcp"), env=place.env, cwd=place.folder, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.meta, self.n, self.notes = META, 0, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        status = self.process.wait(60)
+        for stream in (self.process.stdout, self.process.stderr):
+            stream.close()
+        assert status in (0, -signal.SIGKILL), status
+
+    def write(self, message):
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def read(self, number):
+        while True:
+            message = json.loads(self.process.stdout.readline())
+            if message.get("id") == number and "method" not in message:
+                return message
+            self.notes.append(message)
+
+    def ask(self, method, **params):
+        self.n += 1
+        if self.meta:
+            params["_meta"] = self.meta | params.get("_meta", {})
+        self.write({"jsonrpc": "2.0", "id": self.n, "method": method, "params": params})
+        return self.read(self.n)
+
+    def begin(self, version):
+        self.meta = None
+        answer = self.ask("initialize", protocolVersion=version, capabilities={},
+                          clientInfo={"name": "test", "version": "1"})
+        self.write({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return answer["result"]
+
+    def call(self, tool, is_error=False, **arguments):
+        result = self.ask("tools/call", name=tool, arguments=arguments)["result"]
+        assert result["isError"] == is_error, result
+        return result["content"][0]["text"] if is_error else result["structuredContent"]
+
+    def apply(self, plan):
+        self.call("plan_approve", plan=plan)
+        run = self.call("plan_apply", plan=plan)["run"]
+        return self.call("run_show", run=run, wait_seconds=60)
+
+
+@test
+def a_document_becomes_real_and_goes_again_in_both_eras(place):
+    for version in (None, "2025-11-25", "2024-11-05"):
+        with Client(place) as client:
+            if version:
+                assert client.begin(version)["protocolVersion"] == version
+            plan = client.call("plan_create", document=DOCUMENT)
+            assert plan["counts"] == {"create": 2} and plan["changes"], plan
+            assert client.apply(plan["plan"])["status"] == "done"
+            assert place.parley("output", "shop", "said").out.strip() == "hello world"
+            edited = client.call("plan_edit", set={"a.value": "bye"})
+            assert client.apply(edited["plan"])["status"] == "done"
+            assert place.parley("output", "shop", "said").out.strip() == "bye world"
+            assert "value: bye" in client.call("document_show", deployment="shop")["document"]
+            assert client.apply(client.call("plan_undo", deployment="shop")["plan"])["status"] == "done"
+            assert place.parley("output", "shop", "said").out.strip() == "hello world"
+            gone = client.call("plan_destroy", deployment="shop")
+            assert client.apply(gone["plan"])["status"] == "done"
+            assert [row["state"] for row in place.parley("status", "--json").json()] == ["destroyed"]
+
+
+@test
+def nothing_changes_without_approval_and_level_none_says_that_it_proves_no_person(place):
+    with Client(place) as client:
+        plan = client.call("plan_create", document=DOCUMENT)["plan"]
+        assert "not approved" in client.call("plan_apply", is_error=True, plan=plan)
+        assert place.parley("status").out.strip() == "No deployments."
+        result = client.ask("tools/call", name="plan_approve", arguments={"plan": plan})["result"]
+        assert "no proof that a person did" in result["content"][0]["text"]
+    assert "level none" in place.parley("audit", "list").out
+
+
+@test
+def a_run_outlives_the_server_that_started_it(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+    with Client(place) as client:
+        plan = client.call("plan_create", document=SLOW)["plan"]
+        client.call("plan_approve", plan=plan)
+        run = client.call("plan_apply", plan=plan)["run"]
+        client.process.kill()
+    with Client(place) as client:
+        assert client.call("run_show", run=run, wait_seconds=60)["status"] == "done"
+        assert client.call("deployment_status", deployment="slow")["resources"]
+
+
+@test
+def closing_the_input_ends_the_server_and_not_the_run(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+    with Client(place) as client:
+        plan = client.call("plan_create", document=SLOW)["plan"]
+        client.call("plan_approve", plan=plan)
+        run = client.call("plan_apply", plan=plan)["run"]
+        client.n += 1
+        client.write({"jsonrpc": "2.0", "id": client.n, "method": "tools/call",
+                      "params": {"name": "run_show", "arguments": {"run": run, "wait_seconds": 300}, "_meta": META}})
+    assert place.parley("run", "wait", run).out
+    assert "done" in place.parley("run", "list").out
+
+
+@test
+def progress_is_told_to_who_waits_for_a_run(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+    with Client(place) as client:
+        plan = client.call("plan_create", document=SLOW)["plan"]
+        client.call("plan_approve", plan=plan)
+        run = client.call("plan_apply", plan=plan)["run"]
+        answer = client.ask("tools/call", name="run_show", arguments={"run": run, "wait_seconds": 60},
+                            _meta={"progressToken": "p"})
+        assert answer["result"]["structuredContent"]["status"] == "done"
+        told = [note["params"] for note in client.notes if note["method"] == "notifications/progress"]
+        assert [part["progress"] for part in told] == [1, 2] and told[0]["total"] == 2, told
+        assert all(part["progressToken"] == "p" for part in told)
+
+
+@test
+def faults_of_a_document_are_in_the_first_text_with_place_and_remedy(place):
+    with Client(place) as client:
+        text = client.call("plan_create", is_error=True, document="deployment:\n  name: x\n  resources:\n"
+                           "    - { type: core:data:vlaue, name: y }\n")
+        assert "document.yaml:4:15: error[unknown-type]" in text and "core:data:value" in text, text
+        assert "is none of its arguments, which are: document" in client.call("plan_create", is_error=True, doc="x")
+        assert "either document" in client.call("plan_create", is_error=True)
+
+
+@test
+def the_tools_are_few_small_and_say_what_they_do(place):
+    with Client(place) as client:
+        tools = client.ask("tools/list")["result"]["tools"]
+        assert len(tools) <= 20 and len(json.dumps(tools, separators=(",", ":"))) < 20000
+        for tool in tools:
+            assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+            assert tool["title"] and tool["outputSchema"]["type"] == "object"
+            for name, schema in tool["inputSchema"]["properties"].items():
+                assert schema["description"], (tool["name"], name)
+        assert len(client.ask("server/discover")["result"]["instructions"]) < 2000
+
+
+@test
+def resources_prompts_and_completion_lead_on(place):
+    with Client(place) as client:
+        client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
+
+        def read(uri):
+            return client.ask("resources/read", uri=uri)["result"]["contents"][0]
+        assert json.loads(read("parley://deployments")["text"])[0]["name"] == "shop"
+        assert "name: shop" in read("parley://document/shop")["text"]
+        assert "value" in read("parley://type/core:data:value")["text"]
+        missing = client.ask("resources/read", uri="parley://nothing/here")["error"]
+        assert missing["code"] == -32602 and missing["data"]["uri"] == "parley://nothing/here"
+        assert "plan_create" in client.ask("prompts/get", name="deploy", arguments={"what": "a shop"})["result"][
+            "messages"][0]["content"]["text"]
+        found = client.ask("completion/complete", ref={"type": "ref/prompt", "name": "change"},
+                           argument={"name": "deployment", "value": "sh"})["result"]["completion"]
+        assert found["values"] == ["shop"], found
+
+
+@test
+def nothing_but_messages_is_written_to_the_output(place):
+    with Client(place) as client:
+        client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
+        client.process.stdin.close()
+        rest = client.process.stdout.read()
+        assert rest == "", rest
+        client.process.stdin = open(os.devnull, "w")
+
+
+@test
+def a_question_that_lasts_does_not_hold_up_another(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+    with Client(place) as client:
+        plan = client.call("plan_create", document=SLOW)["plan"]
+        client.call("plan_approve", plan=plan)
+        run = client.call("plan_apply", plan=plan)["run"]
+        client.n += 2
+        waiting, quick = client.n - 1, client.n
+        client.write({"jsonrpc": "2.0", "id": waiting, "method": "tools/call",
+                      "params": {"name": "run_show", "arguments": {"run": run, "wait_seconds": 300}, "_meta": META}})
+        client.write({"jsonrpc": "2.0", "id": quick, "method": "tools/list", "params": {"_meta": META}})
+        assert client.read(quick)["result"]["tools"]
+        client.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": waiting}})
+        started = time.monotonic()
+        client.read(waiting)
+        assert time.monotonic() - started < 30
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+/* The protocol without a wire: messages, both eras, what clients keep for us. */
+#include "mcp/server.h"
+
+#include "base/memory.h"
+#include "harness.h"
+#include "model/json.h"
+
+#include <sodium.h>
+
+/* --- A server with one tool, one prompt and one resource --- */
+
+static int say(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    const char *text = value_get_text(call->arguments, "text");
+    if (strcmp(text, "fail") == 0)
+        return error_set(err, ERROR_BUSY, "the tool is busy");
+    mcp_progress(call, 1, 2, "half");
+    mcp_add_text(result, text);
+    return 0;
+}
+
+static int greet(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    struct value *answer = NULL;
+    struct value_builder state = {0};
+    const struct value *kept = mcp_state(call);
+    value_builder_set_string(&state, "round", kept ? "second" : "first");
+    mcp_keep_state(call, value_builder_map(&state));
+    int r = mcp_ask(call, "name", "elicitation/create", "{\"message\":\"Who?\"}", &answer, err);
+    if (r == 0)
+        mcp_add_text(result, value_get_text(value_get(answer, "content"), "name"));
+    return r;
+}
+
+static const struct mcp_input say_inputs[] = {
+    {.name = "text", .is_required = true, .description = "What to say."},
+    {.name = "times", .kind = MCP_INTEGER, .lowest = 1, .highest = 3, .description = "How often."},
+    {.name = "tone", .choices = "low|high", .description = "How."},
+    {0}};
+static const struct mcp_input no_inputs[] = {{0}};
+static const struct mcp_tool tools[] = {
+    {.name = "say", .title = "Say", .description = "Says it.", .inputs = say_inputs, .call = say},
+    {.name = "greet",
+     .title = "Greet",
+     .description = "Greets.",
+     .inputs = no_inputs,
+     .call = greet,
+     .needs = "elicitation"},
+};
+static const struct mcp_offer offer = {
+    .name = "test", .title = "Test", .version = "1", .tools = tools, .n_tools = 2};
+
+/* --- One request on a loop --- */
+
+struct scene {
+    struct loop *loop;
+    struct mcp_server *server;
+    struct mcp_session session;
+    struct mcp_exchange exchange;
+    const char *text;
+    struct mcp_answer answer;
+    struct strbuf sent;
+};
+
+static int take_sent(void *argument, const char *text)
+{
+    struct scene *scene = argument;
+    strbuf_addf(&scene->sent, "%s\n", text);
+    return 0;
+}
+
+static void handle(void *argument)
+{
+    struct scene *scene = argument;
+    struct rpc_message message;
+    struct rpc_fault fault = {0};
+    if (rpc_read(scene->text, strlen(scene->text), &message, &fault) == 0)
+        mcp_handle(scene->server, &scene->exchange, &message, &scene->answer);
+    else
+        scene->answer.text = rpc_fault_text(message.id, &fault);
+    rpc_message_done(&message);
+    rpc_fault_done(&fault);
+}
+
+static void begin(struct scene *scene)
+{
+    *scene = (struct scene){.loop = loop_new()};
+    scene->server = mcp_server_new(scene->loop, &offer, NULL);
+    scene->exchange = (struct mcp_exchange){.session = &scene->session,
+                                            .principal = "user:a",
+                                            .origin = "test",
+                                            .send = take_sent,
+                                            .argument = scene};
+}
+
+static void end(struct scene *scene)
+{
+    mcp_answer_done(&scene->answer);
+    mcp_session_done(&scene->session);
+    mcp_server_free(scene->server);
+    strbuf_done(&scene->sent);
+    loop_free(scene->loop);
+    coroutine_pool_done();
+}
+
+/* What is answered to a text; borrowed until the next. */
+static const char *ask(struct scene *scene, const char *text)
+{
+    mcp_answer_done(&scene->answer);
+    scene->text = text;
+    loop_spawn(scene->loop, "handle", handle, scene);
+    loop_run(scene->loop);
+    return scene->answer.text;
+}
+
+/* A modern request: members of params beside _meta, and capabilities. */
+static const char *ask_modern(struct scene *scene, const char *method, const char *params,
+                              const char *capabilities)
+{
+    static char text[8192];
+    snprintf(text, sizeof(text),
+             "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"%s\",\"params\":{%s%s\"_meta\":{"
+             "\"progressToken\":7,\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+             "\"io.modelcontextprotocol/clientCapabilities\":%s}}}",
+             method, params, *params ? "," : "", capabilities);
+    return ask(scene, text);
+}
+
+static struct value *part(const char *text, const char *path)
+{
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    CHECK(text && json_read_foreign(text, strlen(text), 64, &value, NULL) == 0);
+    struct value *found = value_at_path(value, path);
+    return found ? value_ref(found) : NULL;
+}
+
+static void check_part(const char *text, const char *path, const char *want)
+{
+    CLEANUP(value_unrefp) struct value *found = part(text, path);
+    CLEANUP(mem_freep) char *got = found ? json_text(found) : string_copy("(nothing)");
+    CHECK_TEXT(got, want);
+}
+
+/* --- JSON-RPC --- */
+
+static __attribute__((constructor)) void start_sodium(void)
+{
+    (void)!sodium_init();
+}
+
+TEST(what_is_no_message_is_told_so_with_its_number)
+{
+    struct scene scene;
+    begin(&scene);
+    check_part(ask(&scene, "{"), "error.code", "-32700");
+    check_part(ask(&scene, "[]"), "error.code", "-32600");
+    check_part(ask(&scene, "{\"id\":1,\"method\":\"ping\"}"), "error.code", "-32600");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}"), "error.code",
+               "-32600");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"ping\"}"), "error.code",
+               "-32600");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"params\":[]}"),
+               "error.code", "-32600");
+    check_part(scene.answer.text, "id", "3");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{},\"error\":{}}"),
+               "error.code", "-32600");
+    end(&scene);
+}
+
+TEST(a_secret_cannot_be_handed_in)
+{
+    struct rpc_message message;
+    struct rpc_fault fault = {0};
+    const char *text =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":{\"$secret\":\"x\"}}}";
+    CHECK(rpc_read(text, strlen(text), &message, &fault) == 0);
+    CHECK(!value_has_secret(message.params));
+    CHECK_TEXT(value_get_text(value_get(message.params, "a"), "$secret"), "x");
+    rpc_message_done(&message);
+}
+
+/* --- The modern era --- */
+
+TEST(a_modern_request_says_all_about_itself)
+{
+    struct scene scene;
+    begin(&scene);
+    scene.exchange.is_modern = true;
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"),
+               "error.code", "-32602");
+    const char *tools_list = ask_modern(&scene, "tools/list", "", "{}");
+    check_part(tools_list, "result.resultType", "\"complete\"");
+    check_part(tools_list, "result.cacheScope", "\"public\"");
+    check_part(tools_list, "result.tools[0].name", "\"say\"");
+    check_part(
+        tools_list, "result.tools[0].annotations",
+        "{\"destructiveHint\":false,\"idempotentHint\":false,\"openWorldHint\":false,\"readOnlyHint\":false}");
+    check_part(tools_list, "result.tools[0].inputSchema.required", "[\"text\"]");
+    check_part(tools_list, "result.tools[0].inputSchema.properties.tone.enum",
+               "[\"low\",\"high\"]");
+    for (size_t i = 0; i < 5; i++) {
+        static const char *const removed[] = {"initialize", "ping", "logging/setLevel",
+                                              "resources/subscribe", "no/such"};
+        check_part(ask_modern(&scene, removed[i], "", "{}"), "error.code", "-32601");
+        CHECK(scene.answer.is_unknown);
+    }
+    end(&scene);
+}
+
+TEST(a_version_that_is_not_spoken_is_refused_with_those_that_are)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text = ask(
+        &scene,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{"
+        "\"io.modelcontextprotocol/protocolVersion\":\"v999\",\"io.modelcontextprotocol/clientCapabilities\":{}}}}");
+    check_part(text, "error.code", "-32022");
+    check_part(text, "error.data.requested", "\"v999\"");
+    check_part(text, "error.data.supported[0]", "\"2026-07-28\"");
+    end(&scene);
+}
+
+TEST(arguments_that_do_not_fit_are_all_named_in_the_first_text)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text =
+        ask_modern(&scene, "tools/call",
+                   "\"name\":\"say\",\"arguments\":{\"times\":9,\"tone\":\"x\",\"more\":1}", "{}");
+    check_part(text, "result.isError", "true");
+    CHECK(strstr(text, "text: is missing"));
+    CHECK(strstr(text, "times: must be from 1 to 3"));
+    CHECK(strstr(text, "tone: must be one of low|high"));
+    CHECK(strstr(text, "more: is none of its arguments"));
+    check_part(ask_modern(&scene, "tools/call", "\"name\":\"nope\"", "{}"), "error.code", "-32602");
+    end(&scene);
+}
+
+TEST(a_failure_says_what_and_what_to_do_and_has_no_structured_content)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text = ask_modern(&scene, "tools/call",
+                                  "\"name\":\"say\",\"arguments\":{\"text\":\"fail\"}", "{}");
+    check_part(text, "result.isError", "true");
+    check_part(text, "result.structuredContent", "(nothing)");
+    CHECK(strstr(text, "the tool is busy\\nWhat to do: "));
+    end(&scene);
+}
+
+TEST(progress_is_told_before_the_answer_to_who_wants_it)
+{
+    struct scene scene;
+    begin(&scene);
+    ask_modern(&scene, "tools/call", "\"name\":\"say\",\"arguments\":{\"text\":\"hello\"}", "{}");
+    check_part(scene.answer.text, "result.content[0].text", "\"hello\"");
+    check_part(strbuf_text(&scene.sent), "params",
+               "{\"message\":\"half\",\"progress\":1,\"progressToken\":7,\"total\":2}");
+    end(&scene);
+}
+
+TEST(a_tool_that_needs_more_than_the_client_can_is_refused_with_what_it_needs)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text = ask_modern(&scene, "tools/call", "\"name\":\"greet\"", "{}");
+    check_part(text, "error.code", "-32021");
+    check_part(text, "error.data.requiredCapabilities", "{\"elicitation\":{}}");
+    end(&scene);
+}
+
+/* The request again, with an answer and the state, which may be changed on the way. */
+static const char *answer_greet(struct scene *scene, const char *state, const char *name)
+{
+    static char params[4096];
+    snprintf(params, sizeof(params),
+             "\"name\":\"%s\",\"requestState\":\"%s\",\"inputResponses\":{\"name\":{\"action\":"
+             "\"accept\",\"content\":{\"name\":\"Ada\"}}}",
+             name, state);
+    return ask_modern(scene, "tools/call", params, "{\"elicitation\":{}}");
+}
+
+TEST(a_client_is_asked_and_brings_the_state_back_as_it_was)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text =
+        ask_modern(&scene, "tools/call", "\"name\":\"greet\"", "{\"elicitation\":{}}");
+    check_part(text, "result.resultType", "\"input_required\"");
+    check_part(text, "result.inputRequests.name.method", "\"elicitation/create\"");
+    CLEANUP(value_unrefp) struct value *state = part(text, "result.requestState");
+    CLEANUP(mem_freep) char *changed = string_copy(value_text(state));
+    check_part(answer_greet(&scene, value_text(state), "greet"), "result.content[0].text",
+               "\"Ada\"");
+    changed[strlen(changed) / 2] ^= 1;
+    check_part(answer_greet(&scene, changed, "greet"), "error.code", "-32602");
+    check_part(answer_greet(&scene, value_text(state), "say"), "error.code", "-32602");
+    scene.exchange.principal = "user:b";
+    check_part(answer_greet(&scene, value_text(state), "greet"), "error.code", "-32602");
+    end(&scene);
+}
+
+/* --- The legacy era --- */
+
+TEST(a_legacy_client_gets_its_version_or_our_newest)
+{
+    struct scene scene;
+    begin(&scene);
+    static const char *const wanted[][2] = {{"2024-11-05", "\"2024-11-05\""},
+                                            {"2025-06-18", "\"2025-06-18\""},
+                                            {"2025-11-25", "\"2025-11-25\""},
+                                            {"1.0", "\"2025-11-25\""}};
+    for (size_t i = 0; i < 4; i++) {
+        char text[512];
+        snprintf(
+            text, sizeof(text),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+            "\"protocolVersion\":\"%s\",\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":\"2\"}}}",
+            wanted[i][0]);
+        check_part(ask(&scene, text), "result.protocolVersion", wanted[i][1]);
+    }
+    CHECK(scene.session.can_elicit && !scene.session.can_sample);
+    CHECK_TEXT(scene.session.client, "c 2");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}"), "result", "{}");
+    check_part(ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}"),
+               "result.resultType", "(nothing)");
+    CHECK(!ask(&scene, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
+    end(&scene);
+}
+
+TEST(a_session_is_kept_by_the_client_and_comes_back_as_it_was)
+{
+    struct scene scene;
+    struct mcp_session session = {.is_begun = true, .version = "2025-06-18", .can_sample = true},
+                       again;
+    begin(&scene);
+    session.client = string_copy("c 1");
+    CLEANUP(mem_freep) char *text = mcp_session_text(scene.server, &session);
+    for (const char *at = text; *at; at++)
+        CHECK(*at > 0x20 && *at < 0x7f);
+    CHECK(mcp_session_read(scene.server, text, &again));
+    CHECK(again.can_sample && !again.can_elicit);
+    CHECK_TEXT(again.version, "2025-06-18");
+    mcp_session_done(&again);
+    text[5] = text[5] == 'A' ? 'B' : 'A';
+    CHECK(!mcp_session_read(scene.server, text, &again));
+    CHECK(!mcp_session_read(scene.server, "", &again));
+    mcp_session_done(&session);
+    end(&scene);
+}
