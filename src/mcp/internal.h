@@ -65,5 +65,9 @@ void mcp_write_asked(struct mcp_call *call, struct strbuf *members);
 void mcp_take_response(struct mcp_server *server, const struct mcp_exchange *exchange,
                        const struct rpc_message *message);
 
+/* --- methods.c --- */
+/* The fault of a version that is not spoken. */
+int mcp_refuse_version(const char *wanted, struct rpc_fault *fault);
+
 /* --- listen.c --- */
 CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);

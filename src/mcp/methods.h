@@ -22,8 +22,6 @@ struct method {
 /* NULL when that era has none of that name. */
 const struct method *mcp_find_method(const char *name, bool is_modern);
 
-/* The fault of a version that is not spoken. */
-int mcp_refuse_version(const char *wanted, struct rpc_fault *fault);
 /* How a client calls itself, made printable; the caller frees it. */
 char *mcp_client_name(const struct value *info);
 /* What the server is capable of, as JSON; the caller frees it. */

@@ -134,7 +134,8 @@ static void close_result(const struct mcp_call *call, const struct method *metho
 static int answer_request(struct mcp_call *call, struct strbuf *members, struct mcp_answer *answer,
                           struct rpc_fault *fault)
 {
-    if (call->is_modern && check_meta(call, fault) < 0)
+    answer->is_refused = call->is_modern && check_meta(call, fault) < 0;
+    if (answer->is_refused)
         return -1;
     const struct method *method = mcp_find_method(call->method, call->is_modern);
     if (!method) {
@@ -145,6 +146,7 @@ static int answer_request(struct mcp_call *call, struct strbuf *members, struct 
     int r = method->answer(call, members, fault);
     if (r == 0 && call->is_modern)
         close_result(call, method, members);
+    answer->is_refused = r < 0 && fault->code == MCP_MISSING_CAPABILITY;
     answer->is_begun = r == 0 && (method->flags & METHOD_BEGINS);
     return r;
 }
@@ -188,6 +190,12 @@ static void cancel(struct mcp_server *server, struct mcp_call *call)
 {
     call->is_cancelled = true;
     gate_open(server->loop, &call->woken);
+}
+
+void mcp_cancel_all(struct mcp_server *server)
+{
+    for (struct mcp_call *call = server->calls; call; call = call->next)
+        cancel(server, call);
 }
 
 void mcp_cancel_exchange(struct mcp_server *server, const struct mcp_exchange *exchange)

@@ -135,6 +135,7 @@ struct mcp_answer {
     char *text;      /* owned: the message; NULL: there is none, the client wanted none */
     int fault;       /* its error's number; 0: none */
     bool is_unknown; /* the method is none that we have */
+    bool is_refused; /* the request does not say of itself what it must, or cannot be had so */
     bool is_begun;   /* a session began with it: initialize was asked */
 };
 void mcp_answer_done(struct mcp_answer *answer);
@@ -147,6 +148,7 @@ CO_FN void mcp_handle(struct mcp_server *server, struct mcp_exchange *exchange,
                       const struct rpc_message *message, struct mcp_answer *ret_answer);
 /* Cancels what a client has under way, or the one request of an exchange: it is gone. */
 void mcp_cancel_origin(struct mcp_server *server, const char *origin);
+void mcp_cancel_all(struct mcp_server *server);
 void mcp_cancel_exchange(struct mcp_server *server, const struct mcp_exchange *exchange);
 /* How many requests are under way. */
 size_t mcp_count_calls(const struct mcp_server *server);

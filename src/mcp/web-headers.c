@@ -1,0 +1,168 @@
+#include "mcp/web-headers.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "mcp/internal.h"
+
+#include <string.h>
+
+/* --- Who may come --- */
+
+/* The name in "name:port", "[::1]:port" or without a port; the caller frees it. */
+static char *name_of(const char *authority)
+{
+    const char *end = *authority == '[' ? strchr(authority, ']') : NULL;
+    size_t length = end ? (size_t)(end - authority) + 1 : strcspn(authority, ":");
+    return string_copy_n(authority, length);
+}
+
+static bool is_listed(const char *const *list, const char *text)
+{
+    for (; list && *list; list++)
+        if (strcasecmp(*list, text) == 0)
+            return true;
+    return false;
+}
+
+static bool is_this_machine(const char *name)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]", NULL};
+    return is_listed(names, name);
+}
+
+static bool is_origin_good(const char *origin, const char *const *origins)
+{
+    const char *authority = strstr(origin, "://");
+    if (is_listed(origins, origin))
+        return true;
+    if (!authority)
+        return false;
+    CLEANUP(mem_freep) char *name = name_of(authority + 3);
+    return is_this_machine(name);
+}
+
+const char *web_check_origin(const struct http_request *request, const char *const *hosts,
+                             const char *const *origins)
+{
+    const char *host = http_request_header(request, "Host");
+    const char *origin = http_request_header(request, "Origin");
+    CLEANUP(mem_freep) char *name = host ? name_of(host) : NULL;
+    if (!name || !(is_this_machine(name) || is_listed(hosts, name)))
+        return "this server is not reached by that name: only by those of this machine, and those "
+               "that its operator lists";
+    if (origin && !is_origin_good(origin, origins))
+        return "pages of that origin may not ask this server";
+    return NULL;
+}
+
+static bool has_type(const char *header, const char *type)
+{
+    size_t length = strlen(type);
+    for (const char *at = header; at; at = strchr(at, ',')) {
+        at += strspn(at, ", \t");
+        if (strncasecmp(at, type, length) == 0 && strchr(",; \t", at[length]))
+            return true;
+    }
+    return false;
+}
+
+const char *web_check_content(const struct http_request *request)
+{
+    const char *type = http_request_header(request, "Content-Type");
+    const char *accept = http_request_header(request, "Accept");
+    if (!type || !has_type(type, "application/json"))
+        return "Content-Type must be application/json";
+    if (accept && !has_type(accept, "application/json") && !has_type(accept, "application/*") &&
+        !has_type(accept, "*/*"))
+        return "Accept must name application/json and text/event-stream";
+    return NULL;
+}
+
+/* --- What it says of its message --- */
+
+bool web_is_modern(const struct http_request *request, const struct rpc_message *message)
+{
+    const char *version = http_request_header(request, "MCP-Protocol-Version");
+    return text_equal_or_null(version, MCP_MODERN_VERSION) || mcp_is_modern(message);
+}
+
+static int mismatch(struct rpc_fault *fault, const char *header, const char *wanted)
+{
+    return rpc_fail(fault, MCP_HEADER_MISMATCH, "the header %s must be there once and say %.200s",
+                    header, wanted);
+}
+
+/* "=?base64?TEXT?=" stands for what a header cannot carry. The caller frees it; NULL: it is none.
+ */
+static char *decode_value(const char *value)
+{
+    static const char prefix[] = "=?base64?", suffix[] = "?=";
+    size_t length = strlen(value), before = sizeof(prefix) - 1, after = sizeof(suffix) - 1,
+           size = 0;
+    if (!text_starts_with(value, prefix))
+        return string_copy(value);
+    if (length < before + after || !text_ends_with(value, suffix))
+        return NULL;
+    char *decoded = mem_zeroed(1, length);
+    if (sodium_base642bin((unsigned char *)decoded, length - 1, value + before,
+                          length - before - after, NULL, &size, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) == 0 &&
+        text_is_utf8(decoded, size))
+        return decoded;
+    mem_free(decoded);
+    return NULL;
+}
+
+static int check_one(const struct http_request *request, const char *header, const char *wanted,
+                     struct rpc_fault *fault)
+{
+    const char *value = http_request_header(request, header);
+    CLEANUP(mem_freep) char *decoded = value ? decode_value(value) : NULL;
+    if (!decoded || http_request_header_count(request, header) != 1 || !text_equal(decoded, wanted))
+        return mismatch(fault, header, wanted);
+    return 0;
+}
+
+/* What Mcp-Name must say, by the method; NULL: nothing. */
+static const char *name_in(const struct rpc_message *message)
+{
+    const char *method = message->method;
+    if (text_equal(method, "tools/call") || text_equal(method, "prompts/get"))
+        return value_get_text(message->params, "name");
+    if (text_equal(method, "resources/read"))
+        return value_get_text(message->params, "uri");
+    return text_starts_with(method, "tasks/") ? value_get_text(message->params, "taskId") : NULL;
+}
+
+static int check_modern(const struct http_request *request, const struct rpc_message *message,
+                        struct rpc_fault *fault)
+{
+    const struct value *meta = value_get(message->params, "_meta");
+    const char *version = value_get_text(meta, META_VERSION);
+    if (!message->method)
+        return rpc_fail(fault, RPC_INVALID_REQUEST, "a client of this era sends no responses");
+    if (version && check_one(request, "MCP-Protocol-Version", version, fault) < 0)
+        return -1;
+    if (check_one(request, "Mcp-Method", message->method, fault) < 0)
+        return -1;
+    const char *name = name_in(message);
+    return name ? check_one(request, "Mcp-Name", name, fault) : 0;
+}
+
+/* Any that was ever spoken, since clients mix them up; not one that nobody knows. */
+static int check_legacy(const struct http_request *request, struct rpc_fault *fault)
+{
+    const char *version = http_request_header(request, "MCP-Protocol-Version");
+    static const char *const known[] = {"2024-10-07", "2024-11-05",       "2025-03-26",
+                                        "2025-06-18", MCP_LEGACY_VERSION, NULL};
+    if (!version || is_listed(known, version))
+        return 0;
+    return mcp_refuse_version(version, fault);
+}
+
+int web_check_headers(const struct mcp_server *server, const struct http_request *request,
+                      const struct rpc_message *message, bool is_modern, struct rpc_fault *fault)
+{
+    (void)server;
+    return is_modern ? check_modern(request, message, fault) : check_legacy(request, fault);
+}
