@@ -8,8 +8,9 @@
 
 enum { SERVER_ERROR = 500 };
 
-/* A reader that is slower than this is ended, whatever the length of the answer. */
-enum { SLOWEST_BYTES_PER_SECOND = 4096 };
+/* What is longer is given to the daemon in pieces: then a client that reads is told from one that
+ * does not. */
+enum { LONG_ANSWER = 64 * 1024 };
 
 void request_resume(struct http_request *request)
 {
@@ -22,15 +23,13 @@ void request_resume(struct http_request *request)
 
 enum MHD_Result request_send(struct http_request *request)
 {
-    const int64_t second = 1000000;
     struct http_server *server = request->server;
     struct MHD_Response *response = request->response;
     if (request->is_last || server->is_stopping)
         MHD_add_response_header(response, "Connection", "close");
     request->state = REQUEST_SENDING;
     connection_set_deadline(request->connection,
-                            world_monotonic_clock() + server->settings.stall_timeout_us +
-                                (int64_t)request->length / SLOWEST_BYTES_PER_SECOND * second);
+                            world_monotonic_clock() + server->settings.stall_timeout_us);
     enum MHD_Result result = MHD_queue_response(request->mhd, request->status, response);
     MHD_destroy_response(response);
     return result;
@@ -45,7 +44,7 @@ static bool add_headers(struct MHD_Response *response, const struct http_header 
 }
 
 static void set_response(struct http_request *request, unsigned int status,
-                         struct MHD_Response *response, size_t length)
+                         struct MHD_Response *response)
 {
     request->is_answered = true;
     if (!request->mhd) {
@@ -54,7 +53,6 @@ static void set_response(struct http_request *request, unsigned int status,
     }
     request->status = status;
     request->response = response;
-    request->length = length;
     request_resume(request);
 }
 
@@ -72,15 +70,14 @@ void request_answer_plainly(struct http_request *request, unsigned int status)
     struct MHD_Response *response = new_response("", 0);
     if (status == 503)
         MHD_add_response_header(response, "Retry-After", "1");
-    set_response(request, status, response, 0);
+    set_response(request, status, response);
 }
 
 void request_answer(struct http_request *request, unsigned int status,
-                    const struct http_header *headers, struct MHD_Response *take_response,
-                    size_t length)
+                    const struct http_header *headers, struct MHD_Response *take_response)
 {
     if (add_headers(take_response, headers)) {
-        set_response(request, status, take_response, length);
+        set_response(request, status, take_response);
     } else {
         MHD_destroy_response(take_response);
         request_answer_plainly(request, SERVER_ERROR);
@@ -91,5 +88,7 @@ void http_answer(struct http_request *request, unsigned int status,
                  const struct http_header *headers, const void *body, size_t length)
 {
     assert(!request->is_answered && status >= 200 && status <= 999);
-    request_answer(request, status, headers, new_response(length ? body : "", length), length);
+    struct MHD_Response *response = length > LONG_ANSWER ? stream_whole(request, body, length)
+                                                         : new_response(length ? body : "", length);
+    request_answer(request, status, headers, response);
 }

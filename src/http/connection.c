@@ -217,6 +217,25 @@ static void refuse(const struct http_server *server, int take_fd)
     close(take_fd);
 }
 
+static void accept_again(void *argument)
+{
+    struct http_server *server = argument;
+    server->accept_timer = NULL;
+    server->counts.n_wakeups++;
+    for (size_t i = 0; i < server->n_listeners; i++)
+        loop_watch_change(server->listeners[i].watch, LOOP_READABLE);
+}
+
+/* No descriptor or no memory is free: clients wait in the system's queue meanwhile. */
+static void accept_later(struct http_server *server)
+{
+    const int64_t pause_us = 100000;
+    for (size_t i = 0; i < server->n_listeners; i++)
+        loop_watch_change(server->listeners[i].watch, 0);
+    if (!server->accept_timer)
+        server->accept_timer = loop_timer(server->loop, pause_us, accept_again, server);
+}
+
 static void accept_ready(void *argument, int events)
 {
     enum { MAX_AT_ONCE = 16 };
@@ -230,6 +249,8 @@ static void accept_ready(void *argument, int events)
         char text[INET6_ADDRSTRLEN];
         int fd =
             accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+            accept_later(server);
         if (fd < 0)
             return;
         write_address((struct sockaddr *)&address, text);

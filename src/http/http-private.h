@@ -29,7 +29,8 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct watch *daemon_watch;
     bool is_run_planned;
-    int hangup_fd; /* owned: an epoll that sees only that clients close */
+    struct timer *accept_timer; /* no descriptor was free */
+    int hangup_fd;              /* owned: an epoll that sees only that clients close */
     struct watch *hangup_watch;
     struct timer *deadline_timer;
     int64_t armed_deadline; /* when it rings; no connection's deadline is before it */
@@ -87,7 +88,6 @@ struct http_request {
     void (*gone)(void *argument);
     void *gone_argument;
     unsigned int status;
-    size_t length; /* of its body */
     struct http_stream stream;
     struct MHD_Response *response; /* owned until it is the daemon's */
 };
@@ -133,7 +133,11 @@ void request_resume(struct http_request *request);
 enum MHD_Result request_send(struct http_request *request);
 /* Sets the answer (response taken); 500 when a header has a line break. */
 void request_answer(struct http_request *request, unsigned int status,
-                    const struct http_header *headers, struct MHD_Response *take_response,
-                    size_t length);
+                    const struct http_header *headers, struct MHD_Response *take_response);
 /* An answer of our own: a status and its name. */
 void request_answer_plainly(struct http_request *request, unsigned int status);
+
+/* --- stream.c --- */
+
+/* A response of a copy of these bytes, which the daemon fetches in pieces. */
+struct MHD_Response *stream_whole(struct http_request *request, const void *bytes, size_t length);

@@ -202,6 +202,7 @@ static void free_server(struct http_server *server)
     loop_unwatch(server->daemon_watch);
     loop_unwatch(server->hangup_watch);
     loop_timer_cancel(server->deadline_timer);
+    loop_timer_cancel(server->accept_timer);
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     close_descriptor(server->hangup_fd);

@@ -44,14 +44,22 @@ static ssize_t fetch(void *argument, uint64_t position, char *ret_bytes, size_t 
     return (ssize_t)n;
 }
 
+enum { BLOCK = 16 * 1024 };
+
+struct MHD_Response *stream_whole(struct http_request *request, const void *bytes, size_t length)
+{
+    strbuf_add_n(&request->stream.pending, bytes, length);
+    request->stream.is_ended = true;
+    return MHD_create_response_from_callback(length, BLOCK, fetch, request, NULL);
+}
+
 void http_stream_begin(struct http_request *request, unsigned int status,
                        const struct http_header *headers)
 {
-    enum { BLOCK = 16 * 1024 };
     assert(!request->is_answered && status >= 200 && status <= 999);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, fetch, request, NULL);
-    request_answer(request, status, headers, response, 0);
+    request_answer(request, status, headers, response);
 }
 
 /* What has been fetched makes room; each byte is moved once at most for each that was fetched. */
