@@ -43,11 +43,13 @@ static int serve(struct loop *loop, struct pool *pool, struct error *err)
         caller_done(&who);
         return r;
     }
-    struct mcp_caller caller = {.pool = pool, .who = &who, .may_read_files = true};
+    struct looks *looks = looks_new(loop, pool, &who);
+    struct mcp_caller caller = {pool, looks, &who, .may_read_files = true};
     struct mcp_exchange like = {.principal = who.principal, .caller = &caller};
     struct mcp_server *server = mcp_server_new(loop, tools_offer(), NULL);
     r = mcp_serve_stdio(server, loop, &like, input, output, err);
     mcp_server_free(server);
+    looks_end(looks);
     caller_done(&who);
     return r;
 }

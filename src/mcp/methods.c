@@ -153,6 +153,8 @@ static void call_tool_with(struct mcp_call *call, const struct value *arguments,
         r = call->tool->call(call, &result, &err);
     if (r < 0)
         add_failure(&result, &err);
+    if (r != MCP_ASKED && call->server->offer->called)
+        call->server->offer->called(call, &result);
     if (r == MCP_ASKED)
         mcp_write_asked(call, members);
     else

@@ -85,6 +85,8 @@ struct mcp_offer {
     size_t n_prompts;
     /* Whether this caller has a tool at all; NULL: everybody has all. */
     bool (*has_tool)(void *caller, const struct mcp_tool *tool);
+    /* Hears of each call of a tool once it has ended; NULL: nobody does. */
+    void (*called)(struct mcp_call *call, const struct mcp_result *result);
     /* Values that an argument may have: appends texts; NULL: never any. name is that of a prompt,
      * or the template of a resource. */
     CO_FN void (*complete)(struct mcp_call *call, const char *name, const char *argument,

@@ -220,6 +220,21 @@ static bool has_tool(void *argument, const struct mcp_tool *tool)
     return pool_allows(caller->pool, caller->who, verb_of(tool));
 }
 
+/* What only reads is noted here; the rest the service writes down itself. */
+static void called(struct mcp_call *call, const struct mcp_result *result)
+{
+    static const char *const subjects[] = {"deployment", "plan", "run", "name", "type"};
+    const struct mcp_caller *caller = call->exchange->caller;
+    const char *about = NULL;
+    (void)result;
+    if (!call->tool->is_read_only)
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(subjects) && !about; i++)
+        about = value_get_text(call->arguments, subjects[i]);
+    looks_note(caller->looks, call->exchange->principal, call->client, call->tool->name,
+               about ? about : "");
+}
+
 const struct mcp_offer *tools_offer(void)
 {
     static struct mcp_offer offer = {
@@ -243,6 +258,7 @@ const struct mcp_offer *tools_offer(void)
         .tools = tools,
         .n_tools = ARRAY_LENGTH(tools),
         .has_tool = has_tool,
+        .called = called,
     };
     resources_fill(&offer);
     return &offer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "auth/caller.h"
+#include "mcp/looks.h"
 #include "mcp/pool.h"
 #include "mcp/server.h"
 #include "service/verbs.h"
@@ -9,6 +10,7 @@
 /* A client as the door knows it; the caller of every exchange points to one. */
 struct mcp_caller {
     struct pool *pool;
+    struct looks *looks;
     const struct caller *who;
     bool may_read_files; /* it is a process of this machine and user: documents may be named by path
                           */

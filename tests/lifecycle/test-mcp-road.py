@@ -213,6 +213,21 @@ def resources_prompts_and_completion_lead_on(place):
 
 
 @test
+def who_looked_at_what_is_in_the_audit_chain(place):
+    with Client(place) as client:
+        client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
+        for _ in range(50):
+            client.call("deployment_status", deployment="shop")
+    entries = [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "looks"]
+    rows = [row for entry in entries for row in entry["looks"]]
+    status = [row for row in rows if row["tool"] == "deployment_status"]
+    assert sum(row["calls"] for row in status) == 50, rows
+    assert {(row["about"], row["principal"][:5], row["client"]) for row in status} == {("shop", "user:", "test 1")}
+    assert len(entries) < 50, len(entries)
+    assert "holds" in place.parley("audit", "verify").out
+
+
+@test
 def nothing_but_messages_is_written_to_the_output(place):
     with Client(place) as client:
         client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
