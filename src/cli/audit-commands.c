@@ -24,7 +24,10 @@ static void write_subject(const struct value *entry, struct strbuf *buffer)
     else if (plan)
         strbuf_addf(buffer, "  of plan %.12s", plan);
     if (text_equal(kind, "approval"))
-        strbuf_addf(buffer, ", level %s", value_get_text(entry, "level"));
+        strbuf_addf(buffer, ", level %s%s", value_get_text(entry, "level"),
+                    text_equal_or_null(value_get_text(entry, "level"), "none")
+                        ? " (no proof of a person)"
+                        : "");
 }
 
 void render_audit(const struct value *entries, struct strbuf *buffer)

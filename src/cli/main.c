@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"plan", "plan_make", OPTIONS_PLAN | OPTIONS_VIEW, command_plan, NULL, NULL},
     {"apply", "plan_show", OPTIONS_APPLY | OPTIONS_VIEW, command_apply, NULL,
      "carry out a saved plan: its hash, or a file written with plan -o"},
+    {"approval show", "approval_show", 0, NULL, render_approvals, NULL},
     {"destroy", "plan_destroy", OPTIONS_APPLY | OPTIONS_VIEW, command_up, NULL,
      "plan and carry out the removal of a deployment"},
     {"import", "plan_import", OPTIONS_APPLY, command_edit, NULL,

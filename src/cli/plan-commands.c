@@ -270,6 +270,8 @@ static int write_document(struct cli *cli)
 
 int cli_carry_out(struct cli *cli, const struct plan *plan)
 {
+    struct error err = {0};
+    bool is_approved = false;
     struct plan_view view;
     assert(plan);
     int r = read_view(cli, &view);
@@ -282,7 +284,9 @@ int cli_carry_out(struct cli *cli, const struct plan *plan)
     if (cli->options.rollback && !cli->options.json)
         print_irreversible(plan);
     fflush(stdout);
-    r = cli_approve(cli, plan);
+    if (service_is_approved(cli->service, plan, &is_approved, &err) < 0)
+        return cli_fail(cli, &err);
+    r = is_approved ? 0 : cli_approve(cli, plan);
     if (r == 0)
         r = write_document(cli);
     if (r == 0)

@@ -42,6 +42,8 @@ void render_status(const struct value *status, struct strbuf *buffer);
 /* What service_show_left() says, and each of what status has under "left". */
 void render_left(const struct value *left, struct strbuf *buffer);
 void render_secrets(const struct value *secrets, struct strbuf *buffer);
+/* What service_show_approvals() says. */
+void render_approvals(const struct value *shown, struct strbuf *buffer);
 void render_audit(const struct value *entries, struct strbuf *buffer);
 /* A run with its journal. */
 void render_run(const struct value *run, struct strbuf *buffer);

@@ -149,6 +149,22 @@ static void write_more(const struct value *rows, struct strbuf *buffer)
         strbuf_addf(buffer, "%d are a page: --page N shows older ones.\n", SERVICE_PAGE_ROWS);
 }
 
+/* The surest approval that its plan has. */
+static void write_approval(const struct value *approvals, struct strbuf *buffer)
+{
+    const struct value *surest = NULL;
+    for (size_t i = 0; i < value_count(approvals); i++) {
+        const struct value *row = value_at(approvals, i);
+        bool is_none = text_equal_or_null(value_get_text(row, "level"), "none");
+        surest = !surest || !is_none ? row : surest;
+    }
+    if (surest && text_equal_or_null(value_get_text(surest, "level"), "none"))
+        strbuf_add(buffer, "  (approved at level none: no proof of a person)");
+    else if (surest)
+        strbuf_addf(buffer, "  (approved at level %s by %s)", text_of(surest, "level"),
+                    text_of(surest, "principal"));
+}
+
 void render_runs(const struct value *runs, struct strbuf *buffer)
 {
     if (value_count(runs) == 0)
@@ -157,7 +173,9 @@ void render_runs(const struct value *runs, struct strbuf *buffer)
         const struct value *run = value_at(runs, i);
         strbuf_addf(buffer, "%.8s  %-9s  ", text_of(run, "id"), text_of(run, "status"));
         render_time(run, "started_at", buffer);
-        strbuf_addf(buffer, "  %s  %s\n", text_of(run, "principal"), text_of(run, "words"));
+        strbuf_addf(buffer, "  %s  %s", text_of(run, "principal"), text_of(run, "words"));
+        write_approval(value_get(run, "approvals"), buffer);
+        strbuf_add(buffer, "\n");
         if (value_get_text(run, "message"))
             strbuf_addf(buffer, "          %s\n", value_get_text(run, "message"));
     }

@@ -3,10 +3,9 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "service/allowed.h"
+#include "service/approvals.h"
 #include "service/planning.h"
 #include "service/service.h"
-
-enum { SECOND = 1000000, APPROVAL_SECONDS = 3600 };
 
 bool service_needs_name(const struct plan *plan)
 {
@@ -48,17 +47,20 @@ int service_approve(struct service *service, const struct plan *plan, const stru
             "this destroys what belongs to the production deployment %s: its name must be typed, or "
             "given with --confirm %s",
             plan->deployment, plan->deployment);
+    enum approval_level level = approvals_own_level(service);
+    r = service_need_store(service, true, err);
+    if (r < 0 || (r = approvals_check_new(service, plan, level, err)) < 0)
+        return r;
     int64_t now = world_wall_clock();
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "principal", service->caller.principal);
     value_builder_set_string(&fields, "client", service->caller.client);
     value_builder_set_string(&fields, "deployment", plan->deployment_uid);
     value_builder_set_string(&fields, "words", service->words);
-    value_builder_set_string(&fields, "level", "none");
+    value_builder_set_string(&fields, "level", approval_level_to_string(level));
     value_builder_set(&fields, "created_at", value_integer(now));
     value_builder_set(&fields, "expires_at",
-                      value_integer(now + (int64_t)APPROVAL_SECONDS * SECOND));
+                      value_integer(now + approvals_demand(service, plan).lasts));
     CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
-    r = service_need_store(service, true, err);
-    return r < 0 ? r : store_approval(service, plan, approval, err);
+    return store_approval(service, plan, approval, err);
 }

@@ -1,12 +1,12 @@
 /* Runs are started and resumed: each in a process of its own. */
 #include "base/digest.h"
 #include "base/memory.h"
-#include "base/teeth.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "net/child.h"
 #include "service/adoptions.h"
 #include "service/allowed.h"
+#include "service/approvals.h"
 #include "service/credentials.h"
 #include "service/give-up.h"
 #include "service/run-remains.h"
@@ -19,29 +19,6 @@
 #include <unistd.h>
 
 enum { MAX_RUNS = 200 };
-
-/* Whether somebody approved this very plan, and not too long ago; *ret_until is when the longest
- * approval ends. ERROR_APPROVAL_NEEDED without. */
-static CO_FN int check_approved(struct service *service, const struct plan *plan,
-                                int64_t *ret_until, struct error *err)
-{
-    CLEANUP(value_unrefp) struct value *approvals = NULL;
-    int r = store_list_approvals(service->store, plan->hash, &approvals, err);
-    if (r < 0)
-        return r;
-    int64_t now = world_wall_clock();
-    bool is_expired = value_count(approvals) > 0;
-    *ret_until = 0;
-    for (size_t i = 0; i < value_count(approvals); i++) {
-        int64_t until = value_get_integer(value_at(approvals, i), "expires_at", 0);
-        *ret_until = until > *ret_until ? until : *ret_until;
-    }
-    if (*ret_until > now || (TOOTH(EXPIRED_APPROVAL) && is_expired))
-        return 0;
-    return error_set(err, ERROR_APPROVAL_NEEDED, "the plan %.12s %s", plan->hash,
-                     is_expired ? "was approved, but too long ago: approve it again"
-                                : "is not approved");
-}
 
 static bool is_of_this_catalog(const struct service *service, const struct plan *plan)
 {
@@ -58,7 +35,7 @@ int run_check_resumed(struct service *service, const struct plan *plan, int64_t 
                          "at first, and what is done stays done. Or bring the former catalog "
                          "back, and resume",
                          plan->hash);
-    return check_approved(service, plan, ret_until, err);
+    return approvals_check(service, plan, ret_until, err);
 }
 
 int run_check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
@@ -69,7 +46,7 @@ int run_check_plan(struct service *service, const struct plan *plan, int64_t *re
                          "the catalog has changed since the plan %.12s was made; plan again",
                          plan->hash);
     int r = adoptions_check_free(service, plan, err);
-    return r < 0 ? r : check_approved(service, plan, ret_until, err);
+    return r < 0 ? r : approvals_check(service, plan, ret_until, err);
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */

@@ -27,6 +27,23 @@ static struct value *run_to_value(const struct store_run *run)
     return value_builder_map(&fields);
 }
 
+/* Who approved the plan of a run, and how surely that was a person. */
+CO_FN static struct value *approved_by(struct service *service, const struct store_run *run)
+{
+    CLEANUP(value_unrefp) struct value *approvals = NULL;
+    struct value_builder list = {0};
+    if (store_list_approvals(service->store, run->plan_hash, &approvals, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < value_count(approvals); i++) {
+        struct value_builder fields = {0};
+        const struct value *approval = value_at(approvals, i);
+        value_builder_set_string(&fields, "principal", value_get_text(approval, "principal"));
+        value_builder_set_string(&fields, "level", value_get_text(approval, "level"));
+        value_builder_append(&list, value_builder_map(&fields));
+    }
+    return value_builder_list(&list);
+}
+
 /* So many of the newest runs, but for those that are skipped. */
 static int list_runs(struct service *service, const char *word, size_t n_skipped, size_t limit,
                      struct value **ret_runs, struct error *err)
@@ -43,7 +60,10 @@ static int list_runs(struct service *service, const char *word, size_t n_skipped
     for (size_t i = 0; i < n; i++) {
         if (i >= n_skipped) {
             unbegun_settle(service, &runs[i]);
-            value_builder_append(&list, run_to_value(&runs[i]));
+            CLEANUP(value_unrefp) struct value *row = run_to_value(&runs[i]);
+            struct value *approvals = approved_by(service, &runs[i]);
+            value_builder_append(&list, approvals ? value_with(row, "approvals", approvals)
+                                                  : value_ref(row));
         }
         store_run_done(&runs[i]);
     }

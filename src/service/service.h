@@ -240,6 +240,18 @@ struct consent {
  */
 CO_FN int service_approve(struct service *service, const struct plan *plan,
                           const struct consent *consent, struct error *err);
+/*
+ * Who made a plan, which approval the site demands for it, and which it has: {plan, demanded:
+ * {level, file, line, four_eyes, lasts_seconds}, makers: [{principal, client}], approvals:
+ * [{principal, client, words, level, meaning, created_at, expires_at, counts, why}]}, where why
+ * says why one does not count.
+ */
+CO_FN int service_show_approvals(struct service *service, const char *hash,
+                                 struct value **ret_shown, struct error *err);
+/* Whether a plan needs nobody's yes any more: the site demands a level above none, and an approval
+ * counts. Where it demands none, whoever carries a plan out says so himself. */
+CO_FN int service_is_approved(struct service *service, const struct plan *plan,
+                              bool *ret_is_approved, struct error *err);
 /* Whether a consent covers what the plan undoes, before it is given; as service_approve(). */
 int service_check_reverts(const struct plan *plan, const struct consent *consent,
                           struct error *err);

@@ -118,6 +118,13 @@ static int show_plan(struct service *service, const struct verb_call *call,
     return service_get_plan(service, value_get_text(call->input, "plan"), &answer->plan, err);
 }
 
+static int show_approvals(struct service *service, const struct verb_call *call,
+                          struct verb_answer *answer, struct error *err)
+{
+    return service_show_approvals(service, value_get_text(call->input, "plan"), &answer->value,
+                                  err);
+}
+
 static int show_status(struct service *service, const struct verb_call *call,
                        struct verb_answer *answer, struct error *err)
 {
@@ -416,6 +423,9 @@ static const struct verb verbs[] = {
       {"document", INPUT_TEXT, false, NULL, "FILE", "the file to bring up to date"}}, edits_pull},
     {"plan_show", "a plan that was made before", VERB_READ,
      {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}}, show_plan},
+    {"approval_show", "who made a plan, which approval it needs, and which it has", VERB_READ,
+     {{"plan", INPUT_TEXT, true, NULL, "HASH", "its hash, or the first digits of it"}},
+     show_approvals},
     {"deployment_status", "what is there now, read from the systems", VERB_READ,
      {ANY_DEPLOYMENT}, show_status},
     {"deployment_drift", "what is there and was not applied so, and both ways out of it", VERB_PLAN,

@@ -2,6 +2,7 @@
 """Who may do what, and which yes counts (DESIGN section 5): roles, the caps of the site, and the levels of approval."""
 import os
 import signal
+import sqlite3
 
 from lifecycle import agree, box, data, document, main, said, test, wait_until
 
@@ -80,6 +81,88 @@ def a_run_that_began_before_the_cap_does_not_go_on_under_it(place):
     place.with_boxes()
     place.parley("resume", "demo")
     agree(place, "demo")
+
+
+@test
+def a_plain_command_gives_no_more_than_none_and_says_so(place):
+    both(place)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    place.parley("apply", plan["hash"], "--approve", plan["hash"][:12])
+    shown = place.parley("approval", "show", plan["hash"][:12])
+    assert "level none: no proof of a person" in shown.out, shown.out
+    answer = place.parley("approval", "show", plan["hash"][:12], "--json").json()
+    (approval,) = answer["approvals"]
+    assert approval["level"] == "none" and approval["counts"] and answer["demanded"]["level"] == "none", answer
+    (maker,) = answer["makers"]
+    assert maker["principal"] == approval["principal"] and maker["client"] == "command line", answer
+    assert "level none (no proof of a person)" in place.parley("audit", "list").out
+    assert "(approved at level none: no proof of a person)" in place.parley("history", "demo").out
+
+
+@test
+def what_a_site_demands_no_plain_command_can_give(place):
+    """Every way that a shell of the same user has leads to nothing, until the site says otherwise."""
+    both(place)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    place.write("parley.yaml", "site:\n  approval:\n    level: separated\n")
+    for words in (["up", "demo.yaml", "--yes"], ["up", "demo.yaml", "--approve", plan["hash"]],
+                  ["apply", plan["hash"], "--approve", plan["hash"]], ["apply", plan["hash"], "--yes"]):
+        refused = place.parley(*words, want=3)
+        assert "parley.yaml:3 demands the level separated" in said(refused.err), refused.err
+        assert "no proof of a person" in said(refused.err), refused.err
+    assert place.parley("status", "--json").json() == []
+    assert len(entries(place, "refused")) == 4 and not entries(place, "approval")
+    assert all("level separated" in entry["reason"] for entry in entries(place, "refused"))
+
+
+@test
+def what_was_approved_before_the_site_demanded_more_does_not_go_on(place):
+    """A resumed run, and its process by hand, look at what is demanded now."""
+    place.with_boxes(latency="400ms")
+    place.write("demo.yaml", document("demo", {"one": box(colour="red"), "two": box(note="${one.id}")}))
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.run_processes, "the run has a process")
+    wait_until(place.files, "the first box is made")
+    for pid in place.run_processes():
+        os.kill(pid, signal.SIGKILL)
+    door.communicate(timeout=60)
+    before = place.files()
+    place.write("parley.yaml", place.read("parley.yaml") + "  environments: { default: { approval: signed } }\n")
+    assert "demands the level signed" in said(place.parley("resume", "demo", want=3).err)
+    (run,) = place.parley("run", "list", "--json").json()
+    refused = place.parley("run", "exec", run["id"], "--resume", want=None)
+    assert refused.code > 0 and "parley.yaml:5 demands the level signed" in said(refused.err), refused.err
+    assert place.files() == before and len(before) == 1, before
+
+
+@test
+def an_approval_that_was_edited_in_the_file_of_the_store_is_noticed(place):
+    both(place)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    place.write("parley.yaml", "site: { approval: separated }\n")
+    place.parley("apply", plan["hash"], "--approve", plan["hash"], want=3)
+    place.is_store_damaged = True
+    database = sqlite3.connect(place.path("home/parley.db"))
+    with database:
+        database.execute("INSERT INTO approvals (plan, body) SELECT id, "
+                         "'{\"principal\":\"p\",\"level\":\"separated\"}' FROM plans")
+    database.close()
+    refused = place.parley("apply", plan["hash"], "--yes", want=1)
+    assert "a page's checksum is wrong" in said(refused.err), refused.err
+
+
+@test
+def every_fault_of_what_a_site_says_of_approvals_is_told(place):
+    both(place)
+    place.write("parley.yaml", """site:
+  caps: [read-only, careful]
+  approval: { level: sure, expires: 90d, fourEyes: 4, lasts: 1h }
+  environments:
+    lab: { approval: { production: none } }
+""")
+    said_of = said(place.parley("plan", "demo.yaml", want=1).err)
+    for place_of in ("2:21", "3:22", "3:37", "3:52", "3:55", "5:24"):
+        assert f"parley.yaml:{place_of}: error" in said_of, (place_of, said_of)
 
 
 @test

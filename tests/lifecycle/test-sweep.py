@@ -142,6 +142,7 @@ def commands(place):
 
 def every_command(place, run):
     """The words of each, some with --json; what each answers does not matter here."""
+    plan = place.parley("run", "show", run, "--json").json()["plan"]
     return {
         "mcp": [], "validate": ["bank.yaml"], "expand": ["bank.yaml"], "graph": ["bank.yaml"], "types": ["acme:vault:safe"],
         "plan": ["bank.yaml", "--trace"], "set": ["big.label=two", "--yes"], "pull": ["bank", "pulled.yaml"],
@@ -149,7 +150,7 @@ def every_command(place, run):
         "output": ["bank"], "secret list": ["bank"], "secret reveal": ["bank", "made"], "history": ["bank"],
         "logs": ["bank"], "audit list": ["bank"], "audit verify": [], "run list": ["bank"], "run show": [run],
         "run wait": [run], "run cancel": [run], "resume": ["bank"], "unlock": ["bank", "--yes"],
-        "give-up": ["bank", "--confirm", "bank"], "apply": ["bank.plan", "--yes"],
+        "give-up": ["bank", "--confirm", "bank"], "approval show": [plan], "apply": ["bank.plan", "--yes"],
         "up": ["bank.yaml", "--yes"], "rollback": ["bank", "--yes"], "undo": ["bank", "--yes"],
         "import --list": ["acme:vault:safe", "--on", "acme.lab"], "import": ["bank", "big", "nothing", "--yes"],
         "state check": [], "state snapshot": [], "state repair": [], "state restore": ["shot.parley", "--yes"],

@@ -1,0 +1,21 @@
+/* Which approvals of a plan count: by what the site demands. Private to service/. */
+#pragma once
+
+#include "service/service.h"
+
+/* What the site demands for a plan; without its steps, what it demands whatever they are. */
+struct demand approvals_demand(const struct service *service, const struct plan *plan);
+
+/*
+ * Whether a plan has an approval that counts; *ret_until is when the longest of these ends.
+ * ERROR_APPROVAL_NEEDED says why one does not count, what is demanded, by which line of the site,
+ * and how to get it.
+ */
+CO_FN int approvals_check(struct service *service, const struct plan *plan, int64_t *ret_until,
+                          struct error *err);
+
+/* The level of what the caller says by itself, without a signature. */
+enum approval_level approvals_own_level(const struct service *service);
+/* Whether an approval of this level by the caller would count. ERROR_APPROVAL_NEEDED as above. */
+CO_FN int approvals_check_new(struct service *service, const struct plan *plan,
+                              enum approval_level level, struct error *err);

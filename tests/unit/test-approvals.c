@@ -1,0 +1,329 @@
+/* Which approvals count: what a site demands, and who can give it. */
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/world.h"
+#include "harness.h"
+#include "net/coroutine.h"
+#include "service/approvals.h"
+#include "service/planning.h"
+
+#include <string.h>
+
+#define SITE_FILE "approvals-site.yaml"
+enum { SECOND = 1000000 };
+
+static struct service service;
+static struct plan *plan;
+
+static struct caller caller_of(char *principal, enum authentication authentication)
+{
+    static char client[] = "a client";
+    return (struct caller){principal, client, ROLE(ROLE_ADMIN), authentication};
+}
+
+static void ask_as(char *principal, enum authentication authentication)
+{
+    struct caller caller = caller_of(principal, authentication);
+    service_set_caller(&service, &caller, "words");
+}
+
+static char agent[] = "agent";
+static char person[] = "person";
+
+static void read_site(const char *text)
+{
+    struct diagnostics diagnostics = {0};
+    site_free(service.site);
+    service.site = NULL;
+    CHECK(world_write_file(SITE_FILE, text, strlen(text), 0600, false, NULL) == 0);
+    int r = site_read(SITE_FILE, &service.site, &diagnostics, NULL);
+    CHECK(world_remove_file(SITE_FILE, NULL) == 0);
+    CHECK(r == 0);
+    diagnostics_done(&diagnostics);
+}
+
+static struct plan *new_plan(const char *environment, bool is_protected)
+{
+    struct plan *made = plan_new();
+    made->deployment = string_copy("shop");
+    made->environment = string_copy(environment);
+    made->deployment_uid = string_copy("11111111-1111-5111-8111-111111111111");
+    made->catalog_digest = string_copy("digest");
+    made->is_production = text_equal(environment, "production");
+    struct step *step = plan_add_step(made);
+    step->id = string_copy("create box#1");
+    step->kind = STEP_CREATE;
+    step->reason = STEP_REASON_NEW;
+    step->address = string_copy("box");
+    step->generation = 1;
+    step->type = string_copy("acme:thing:box");
+    step->instance = string_copy("acme.default");
+    step->uid = string_copy("box-1");
+    step->origin = string_copy("document");
+    step->protect = is_protected;
+    step->after = value_builder_map(&(struct value_builder){0});
+    plan_seal(made);
+    return made;
+}
+
+/* The agent makes the plan. */
+static void make_plan(const char *environment, bool is_protected)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    plan_free(plan);
+    plan = new_plan(environment, is_protected);
+    ask_as(agent, AUTHENTICATION_TOKEN);
+    planning_put_plan(&service, batch, plan);
+    CHECK(store_commit(service.store, batch, NULL, NULL) == 0);
+}
+
+static int approve(struct error *err)
+{
+    error_done(err);
+    return service_approve(&service, plan, &(struct consent){.is_seen = true, .name = "shop"}, err);
+}
+
+static int check(struct error *err)
+{
+    int64_t until = 0;
+    error_done(err);
+    return approvals_check(&service, plan, &until, err);
+}
+
+/* A row as it may have come into the store by other ways. */
+static void put_approval(const char *principal, const char *level, int64_t created_at,
+                         int64_t expires_at)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "principal", principal);
+    value_builder_set_string(&fields, "level", level);
+    value_builder_set(&fields, "created_at", value_integer(created_at));
+    value_builder_set(&fields, "expires_at", value_integer(expires_at));
+    CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
+    store_batch_add_approval(batch, plan->hash, approval);
+    CHECK(store_commit(service.store, batch, NULL, NULL) == 0);
+}
+
+/* --- A test runs as a coroutine --- */
+
+struct body {
+    void (*run)(void);
+    int end;
+};
+
+static void body_enter(void *argument)
+{
+    struct body *body = argument;
+    jmp_buf outer;
+    memcpy(outer, test_end, sizeof(outer));
+    int end = setjmp(test_end);
+    if (end == 0)
+        body->run();
+    body->end = end;
+    memcpy(test_end, outer, sizeof(outer));
+}
+
+static void run_with_service(void (*run)(void))
+{
+    struct body body = {.run = run};
+    service = (struct service){.loop = loop_new()};
+    service.store = store_open_memory(service.loop);
+    loop_spawn(service.loop, "test", body_enter, &body);
+    loop_run(service.loop);
+    store_close(service.store);
+    loop_free(service.loop);
+    coroutine_pool_done();
+    site_free(service.site);
+    caller_done(&service.caller);
+    mem_free(service.words);
+    plan_free(plan);
+    plan = NULL;
+    if (body.end != 0)
+        longjmp(test_end, body.end);
+}
+
+#define SERVICE_TEST(name)             \
+    static void body_##name(void);     \
+    TEST(name)                         \
+    {                                  \
+        run_with_service(body_##name); \
+    }                                  \
+    static void body_##name(void)
+
+/* --- What a site demands --- */
+
+/* The level that is demanded of a plan for an environment, and by which line. */
+static bool demands(const char *environment, bool is_protected, enum approval_level level,
+                    unsigned int line)
+{
+    CLEANUP(plan_freep) struct plan *wanted = new_plan(environment, is_protected);
+    struct demand demand = approvals_demand(&service, wanted);
+    return demand.level.level == level && demand.level.line == line;
+}
+
+SERVICE_TEST(a_site_that_says_nothing_demands_nothing_and_approvals_last_an_hour)
+{
+    read_site("site: {}\n");
+    CHECK(demands("default", true, APPROVAL_NONE, 0));
+    CHECK(demands("production", false, APPROVAL_NONE, 0));
+    make_plan("default", false);
+    CHECK(approvals_demand(&service, plan).lasts == (int64_t)3600 * SECOND);
+}
+
+SERVICE_TEST(what_an_environment_says_goes_before_the_top_and_protection_only_adds)
+{
+    read_site("site:\n"
+              "  approval:\n"
+              "    level: none\n"
+              "    production: separated\n"
+              "    protect: signed\n"
+              "    expires: 15m\n"
+              "  environments:\n"
+              "    lab: { approval: separated }\n"
+              "    production: { approval: { level: none, expires: 1m } }\n"
+              "    live: { production: true }\n");
+    CHECK(demands("default", false, APPROVAL_NONE, 3));
+    CHECK(demands("default", true, APPROVAL_SIGNED, 5));
+    CHECK(demands("lab", false, APPROVAL_SEPARATED, 8));
+    CHECK(demands("lab", true, APPROVAL_SIGNED, 5));
+    CHECK(demands("production", false, APPROVAL_NONE, 9));
+    make_plan("production", false);
+    CHECK(approvals_demand(&service, plan).lasts == (int64_t)60 * SECOND);
+    make_plan("lab", false);
+    CHECK(approvals_demand(&service, plan).lasts == (int64_t)15 * 60 * SECOND);
+}
+
+SERVICE_TEST(production_is_demanded_for_by_its_own_line)
+{
+    read_site("site:\n  approval: { level: none, production: separated }\n");
+    CHECK(demands("production", false, APPROVAL_SEPARATED, 2));
+    CHECK(demands("default", false, APPROVAL_NONE, 2));
+}
+
+/* --- Who can give it --- */
+
+SERVICE_TEST(who_only_is_the_same_user_gives_no_more_than_none)
+{
+    struct error err = {0};
+    read_site("site:\n  approval: separated\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_USER);
+    CHECK(approve(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "person can give it at the level none alone"));
+    CHECK(strstr(error_message(&err), SITE_FILE ":2 demands the level separated"));
+    CHECK(strstr(error_message(&err), "role approver"));
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    read_site("site: {}\n");
+    CHECK(approve(&err) == 0 && check(&err) == 0);
+    read_site("site:\n  approval: separated\n");
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(a_token_gives_separated_and_not_signed)
+{
+    struct error err = {0};
+    read_site("site: { approval: separated }\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(approve(&err) == 0 && check(&err) == 0);
+    read_site("site: { approval: signed }\n");
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "demands the level signed"));
+    CHECK(approve(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(who_made_the_plan_is_not_another)
+{
+    struct error err = {0};
+    read_site("site: { approval: { level: separated, fourEyes: true } }\n");
+    make_plan("default", false);
+    CHECK(approve(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "agent made the plan, and " SITE_FILE ":1 wants another"));
+    put_approval("agent", "separated", world_wall_clock(), world_wall_clock() + 60LL * SECOND);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(approve(&err) == 0 && check(&err) == 0);
+    error_done(&err);
+}
+
+SERVICE_TEST(who_made_the_same_plan_later_is_a_maker_too)
+{
+    struct error err = {0};
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    read_site("site: { approval: { level: separated, fourEyes: true } }\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(approve(&err) == 0 && check(&err) == 0);
+    planning_put_plan(&service, batch, plan);
+    CHECK(store_commit(service.store, batch, NULL, NULL) == 0);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(an_approval_ends_when_it_says_and_not_later_than_the_site_says)
+{
+    struct error err = {0};
+    int64_t now = world_wall_clock();
+    read_site("site: { approval: { expires: 10m } }\n");
+    make_plan("default", false);
+    put_approval("a", "none", now - 100LL * SECOND, now - 1);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "too long ago"));
+    put_approval("b", "none", now - 601LL * SECOND, now + 3600LL * SECOND);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    put_approval("c", "none", now - 300LL * SECOND, now + 3600LL * SECOND);
+    int64_t until = 0;
+    CHECK(approvals_check(&service, plan, &until, &err) == 0);
+    CHECK(until == now + 300LL * SECOND);
+    error_done(&err);
+}
+
+SERVICE_TEST(an_approval_that_does_not_say_whose_it_is_counts_for_nothing)
+{
+    struct error err = {0};
+    int64_t now = world_wall_clock();
+    read_site("site: {}\n");
+    make_plan("default", false);
+    put_approval("a", "absolute", now, now + 60LL * SECOND);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    put_approval("a", "signed", now, now + 60LL * SECOND);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "has no signature"));
+    put_approval(NULL, "none", now, now + 60LL * SECOND);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(a_caller_without_the_role_approves_nothing)
+{
+    struct error err = {0};
+    read_site("site: {}\n");
+    make_plan("default", false);
+    struct caller caller = caller_of(agent, AUTHENTICATION_TOKEN);
+    caller.roles = ROLE(ROLE_PLANNER) | ROLE(ROLE_OPERATOR);
+    service_set_caller(&service, &caller, "words");
+    CHECK(approve(&err) == -ERROR_DENIED && strstr(error_message(&err), "approver, admin"));
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(what_is_shown_says_what_counts_and_what_a_level_proves)
+{
+    int64_t now = world_wall_clock();
+    CLEANUP(value_unrefp) struct value *shown = NULL;
+    read_site("site:\n  approval: separated\n");
+    make_plan("default", false);
+    put_approval("root", "none", now, now + 60LL * SECOND);
+    put_approval("person", "separated", now, now + 60LL * SECOND);
+    CHECK(service_show_approvals(&service, plan->hash, &shown, NULL) == 0);
+    CHECK_TEXT(value_get_text(value_get(shown, "demanded"), "level"), "separated");
+    CHECK(value_get_integer(value_get(shown, "demanded"), "line", 0) == 2);
+    const struct value *none = value_at(value_get(shown, "approvals"), 0);
+    const struct value *separated = value_at(value_get(shown, "approvals"), 1);
+    CHECK(!value_get_bool(none, "counts", true) && value_get_bool(separated, "counts", false));
+    CHECK(strstr(value_get_text(none, "meaning"), "no proof of a person"));
+    CHECK_TEXT(value_get_text(value_at(value_get(shown, "makers"), 0), "principal"), "agent");
+}
