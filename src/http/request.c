@@ -234,12 +234,22 @@ void request_lose(struct http_request *request)
         gone(request->gone_argument);
 }
 
+/*
+ * libmicrohttpd 0.9.75 closes a connection in the middle of an answer and then forgets to clean up
+ * behind it, unless it happens to be the one that was used least lately. It looks at those with a
+ * timeout of their own each time.
+ */
+static void have_cleaned_up(struct http_server *server, struct MHD_Connection *mhd)
+{
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+    server_plan_run(server);
+}
+
 void request_completed(void *argument, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode code)
 {
     struct http_request *request = *context;
     struct http_server *server = argument;
-    (void)mhd;
     if (!request)
         return;
     *context = NULL;
@@ -250,8 +260,10 @@ void request_completed(void *argument, struct MHD_Connection *mhd, void **contex
     if (request->response && request->state != REQUEST_SENDING)
         MHD_destroy_response(request->response);
     request->response = NULL;
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         request_lose(request);
+        have_cleaned_up(server, mhd);
+    }
     gate_open(server->loop, &request->stream.drained);
     if (!request->is_handled)
         request_free(request);

@@ -148,6 +148,34 @@ TEST(a_stream_without_chunks_ends_with_the_connection_and_one_without_an_end_is_
     scene_done(&scene);
 }
 
+static void break_off(struct scene *scene)
+{
+    int idle = client_open(scene), broken = client_open(scene);
+    struct http_counts counts = {0};
+    client_send(scene, idle, "GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_read(scene, idle, &scene->replies[0], "\r\n0\r\n\r\n");
+    client_send(scene, broken,
+                "GET /late HTTP/1.1\r\nHost: h\r\n\r\nGET /broken HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_read(scene, broken, &scene->replies[1], NULL);
+    for (int64_t until = patience(); world_monotonic_clock() < until;) {
+        counts = http_server_count(scene->server);
+        if (counts.n_connections < 2)
+            break;
+        loop_sleep(scene->loop, millisecond);
+    }
+    scene->numbers[0] = (int)counts.n_connections;
+    close(idle);
+    close(broken);
+}
+
+TEST(a_stream_that_is_broken_off_leaves_nothing_behind)
+{
+    struct scene scene = new_scene();
+    CHECK(scene_run(&scene, break_off));
+    CHECK(scene.numbers[0] == 1);
+    scene_done(&scene);
+}
+
 static void read_big(struct scene *scene)
 {
     exchange(scene, "GET /big HTTP/1.0\r\n\r\n", &scene->replies[0]);
