@@ -81,16 +81,18 @@ static void write_input(struct strbuf *buffer, const struct mcp_input *input)
 
 static void write_input_schema(struct strbuf *buffer, const struct mcp_input *inputs)
 {
+    size_t n_required = 0;
     strbuf_add(buffer, "{\"type\":\"object\",\"properties\":{");
     for (const struct mcp_input *input = inputs; input->name; input++)
         write_input(buffer, input);
-    strbuf_add(buffer, "},\"required\":[");
+    strbuf_add_char(buffer, '}');
     for (const struct mcp_input *input = inputs; input->name; input++)
         if (input->is_required) {
-            write_name(buffer, NULL);
+            strbuf_add(buffer, n_required++ ? "," : ",\"required\":[");
             json_write_string(buffer, input->name, strlen(input->name));
         }
-    strbuf_add(buffer, "],\"additionalProperties\":false}");
+    strbuf_add(buffer, n_required ? "],\"additionalProperties\":false}"
+                                  : ",\"additionalProperties\":false}");
 }
 
 char *mcp_tool_text(const struct mcp_tool *tool)

@@ -24,14 +24,15 @@ static void copy_page(const struct mcp_call *call, struct value_builder *input)
 static const struct look {
     const char *verb;
     void (*render)(const struct value *answer, struct strbuf *buffer);
-    const char *list; /* what an answer that is a list is called in the structured result */
+    const char *list;  /* what an answer that is a list is called in the structured result */
+    bool is_one_of_it; /* what is no list is one item of it */
 } looks[] = {
-    {"deployment_status", render_status, "deployments"},
-    {"deployment_history", render_history, "history"},
-    {"deployment_drift", NULL, "deployments"},
-    {"resource_show", render_value, "resources"},
-    {"type_show", render_types, "types"},
-    {"audit_list", render_audit, "entries"},
+    {"deployment_status", render_status, "deployments", false},
+    {"deployment_history", render_history, "history", false},
+    {"deployment_drift", NULL, "deployments", false},
+    {"resource_show", render_value, "resources", true},
+    {"type_show", render_types, "types", true},
+    {"audit_list", render_audit, "entries", false},
 };
 
 static void add_look(const struct look *look, struct value *answer, struct mcp_result *result)
@@ -41,14 +42,17 @@ static void add_look(const struct look *look, struct value *answer, struct mcp_r
         look->render(answer, &text);
     else
         json_write(&text, answer);
-    mcp_add_text(result, text.length ? strbuf_text(&text) : "There is nothing.");
+    tools_add_text(result, text.length ? strbuf_text(&text) : "There is nothing.");
     strbuf_done(&text);
-    if (value_kind(answer) == VALUE_MAP) {
+    bool is_list = value_kind(answer) == VALUE_LIST;
+    if (!is_list && !look->is_one_of_it) {
         result->structured = value_ref(answer);
         return;
     }
-    struct value_builder fields = {0};
-    value_builder_set(&fields, look->list, value_ref(answer));
+    struct value_builder fields = {0}, one = {0};
+    if (!is_list)
+        value_builder_append(&one, value_ref(answer));
+    value_builder_set(&fields, look->list, is_list ? value_ref(answer) : value_builder_list(&one));
     result->structured = value_builder_map(&fields);
 }
 

@@ -113,13 +113,18 @@ static void result_done(struct mcp_result *result)
 }
 
 /* What went wrong, and what to do: in the first text, since some clients show no more than that. */
-static void add_failure(struct mcp_result *result, const struct error *err)
+static void add_failure(const struct mcp_call *call, struct mcp_result *result,
+                        const struct error *err)
 {
-    CLEANUP(mem_freep)
-    char *text = string_format("%s\nWhat to do: %s. (error: %s)", error_message(err),
-                               error_code_advice(err->code), error_code_to_string(err->code));
+    const struct mcp_offer *offer = call->server->offer;
     struct mcp_result failed = {.is_error = true};
-    mcp_add_text(&failed, text);
+    struct strbuf text = {0};
+    strbuf_addf(&text, "%s\nWhat to do: %s. (error: %s)\n", error_message(err),
+                error_code_advice(err->code), error_code_to_string(err->code));
+    if (offer->advise)
+        offer->advise(call, err, &text);
+    mcp_add_text(&failed, strbuf_text(&text));
+    strbuf_done(&text);
     if (result->content.length)
         mcp_add_content(&failed, strbuf_text(&result->content));
     result_done(result);
@@ -152,7 +157,7 @@ static void call_tool_with(struct mcp_call *call, const struct value *arguments,
     else
         r = call->tool->call(call, &result, &err);
     if (r < 0)
-        add_failure(&result, &err);
+        add_failure(call, &result, &err);
     if (r != MCP_ASKED && call->server->offer->called)
         call->server->offer->called(call, &result);
     if (r == MCP_ASKED)

@@ -27,7 +27,7 @@ static void add_diagnostics(const struct verb_answer *answer, const char *file, 
         CLEANUP(mem_freep) char *message = string_copy(error_message(err));
         error_set(err, err->code, "%s:\n%s", message, strbuf_text(&text));
     } else {
-        mcp_add_text(result, strbuf_text(&text));
+        tools_add_text(result, strbuf_text(&text));
     }
     strbuf_done(&text);
 }
@@ -104,7 +104,7 @@ static void add_plan(const struct plan *plan, const struct plan_view *view,
     struct strbuf text = {0};
     render_plan(plan, view, &text);
     write_next(plan, &text);
-    mcp_add_text(result, strbuf_text(&text));
+    tools_add_text(result, strbuf_text(&text));
     strbuf_done(&text);
     result->structured = plan_in_short(plan, view);
 }
@@ -227,8 +227,8 @@ int tool_plan_show(struct mcp_call *call, struct mcp_result *result, struct erro
     if (r == 0)
         add_plan(plan, &view, result);
     if (r == 0 && value_get_bool(call->arguments, "full", false)) {
-        value_unref(result->structured);
-        result->structured = plan_view_to_value(plan, &view);
+        CLEANUP(value_unrefp) struct value *short_one = result->structured;
+        result->structured = value_with(short_one, "full", plan_view_to_value(plan, &view));
     }
     tools_give_service(call, service);
     return r;

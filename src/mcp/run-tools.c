@@ -70,6 +70,20 @@ static int find_run(struct mcp_call *call, struct service *service, char **ret_r
     return r;
 }
 
+static void write_next(const char *status, const char *run, struct strbuf *text)
+{
+    if (text_equal(status, run_status_to_string(RUN_DONE)))
+        strbuf_add(text, "Next: deployment_status says what is there now.\n");
+    else if (text_equal(status, run_status_to_string(RUN_PENDING)) ||
+             text_equal(status, run_status_to_string(RUN_RUNNING)))
+        strbuf_addf(text,
+                    "Next: run_show with run=\"%.8s\" and wait_seconds=50, until it has ended.\n",
+                    run);
+    else
+        strbuf_add(text, "Next: mend what it says, then go on with run_control with "
+                         "action=\"resume\" and the deployment, or make another plan.\n");
+}
+
 static int add_run(struct mcp_call *call, struct service *service, struct mcp_result *result,
                    struct error *err)
 {
@@ -82,7 +96,8 @@ static int add_run(struct mcp_call *call, struct service *service, struct mcp_re
         const char *status = value_get_text(answer.value, "status");
         render_run(answer.value, &text);
         strbuf_addf(&text, "\nStatus: %s\n", status);
-        mcp_add_text(result, strbuf_text(&text));
+        write_next(status, value_get_text(answer.value, "id"), &text);
+        tools_add_text(result, strbuf_text(&text));
         result->structured = value_with(answer.value, "journal", NULL);
     }
     strbuf_done(&text);
@@ -102,7 +117,7 @@ int tool_run_show(struct mcp_call *call, struct mcp_result *result, struct error
     r = find_run(call, service, &run, err);
     /* How it came to an end is in what is shown then. */
     if (r == 0 && seconds > 0 && await_run(call, service, run, seconds, &waiting) < 0)
-        mcp_add_text(result, error_message(&waiting));
+        tools_add_text(result, error_message(&waiting));
     if (r == 0)
         r = add_run(call, service, result, err);
     tools_give_service(call, service);

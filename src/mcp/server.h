@@ -87,6 +87,8 @@ struct mcp_offer {
     bool (*has_tool)(void *caller, const struct mcp_tool *tool);
     /* Hears of each call of a tool once it has ended; NULL: nobody does. */
     void (*called)(struct mcp_call *call, const struct mcp_result *result);
+    /* Adds lines that say what a tool's failure means to a client; NULL: nothing. */
+    void (*advise)(const struct mcp_call *call, const struct error *err, struct strbuf *buffer);
     /* Values that an argument may have: appends texts; NULL: never any. name is that of a prompt,
      * or the template of a resource. */
     CO_FN void (*complete)(struct mcp_call *call, const char *name, const char *argument,

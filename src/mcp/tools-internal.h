@@ -9,6 +9,12 @@ enum { TOOLS_MOST_LOG_LINES = 2000 };
 void tools_copy_field(const struct mcp_call *call, const char *from, const char *to,
                       struct value_builder *input);
 
+/* --- hints.c --- */
+/* A text, and behind it which tools and arguments its words of the command line are. */
+void tools_add_text(struct mcp_result *result, const char *text);
+/* The same for a failure, and what comes next. */
+void tools_advise(const struct mcp_call *call, const struct error *err, struct strbuf *buffer);
+
 /* --- plan-tools.c --- */
 CO_FN int tool_plan_create(struct mcp_call *call, struct mcp_result *result, struct error *err);
 CO_FN int tool_plan_edit(struct mcp_call *call, struct mcp_result *result, struct error *err);

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "mcp/output-schemas.h"
 #include "mcp/resources.h"
 #include "mcp/tools-internal.h"
 
@@ -56,48 +57,33 @@ void tools_copy_field(const struct mcp_call *call, const char *from, const char 
 
 /* clang-format off */
 #define DEPLOYMENT \
-    {.name = "deployment", .is_required = true, .description = "Name of the deployment: NAME, or NAME@ENVIRONMENT where several have it."}
+    {.name = "deployment", .is_required = true, .description = "NAME or NAME@ENVIRONMENT."}
 #define ANY_DEPLOYMENT \
-    {.name = "deployment", .description = "Only this deployment: NAME or NAME@ENVIRONMENT. Without it, all."}
+    {.name = "deployment", .description = "NAME or NAME@ENVIRONMENT; without it, all."}
 #define PLAN \
-    {.name = "plan", .is_required = true, .description = "Hash of the plan, or at least its first 8 digits, as the tool that made it said."}
+    {.name = "plan", .is_required = true, .description = "Its hash, or the first 8 digits or more."}
 #define REFRESH \
     {.name = "refresh", .choices = "full|changed|none", .default_value = "\"full\"", \
-     .description = "What is read of what is there: everything, only what the document changes, or nothing."}
+     .description = "What is read of what exists: all, only what changes, or nothing."}
 #define PAGE \
     {.name = "page", .kind = MCP_INTEGER, .lowest = 1, .highest = 1000000, .default_value = "1", .description = "Page of the answer, from 1."}
-#define PLAN_OUTPUT \
-    "{\"type\":\"object\",\"properties\":{" \
-    "\"plan\":{\"type\":\"string\",\"description\":\"Hash of the plan: its name for plan_show, plan_approve and plan_apply.\"}," \
-    "\"deployment\":{\"type\":\"string\",\"description\":\"What it changes.\"}," \
-    "\"environment\":{\"type\":\"string\",\"description\":\"Its environment.\"}," \
-    "\"changes\":{\"type\":\"boolean\",\"description\":\"False: everything is as it should be.\"}," \
-    "\"needs_name\":{\"type\":\"boolean\",\"description\":\"Approving needs the deployment's name, typed by a person.\"}," \
-    "\"counts\":{\"type\":\"object\",\"description\":\"Number of steps of each kind.\"}," \
-    "\"steps\":{\"type\":\"array\",\"description\":\"The first 50 steps of the page.\",\"items\":{\"type\":\"object\"}}," \
-    "\"steps_in_all\":{\"type\":\"integer\",\"description\":\"Steps that fit the filter.\"}}}"
-#define OBJECT_OUTPUT(text) "{\"type\":\"object\",\"description\":\"" text "\"}"
-#define RUN_OUTPUT \
-    "{\"type\":\"object\",\"properties\":{" \
-    "\"run\":{\"type\":\"string\",\"description\":\"Id of the run, for run_show.\"}," \
-    "\"plan\":{\"type\":\"string\",\"description\":\"Hash of the plan that it carries out.\"}}}"
 
 static const struct mcp_input any_deployment_inputs[] = {ANY_DEPLOYMENT, {0}};
 static const struct mcp_input history_inputs[] = {DEPLOYMENT, PAGE, {0}};
 static const struct mcp_input resource_inputs[] = {DEPLOYMENT,
-    {.name = "address", .description = "Only this resource, as plan and status call it: web, or web[0] of a counted one."}, {0}};
+    {.name = "address", .description = "Only this one: web, or web[0] of a counted one."}, {0}};
 static const struct mcp_input type_inputs[] = {
-    {.name = "type", .description = "All about this type, such as opnsense:network:vlan. Without it, the list of all types."}, {0}};
+    {.name = "type", .description = "Such as opnsense:network:vlan; without it, the list of all."}, {0}};
 static const struct mcp_input log_inputs[] = {
     {.name = "name", .is_required = true, .description = "A deployment, a resource, an instance, or one program of it."},
-    {.name = "since", .description = "Only lines since then: 10m, 2h, or a time such as 2026-11-21T22:16Z."},
+    {.name = "since", .description = "Since then: 10m, 2h, or a time such as 2026-11-21T22:16Z."},
     {.name = "match", .description = "Only lines with this text."},
     {.name = "tail", .kind = MCP_INTEGER, .lowest = 1, .highest = TOOLS_MOST_LOG_LINES, .default_value = "100", .description = "At most so many of the newest lines."}, {0}};
 static const struct mcp_input create_inputs[] = {
     {.name = "document", .description = "The deployment document as YAML text: 'deployment:' with name, resources and so on. Call type_show for what resource types take."},
-    {.name = "file", .description = "Path of the document instead of its text; only where server and client share a machine and user."},
+    {.name = "file", .description = "Its path instead, where server and client share a machine and user."},
     {.name = "variables", .kind = MCP_SETTINGS, .description = "Values for the document's variables, by name."},
-    {.name = "targets", .kind = MCP_TEXTS, .description = "Limits the plan to these resources and what they need."},
+    {.name = "targets", .kind = MCP_TEXTS, .description = "Only these resources and what they need."},
     REFRESH, {0}};
 static const struct mcp_input edit_inputs[] = {
     {.name = "set", .kind = MCP_SETTINGS, .description = "New values by path: {\"web.count\": 3} or {\"var.region\": \"west\"}: NAME.PROPERTY of a resource, or var.NAME."},
@@ -105,26 +91,26 @@ static const struct mcp_input edit_inputs[] = {
     {.name = "deployment", .description = "The deployment, where several have such a resource."}, {0}};
 static const struct mcp_input destroy_inputs[] = {DEPLOYMENT, REFRESH, {0}};
 static const struct mcp_input undo_inputs[] = {DEPLOYMENT,
-    {.name = "revision", .description = "Number of the revision to go back to. Without it, the one before the newest."}, {0}};
+    {.name = "revision", .description = "Its number; without it, the one before the newest."}, {0}};
 static const struct mcp_input import_inputs[] = {DEPLOYMENT,
-    {.name = "address", .is_required = true, .description = "The resource that it is to be, as the document calls it."},
+    {.name = "address", .is_required = true, .description = "What the document calls it."},
     {.name = "id", .is_required = true, .description = "What the system calls it."},
     {.name = "type", .description = "Adds a resource of this type to the document, filled with what is found."},
     {.name = "instance", .description = "With type: the provider instance where it is."}, {0}};
 static const struct mcp_input act_inputs[] = {DEPLOYMENT,
     {.name = "address", .is_required = true, .description = "The resource."},
-    {.name = "action", .is_required = true, .description = "What is done: promote, promote-with-loss, fence, drain, rejoin or resume."},
+    {.name = "action", .is_required = true, .description = "promote, promote-with-loss, fence, drain, rejoin or resume."},
     {.name = "member", .is_required = true, .description = "The part of the resource that it is done to, as its status names it."}, {0}};
 static const struct mcp_input plan_show_inputs[] = {PLAN, PAGE,
     {.name = "type", .description = "Only steps of this resource type."},
     {.name = "only", .description = "Only steps of these kinds, with commas between: create,update,delete,rename,start,forget,adopt."},
-    {.name = "full", .kind = MCP_FLAG, .default_value = "false", .description = "The structured result has everything of each step, before and after."}, {0}};
+    {.name = "full", .kind = MCP_FLAG, .default_value = "false", .description = "Adds all of the plan to the structured result."}, {0}};
 static const struct mcp_input approve_inputs[] = {PLAN,
     {.name = "confirm", .description = "The deployment's name as the person who agrees typed it. Do not fill it in for them."}, {0}};
 static const struct mcp_input apply_inputs[] = {PLAN, {0}};
 static const struct mcp_input run_inputs[] = {
     {.name = "run", .is_required = true, .description = "Id of the run, or at least its first 6 digits."},
-    {.name = "wait_seconds", .kind = MCP_INTEGER, .highest = 300, .default_value = "0", .description = "Waits so long for its end before answering, and tells progress meanwhile. 50 suits most clients."}, {0}};
+    {.name = "wait_seconds", .kind = MCP_INTEGER, .highest = 300, .default_value = "0", .description = "Waits so long for its end, telling progress. 50 suits most clients."}, {0}};
 static const struct mcp_input control_inputs[] = {
     {.name = "action", .is_required = true, .choices = "cancel|resume", .description = "cancel: ask it to stop once what is under way has ended. resume: go on with a run that ended early."},
     {.name = "run", .description = "For cancel: id of the run."},
@@ -134,58 +120,58 @@ static const struct mcp_input document_inputs[] = {DEPLOYMENT, {0}};
 static const struct mcp_tool tools[] = {
     {.name = "deployment_status", .title = "Status of deployments", .is_read_only = true, .is_idempotent = true, .is_open_world = true,
      .description = "What exists now: all deployments with their state, or one with every resource read live from its system (health, addresses, outputs).",
-     .inputs = any_deployment_inputs, .output_schema = OBJECT_OUTPUT("deployments, or one with resources, sections and run"), .call = tool_show, .tag = 0},
+     .inputs = any_deployment_inputs, .output_schema = STATUS_OUTPUT, .call = tool_show, .tag = 0},
     {.name = "deployment_history", .title = "History of a deployment", .is_read_only = true, .is_idempotent = true,
      .description = "Revisions and runs of a deployment, newest first: who changed what, when, in which words, and how it ended.",
-     .inputs = history_inputs, .output_schema = OBJECT_OUTPUT("history: revisions and runs"), .call = tool_show, .tag = 1},
+     .inputs = history_inputs, .output_schema = HISTORY_OUTPUT, .call = tool_show, .tag = 1},
     {.name = "deployment_drift", .title = "Drift", .is_read_only = true, .is_idempotent = true, .is_open_world = true,
      .description = "What was changed outside of Parley since it was applied, and the plans that put it back or let the document follow.",
-     .inputs = any_deployment_inputs, .output_schema = OBJECT_OUTPUT("deployments, each with what differs"), .call = tool_show, .tag = 2},
+     .inputs = any_deployment_inputs, .output_schema = DRIFT_OUTPUT, .call = tool_show, .tag = 2},
     {.name = "document_show", .title = "Document of a deployment", .is_read_only = true, .is_idempotent = true,
      .description = "The newest applied document of a deployment as YAML: the place to begin an edit of more than single values.",
-     .inputs = document_inputs, .output_schema = OBJECT_OUTPUT("document: the YAML text; revision: its number"), .call = tool_document_show},
+     .inputs = document_inputs, .output_schema = DOCUMENT_OUTPUT, .call = tool_document_show},
     {.name = "resource_show", .title = "Records of resources", .is_read_only = true, .is_idempotent = true,
      .description = "What is recorded of the resources of a deployment, or of one: spec, outputs, dependencies, ids.",
-     .inputs = resource_inputs, .output_schema = OBJECT_OUTPUT("resources, or one"), .call = tool_show, .tag = 3},
+     .inputs = resource_inputs, .output_schema = RESOURCE_OUTPUT, .call = tool_show, .tag = 3},
     {.name = "type_show", .title = "Resource types", .is_read_only = true, .is_idempotent = true,
      .description = "The resource types that documents can use, or all about one: properties, references, defaults, outputs, which drivers serve it. Call it before writing a document.",
-     .inputs = type_inputs, .output_schema = OBJECT_OUTPUT("types, or one"), .call = tool_show, .tag = 4},
+     .inputs = type_inputs, .output_schema = TYPE_OUTPUT, .call = tool_show, .tag = 4},
     {.name = "log_show", .title = "Logs", .is_read_only = true, .is_idempotent = true,
      .description = "What the programs of a deployment, a resource or an instance printed, the newest lines.",
-     .inputs = log_inputs, .output_schema = OBJECT_OUTPUT("lines, each with source, time and text; lines_in_all"), .call = tool_log_show},
+     .inputs = log_inputs, .output_schema = LOG_OUTPUT, .call = tool_log_show},
     {.name = "audit_show", .title = "Audit log", .is_read_only = true, .is_idempotent = true,
      .description = "Who planned, approved, ran and was refused what, the newest 200 entries of the chained audit log.",
-     .inputs = any_deployment_inputs, .output_schema = OBJECT_OUTPUT("entries of the audit log"), .call = tool_show, .tag = 5},
+     .inputs = any_deployment_inputs, .output_schema = AUDIT_OUTPUT, .call = tool_show, .tag = 5},
     {.name = "plan_create", .title = "Plan a deployment", .is_open_world = true,
      .description = "Plans what must be done so that everything in a deployment document exists as it says (create, change, remove: infrastructure of all systems in one plan). Changes nothing; faults of the document come back with line, reason and remedy.",
      .inputs = create_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_create},
     {.name = "plan_edit", .title = "Plan an edit", .is_open_world = true,
-     .description = "Plans a change of single values of what is deployed: scale, limit, port, image, size. Changes nothing yet.",
+     .description = "Plans a change of single values of what is deployed: scale, limit, port, image, size. Changes nothing.",
      .inputs = edit_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_edit},
     {.name = "plan_destroy", .title = "Plan a removal", .is_open_world = true,
-     .description = "Plans the removal of a whole deployment. Changes nothing yet; the plan names what cannot be brought back.",
+     .description = "Plans the removal of a whole deployment. Changes nothing; the plan names what cannot be brought back.",
      .inputs = destroy_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 0},
     {.name = "plan_undo", .title = "Plan an undo", .is_open_world = true,
-     .description = "Plans the way back of a deployment to an earlier revision. Changes nothing yet.",
+     .description = "Plans the way back of a deployment to an earlier revision. Changes nothing.",
      .inputs = undo_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 1},
     {.name = "plan_import", .title = "Plan an import", .is_open_world = true,
-     .description = "Plans taking over something that exists already, which stays as it is. Changes nothing yet.",
+     .description = "Plans taking over something that exists already, which stays as it is. Changes nothing.",
      .inputs = import_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 2},
     {.name = "plan_act", .title = "Plan an action", .is_open_world = true,
-     .description = "Plans an operation that is no change of the document: promote, fence, drain, rejoin or resume a member of a resource. Changes nothing yet.",
+     .description = "Plans an operation that is no change of the document: promote, fence, drain, rejoin or resume a member of a resource. Changes nothing.",
      .inputs = act_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 3},
     {.name = "plan_show", .title = "Show a plan", .is_read_only = true, .is_idempotent = true,
      .description = "A plan that was made before: all of it, one page, or only steps of a type or kind.",
-     .inputs = plan_show_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_show},
+     .inputs = plan_show_inputs, .output_schema = PLAN_SHOW_OUTPUT, .call = tool_plan_show},
     {.name = "plan_approve", .title = "Approve a plan", .is_idempotent = true,
      .description = "Records the yes of a person to one plan by its hash. Call it only after the person has seen the plan and said yes; approving is theirs, not yours.",
-     .inputs = approve_inputs, .output_schema = OBJECT_OUTPUT("plan, principal and authentication of the approval"), .call = tool_plan_approve},
+     .inputs = approve_inputs, .output_schema = APPROVE_OUTPUT, .call = tool_plan_approve},
     {.name = "plan_apply", .title = "Apply a plan", .is_destructive = true, .is_open_world = true,
      .description = "Carries out an approved plan. Returns at once with a run, which goes on by itself, even if this server ends; follow it with run_show.",
      .inputs = apply_inputs, .output_schema = RUN_OUTPUT, .call = tool_plan_apply},
     {.name = "run_show", .title = "Show or await a run", .is_read_only = true, .is_idempotent = true,
      .description = "How far a run is or how it ended, step by step; with wait_seconds it waits for the end.",
-     .inputs = run_inputs, .output_schema = OBJECT_OUTPUT("id, plan, status, started_at, ended_at and message of the run"), .call = tool_run_show},
+     .inputs = run_inputs, .output_schema = RUN_SHOW_OUTPUT, .call = tool_run_show},
     {.name = "run_control", .title = "Cancel or resume a run", .is_destructive = true, .is_idempotent = true, .is_open_world = true,
      .description = "Asks a run to stop, or goes on with one that ended early.",
      .inputs = control_inputs, .output_schema = RUN_OUTPUT, .call = tool_run_control},
@@ -259,6 +245,7 @@ const struct mcp_offer *tools_offer(void)
         .n_tools = ARRAY_LENGTH(tools),
         .has_tool = has_tool,
         .called = called,
+        .advise = tools_advise,
     };
     resources_fill(&offer);
     return &offer;

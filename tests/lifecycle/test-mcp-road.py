@@ -2,14 +2,11 @@
 """`parley mcp`: an AI client drives the whole road over standard input and output, in both eras of the protocol."""
 import json
 import os
-import signal
-import subprocess
 import time
 
+import mcp_client
 from lifecycle import main, test
-
-META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"}}
+from mcp_client import META
 
 DOCUMENT = """deployment:
   name: shop
@@ -39,58 +36,9 @@ types:
 SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n"
 
 
-class Client:
-    """A client at the other end of the pipes; modern unless it began a session."""
-
+class Client(mcp_client.Client):
     def __init__(self, place):
-        self.process = subprocess.Popen(place.line("mcp"), env=place.env, cwd=place.folder, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.meta, self.n, self.notes = META, 0, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        status = self.process.wait(60)
-        for stream in (self.process.stdout, self.process.stderr):
-            stream.close()
-        assert status in (0, -signal.SIGKILL), status
-
-    def write(self, message):
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def read(self, number):
-        while True:
-            message = json.loads(self.process.stdout.readline())
-            if message.get("id") == number and "method" not in message:
-                return message
-            self.notes.append(message)
-
-    def ask(self, method, **params):
-        self.n += 1
-        if self.meta:
-            params["_meta"] = self.meta | params.get("_meta", {})
-        self.write({"jsonrpc": "2.0", "id": self.n, "method": method, "params": params})
-        return self.read(self.n)
-
-    def begin(self, version):
-        self.meta = None
-        answer = self.ask("initialize", protocolVersion=version, capabilities={},
-                          clientInfo={"name": "test", "version": "1"})
-        self.write({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        return answer["result"]
-
-    def call(self, tool, is_error=False, **arguments):
-        result = self.ask("tools/call", name=tool, arguments=arguments)["result"]
-        assert result["isError"] == is_error, result
-        return result["content"][0]["text"] if is_error else result["structuredContent"]
-
-    def apply(self, plan):
-        self.call("plan_approve", plan=plan)
-        run = self.call("plan_apply", plan=plan)["run"]
-        return self.call("run_show", run=run, wait_seconds=60)
+        super().__init__(place.line("mcp"), place.env, place.folder)
 
 
 @test
@@ -188,8 +136,9 @@ def the_tools_are_few_small_and_say_what_they_do(place):
         for tool in tools:
             assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
             assert tool["title"] and tool["outputSchema"]["type"] == "object"
-            for name, schema in tool["inputSchema"]["properties"].items():
-                assert schema["description"], (tool["name"], name)
+            for part in ("inputSchema", "outputSchema"):
+                for name, schema in tool[part]["properties"].items():
+                    assert schema["description"], (tool["name"], name)
         assert len(client.ask("server/discover")["result"]["instructions"]) < 2000
 
 
@@ -233,8 +182,8 @@ def nothing_but_messages_is_written_to_the_output(place):
         client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
         client.process.stdin.close()
         rest = client.process.stdout.read()
-        assert rest == "", rest
-        client.process.stdin = open(os.devnull, "w")
+        assert rest == b"", rest
+        client.process.stdin = open(os.devnull, "wb")
 
 
 @test
