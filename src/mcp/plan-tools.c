@@ -171,7 +171,7 @@ int tool_plan_edit(struct mcp_call *call, struct mcp_result *result, struct erro
     const struct value *given = value_get(call->arguments, "set");
     if (given)
         wanted = texts_of(given);
-    for (size_t i = 0; i < value_count(wanted); i++) {
+    for (size_t i = 0; wanted && i < value_count(wanted); i++) {
         CLEANUP(mem_freep)
         char *text =
             string_format("%s=%s", value_key_at(wanted, i), value_text(value_at(wanted, i)));

@@ -54,9 +54,16 @@ void rpc_message_done(struct rpc_message *message)
     *message = (struct rpc_message){0};
 }
 
+/* Beyond it a whole number of JSON may have been rounded when it was read. */
+static const int64_t largest_id = ((int64_t)1 << 53) - 1;
+
+/* Only what can be given back as it came. */
 static bool is_id(const struct value *value)
 {
-    return value && (value_kind(value) == VALUE_STRING || value_kind(value) == VALUE_INTEGER);
+    if (!value || value_kind(value) != VALUE_INTEGER)
+        return value && value_kind(value) == VALUE_STRING;
+    int64_t number = value_to_integer(value);
+    return number >= -largest_id && number <= largest_id;
 }
 
 static bool is_map(const struct value *value)
@@ -80,7 +87,8 @@ static int read_call(struct rpc_message *message, struct rpc_fault *fault)
     struct value *id = value_get(message->body, "id");
     message->kind = id ? RPC_REQUEST : RPC_NOTIFICATION;
     if (id && !message->id)
-        return rpc_fail(fault, RPC_INVALID_REQUEST, "an id is a string or a whole number");
+        return rpc_fail(fault, RPC_INVALID_REQUEST,
+                        "an id is a string or a whole number of at most 2^53 - 1");
     message->params = value_get(message->body, "params");
     if (message->params && !is_map(message->params))
         return rpc_fail(fault, RPC_INVALID_REQUEST, "params is an object where it is there");

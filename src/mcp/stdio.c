@@ -94,11 +94,19 @@ static void take_message(struct stdio *stdio, struct rpc_message *take_message)
         loop_spawn(stdio->loop, "request", carry_out, request);
 }
 
+static void refuse_line(struct stdio *stdio, const struct error *err)
+{
+    struct rpc_fault fault = {0};
+    rpc_fail(&fault, RPC_INVALID_REQUEST, "%s", error_message(err));
+    write_line(stdio, rpc_fault_text(NULL, &fault));
+    rpc_fault_done(&fault);
+}
+
 static void take_line(struct stdio *stdio, const char *line, size_t length)
 {
     struct rpc_message message;
     struct rpc_fault fault = {0};
-    if (length == 0)
+    if (strspn(line, "\r\t ") == length)
         return;
     if (rpc_read(line, length, &message, &fault) == 0) {
         take_message(stdio, &message);
@@ -121,6 +129,8 @@ static int read_lines(struct stdio *stdio, struct error *err)
         CLEANUP(mem_freep) char *line = NULL;
         size_t length;
         int r = channel_receive(stdio->channel, -1, &line, &length, err);
+        if (r == -ERROR_LIMIT)
+            refuse_line(stdio, err);
         if (r < 0 || !line || stdio->is_broken)
             return r;
         take_line(stdio, line, length);
