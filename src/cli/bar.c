@@ -18,6 +18,13 @@ static void set_marks(struct bar *bar, int64_t now)
     }
 }
 
+void bar_resume(struct bar *bar)
+{
+    bar->n_ended -= bar->n_failed + bar->n_skipped;
+    bar->n_failed = bar->n_skipped = 0;
+    bar->is_begun = false;
+}
+
 bool bar_is_due(struct bar *bar, int64_t now, bool is_terminal)
 {
     set_marks(bar, now);
@@ -44,7 +51,8 @@ static void write_time(double seconds, struct strbuf *buffer)
 static void write_rate(const struct bar *bar, int64_t now, struct strbuf *buffer)
 {
     double seconds = (double)(now - bar->older.at) / (double)SECOND;
-    double rate = seconds > 0 ? (double)(bar->n_ended - bar->older.n_ended) / seconds : 0;
+    double rate =
+        bar->is_begun && seconds > 0 ? (double)(bar->n_ended - bar->older.n_ended) / seconds : 0;
     if (rate <= 0)
         return;
     strbuf_addf(buffer, rate < 10 ? ", %.1f/s" : ", %.0f/s", rate);

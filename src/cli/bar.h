@@ -24,6 +24,8 @@ struct bar {
     struct bar_mark shown; /* when it was written last */
 };
 
+/* What was not done is tried again; what was done before says nothing of the rate from now on. */
+void bar_resume(struct bar *bar);
 /*
  * Whether it is to be written at this time: on a terminal ten times a second, elsewhere once a
  * second at most and not before another hundredth of the steps has ended, so that there are never

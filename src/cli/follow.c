@@ -211,12 +211,16 @@ static void count_event(struct progress *progress, const char *kind, const struc
 {
     if (text_equal(kind, "tally")) {
         progress->bar.n_ended += (size_t)value_get_integer(event, "ended", 0);
+        /* How long that took nobody has seen. */
+        if (value_get(event, "stored"))
+            return;
     } else if (text_equal(kind, "result")) {
         count_result(progress, event);
     } else if (text_equal(kind, "skipped")) {
         progress->bar.n_ended++;
         progress->bar.n_skipped++;
     } else if (text_equal(kind, "resumed")) {
+        bar_resume(&progress->bar);
         clear_status_line(progress);
         printf("Resuming; what was begun is looked up first.\n");
     }

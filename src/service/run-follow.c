@@ -11,15 +11,44 @@
 
 #include <string.h>
 
-enum { SECOND = 1000000, CONNECT_SECONDS = 10, GONE_SECONDS = 3, SEND_SECONDS = 5, PAGE = 1000 };
+enum {
+    SECOND = 1000000,
+    CONNECT_SECONDS = 10,
+    GONE_SECONDS = 3,
+    SEND_SECONDS = 5,
+    PAGE = 1000,
+    COUNTED_PAGE = 10000,
+};
 
 struct following {
     struct service *service;
     struct follower *follower;
     struct channel *channel; /* owned; NULL while there is none */
     int64_t last_seq;
-    int asked; /* the cancel level the run was told of */
+    int asked;        /* the cancel level the run was told of */
+    const char *path; /* borrowed: of the run's socket */
+    int asked_apart;  /* the same while there is no channel */
 };
+
+static const char *line_to_ask(int cancel_level)
+{
+    return cancel_level > 1 ? "{\"ask\":\"abort\"}" : "{\"ask\":\"cancel\"}";
+}
+
+/* What is asked while the past is still read is not kept waiting until that is done. */
+static CO_FN void ask_apart(struct following *following)
+{
+    struct loop *loop = following->service->loop;
+    int level = following->follower->cancel_level;
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    int64_t deadline = world_monotonic_clock() + (int64_t)CONNECT_SECONDS * SECOND;
+    if (level <= following->asked_apart ||
+        channel_connect(loop, following->path, RUN_LINE_LIMIT, deadline, &channel, NULL) < 0)
+        return;
+    const char *line = line_to_ask(level);
+    if (channel_send(channel, line, strlen(line), deadline, NULL) == 0)
+        following->asked_apart = level;
+}
 
 static void pass_on(struct following *following, const struct value *event)
 {
@@ -31,21 +60,62 @@ static void pass_on(struct following *following, const struct value *event)
     following->follower->sink(following->follower->argument, event);
 }
 
-/* What the store knows beyond what was told. */
+static void pass_on_rows(struct following *following, const struct value *rows)
+{
+    for (size_t i = 0; i < value_count(rows); i++) {
+        CLEANUP(value_unrefp) struct value *event = run_event_of_row(value_at(rows, i));
+        pass_on(following, event);
+    }
+}
+
+static int pass_on_page(struct following *following, bool *ret_is_last, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    int r = store_read_journal(following->service->store, following->follower->run_id,
+                               following->last_seq, PAGE, &rows, err);
+    if (r < 0)
+        return r;
+    pass_on_rows(following, rows);
+    *ret_is_last = value_count(rows) < PAGE;
+    return 0;
+}
+
+/* For who counts. */
+static int pass_on_tally(struct following *following, bool *ret_is_last, struct error *err)
+{
+    const struct follower *follower = following->follower;
+    struct journal_tally tally = {0};
+    int r = store_tally_journal(following->service->store, follower->run_id, following->last_seq,
+                                COUNTED_PAGE, &tally, err);
+    if (r < 0)
+        return r;
+    if (tally.n_ended > 0) {
+        struct value_builder fields = {0};
+        value_builder_set_string(&fields, "kind", "tally");
+        value_builder_set(&fields, "ended", value_integer((int64_t)tally.n_ended));
+        value_builder_set(&fields, "stored", value_bool(true));
+        CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
+        follower->sink(follower->argument, event);
+    }
+    pass_on_rows(following, tally.rows);
+    value_unref(tally.rows);
+    if (tally.n_rows > 0)
+        following->last_seq = tally.last_seq;
+    *ret_is_last = tally.n_rows < COUNTED_PAGE;
+    return 0;
+}
+
+/* What the store knows beyond what was told. It may be much: others have their turns meanwhile. */
 static int pass_on_stored(struct following *following, struct error *err)
 {
     for (;;) {
-        CLEANUP(value_unrefp) struct value *rows = NULL;
-        int r = store_read_journal(following->service->store, following->follower->run_id,
-                                   following->last_seq, PAGE, &rows, err);
-        if (r < 0)
+        bool is_last;
+        int r = following->follower->counts ? pass_on_tally(following, &is_last, err)
+                                            : pass_on_page(following, &is_last, err);
+        if (r < 0 || is_last)
             return r;
-        for (size_t i = 0; i < value_count(rows); i++) {
-            CLEANUP(value_unrefp) struct value *event = run_event_of_row(value_at(rows, i));
-            pass_on(following, event);
-        }
-        if (value_count(rows) < PAGE)
-            return 0;
+        loop_sleep(following->service->loop, 0);
+        ask_apart(following);
     }
 }
 
@@ -74,8 +144,7 @@ static void ask_main(void *argument)
             channel_shut(following->channel);
         else if (follower->cancel_level > following->asked) {
             following->asked = follower->cancel_level;
-            const char *line =
-                following->asked > 1 ? "{\"ask\":\"abort\"}" : "{\"ask\":\"cancel\"}";
+            const char *line = line_to_ask(following->asked);
             int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
             (void)channel_send(following->channel, line, strlen(line), deadline, NULL);
             continue;
@@ -111,12 +180,12 @@ static CO_FN void ask_to_count(struct following *following)
 }
 
 /* Follows by the socket while there is one. */
-static void follow_socket(struct following *following, const char *path)
+static void follow_socket(struct following *following)
 {
     struct loop *loop = following->service->loop;
     int64_t deadline = world_monotonic_clock() + (int64_t)CONNECT_SECONDS * SECOND;
     struct channel *channel = NULL;
-    if (channel_connect(loop, path, RUN_LINE_LIMIT, deadline, &channel, NULL) < 0)
+    if (channel_connect(loop, following->path, RUN_LINE_LIMIT, deadline, &channel, NULL) < 0)
         return;
     following->channel = channel;
     following->asked = 0;
@@ -177,12 +246,16 @@ int service_follow_run(struct service *service, struct follower *follower,
     int r = service_need_store(service, false, err);
     if (r < 0 || (r = run_socket_path(follower->run_id, true, &path, err)) < 0)
         return r;
+    following.path = path;
+    /* A run that is resumed tells only what comes: what it did before is in the store alone. */
+    if ((r = pass_on_stored(&following, err)) < 0)
+        return r;
     bool is_ours = service->run_process > 0;
     int64_t last_seen = world_monotonic_clock();
     for (;;) {
         int64_t ended_at = 0;
         bool is_alive = is_our_process_alive(service);
-        follow_socket(&following, path);
+        follow_socket(&following);
         if ((r = pass_on_stored(&following, err)) < 0 ||
             (r = read_status(&following, ret_status, &ended_at, err)) < 0)
             return r;

@@ -226,15 +226,13 @@ int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*
 void run_server_tell(struct run_server *server, const struct value *event)
 {
     const char *kind = value_get_text(event, "kind");
-    const char *outcome = value_get_text(event, "outcome");
-    bool is_ended = kind && text_equal(kind, "result") && outcome && text_equal(outcome, "done") &&
-                    !value_get(event, "activates");
-    bool is_begun = kind && (text_equal(kind, "intent") || text_equal(kind, "handle"));
+    bool is_ended = false;
+    bool is_plain = kind && store_is_plain_row(kind, event, &is_ended);
     ARRAY_RESERVE(server->lines, server->n_lines, server->capacity);
     server->lines[server->n_lines++] = (struct told){
         .line = json_text(event),
         .seq = value_get_integer(event, "seq", 0),
-        .is_plain = is_begun || is_ended,
+        .is_plain = is_plain,
         .is_ended = is_ended,
     };
     gate_open(server->loop, &server->told);

@@ -297,7 +297,7 @@ struct follower {
     bool is_left; /* following ends, and the run goes on */
     struct gate changed;
     /* Steps that begin, and those that end well, may be told together, as {"kind": "tally",
-     * "ended": how many}, by a run that does so. */
+     * "ended": how many}, with "stored": true for what happened before it is followed. */
     bool counts;
     event_sink sink;
     void *argument;

@@ -770,13 +770,13 @@ static struct value *describe_row(const struct value *row, const struct value *s
     return value_builder_map(&fields);
 }
 
-int store_read_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
-                       struct value **ret_rows, struct error *err)
+/* Puts what the plan says of their steps into rows of one run. */
+CO_FN static int describe_rows(struct store *store, const char *run_id, const struct value *rows,
+                               struct value **ret_rows, struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *rows = NULL;
     CLEANUP(value_unrefp) struct value *plan = NULL;
     struct value_builder described = {0};
-    int r = store_replay_journal(store, run_id, after_seq, limit, &rows, err);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < value_count(rows); i++) {
         struct value *row = value_at(rows, i);
         CLEANUP(value_unrefp) struct value *step = NULL;
@@ -790,6 +790,64 @@ int store_read_journal(struct store *store, const char *run_id, int64_t after_se
         value_builder_done(&described);
     else
         *ret_rows = value_builder_list(&described);
+    return r;
+}
+
+int store_read_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
+                       struct value **ret_rows, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *rows = NULL;
+    int r = store_replay_journal(store, run_id, after_seq, limit, &rows, err);
+    return r < 0 ? r : describe_rows(store, run_id, rows, ret_rows, err);
+}
+
+bool store_is_plain_row(const char *kind, const struct value *fields, bool *ret_has_ended)
+{
+    const char *outcome = value_get_text(fields, "outcome");
+    *ret_has_ended = text_equal(kind, "result") && text_equal_or_null(outcome, "done") &&
+                     !value_get(fields, "activates");
+    return *ret_has_ended || text_equal(kind, "intent") || text_equal(kind, "handle");
+}
+
+struct tallying {
+    struct reading reading;
+    struct journal_tally tally;
+};
+
+static int tally_row(void *argument, const struct store_row *row, struct error *err)
+{
+    struct tallying *tallying = argument;
+    CLEANUP(value_unrefp) struct value *body = NULL;
+    const char *kind = store_row_text(row, JOURNAL_COLUMN_KIND);
+    bool has_ended;
+    tallying->tally.n_rows++;
+    tallying->tally.last_seq = store_row_number(row, JOURNAL_COLUMN_SEQ);
+    if (store_is_plain_row(kind, NULL, &has_ended))
+        return 0; /* half of all rows need no parser */
+    int r = read_body(&tallying->reading, row, JOURNAL_COLUMN_BODY, &body, err);
+    if (r < 0)
+        return r;
+    if (!store_is_plain_row(kind, body, &has_ended))
+        return add_journal_row(&tallying->reading, row, err);
+    tallying->tally.n_ended += has_ended;
+    return 0;
+}
+
+int store_tally_journal(struct store *store, const char *run_id, int64_t after_seq, size_t limit,
+                        struct journal_tally *ret_tally, struct error *err)
+{
+    assert(run_id && after_seq >= 0 && ret_tally);
+    struct tallying tallying = {.reading = {.store = store, .what = "a journal row"}};
+    int r = store_query(store, QUERY_READ_JOURNAL,
+                        PARAMETERS(text(run_id), integer(after_seq), limit_of(limit)), tally_row,
+                        &tallying, err);
+    CLEANUP(value_unrefp) struct value *rows = value_builder_list(&tallying.reading.rows);
+    if (r == 0 && tallying.tally.n_rows == 0)
+        r = check_run(store, run_id, err);
+    if (r == 0)
+        r = describe_rows(store, run_id, rows, &tallying.tally.rows, err);
+    if (r == 0)
+        *ret_tally = tallying.tally;
     return r;
 }
 

@@ -238,6 +238,19 @@ CO_FN int store_read_journal(struct store *store, const char *run_id, int64_t af
  * programs have the other fields instead. For who has the plan. */
 CO_FN int store_replay_journal(struct store *store, const char *run_id, int64_t after_seq,
                                size_t limit, struct value **ret_rows, struct error *err);
+/* Whether a row says no more than that a step begins, or that it ended well (*ret_has_ended). Of
+ * the former also without its fields (NULL). */
+bool store_is_plain_row(const char *kind, const struct value *fields, bool *ret_has_ended);
+/* What a journal says to those who count. Zero-initialise it; the caller unrefs rows. */
+struct journal_tally {
+    size_t n_rows;      /* how many were looked at */
+    size_t n_ended;     /* how many of them say that a step ended well */
+    int64_t last_seq;   /* of the last that was looked at; 0 without one */
+    struct value *rows; /* those that are not plain, as store_read_journal() gives them */
+};
+/* As store_read_journal(), but plain rows are only counted: of their steps nothing is read. */
+CO_FN int store_tally_journal(struct store *store, const char *run_id, int64_t after_seq,
+                              size_t limit, struct journal_tally *ret_tally, struct error *err);
 
 /* --- Changes --- */
 

@@ -12,6 +12,7 @@ COUNTER = os.path.abspath(sys.argv[2])
 SMALL, LARGE = 1000, 4000
 MOST = 4.4  # of four times as many; doubled arrays and deeper search trees make it more than 4
 FOLLOWING = 160  # blocks a resource for a door that reads in the journal what its run did, since that was done before
+RESUMING = 40    # blocks a resource for a door whose run has one step left of many
 TRIES = 5        # until a door has met its run
 
 
@@ -162,6 +163,23 @@ def one_that_all_refer_to_and_one_that_refers_to_all_cost_no_more(place):
 @test
 def what_is_counted_costs_what_its_instances_cost(place):
     check_shape(place, "counted")
+
+
+@test
+def a_resume_reads_what_was_done_once_and_tells_it_together(place):
+    """One step is left of many: the door reads the plan, and counts the rows without asking for their steps."""
+    each = {}
+    place.with_boxes(fail=[{"verb": "create", "name": f"last{n}", "how": "lose-request"} for n in (SMALL, LARGE)])
+    for n in (SMALL, LARGE):
+        path = write(place, f"d{n}", tree(n)[0] | {f"last{n}": box(size=1)})
+        place.parley("up", path, "--yes", want=4, patience=300)
+        costs = Costs(place, "resume", f"d{n}")
+        each[n] = costs.each
+        tell(f"resume: {[round(blocks / n, 1) for blocks in costs.each]} blocks a step, {costs.syncs} syncs")
+        assert costs.syncs <= 12, costs.syncs
+    check_blocks("resume", each[SMALL], each[LARGE])
+    run, door = each[LARGE]
+    assert door <= RESUMING * LARGE and run <= 105 * LARGE, (run, door)
 
 
 @test

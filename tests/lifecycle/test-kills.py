@@ -323,6 +323,25 @@ def the_second_interrupt_aborts_and_can_be_resumed(place):
 
 
 @test
+def a_door_that_still_reads_what_was_done_before_is_heard_at_once(place):
+    """It tells more than its pipe holds, and nobody reads that: what the run hears it has not from the door's end."""
+    chain = {f"b{i}": box(**({"lid": f"b{i - 1}"} if i else {})) for i in range(40)}
+    given(place, {f"d{i}": data(i) for i in range(2000)} | chain, latency="1s")
+    first = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something", 60)
+    door = place.start("resume", "demo", "--json")  # joins the run that is alive
+    assert json.loads(door.stdout.readline())["kind"] == "started"
+    door.send_signal(signal.SIGINT)
+    for _ in range(1200):  # of some four thousand
+        door.stdout.readline()
+    wait_until(lambda: place.parley("run", "list", "--json").json()[0]["status"] == "cancelled", "it stops", 60)
+    rest, err = door.communicate(timeout=60)
+    assert door.returncode == 130, rest[-2000:] + err
+    first.communicate(timeout=60)
+    assert len(place.files()) < 40, len(place.files())
+
+
+@test
 def a_run_is_cancelled_from_elsewhere(place):
     given(place, latency="300ms")
     door = place.start("up", "demo.yaml", "--yes")

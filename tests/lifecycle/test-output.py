@@ -218,6 +218,19 @@ def failures_among_many_steps_are_told_and_counted(place):
 
 
 @test
+def a_resumed_run_counts_what_was_done_before_and_tries_the_rest(place):
+    """Whether its door meets it or comes when all is over."""
+    place.with_boxes(fail=[{"verb": "create", "how": "lose-request"}])
+    place.write("demo.yaml", document("demo", {**{f"d{i}": data(i) for i in range(200)}, "web": box(size=1),
+                                               "after": data("${web.id}")}))
+    out = place.parley("up", "demo.yaml", "--yes", want=4).out
+    assert "202/202 steps (100 %)" in out and "1 failed, 1 skipped" in out, out
+    out = place.parley("resume", "demo").out
+    last = [line for line in out.splitlines() if " steps (" in line][-1]
+    assert last.strip().startswith("202/202 steps (100 %)") and "failed" not in last and "skipped" not in last, out
+
+
+@test
 def a_terminal_has_one_bar_that_moves(place):
     given(place, many(2000))
     seen = at_a_terminal(place, "up", "demo.yaml", "--yes")

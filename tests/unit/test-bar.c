@@ -69,9 +69,24 @@ TEST(counts_rate_and_time_left_are_those_of_the_last_seconds)
                "30 skipped"));
 }
 
+/* What failed or was skipped is tried again; what was done before has no part in the rate. */
+TEST(after_a_resume_only_what_was_done_counts_and_the_rate_is_new)
+{
+    struct bar bar = {.n_steps = 1000, .n_ended = 700, .n_failed = 50, .n_skipped = 150};
+    (void)bar_is_due(&bar, 0, false);
+    bar_resume(&bar);
+    CHECK(says(&bar, SECOND, false, "500/1000 steps (50 %)"));
+    (void)bar_is_due(&bar, 2 * SECOND, false);
+    bar.n_ended = 600;
+    CHECK(says(&bar, 4 * SECOND, false, "600/1000 steps (60 %), 50/s, 8 s left"));
+}
+
 TEST(without_a_rate_nothing_is_made_up)
 {
     struct bar bar = {.n_steps = 1000};
+    bar.n_ended = 400; /* counted before anybody looked at the time */
+    CHECK(says(&bar, 100 * SECOND, false, "400/1000 steps (40 %)"));
+    bar.n_ended = 0;
     (void)bar_is_due(&bar, 0, false);
     CHECK(says(&bar, 3 * SECOND, false, "0/1000 steps (0 %)"));
     bar.n_ended = 1000;
