@@ -14,6 +14,8 @@
 enum {
     CHECK_TIME = 5 * 1000 * 1000, /* microseconds */
     RELOAD_TIME = 5 * 1000 * 1000,
+    SIGNAL_TIME = 250 * 1000, /* after which one that was lost is sent again */
+    COMMAND_LIMIT = 64 * 1024,
     POLL_PAUSE = 5 * 1000,
     LOOK_TIME = 50 * 1000, /* after which it is seen that a first start fails */
     CHECK_OUTPUT = 64 * 1024
@@ -181,12 +183,35 @@ static CO_FN void await_hand_over(struct balancer *balancer, int64_t before, int
         loop_sleep(balancer->module->twin->loop, POLL_PAUSE);
 }
 
+/* How the master was started: it starts itself anew for each reload, with its former workers among
+ * its arguments. The caller frees it; NULL when it cannot be told. */
+static char *command_of(const struct balancer *balancer, size_t *ret_size)
+{
+    CLEANUP(mem_freep)
+    char *path = string_format("/proc/%d/cmdline", (int)process_pid(balancer->process));
+    char *command = NULL;
+    return world_read_file(path, COMMAND_LIMIT, &command, ret_size, NULL) == 0 ? command : NULL;
+}
+
+static bool is_reloading(const struct balancer *balancer, const char *before, size_t size)
+{
+    size_t size_now = 0;
+    CLEANUP(mem_freep) char *now = command_of(balancer, &size_now);
+    return before && now && (size != size_now || memcmp(before, now, size) != 0);
+}
+
+/* HAProxy loses the signal while its master still starts, that is, shortly after another reload. */
 CO_FN int balancer_reload(struct balancer *balancer, struct error *err)
 {
-    int64_t before = worker_pid(balancer);
+    int64_t before = worker_pid(balancer), next = 0;
     int64_t deadline = world_monotonic_clock() + RELOAD_TIME;
-    process_signal(balancer->process, SIGUSR2);
-    while (world_monotonic_clock() < deadline) {
+    size_t size = 0;
+    CLEANUP(mem_freep) char *command = command_of(balancer, &size);
+    for (int64_t clock; (clock = world_monotonic_clock()) < deadline;) {
+        if (clock >= next && !is_reloading(balancer, command, size)) {
+            process_signal(balancer->process, SIGUSR2);
+            next = clock + SIGNAL_TIME;
+        }
         int64_t now = worker_pid(balancer);
         if (now != 0 && now != before) {
             await_hand_over(balancer, before, deadline);

@@ -183,7 +183,7 @@ def changes_under_load_lose_nothing():
                     time.sleep(max(0, began + IDLE_TIME - time.monotonic()))
                     assert idle.get() and not idle.errors, idle.errors
                     idle.close()
-            assert platform.steps() == []
+            assert platform.steps() == [], (platform.steps(), failures)
             other = Connection(where[0], "www.quay.example", where[2])
             body = other.get(keep=False) or b""
             assert b"quay/front:2" in body and b"quay/middle:2" in body, (body, other.errors)

@@ -100,7 +100,20 @@ def what_would_leave_nobody_and_what_makes_no_sense_is_refused():
         assert members(twin) == {"s-0": "drained", "s-1": "serving"} and serving(twin) == {"s-1"}
 
 
+def reloads_that_follow_each_other_at_once_all_come():
+    with Twin() as twin:
+        build(twin)
+        for i in range(40):
+            # Each is a reload of its own, begun when the one before has just been taken.
+            twin.made("opnsense:haproxy:backend", "pool", {"servers": ["s"], "port": 80, "healthCheck": "/",
+                                                           "balance": ("leastconn", "roundrobin")[i % 2]}, {"servers": "s"})
+            twin.made("opnsense:haproxy:frontend", "door", {"network": "shop", "port": 81 + (i + 1) % 2, "backend": "pool"},
+                      {"network": "shop", "backend": "pool"})
+        assert serving(twin) == {"s-0", "s-1"}
+
+
 apartlab.need_haproxy()
 twinlab.run([a_drained_host_stays_so_when_the_twin_starts_anew_and_comes_back_when_it_is_resumed,
              a_host_that_goes_takes_it_along, who_is_drained_and_unhealthy_comes_back_when_he_is_neither,
-             what_would_leave_nobody_and_what_makes_no_sense_is_refused])
+             what_would_leave_nobody_and_what_makes_no_sense_is_refused,
+             reloads_that_follow_each_other_at_once_all_come])
