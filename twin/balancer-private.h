@@ -87,9 +87,15 @@ void balancer_forget_served(struct balancer *balancer);
 /* --- balancer-process.c --- */
 
 /*
+ * The configuration alone, unchecked: for where nothing but servers differs, and the HAProxy that
+ * runs is about to take each of them by the words of the file, or to refuse.
+ */
+int balancer_put_file(struct balancer *balancer, const struct balancer_plan *plan,
+                      struct error *err);
+/*
  * The files are what HAProxy reads when it starts again, so they change only to what was checked;
- * when it fails, they are as before. The first ones are not: their start shows whether they are
- * good.
+ * when it fails, they are as the plan that runs has them. The first ones are not: their start shows
+ * whether they are good.
  */
 CO_FN int balancer_replace_files(struct balancer *balancer, const struct balancer_plan *plan,
                                  struct error *err);

@@ -66,6 +66,12 @@ static CO_FN int check_file(struct balancer *balancer, const char *file, struct 
                        world_monotonic_clock() + CHECK_TIME, NULL, err);
 }
 
+int balancer_put_file(struct balancer *balancer, const struct balancer_plan *plan,
+                      struct error *err)
+{
+    return service_write(balancer->config_file, plan->text, NULL, err);
+}
+
 CO_FN int balancer_replace_files(struct balancer *balancer, const struct balancer_plan *plan,
                                  struct error *err)
 {
@@ -80,6 +86,7 @@ CO_FN int balancer_replace_files(struct balancer *balancer, const struct balance
     if (r == 0 && !balancer->is_unchecked)
         r = check_file(balancer, balancer->draft_file, err);
     if (r < 0 && balancer->runs.values) {
+        balancer_put_file(balancer, &balancer->runs, NULL);
         service_write(balancer->values_file, balancer->runs.values, NULL, NULL);
         balancer_certificates_place(&balancer->runs.certificates, NULL);
     }

@@ -203,12 +203,51 @@ static CO_FN int bring_about(struct balancer *balancer, const struct balancer_pl
     return r;
 }
 
+/* Whether all that differs is who the servers are and where. */
+static bool differs_by_servers(const struct balancer *balancer, const struct balancer_plan *wanted)
+{
+    const struct balancer_plan *runs = &balancer->runs;
+    return process_state(balancer->process) == PROCESS_READY &&
+           text_equal_or_null(runs->structure, wanted->structure) &&
+           text_equal_or_null(runs->values, wanted->values) &&
+           balancer_certificates_are_same(&runs->certificates, &wanted->certificates);
+}
+
+/*
+ * The HAProxy that runs takes each new server with the words that its file has for it, or refuses
+ * it: another one, to check the file, would say nothing more. False when it refused, or cannot be
+ * asked.
+ */
+static CO_FN bool change_servers(struct balancer *balancer, const struct balancer_plan *wanted)
+{
+    return differs_by_servers(balancer, wanted) &&
+           balancer_write_states(balancer, &wanted->servers, NULL) == 0 &&
+           balancer_put_file(balancer, wanted, NULL) == 0 && change_live(balancer, wanted) == 0;
+}
+
 static bool has_limit(const struct balancer *balancer)
 {
     for (size_t i = 0; i < balancer->config.n_frontends; i++)
         if (balancer->config.frontends[i]->limit.count > 0)
             return true;
     return false;
+}
+
+/* The files first, and then what runs. */
+static CO_FN int change_all(struct balancer *balancer, const struct balancer_plan *wanted,
+                            int64_t deadline, struct error *err)
+{
+    int r = 0;
+    /* It begins while the file is checked; nothing is let in before it counts. */
+    if (has_limit(balancer))
+        r = balancer_limits_launch(balancer->module->limits, err);
+    if (r == 0)
+        r = balancer_replace_files(balancer, wanted, err);
+    if (r == 0)
+        r = balancer_write_states(balancer, &wanted->servers, err);
+    if (r == 0 && has_limit(balancer))
+        r = balancer_limits_await(balancer->module->limits, deadline, err);
+    return r < 0 ? r : bring_about(balancer, wanted, err);
 }
 
 static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
@@ -218,17 +257,8 @@ static CO_FN int converge_balancer(struct balancer *balancer, struct error *err)
     if (balancer->process && is_same_plan(&balancer->runs, &wanted))
         return balancer_await_ready(balancer, deadline, err);
     int r = 0;
-    /* It begins while the file is checked; nothing is let in before it counts. */
-    if (has_limit(balancer))
-        r = balancer_limits_launch(balancer->module->limits, err);
-    if (r == 0)
-        r = balancer_replace_files(balancer, &wanted, err);
-    if (r == 0)
-        r = balancer_write_states(balancer, &wanted.servers, err);
-    if (r == 0 && has_limit(balancer))
-        r = balancer_limits_await(balancer->module->limits, deadline, err);
-    if (r == 0)
-        r = bring_about(balancer, &wanted, err);
+    if (!balancer->process || !change_servers(balancer, &wanted))
+        r = change_all(balancer, &wanted, deadline, err);
     if (r == 0)
         r = balancer_await_ready(balancer, deadline, err);
     if (r < 0)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Hosts that are taken out of service and put back, and what becomes of that. TAP."""
 
+import pathlib
+import socket
 import sys
 
 sys.dont_write_bytecode = True
@@ -100,6 +102,35 @@ def what_would_leave_nobody_and_what_makes_no_sense_is_refused():
         assert members(twin) == {"s-0": "drained", "s-1": "serving"} and serving(twin) == {"s-1"}
 
 
+def begun(twin):
+    """How many processes were begun in the balancer's host until now, as its process ids count them."""
+    return int(twin.run("door", "sh", "-c", "echo $$").stdout)
+
+
+def tell_haproxy(twin, command):
+    inner = next(pathlib.Path(f"/proc/{twin.process.pid}/task/{twin.process.pid}/children").open()).split()
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(f"/proc/{inner[0]}/root/run/twin/balancer/door/admin")
+        admin.sendall(command.encode() + b"\n")
+        return admin.makefile().read()
+
+
+def one_more_host_is_taken_by_the_haproxy_that_runs_without_another_one():
+    with Twin() as twin:
+        build(twin)
+        first, second = begun(twin), begun(twin)
+        twin.instances("s", "shop", 3)
+        assert begun(twin) - second == second - first
+        assert serving(twin) == {"s-0", "s-1", "s-2"}
+        # What is not only a matter of servers is checked before it counts.
+        twin.made("opnsense:haproxy:backend", "pool", {"servers": ["s"], "port": 80, "healthCheck": "/", "balance": "leastconn"},
+                  {"servers": "s"})
+        third = begun(twin)
+        twin.made("opnsense:haproxy:backend", "pool", {"servers": ["s"], "port": 80, "healthCheck": "/", "balance": "source"},
+                  {"servers": "s"})
+        assert begun(twin) - third > second - first
+
+
 def reloads_that_follow_each_other_at_once_all_come():
     with Twin() as twin:
         build(twin)
@@ -112,8 +143,21 @@ def reloads_that_follow_each_other_at_once_all_come():
         assert serving(twin) == {"s-0", "s-1"}
 
 
+@twinlab.for_root
+def what_the_haproxy_that_runs_refuses_it_reads_from_its_file():
+    with Twin() as twin:
+        build(twin)
+        told = tell_haproxy(twin, "add server pool/s-2 10.210.0.9:80")
+        assert "New server" in told, told
+        twin.instances("s", "shop", 3)
+        assert wait_until(lambda: serving(twin) == {"s-0", "s-1", "s-2"}, PATIENCE), serving(twin)
+        assert twin.get("uid-door")["status"]["state"] == "ready"
+
+
 apartlab.need_haproxy()
 twinlab.run([a_drained_host_stays_so_when_the_twin_starts_anew_and_comes_back_when_it_is_resumed,
              a_host_that_goes_takes_it_along, who_is_drained_and_unhealthy_comes_back_when_he_is_neither,
              what_would_leave_nobody_and_what_makes_no_sense_is_refused,
-             reloads_that_follow_each_other_at_once_all_come])
+             one_more_host_is_taken_by_the_haproxy_that_runs_without_another_one,
+             reloads_that_follow_each_other_at_once_all_come,
+             what_the_haproxy_that_runs_refuses_it_reads_from_its_file])
