@@ -162,6 +162,23 @@ static int read_ports(struct desiring *desiring, struct machine_rule *rule)
     return r;
 }
 
+static int read_icmp_types(struct desiring *desiring, struct machine_rule *rule)
+{
+    const struct value *item;
+    for (size_t i = 0; (item = spec_item(desiring, "icmpType", i)); i++) {
+        const char *name = value_kind(item) == VALUE_STRING ? value_text(item) : "";
+        unsigned int type = 0;
+        while (type < MACHINE_ICMP_TYPES && !text_equal_or_null(machine_icmp_names[type], name))
+            type++;
+        if (type == MACHINE_ICMP_TYPES)
+            return desiring_fault(desiring, ERROR_INVALID, "icmpType has what is no type of ICMP");
+        rule->icmp_types |= UINT32_C(1) << type;
+    }
+    if (rule->icmp_types && rule->protocol != PROTOCOL_ICMP)
+        return desiring_fault(desiring, ERROR_INVALID, "icmpType is for the protocol icmp alone");
+    return 0;
+}
+
 static int read_limit(struct desiring *desiring, struct machine_limit *ret_limit)
 {
     static const struct {
@@ -296,6 +313,8 @@ int desire_rule(struct desiring *desiring)
         r = desiring_endpoint(desiring, "destination", NULL, &rule->destination);
     if (r == 0)
         r = read_ports(desiring, rule);
+    if (r == 0)
+        r = read_icmp_types(desiring, rule);
     if (r == 0)
         r = read_limit(desiring, &rule->limit);
     if (r == 0)

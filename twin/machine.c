@@ -8,6 +8,17 @@
 #include <assert.h>
 #include <string.h>
 
+const char *const machine_icmp_names[MACHINE_ICMP_TYPES] = {
+    [0] = "echo-reply",           [3] = "destination-unreachable",
+    [4] = "source-quench",        [5] = "redirect",
+    [8] = "echo-request",         [9] = "router-advertisement",
+    [10] = "router-solicitation", [11] = "time-exceeded",
+    [12] = "parameter-problem",   [13] = "timestamp-request",
+    [14] = "timestamp-reply",     [15] = "info-request",
+    [16] = "info-reply",          [17] = "address-mask-request",
+    [18] = "address-mask-reply",
+};
+
 static const char *const role_names[HOST_ROLE_COUNT] = {
     [HOST_OUTSIDE] = "outside",   [HOST_INSTANCE] = "instance", [HOST_BALANCER] = "balancer",
     [HOST_DATABASE] = "database", [HOST_MONITOR] = "monitor",   [HOST_DHCP] = "dhcp",

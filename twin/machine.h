@@ -152,6 +152,10 @@ struct machine_interface_list {
     size_t n_items;
 };
 
+/* The types of ICMP that have names, as nftables calls them; NULL for the others. */
+enum { MACHINE_ICMP_TYPES = 19 };
+extern const char *const machine_icmp_names[MACHINE_ICMP_TYPES];
+
 struct machine_rule {
     const char *name;
     const char *resource; /* uid */
@@ -164,6 +168,7 @@ struct machine_rule {
     struct machine_interface_list interfaces;
     struct machine_port_list source_ports;   /* none: all */
     struct machine_port_list ports;          /* of the destination; none: all */
+    uint32_t icmp_types;                     /* a bit for the number of each; none: all */
     const struct machine_schedule *schedule; /* NULL: always */
     int64_t expires;            /* seconds since 1970: from then on it fits nothing; 0: never */
     struct machine_limit limit; /* the firewall's own window; twice what was asked where an HTTP

@@ -65,6 +65,19 @@ void ruleset_write_protocol(struct strbuf *text, enum machine_protocol protocol,
         write_ports(text, "th dport", destination);
 }
 
+static void write_icmp_types(struct strbuf *text, uint32_t types)
+{
+    const char *separator = "icmp type { ";
+    for (unsigned int type = 0; type < MACHINE_ICMP_TYPES; type++) {
+        if (!(types & (UINT32_C(1) << type)))
+            continue;
+        strbuf_addf(text, "%s%s", separator, machine_icmp_names[type]);
+        separator = ", ";
+    }
+    if (types)
+        strbuf_add(text, " } ");
+}
+
 /*
  * nftables counts a burst in nanoseconds of its unit, and takes one above INT64_MAX for none at
  * all. What a unit gives back within a window is less than one, but for bursts so large that it
@@ -177,6 +190,7 @@ static void write_line(struct strbuf *text, const char *chain, const struct mach
         ruleset_write_endpoint(text, "saddr", &rule->source);
         ruleset_write_endpoint(text, "daddr", &rule->destination);
         ruleset_write_protocol(text, rule->protocol, &rule->source_ports, &rule->ports);
+        write_icmp_types(text, rule->icmp_types);
         if (rule->schedule)
             write_window(text, &rule->schedule->windows[i]);
         if (rule->expires > 0)

@@ -135,6 +135,18 @@ TEST(who_is_refused_by_tcp_is_told_by_tcp)
                   "tcp reset"));
 }
 
+TEST(a_rule_of_icmp_is_about_its_types_alone)
+{
+    CHECK(strstr(changes("[]", "[" RULE("a", "any", "any",
+                                        ",\"action\":\"allow\",\"protocol\":\"icmp\",\"icmpType\":["
+                                        "\"timestamp-request\",\"echo-request\"]") "]"),
+                 "add rule inet parley incoming meta l4proto icmp icmp type { echo-request, "
+                 "timestamp-request } jump rule-a\n"));
+    CHECK(!strstr(changes("[]", "[" RULE("a", "any", "any",
+                                         ",\"action\":\"allow\",\"protocol\":\"icmp\"") "]"),
+                  "icmp type { echo-request, "));
+}
+
 /* The router's own: names at its address outside, echoes, and nothing that lies about its origin.
  */
 TEST(the_router_itself_is_asked_for_names_only)

@@ -111,6 +111,24 @@ static void check_exporters(const struct target *target, struct diagnostics *dia
     }
 }
 
+/* --- Rules --- */
+
+static void check_rule(const struct target *target, const struct value *spec,
+                       struct diagnostics *diagnostics)
+{
+    const char *protocol = value_get_text(spec, "protocol");
+    bool is_icmp = text_equal_or_null(protocol, "icmp");
+    if (!is_icmp && !value_is_null(value_get(spec, "icmpType")))
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, "Add \"protocol: icmp\".",
+                        "%s: icmpType is for the protocol icmp, and this rule is about %s.",
+                        target->address, protocol ? protocol : "tcp");
+    if (is_icmp &&
+        (!value_is_null(value_get(spec, "port")) || !value_is_null(value_get(spec, "sourcePort"))))
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                        "Take the ports out; \"icmpType\" says which questions are meant.",
+                        "%s: ICMP has no ports.", target->address);
+}
+
 /* --- PostgreSQL --- */
 
 static int find_newest(void *argument, const char *name, struct error *err)
@@ -261,6 +279,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         twin_check_leases(target, step->after, diagnostics);
     if (text_equal(type, "opnsense:firewall:alias"))
         check_alias(target, step->after, diagnostics);
+    if (text_equal(type, "opnsense:firewall:rule"))
+        check_rule(target, step->after, diagnostics);
     if (twin_is_image(target))
         twin_image_propose(twin_of(provider), call, target, step, ret_after, diagnostics);
     if (text_equal(type, "docker:compose:stack"))

@@ -81,9 +81,11 @@ class Rules:
         ranges = self.ranges(spec)
         interfaces = [OUTSIDE if name == "wan" else name for name in as_list(spec.get("interface", []))]
         wanted = spec.get("protocol", "tcp")
+        types = [kind.removesuffix("-request") + "/icmp" for kind in as_list(spec.get("icmpType", []))]
         # Only TCP and UDP have ports, so a rule that has some is about these.
         meant = {"tcp/udp": ["tcp", "udp"], "any": ["tcp", "udp"] + ([] if ranges else ["icmp"])}.get(wanted, [wanted])
         return (protocol in meant
+                and (not types or port in types)
                 and (ranges is None or any(first <= number <= last for first, last in ranges))
                 and (not interfaces or interface in interfaces)
                 and self.covers(spec["source"], source) and self.covers(spec["destination"], target))

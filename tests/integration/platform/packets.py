@@ -46,6 +46,7 @@ QUESTION = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\x09localhost\0\0\1\0\1"
 waiting, result, poller = {}, [], select.poll()
 QUESTIONS = {"echo/icmp": 8, "timestamp/icmp": 13}
 ANSWERS = {"echo/icmp": 0, "timestamp/icmp": 14}
+IP_RECVERR = 11
 def icmp(port, number):
     head, rest = struct.pack("!BB", QUESTIONS[port], 0), struct.pack("!HH", number, 1) + bytes(12)
     total = sum(struct.unpack("!10H", head + b"\0\0" + rest))
@@ -55,6 +56,7 @@ for address, port in asked:
     number, _, protocol = str(port).partition("/")
     if protocol == "icmp":
         s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         number = 0
     else:
         s = socket.socket(type=socket.SOCK_DGRAM if protocol else socket.SOCK_STREAM)
@@ -69,18 +71,29 @@ def ask():
                 s.send(QUESTION if s.type == socket.SOCK_DGRAM else icmp(port, s.fileno()))
             except OSError:
                 pass  # of the answer to an earlier one; it is read below
+def is_about(packet, kind, s):
+    return packet[0] == kind and packet[4:6] == struct.pack("!H", s.fileno())
+def refused(s, port):
+    # Every socket hears of a refusal, which quotes the question that it is about.
+    try:
+        return is_about(s.recvmsg(512, 512, socket.MSG_ERRQUEUE)[0], QUESTIONS[port], s)
+    except BlockingIOError:
+        return False
 def verdict(s, port):
     try:
+        if s.type == socket.SOCK_RAW and refused(s, port):
+            return "refused"
         if s.type == socket.SOCK_RAW:
             packet = s.recv(512)
             packet = packet[(packet[0] & 15) * 4:]
-            is_ours = packet[0] == ANSWERS[port] and packet[4:6] == struct.pack("!H", s.fileno())
-            return "open" if is_ours else None
+            return "open" if is_about(packet, ANSWERS[port], s) else None
         if s.type == socket.SOCK_DGRAM:
             s.recv(512)
             return "open"
         code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except OSError as e:
+        if s.type == socket.SOCK_RAW:
+            return None  # of the question of another
         code = e.errno
     return {0: "open", errno.ECONNREFUSED: "refused"}.get(code, "silent")
 end = time.monotonic() + wait

@@ -51,6 +51,15 @@ deployment:
       name: desk-does-not-ask-vault
       properties: { source: desk, destination: vault, protocol: icmp, action: block }
     - type: opnsense:firewall:rule
+      name: vault-asks-the-time-of-hall
+      properties: { source: vault, destination: hall, protocol: icmp, icmpType: timestamp-request, action: reject }
+    - type: opnsense:firewall:rule
+      name: desk-pings-hall
+      properties: { source: desk, destination: hall, protocol: icmp, icmpType: ping, action: pass }
+    - type: opnsense:firewall:rule
+      name: desk-is-refused-the-time-by-hall
+      properties: { source: desk, destination: hall, protocol: icmp, icmpType: [timereq, maskreq], action: reject }
+    - type: opnsense:firewall:rule
       name: desk-does-all-else-with-vault
       properties: { source: desk, destination: vault, protocol: any, action: pass }
     - type: opnsense:firewall:rule

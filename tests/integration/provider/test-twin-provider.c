@@ -453,6 +453,30 @@ TEST(volumes_that_cannot_be_are_refused_and_those_that_go_are_told)
     request_done(&request);
 }
 
+TEST(rules_of_icmp_have_types_and_no_ports)
+{
+    static const struct {
+        const char *spec;
+        const char *said; /* NULL: nothing */
+    } cases[] = {
+        {"{\"icmpType\": [\"echo-request\"]}",
+         "icmpType is for the protocol icmp, and this rule is "
+         "about tcp"},
+        {"{\"protocol\": \"any\", \"icmpType\": [\"echo-request\"]}", "this rule is about any"},
+        {"{\"protocol\": \"icmp\", \"port\": [80]}", "ICMP has no ports"},
+        {"{\"protocol\": \"icmp\", \"icmpType\": [\"echo-request\"]}", NULL},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct request request;
+        CLEANUP(value_unrefp) struct value *spec = from_json(cases[i].spec);
+        propose(&request, "opnsense:firewall:rule", spec);
+        CHECK(request.diagnostics.n_errors == (cases[i].said ? 1 : 0));
+        CHECK(!cases[i].said || is_diagnosed(&request, cases[i].said));
+        request_done(&request);
+    }
+}
+
 TEST(missing_programs_are_named_with_their_packages)
 {
     static const struct {
