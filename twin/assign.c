@@ -160,3 +160,33 @@ bool assign_address(struct assignments *assignments, const char *key, struct mac
     *ret_ip = ip;
     return true;
 }
+
+void assign_reserved(struct assignments *assignments, const char *key, uint32_t ip)
+{
+    keep_address(assignments, key, ip);
+}
+
+void assign_reserve(struct assignments *assignments, uint32_t ip)
+{
+    char text[MACHINE_ADDRESS_SIZE];
+    machine_address_to_text(ip, text);
+    take(&assignments->taken_addresses, text);
+}
+
+const char *assign_find_holder(const struct assignments *assignments, uint32_t ip)
+{
+    const struct value *old = value_get(assignments->old, "addresses");
+    char text[MACHINE_ADDRESS_SIZE];
+    machine_address_to_text(ip, text);
+    for (size_t i = 0; !value_is_null(old) && i < value_count(old); i++)
+        if (value_kind(value_at(old, i)) == VALUE_STRING &&
+            text_equal(value_text(value_at(old, i)), text))
+            return value_key_at(old, i);
+    return NULL;
+}
+
+bool assign_find_old(const struct assignments *assignments, const char *key, uint32_t *ret_ip)
+{
+    const char *old = value_get_text(value_get(assignments->old, "addresses"), key);
+    return old && machine_address_from_text(old, ret_ip);
+}

@@ -37,3 +37,11 @@ const char *assign_shared_label(struct assignments *assignments, const char *key
  */
 bool assign_address(struct assignments *assignments, const char *key, struct machine_subnet subnet,
                     uint32_t offset, uint32_t *ret_ip);
+/* The address of a key that was promised this one, with assign_reserve(), or has it already. */
+void assign_reserved(struct assignments *assignments, const char *key, uint32_t ip);
+/* Nobody is given this address but by assign_reserved(). */
+void assign_reserve(struct assignments *assignments, uint32_t ip);
+/* Who had an address, or NULL. Borrowed. */
+const char *assign_find_holder(const struct assignments *assignments, uint32_t ip);
+/* The address that a key had; false when it had none. */
+bool assign_find_old(const struct assignments *assignments, const char *key, uint32_t *ret_ip);

@@ -22,7 +22,10 @@ static int add_host(struct desiring *desiring, const struct host_wish *wish, uns
     if (machine_find_host(machine, name))
         return desiring_fault(desiring, ERROR_CONFLICT,
                               "another resource has a host of the name %s", name);
-    if (!assign_address(&desiring->assignments, key, subnet, FIRST_HOST, &ip))
+    const struct machine_reservation *reserved = machine_find_reservation(wish->network, name);
+    if (reserved)
+        assign_reserved(&desiring->assignments, key, ip = reserved->ip);
+    else if (!assign_address(&desiring->assignments, key, subnet, FIRST_HOST, &ip))
         return desiring_fault(desiring, ERROR_LIMIT, "the network %s (%s) has no address left",
                               wish->network->name, wish->network->subnet);
     char address[MACHINE_ADDRESS_SIZE];

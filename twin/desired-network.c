@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/text.h"
 
+#include <ctype.h>
 #include <net/if.h>
 #include <string.h>
 
@@ -134,6 +135,121 @@ static int read_pool_end(struct desiring *desiring, const struct value *map, con
     return 0;
 }
 
+enum { MAC_LENGTH = 17, MOST_RESERVATIONS = 256, HOST_NAME_LENGTH = 63 };
+
+/* "02:00:5e:10:00:01" in small letters, or NULL. */
+static const char *read_mac(struct desiring *desiring, const char *key)
+{
+    char mac[MAC_LENGTH + 1];
+    if (strlen(key) != MAC_LENGTH)
+        return NULL;
+    for (size_t i = 0; i <= MAC_LENGTH; i++) {
+        mac[i] = (char)tolower((unsigned char)key[i]);
+        if (i < MAC_LENGTH && (i % 3 == 2 ? mac[i] != ':' : !strchr("0123456789abcdef", mac[i])))
+            return NULL;
+    }
+    return desiring_text(desiring, mac);
+}
+
+static bool is_host_name(const char *key)
+{
+    return strlen(key) <= HOST_NAME_LENGTH && key[0] >= 'a' && key[0] <= 'z' &&
+           strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-.") == strlen(key);
+}
+
+/* The key by which the host of that name has its address, if one of the manifest had such a host.
+ */
+static char *find_key(const struct desiring *desiring, const char *name)
+{
+    const struct value *labels = value_get(desiring->assignments.old, "labels");
+    for (size_t i = 0; !value_is_null(labels) && i < value_count(labels); i++) {
+        const struct value *label = value_at(labels, i);
+        if (value_kind(label) != VALUE_STRING || !text_starts_with(name, value_text(label)))
+            continue;
+        const char *rest = name + value_text_length(label);
+        if (rest[0] != '-' || !rest[1] || strspn(rest + 1, "0123456789") != strlen(rest + 1))
+            continue;
+        char *key = string_format("host:%s:%s", value_key_at(labels, i), rest + 1);
+        uint32_t ip;
+        if (assign_find_old(&desiring->assignments, key, &ip))
+            return key;
+        mem_free(key);
+    }
+    return NULL;
+}
+
+/* Whoever stands keeps its address, also when that is another's by now. */
+static int check_free(struct desiring *desiring, const struct machine_reservation *reservation,
+                      const char *address)
+{
+    CLEANUP(mem_freep)
+    char *key = reservation->name ? find_key(desiring, reservation->name) : NULL;
+    const char *holder = assign_find_holder(&desiring->assignments, reservation->ip);
+    uint32_t ip;
+    if (key && assign_find_old(&desiring->assignments, key, &ip) && ip != reservation->ip) {
+        char has[MACHINE_ADDRESS_SIZE];
+        machine_address_to_text(ip, has);
+        return desiring_fault(desiring, ERROR_CONFLICT,
+                              "%s stands with the address %s, which it keeps; reserve that one, or "
+                              "let it go first",
+                              reservation->name, has);
+    }
+    if (holder && !text_equal_or_null(key, holder))
+        return desiring_fault(desiring, ERROR_CONFLICT,
+                              "%s, which is reserved for %s, is the address of another that stands",
+                              address, reservation->name ? reservation->name : reservation->mac);
+    return 0;
+}
+
+static int add_reservation(struct desiring *desiring, struct machine_subnet subnet, const char *key,
+                           const struct value *value, struct machine_dhcp *dhcp)
+{
+    uint32_t mask = machine_prefix_mask(subnet.prefix);
+    const char *text = value_kind(value) == VALUE_STRING ? value_text(value) : "";
+    struct machine_reservation reservation = {.mac = read_mac(desiring, key)};
+    if (!reservation.mac && is_host_name(key))
+        reservation.name = desiring_text(desiring, key);
+    if (!reservation.mac && !reservation.name)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "its dhcp has a reservation for what is neither the name of an "
+                              "instance nor a MAC");
+    if (!machine_address_from_text(text, &reservation.ip) ||
+        (reservation.ip & mask) != subnet.base || reservation.ip <= subnet.base + 1 ||
+        reservation.ip >= (subnet.base | ~mask))
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "what its dhcp reserves for %s is no address of a host in its subnet",
+                              key);
+    for (size_t i = 0; i < dhcp->n_reservations; i++)
+        if (dhcp->reservations[i].ip == reservation.ip ||
+            (reservation.mac && text_equal_or_null(dhcp->reservations[i].mac, reservation.mac)))
+            return desiring_fault(desiring, ERROR_CONFLICT,
+                                  "its dhcp has two reservations of one address, or for one MAC");
+    int r = check_free(desiring, &reservation, text);
+    if (r == 0)
+        dhcp->reservations[dhcp->n_reservations++] = reservation;
+    return r;
+}
+
+static int read_reservations(struct desiring *desiring, const struct value *dhcp,
+                             struct machine_subnet subnet, struct machine_dhcp *ret_dhcp)
+{
+    const struct value *map = value_get(dhcp, "reservations");
+    int r = 0;
+    if (value_is_null(map))
+        return 0;
+    if (value_kind(map) != VALUE_MAP || value_count(map) > MOST_RESERVATIONS)
+        return desiring_fault(desiring, ERROR_INVALID,
+                              "the reservations of its dhcp are no map of "
+                              "at most 256");
+    ret_dhcp->reservations =
+        machine_memory(desiring->machine, value_count(map), sizeof(*ret_dhcp->reservations));
+    for (size_t i = 0; r == 0 && i < value_count(map); i++)
+        r = add_reservation(desiring, subnet, value_key_at(map, i), value_at(map, i), ret_dhcp);
+    for (size_t i = 0; r == 0 && i < ret_dhcp->n_reservations; i++)
+        assign_reserve(&desiring->assignments, ret_dhcp->reservations[i].ip);
+    return r;
+}
+
 static int read_dhcp(struct desiring *desiring, struct machine_subnet subnet,
                      struct machine_dhcp *ret_dhcp)
 {
@@ -156,8 +272,10 @@ static int read_dhcp(struct desiring *desiring, struct machine_subnet subnet,
         return desiring_fault(desiring, ERROR_INVALID,
                               "its dhcp has a pool that ends before it begins, or leases that are "
                               "not between two minutes and a year");
-    *ret_dhcp = dhcp;
-    return 0;
+    r = read_reservations(desiring, map, subnet, &dhcp);
+    if (r == 0)
+        *ret_dhcp = dhcp;
+    return r;
 }
 
 int desire_vlan(struct desiring *desiring)

@@ -17,6 +17,13 @@ static void reserve(struct strbuf *out, uint32_t ip)
     strbuf_addf(out, "dhcp-host=id:" CLIENT ",%s\n", BYTES(ip), address);
 }
 
+static bool is_there(const struct machine *machine, const struct machine_network *network,
+                     const char *name)
+{
+    const struct machine_host *host = machine_find_host(machine, name);
+    return host && host->network == network;
+}
+
 void dhcp_write_config(struct strbuf *out, const struct machine *machine,
                        const struct machine_network *network, const char *leases)
 {
@@ -35,6 +42,15 @@ void dhcp_write_config(struct strbuf *out, const struct machine *machine,
         const struct machine_host *host = machine->hosts[i];
         if (host->network == network)
             reserve(out, host->ip);
+    }
+    for (size_t i = 0; i < network->dhcp.n_reservations; i++) {
+        const struct machine_reservation *reservation = &network->dhcp.reservations[i];
+        char address[MACHINE_ADDRESS_SIZE];
+        machine_address_to_text(reservation->ip, address);
+        if (reservation->mac)
+            strbuf_addf(out, "dhcp-host=%s,%s\n", reservation->mac, address);
+        else if (!is_there(machine, network, reservation->name))
+            reserve(out, reservation->ip);
     }
     for (size_t i = 0; i < machine->n_databases; i++) {
         const struct machine_database *database = machine->databases[i];

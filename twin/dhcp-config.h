@@ -1,5 +1,5 @@
-/* The configuration of a network's DHCP server. Pure. Numbers and the paths of our own files alone
- * stand in it: no text of a document can. */
+/* The configuration of a network's DHCP server. Pure. Numbers, hardware addresses and the paths
+ * of our own files alone stand in it: no other text of a document can. */
 #pragma once
 
 #include "base/strbuf.h"

@@ -169,3 +169,12 @@ bool machine_subnet_contains(struct machine_subnet outer, struct machine_subnet 
     return outer.prefix <= inner.prefix &&
            (inner.base & machine_prefix_mask(outer.prefix)) == outer.base;
 }
+
+const struct machine_reservation *machine_find_reservation(const struct machine_network *network,
+                                                           const char *name)
+{
+    for (size_t i = 0; i < network->dhcp.n_reservations; i++)
+        if (text_equal_or_null(network->dhcp.reservations[i].name, name))
+            return &network->dhcp.reservations[i];
+    return NULL;
+}

@@ -23,11 +23,20 @@
 
 struct machine_host;
 
+/* An address that is kept for a host of that name, or for the hardware address. */
+struct machine_reservation {
+    const char *name; /* NULL: it is for the hardware address */
+    const char *mac;  /* in small letters; NULL: it is for the name */
+    uint32_t ip;
+};
+
 /* A server gives the addresses of a network's instances; none when lease_s is 0. */
 struct machine_dhcp {
     uint32_t first, last; /* the pool, for who has no reservation */
     int64_t lease_s;
     const struct machine_host *server;
+    struct machine_reservation *reservations;
+    size_t n_reservations;
 };
 
 struct machine_network {
@@ -429,6 +438,9 @@ void *machine_grow(struct machine *machine, const void *list, size_t size, size_
 
 /* NULL when there is none of that name. */
 const struct machine_host *machine_find_host(const struct machine *machine, const char *name);
+/* What a network's leases have for a host of that name, or NULL. */
+const struct machine_reservation *machine_find_reservation(const struct machine_network *network,
+                                                           const char *name);
 const struct machine_network *machine_find_network(const struct machine *machine, const char *name);
 const struct machine_database *machine_find_database(const struct machine *machine,
                                                      const char *resource);

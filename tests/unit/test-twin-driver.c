@@ -783,6 +783,15 @@ TEST(all_that_is_wrong_with_a_pool_is_told_at_once)
          "web: dhcp.to is 10.8.255.255, which is outside of its subnet."},
         {"{\"tag\":3,\"dhcp\":{\"from\":\"10.9.0.7\",\"to\":\"10.9.0.9\"}}",
          "web: it has dhcp and no subnet whose addresses could be leased.", "no subnet"},
+        {"{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.7\",\"to\":\"10.9.0.9\","
+         "\"reservations\":{\"02:00:5E:10:00\":\"10.9.0.50\",\"web-1\":\"10.9.0.1\"}}}",
+         "web: dhcp.reservations.02:00:5E:10:00 is neither the name of an instance, web-0, nor a "
+         "MAC, 02:00:5e:10:00:01.",
+         "web: dhcp.reservations.web-1 is 10.9.0.1, which is the gateway's."},
+        {"{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.7\",\"to\":\"10.9.0.9\","
+         "\"reservations\":{\"web-1\":\"10.9.0.50\",\"web-2\":\"10.9.0.50\",\"web-3\":\"10.8.0.5\"}}}",
+         "web: dhcp.reservations.web-2 is 10.9.0.50, as for web-1.",
+         "web: dhcp.reservations.web-3 is 10.8.0.5, which is outside of its subnet."},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         propose_network(cases[i].properties);
@@ -790,7 +799,8 @@ TEST(all_that_is_wrong_with_a_pool_is_told_at_once)
         CHECK(tells(cases[i].told) && tells(cases[i].told_too));
     }
     propose_network(
-        "{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.2\",\"to\":\"10.9.0.254\"}}");
+        "{\"tag\":3,\"subnet\":\"10.9.0.0/24\",\"dhcp\":{\"from\":\"10.9.0.2\",\"to\":\"10.9.0.254\","
+        "\"reservations\":{\"web-1\":\"10.9.0.50\",\"02:00:5E:10:00:01\":\"10.9.0.51\"}}}");
     CHECK(!tells("dhcp.") && !tells("its pool"));
 }
 

@@ -46,8 +46,9 @@ add(const struct target *target, struct diagnostics *diagnostics, const char *fo
     strbuf_addv(&text, format, arguments);
     va_end(arguments);
     diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-                    "Give \"dhcp\" a pool of the network's own addresses: from, to.", "%s: %s",
-                    target->address, strbuf_text(&text));
+                    "Give \"dhcp\" the network's own addresses: a pool, from and to, and each "
+                    "reservation its own.",
+                    "%s: %s", target->address, strbuf_text(&text));
     strbuf_done(&text);
 }
 
@@ -83,6 +84,41 @@ static void check_pool(const struct target *target, const struct value *spec,
         add(target, diagnostics, "its pool ends at %s, before it begins at %s.", to, from);
 }
 
+static bool is_mac(const char *text)
+{
+    enum { MAC_LENGTH = 17 };
+    for (size_t i = 0; i < MAC_LENGTH; i++)
+        if (i % 3 == 2 ? text[i] != ':' : !text[i] || !strchr("0123456789abcdefABCDEF", text[i]))
+            return false;
+    return text[MAC_LENGTH] == '\0';
+}
+
+static void check_reservations(const struct target *target, const struct value *spec,
+                               struct diagnostics *diagnostics)
+{
+    const struct value *map = value_get(value_get(spec, "dhcp"), "reservations");
+    struct range subnet;
+    bool is_map = !value_is_null(map) && value_kind(map) == VALUE_MAP;
+    if (!is_map || !read_subnet(value_get_text(spec, "subnet"), &subnet))
+        return;
+    for (size_t i = 0; i < value_count(map); i++) {
+        const char *key = value_key_at(map, i), *text = value_text(value_at(map, i));
+        CLEANUP(mem_freep) char *field = string_format("reservations.%.63s", key);
+        if (value_kind(value_at(map, i)) != VALUE_STRING)
+            continue;
+        if (!text_is_name(key) && !is_mac(key))
+            add(target, diagnostics,
+                "dhcp.%s is neither the name of an instance, web-0, nor a MAC, 02:00:5e:10:00:01.",
+                field);
+        check_end(target, field, text, &subnet, diagnostics);
+        for (size_t k = 0; k < i; k++)
+            if (value_kind(value_at(map, k)) == VALUE_STRING &&
+                text_equal(value_text(value_at(map, k)), text))
+                add(target, diagnostics, "dhcp.%s is %s, as for %.63s.", field, text,
+                    value_key_at(map, k));
+    }
+}
+
 void twin_check_leases(const struct target *target, const struct value *spec,
                        struct diagnostics *diagnostics)
 {
@@ -101,6 +137,8 @@ void twin_check_leases(const struct target *target, const struct value *spec,
                          "which is not installed on this machine.",
                          target->address, programs[i][0], programs[i][1]);
     }
-    if (is_wanted)
-        check_pool(target, spec, diagnostics);
+    if (!is_wanted)
+        return;
+    check_pool(target, spec, diagnostics);
+    check_reservations(target, spec, diagnostics);
 }

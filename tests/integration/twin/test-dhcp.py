@@ -189,6 +189,103 @@ def leasing_begins_and_ends_beneath_what_runs():
         assert twin.probe("app-0", [["10.210.0.11", 8000]]) == {"10.210.0.11:8000": "open"}
 
 
+# Asks as somebody of that hardware address would, and prints the address that is offered: a client that the twin did
+# not make, which has no address yet and sends to everybody.
+STRANGER = """
+import os, socket, struct, sys
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+s.bind(("", 68))
+number = os.urandom(4)
+discover = (struct.pack("!BBBB", 1, 1, 6, 0) + number + struct.pack("!HH", 0, 0x8000) + bytes(16) + mac + bytes(10 + 192)
+            + b"\\x63\\x82\\x53\\x63" + b"\\x35\\x01\\x01" + b"\\xff")
+while True:
+    s.sendto(discover, ("255.255.255.255", 67))
+    s.settimeout(1)
+    try:
+        while True:
+            offer = s.recv(1500)
+            if offer[0] == 2 and offer[4:8] == number:
+                print(socket.inet_ntoa(offer[16:20]))
+                sys.exit()
+    except TimeoutError:
+        pass
+"""
+
+
+def offered(twin, host, mac):
+    done = twin.run(host, twinlab.PYTHON, "-c", STRANGER, mac, timeout=60)
+    assert done.returncode == 0, done
+    return done.stdout.strip()
+
+
+@test
+def who_is_named_is_leased_what_is_reserved_and_others_are_leased_of_the_pool():
+    reservations = {"web-1": "10.210.0.77", "02:00:5E:10:00:01": "10.210.0.78", "web-9": "10.210.0.11",
+                    "02:00:5e:10:00:02": "10.210.0.200"}
+    with Twin() as twin:
+        twin.start()
+        answer = network(twin, reservations=reservations)
+        assert answer["ok"], answer
+        twin.instances("web", "left", 2)
+        found = {name: lease["address"] for name, lease in leases(twin).items()}
+        # What is reserved is nobody else's, be it that of a host that is not there.
+        assert found == {"web-0": "10.210.0.12", "web-1": "10.210.0.77"}, found
+        for name, address in found.items():
+            assert f"inet {address}/24 " in twin.run(name, "ip", "-4", "addr", "show", "eth0").stdout
+        twin.instances("tools", "left", 1)
+        assert offered(twin, "left-dhcp", "02:00:5e:10:00:01") == "10.210.0.78"
+        strangers = {offered(twin, "left-dhcp", f"02:00:5e:20:00:{n:02x}") for n in range(3)}
+        assert len(strangers) == 3 and strangers <= {f"10.210.0.{n}" for n in range(201, 221)}, strangers
+        assert offered(twin, "left-dhcp", "02:00:5e:10:00:02") == "10.210.0.200"
+
+
+@test
+def a_reservation_that_cannot_be_is_refused_and_moves_nobody():
+    with Twin() as twin:
+        twin.start()
+        assert network(twin)["ok"]
+        twin.instances("web", "left", 2)
+        for reservations, words in (
+                ({"web-0": "10.210.0.50"}, "web-0 stands with the address 10.210.0.11"),
+                ({"web-5": "10.210.0.12"}, "the address of another that stands"),
+                ({"02:00:5e:10:00:01": "10.210.0.11"}, "the address of another that stands"),
+                ({"web-5": "10.211.0.5"}, "no address of a host"),
+                ({"web-5": "10.210.0.1"}, "no address of a host"),
+                ({"web-5": "10.210.0.60", "web-6": "10.210.0.60"}, "two reservations"),
+                ({"02:00:5e:10:00:0A": "10.210.0.60", "02:00:5e:10:00:0a": "10.210.0.61"}, "two reservations"),
+                ({"02:00:5e:10:00": "10.210.0.60"}, "neither the name of an instance nor a MAC"),
+                ({"x,10.210.0.9\ndhcp-script=/bin/sh": "10.210.0.60"}, "neither the name of an instance nor a MAC")):
+            answer = network(twin, reservations=reservations)
+            assert not answer["ok"] and words in answer["error"]["message"], (reservations, answer)
+        assert sorted(lease["address"] for lease in leases(twin).values()) == ["10.210.0.11", "10.210.0.12"]
+        # The address that somebody has can be made its own for good.
+        assert network(twin, reservations={"web-1": "10.210.0.12"})["ok"]
+        assert twin.instances("web", "left", 1)["ok"] and twin.instances("web", "left", 3)["ok"]
+        assert {name: lease["address"] for name, lease in leases(twin).items() if name in ("web-0", "web-1")} == {
+            "web-0": "10.210.0.11", "web-1": "10.210.0.12"}
+
+
+@test
+def a_lease_is_renewed_and_the_address_stays_all_the_while():
+    with Twin() as twin:
+        twin.start()
+        assert network(twin)["ok"]
+        twin.instances("web", "left", 1)
+        first = leases(twin)["web-0"]
+        watched = twin.run("web-0", "sh", "-c", "ip -o -4 addr show eth0; sleep 2; kill -USR1 $(pidof udhcpc)")
+        assert "10.210.0.11/24" in watched.stdout, watched
+        # The server writes its list anew each time, and for a moment nothing is in it.
+        longer = wait_for(lambda: [lease for lease in leases(twin).values() if lease["ends"] > first["ends"]],
+                          "a lease that lasts longer")
+        assert longer[0]["address"] == first["address"], longer
+        shown = twin.run("web-0", "ip", "-o", "-4", "addr", "show", "eth0").stdout
+        assert shown == watched.stdout, (shown, watched.stdout)
+
+
 for program, package in (("dnsmasq", "dnsmasq-base"), ("udhcpc", "udhcpc")):
     if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
         twinlab.skip_all(f"{package} is not installed")
