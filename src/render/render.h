@@ -42,6 +42,10 @@ void render_status(const struct value *status, struct strbuf *buffer);
 /* What service_show_left() says, and each of what status has under "left". */
 void render_left(const struct value *left, struct strbuf *buffer);
 void render_secrets(const struct value *secrets, struct strbuf *buffer);
+/* What token_new, token_list and token_remove answer. */
+void render_new_token(const struct value *made, struct strbuf *buffer);
+void render_tokens(const struct value *tokens, struct strbuf *buffer);
+void render_removed_tokens(const struct value *removed, struct strbuf *buffer);
 /* What service_show_approvals() says. */
 void render_approvals(const struct value *shown, struct strbuf *buffer);
 void render_audit(const struct value *entries, struct strbuf *buffer);

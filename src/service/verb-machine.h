@@ -10,6 +10,12 @@ CO_FN int verb_stop_twin(struct service *service, const struct verb_call *call,
                          struct verb_answer *answer, struct error *err);
 CO_FN int verb_check_twin(struct service *service, const struct verb_call *call,
                           struct verb_answer *answer, struct error *err);
+int verb_make_token(struct service *service, const struct verb_call *call,
+                    struct verb_answer *answer, struct error *err);
+int verb_list_tokens(struct service *service, const struct verb_call *call,
+                     struct verb_answer *answer, struct error *err);
+int verb_remove_token(struct service *service, const struct verb_call *call,
+                      struct verb_answer *answer, struct error *err);
 CO_FN int verb_check_state(struct service *service, const struct verb_call *call,
                            struct verb_answer *answer, struct error *err);
 CO_FN int verb_repair_state(struct service *service, const struct verb_call *call,

@@ -356,6 +356,8 @@ static int show_events(struct service *service, const struct verb_call *call,
 #define PAGE \
     {"page", INPUT_TEXT, false, "--page", "N", "older ones: 50 are a page, the newest on the first"}
 #define SNAPSHOT {"snapshot", INPUT_TEXT, true, NULL, "FILE", "the snapshot's file"}
+#define TOKEN_FILE \
+    {"file", INPUT_TEXT, false, "--file", "FILE", "the file of the tokens; else tokens.yaml in the state folder"}
 #define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
 
 static const struct verb verbs[] = {
@@ -473,6 +475,17 @@ static const struct verb verbs[] = {
     {"run_give_up", "let go of that: the run is over, and what may be left is written down",
      VERB_ADMINISTER, {DEPLOYMENT, {"run", INPUT_TEXT, true, "--run", "ID", "the run, as run_left names it"}},
      give_up},
+    {"token_new", "make a token for the server, which is shown once", VERB_OWN,
+     {{"principal", INPUT_TEXT, true, NULL, "PRINCIPAL", "who shows it is taken for this principal"},
+      {"roles", INPUT_LIST, true, "--role", "ROLE",
+       "viewer, planner, approver, operator or admin; may be repeated"},
+      {"expires", INPUT_TEXT, false, "--until", "TIME", "when it ends: 2027-01-31T00:00:00Z"},
+      TOKEN_FILE}, verb_make_token},
+    {"token_list", "the tokens for the server: whose, which roles, until when", VERB_OWN,
+     {TOKEN_FILE}, verb_list_tokens},
+    {"token_remove", "remove a token, so that the server refuses it", VERB_OWN,
+     {{"token", INPUT_TEXT, true, NULL, "PRINCIPAL",
+       "whose tokens, or the first 12 digits of one's digest"}, TOKEN_FILE}, verb_remove_token},
     {"state_check", "look at every page and row of what Parley remembers", VERB_READ, {{0}},
      verb_check_state},
     {"state_repair", "put a damaged store right as far as that can be proved", VERB_OWN, {{0}},

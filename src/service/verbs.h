@@ -36,8 +36,8 @@ struct verb_input {
     const char *name; /* NULL: the end of the list */
     enum input_kind kind;
     bool is_required;
-    const char *option;  /* "--var"; NULL: a word, in the order of the list */
-    const char *shown;   /* "FILE": how help calls the value; with neither, no command line has it */
+    const char *option; /* "--var"; NULL: a word, in the order of the list */
+    const char *shown;  /* "FILE": how help calls the value; with neither, no command line has it */
     const char *summary; /* what it is, for people and for models */
 };
 enum { VERB_MAX_INPUTS = 8 };

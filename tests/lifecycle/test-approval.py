@@ -166,6 +166,39 @@ def every_fault_of_what_a_site_says_of_approvals_is_told(place):
 
 
 @test
+def a_token_is_shown_once_and_nowhere_else(place):
+    both(place)
+    place.parley("up", "demo.yaml", "--yes")
+    made = place.parley("token", "new", "agent", "--role", "viewer", "--role", "planner", "--json").json()
+    token = made["token"]
+    assert token.startswith("parley_") and len(token) == 50 and made["roles"] == "viewer, planner", made
+    again = place.parley("token", "new", "person", "--role", "approver", "--until", "2199-01-31T00:00:00Z")
+    assert again.out.startswith("parley_") and "roles: approver" in again.out
+    listed = place.parley("token", "list").out
+    assert "agent  roles: viewer, planner" in listed and "until 2199-01-31T00:00:00Z" in listed, listed
+    assert os.stat(place.path("home/tokens.yaml")).st_mode & 0o777 == 0o600
+    said_so = place.parley("audit", "list", "--json").out + listed
+    for folder, _, names in os.walk(place.folder):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                assert token.encode() not in file.read(), name
+    assert token not in said_so and '"token"' in said_so
+    assert "Removed 1" in place.parley("token", "remove", "agent").out
+    assert "agent" not in place.parley("token", "list").out
+    assert "no token of" in said(place.parley("token", "remove", "agent", want=1).err)
+
+
+@test
+def a_file_of_tokens_that_others_may_open_is_not_used(place):
+    place.parley("token", "new", "agent", "--role", "viewer", "--file", "t.yaml")
+    os.chmod(place.path("t.yaml"), 0o644)
+    for words in (["new", "b", "--role", "viewer"], ["list"], ["remove", "agent"]):
+        assert "chmod 600" in said(place.parley("token", *words, "--file", "t.yaml", want=1).err)
+    refused = said(place.parley("token", "new", "x", "--role", "owner", want=1).err)
+    assert "viewer, planner, approver, operator, admin" in refused, refused
+
+
+@test
 def each_entry_says_which_program_asked(place):
     both(place)
     place.parley("up", "demo.yaml", "--yes")
