@@ -17,8 +17,9 @@ void rpc_fault_done(struct rpc_fault *fault)
     *fault = (struct rpc_fault){0};
 }
 
-static int fail(struct rpc_fault *fault, int code, struct value *take_data, const char *format,
-                va_list arguments)
+__attribute__((format(printf, 4, 0))) static int fail(struct rpc_fault *fault, int code,
+                                                      struct value *take_data, const char *format,
+                                                      va_list arguments)
 {
     struct strbuf message = {0};
     strbuf_addv(&message, format, arguments);
