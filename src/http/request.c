@@ -148,7 +148,7 @@ static enum MHD_Result begin(struct http_request *request, const char *method, c
 
 /* --- The body --- */
 
-static enum MHD_Result gather(struct http_request *request, const char *upload, size_t size)
+static void gather(struct http_request *request, const char *upload, size_t size)
 {
     size_t limit = request->server->settings.max_body;
     if (!request->refused && size > limit - request->body.length) {
@@ -157,10 +157,11 @@ static enum MHD_Result gather(struct http_request *request, const char *upload, 
     }
     if (!request->refused) {
         strbuf_add_n(&request->body, upload, size);
-        return MHD_YES;
+        return;
     }
     request->n_skipped += size;
-    return request->n_skipped <= limit + SKIP_LIMIT ? MHD_YES : MHD_NO;
+    if (request->n_skipped > limit + SKIP_LIMIT)
+        connection_cut(request->connection);
 }
 
 /* --- The handler --- */
@@ -209,7 +210,8 @@ enum MHD_Result request_continued(void *argument, struct MHD_Connection *mhd, co
     if (*upload_size > 0) {
         size_t size = *upload_size;
         *upload_size = 0;
-        return gather(request, upload, size);
+        gather(request, upload, size);
+        return MHD_YES;
     }
     if (request->refused)
         request_answer_plainly(request, request->refused);
@@ -234,22 +236,12 @@ void request_lose(struct http_request *request)
         gone(request->gone_argument);
 }
 
-/*
- * libmicrohttpd 0.9.75 closes a connection in the middle of an answer and then forgets to clean up
- * behind it, unless it happens to be the one that was used least lately. It looks at those with a
- * timeout of their own each time.
- */
-static void have_cleaned_up(struct http_server *server, struct MHD_Connection *mhd)
-{
-    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
-    server_plan_run(server);
-}
-
 void request_completed(void *argument, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode code)
 {
     struct http_request *request = *context;
     struct http_server *server = argument;
+    (void)mhd;
     if (!request)
         return;
     *context = NULL;
@@ -260,10 +252,8 @@ void request_completed(void *argument, struct MHD_Connection *mhd, void **contex
     if (request->response && request->state != REQUEST_SENDING)
         MHD_destroy_response(request->response);
     request->response = NULL;
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         request_lose(request);
-        have_cleaned_up(server, mhd);
-    }
     gate_open(server->loop, &request->stream.drained);
     if (!request->is_handled)
         request_free(request);

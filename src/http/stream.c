@@ -19,6 +19,17 @@ static void expect_progress(struct http_request *request)
                             world_monotonic_clock() + request->server->settings.stall_timeout_us);
 }
 
+/*
+ * The socket is shut down, and the byte that cannot be sent any more ends the connection:
+ * libmicrohttpd 0.9.75 forgets to clean up behind MHD_CONTENT_READER_END_WITH_ERROR.
+ */
+static ssize_t break_off(struct http_request *request, char *ret_bytes)
+{
+    connection_cut(request->connection);
+    *ret_bytes = '\0';
+    return 1;
+}
+
 /* MHD_ContentReaderCallback: what was fetched before has been sent. */
 static ssize_t fetch(void *argument, uint64_t position, char *ret_bytes, size_t size)
 {
@@ -29,7 +40,7 @@ static ssize_t fetch(void *argument, uint64_t position, char *ret_bytes, size_t 
     if (n == 0 && stream->is_ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (n == 0 && !request->is_handled)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return break_off(request, ret_bytes);
     if (n == 0) {
         request->connection->deadline = INT64_MAX;
         request->is_suspended = true;

@@ -33,11 +33,12 @@ struct expected {
 static struct expected expected[MAX_REQUESTS];
 static size_t n_expected;
 
-/* The next line without its CR LF, if it has one and no other CR, LF or NUL. */
+/* The next line without its CR LF, if it has one and no other CR, LF or NUL. NUL LF counts as well:
+ * nothing is left to see of the difference, and no strict reader lets it pass. */
 static bool next_line(struct text *rest, struct text *ret_line)
 {
     for (size_t i = 0; i + 1 < rest->length; i++) {
-        if (rest->at[i] == '\r' && rest->at[i + 1] == '\n') {
+        if ((rest->at[i] == '\r' || rest->at[i] == '\0') && rest->at[i + 1] == '\n') {
             *ret_line = (struct text){rest->at, i};
             rest->at += i + 2;
             rest->length -= i + 2;
@@ -110,8 +111,13 @@ static bool has_control(struct text text)
 static bool read_fields(struct text *rest, struct expected *request)
 {
     struct text line;
-    while (next_line(rest, &line) && request->n_fields < MAX_FIELDS) {
+    while (request->n_fields < MAX_FIELDS) {
         size_t i = request->n_fields;
+        /* And so does this for the empty line. */
+        if (rest->length > 1 && rest->at[0] == ':' && rest->at[1] == '\n')
+            return i > 0 && take_until(rest, '\n', &line);
+        if (!next_line(rest, &line))
+            return false;
         if (line.length == 0)
             return true;
         if (!take_until(&line, ':', &request->names[i]) || !is_token(request->names[i]) ||
