@@ -27,6 +27,7 @@ void mcp_end_call(struct mcp_call *call)
     strbuf_done(&call->asked);
     value_unref(call->state);
     value_unref(call->new_state);
+    value_builder_done(&call->answers);
 }
 
 /* --- Telling --- */
@@ -156,9 +157,7 @@ static int ask_legacy(struct mcp_call *call, const char *method, const char *par
     if (r == 0 && value_is_null(question.result))
         r = error_set(err, ERROR_UNSUPPORTED, "the client answered %s with an error", method);
     if (r == 0) {
-        /* It lives as long as the call does. */
-        value_unref(call->state);
-        call->state = question.result;
+        value_builder_append(&call->answers, question.result);
         *ret_answer = question.result;
     } else {
         value_unref(question.result);

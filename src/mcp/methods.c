@@ -99,6 +99,19 @@ void mcp_add_resource_text(struct mcp_result *result, const char *uri, const cha
     strbuf_add_char(&result->content, '}');
 }
 
+void mcp_add_resource_bytes(struct mcp_result *result, const char *uri, const char *mime_type,
+                            const void *bytes, size_t length)
+{
+    size_t room = sodium_base64_ENCODED_LEN(length, sodium_base64_VARIANT_ORIGINAL);
+    CLEANUP(mem_freep) char *text = mem_zeroed(1, room);
+    sodium_bin2base64(text, room, bytes, length, sodium_base64_VARIANT_ORIGINAL);
+    mcp_add_content(result, "{");
+    mcp_write_field(&result->content, "uri", uri);
+    mcp_write_field(&result->content, "mimeType", mime_type);
+    mcp_write_field(&result->content, "blob", text);
+    strbuf_add_char(&result->content, '}');
+}
+
 void mcp_add_prompt_text(struct mcp_result *result, const char *text)
 {
     mcp_add_content(result, "{\"role\":\"user\",\"content\":{\"type\":\"text\",\"text\":");

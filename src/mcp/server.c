@@ -168,6 +168,7 @@ static void handle_request(struct mcp_server *server, struct mcp_exchange *excha
         .params = message->params,
         .meta = meta,
         .is_modern = exchange->is_modern || mcp_is_modern(message) || !is_begun,
+        .progress = -1,
     };
     CLEANUP(mem_freep)
     char *client = call.is_modern ? mcp_client_name(value_get(meta, META_CLIENT)) : NULL;

@@ -189,6 +189,7 @@ struct mcp_call {
     const struct value *params;
     const struct value *meta;
     struct value *state;
+    struct value_builder answers; /* of a legacy client, so that all live as long as the call */
     struct strbuf asked;
     struct value *new_state;
     double progress;
@@ -207,7 +208,8 @@ enum { MCP_ASKED = 1 };
  * Asks the client for something: method is elicitation/create, sampling/createMessage or
  * roots/list, params the text of its params, key the tool's own name of the question. 0 and the
  * result in *ret_answer (borrowed until the call ends), or MCP_ASKED, or a failure: the client
- * cannot be asked that (ERROR_UNSUPPORTED), or is gone.
+ * cannot be asked that (ERROR_UNSUPPORTED), or is gone. Who wants to know several things asks for
+ * all of them before it returns MCP_ASKED, so that they are asked at once.
  */
 CO_FN int mcp_ask(struct mcp_call *call, const char *key, const char *method, const char *params,
                   struct value **ret_answer, struct error *err);
@@ -235,5 +237,8 @@ void mcp_add_content(struct mcp_result *result, const char *json);
 /* What a resource has. */
 void mcp_add_resource_text(struct mcp_result *result, const char *uri, const char *mime_type,
                            const char *text);
+/* The same for what is no text. */
+void mcp_add_resource_bytes(struct mcp_result *result, const char *uri, const char *mime_type,
+                            const void *bytes, size_t length);
 /* A message of a prompt. */
 void mcp_add_prompt_text(struct mcp_result *result, const char *text);

@@ -14,7 +14,9 @@ static int say(struct mcp_call *call, struct mcp_result *result, struct error *e
     const char *text = value_get_text(call->arguments, "text");
     if (strcmp(text, "fail") == 0)
         return error_set(err, ERROR_BUSY, "the tool is busy");
+    mcp_progress(call, 0, 2, "none");
     mcp_progress(call, 1, 2, "half");
+    mcp_progress(call, 1, 2, "again");
     mcp_add_text(result, text);
     return 0;
 }
@@ -32,6 +34,26 @@ static int greet(struct mcp_call *call, struct mcp_result *result, struct error 
     return r;
 }
 
+static int ask_two(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    struct value *one = NULL, *two = NULL;
+    int first = mcp_ask(call, "one", "elicitation/create", "{\"message\":\"1?\"}", &one, err);
+    int second = mcp_ask(call, "two", "elicitation/create", "{\"message\":\"2?\"}", &two, err);
+    if (first || second)
+        return first < 0 ? first : second < 0 ? second : MCP_ASKED;
+    mcp_add_text(result, value_get_text(value_get(one, "content"), "name"));
+    mcp_add_text(result, value_get_text(value_get(two, "content"), "name"));
+    return 0;
+}
+
+static int read_bytes(struct mcp_call *call, const char *uri, struct mcp_result *result,
+                      struct error *err)
+{
+    (void)call, (void)err;
+    mcp_add_resource_bytes(result, uri, "image/png", "\0\xff\n", 3);
+    return 0;
+}
+
 static const struct mcp_input say_inputs[] = {
     {.name = "text", .is_required = true, .description = "What to say."},
     {.name = "times", .kind = MCP_INTEGER, .lowest = 1, .highest = 3, .description = "How often."},
@@ -46,9 +68,21 @@ static const struct mcp_tool tools[] = {
      .inputs = no_inputs,
      .call = greet,
      .needs = "elicitation"},
+    {.name = "ask_two",
+     .title = "Ask two",
+     .description = "Asks for two things.",
+     .inputs = no_inputs,
+     .call = ask_two},
 };
-static const struct mcp_offer offer = {
-    .name = "test", .title = "Test", .version = "1", .tools = tools, .n_tools = 2};
+static const struct mcp_resource resources[] = {
+    {"test://bytes", "bytes", "Bytes", "No text.", "image/png", false, read_bytes}};
+static const struct mcp_offer offer = {.name = "test",
+                                       .title = "Test",
+                                       .version = "1",
+                                       .tools = tools,
+                                       .n_tools = 3,
+                                       .resources = resources,
+                                       .n_resources = 1};
 
 /* --- One request on a loop --- */
 
@@ -60,12 +94,30 @@ struct scene {
     const char *text;
     struct mcp_answer answer;
     struct strbuf sent;
+    bool answers; /* what it is asked, as a legacy client does */
+    int n_answers;
 };
 
 static int take_sent(void *argument, const char *text)
 {
     struct scene *scene = argument;
+    struct rpc_message message, response;
+    struct rpc_fault fault = {0};
+    char answer[256];
     strbuf_addf(&scene->sent, "%s\n", text);
+    if (!scene->answers)
+        return 0;
+    CHECK(rpc_read(text, strlen(text), &message, &fault) == 0 && message.kind == RPC_REQUEST);
+    snprintf(answer, sizeof(answer),
+             "{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"result\":{\"action\":\"accept\",\"content\":{"
+             "\"name\":\"answer %d\"}}}",
+             value_text(message.id), ++scene->n_answers);
+    CHECK(rpc_read(answer, strlen(answer), &response, &fault) == 0);
+    struct mcp_answer none;
+    mcp_handle(scene->server, &scene->exchange, &response, &none);
+    CHECK(!none.text);
+    rpc_message_done(&response);
+    rpc_message_done(&message);
     return 0;
 }
 
@@ -255,7 +307,12 @@ TEST(progress_is_told_before_the_answer_to_who_wants_it)
     begin(&scene);
     ask_modern(&scene, "tools/call", "\"name\":\"say\",\"arguments\":{\"text\":\"hello\"}", "{}");
     check_part(scene.answer.text, "result.content[0].text", "\"hello\"");
-    check_part(strbuf_text(&scene.sent), "params",
+    CLEANUP(mem_freep)
+    char *first = string_copy_n(strbuf_text(&scene.sent), strcspn(strbuf_text(&scene.sent), "\n"));
+    const char *second = strbuf_text(&scene.sent) + strlen(first) + 1;
+    check_part(first, "params",
+               "{\"message\":\"none\",\"progress\":0,\"progressToken\":7,\"total\":2}");
+    check_part(second, "params",
                "{\"message\":\"half\",\"progress\":1,\"progressToken\":7,\"total\":2}");
     end(&scene);
 }
@@ -301,7 +358,48 @@ TEST(a_client_is_asked_and_brings_the_state_back_as_it_was)
     end(&scene);
 }
 
+TEST(several_things_are_asked_for_at_once)
+{
+    struct scene scene;
+    begin(&scene);
+    const char *text =
+        ask_modern(&scene, "tools/call", "\"name\":\"ask_two\"", "{\"elicitation\":{}}");
+    check_part(text, "result.inputRequests.one.params.message", "\"1?\"");
+    check_part(text, "result.inputRequests.two.params.message", "\"2?\"");
+    text = ask_modern(&scene, "tools/call",
+                      "\"name\":\"ask_two\",\"inputResponses\":{\"one\":{\"content\":{\"name\":"
+                      "\"a\"}},\"two\":{\"content\":{\"name\":\"b\"}}}",
+                      "{\"elicitation\":{}}");
+    check_part(text, "result.content[0].text", "\"a\"");
+    check_part(text, "result.content[1].text", "\"b\"");
+    end(&scene);
+}
+
+TEST(what_is_no_text_is_read_as_base64)
+{
+    struct scene scene;
+    begin(&scene);
+    check_part(ask_modern(&scene, "resources/read", "\"uri\":\"test://bytes\"", "{}"),
+               "result.contents",
+               "[{\"blob\":\"AP8K\",\"mimeType\":\"image/png\",\"uri\":\"test://bytes\"}]");
+    end(&scene);
+}
+
 /* --- The legacy era --- */
+
+TEST(a_legacy_client_is_asked_one_thing_after_another_and_no_answer_is_lost)
+{
+    struct scene scene;
+    begin(&scene);
+    ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+                "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"elicitation\":{}}}}");
+    scene.answers = true;
+    const char *text = ask(&scene, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\","
+                                   "\"params\":{\"name\":\"ask_two\"}}");
+    check_part(text, "result.content[0].text", "\"answer 1\"");
+    check_part(text, "result.content[1].text", "\"answer 2\"");
+    end(&scene);
+}
 
 TEST(a_legacy_client_gets_its_version_or_our_newest)
 {
