@@ -24,9 +24,15 @@ void mcp_end_call(struct mcp_call *call)
         at = &(*at)->next;
     *at = call->next;
     call->server->n_calls--;
+    mcp_drop_call(call);
+}
+
+void mcp_drop_call(struct mcp_call *call)
+{
     strbuf_done(&call->asked);
     value_unref(call->state);
     value_unref(call->new_state);
+    value_unref(call->given);
     value_builder_done(&call->answers);
 }
 
@@ -87,6 +93,12 @@ bool mcp_client_can(const struct mcp_call *call, const char *capability)
                                                  : session->can_list_roots;
 }
 
+bool mcp_knows_tasks(const struct mcp_call *call)
+{
+    const struct value *capabilities = value_get(call->meta, META_CAPABILITIES);
+    return call->is_modern && value_get(value_get(capabilities, "extensions"), MCP_TASKS) != NULL;
+}
+
 static const char *capability_of(const char *method)
 {
     return text_starts_with(method, "elicitation/") ? "elicitation"
@@ -113,7 +125,9 @@ static void note_question(struct mcp_call *call, const char *key, const char *me
 
 static struct value *find_answer(const struct mcp_call *call, const char *key)
 {
-    struct value *answer = value_get(value_get(call->params, "inputResponses"), key);
+    struct value *answer = value_get(call->given, key);
+    if (!answer)
+        answer = value_get(value_get(call->params, "inputResponses"), key);
     return answer && value_kind(answer) == VALUE_MAP ? answer : NULL;
 }
 

@@ -12,7 +12,10 @@
 #define META_SERVER "io.modelcontextprotocol/serverInfo"
 #define META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 
+#define MCP_TASKS "io.modelcontextprotocol/tasks"
+
 struct listener;
+struct task;
 
 /* A request of ours that a legacy client has not answered yet. */
 struct question {
@@ -26,14 +29,21 @@ struct mcp_server {
     struct loop *loop;
     const struct mcp_offer *offer;
     unsigned char key[crypto_secretbox_KEYBYTES];
-    char **tool_texts;  /* owned, each tool as tools/list has it */
-    char *identity;     /* owned: serverInfo as JSON */
-    char *capabilities; /* owned: JSON, of the modern era */
+    char **tool_texts;      /* owned, each tool as tools/list has it */
+    struct value **schemas; /* owned, of each tool that has its own; NULL: it has none */
+    char *identity;         /* owned: serverInfo as JSON */
+    char *capabilities;     /* owned: JSON, of the modern era */
     struct mcp_call *calls;
     size_t n_calls;
     struct question *questions;
     struct listener *listeners;
+    struct task *tasks;     /* also tools that only may become one, while they run */
+    struct gate task_ended; /* opened when the tool of one returned */
 };
+
+/* --- server.c --- */
+/* The schema of a tool's arguments if it was given as one; NULL: it was not. */
+const struct value *mcp_schema_of(const struct mcp_server *server, const char *tool);
 
 /* --- seal.c --- */
 /* A text that only this server can have made, and nobody can read. The caller frees it. */
@@ -55,8 +65,12 @@ bool mcp_check_arguments(const struct mcp_tool *tool, const struct value *argume
 /* --- call.c --- */
 void mcp_begin_call(struct mcp_call *call);
 void mcp_end_call(struct mcp_call *call);
+/* Frees what a call has that was never begun. */
+void mcp_drop_call(struct mcp_call *call);
 /* What the client declared: "elicitation", "sampling", "roots". */
 bool mcp_client_can(const struct mcp_call *call, const char *capability);
+/* Whether the client declared that it knows tasks. */
+bool mcp_knows_tasks(const struct mcp_call *call);
 /* The state that came with the request; a fault when it was tampered with. */
 int mcp_take_state(struct mcp_call *call, struct rpc_fault *fault);
 /* The members of a result that asks the client for something. */
@@ -68,6 +82,20 @@ void mcp_take_response(struct mcp_server *server, const struct mcp_exchange *exc
 /* --- methods.c --- */
 /* The fault of a version that is not spoken. */
 int mcp_refuse_version(const char *wanted, struct rpc_fault *fault);
+
+/* --- methods.c --- */
+/* Calls the tool and writes its result. 0; MCP_ASKED, with nothing written; or the fault. */
+CO_FN int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+/* The fault of a client that is not capable of something, or does not know an extension. */
+int mcp_refuse_client(const char *needs, struct rpc_fault *fault);
+
+/* --- tasks.c --- */
+bool mcp_offers_tasks(const struct mcp_offer *offer);
+/* Calls a tool that may become a task: writes its result, what it asks, or the new task. */
+CO_FN int mcp_call_as_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_update_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 
 /* --- listen.c --- */
 CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);

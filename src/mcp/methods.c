@@ -130,7 +130,7 @@ static void add_failure(const struct mcp_call *call, struct mcp_result *result,
                         const struct error *err)
 {
     const struct mcp_offer *offer = call->server->offer;
-    struct mcp_result failed = {.is_error = true};
+    struct mcp_result failed = {.is_error = true, .is_fault = result->is_fault};
     struct strbuf text = {0};
     strbuf_addf(&text, "%s\nWhat to do: %s. (error: %s)\n", error_message(err),
                 error_code_advice(err->code), error_code_to_string(err->code));
@@ -146,7 +146,7 @@ static void add_failure(const struct mcp_call *call, struct mcp_result *result,
 
 /* --- tools/call --- */
 
-static void write_tool_result(const struct mcp_result *result, struct strbuf *members)
+static int write_tool_result(const struct mcp_result *result, struct strbuf *members)
 {
     strbuf_addf(members, "\"content\":[%s]", strbuf_text(&result->content));
     if (result->structured && !result->is_error) {
@@ -154,17 +154,16 @@ static void write_tool_result(const struct mcp_result *result, struct strbuf *me
         json_write(members, result->structured);
     }
     strbuf_addf(members, ",\"isError\":%s", result->is_error ? "true" : "false");
+    return 0;
 }
 
-static void call_tool_with(struct mcp_call *call, const struct value *arguments,
-                           struct strbuf *members)
+int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     struct mcp_result result = {0};
     CLEANUP(error_done) struct error err = {0};
     CLEANUP(mem_freep) char *faults = NULL;
     int r;
-    call->arguments = arguments;
-    if (call->tool->inputs && !mcp_check_arguments(call->tool, arguments, &faults))
+    if (call->tool->inputs && !mcp_check_arguments(call->tool, call->arguments, &faults))
         r = error_set(&err, ERROR_INVALID, "the arguments of %s do not fit:\n%s", call->tool->name,
                       faults);
     else
@@ -173,20 +172,36 @@ static void call_tool_with(struct mcp_call *call, const struct value *arguments,
         add_failure(call, &result, &err);
     if (r != MCP_ASKED && call->server->offer->called)
         call->server->offer->called(call, &result);
-    if (r == MCP_ASKED)
-        mcp_write_asked(call, members);
-    else
-        write_tool_result(&result, members);
+    if (r < 0 && result.is_fault)
+        r = rpc_fail(fault, RPC_INTERNAL_ERROR, "%s", error_message(&err));
+    else if (r != MCP_ASKED)
+        r = write_tool_result(&result, members);
     result_done(&result);
+    return r;
 }
 
-static int refuse_client(const char *needs, struct rpc_fault *fault)
+int mcp_refuse_client(const char *needs, struct rpc_fault *fault)
 {
-    struct value_builder fields = {0}, required = {0}, none = {0};
-    value_builder_set(&required, needs, value_builder_map(&none));
+    struct value_builder fields = {0}, required = {0}, extensions = {0}, none = {0};
+    bool is_extension = strchr(needs, '/') != NULL;
+    value_builder_set(is_extension ? &extensions : &required, needs, value_builder_map(&none));
+    if (is_extension)
+        value_builder_set(&required, "extensions", value_builder_map(&extensions));
     value_builder_set(&fields, "requiredCapabilities", value_builder_map(&required));
     return rpc_fail_with(fault, MCP_MISSING_CAPABILITY, value_builder_map(&fields),
-                         "this tool needs a client that is capable of %s", needs);
+                         "this needs a client that is capable of %s", needs);
+}
+
+static int call_found_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
+{
+    if (mcp_take_state(call, fault) < 0)
+        return -1;
+    if (call->tool->tasking && mcp_knows_tasks(call))
+        return mcp_call_as_task(call, members, fault);
+    int r = mcp_run_tool(call, members, fault);
+    if (r == MCP_ASKED)
+        mcp_write_asked(call, members);
+    return r < 0 ? r : 0;
 }
 
 static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
@@ -202,16 +217,15 @@ static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_f
                         "there is no tool \"%.100s\" for you: tools/list says which there are",
                         name);
     if (call->tool->needs && !mcp_client_can(call, call->tool->needs))
-        return refuse_client(call->tool->needs, fault);
+        return mcp_refuse_client(call->tool->needs, fault);
+    if (call->tool->tasking == MCP_ONLY_TASK && !mcp_knows_tasks(call))
+        return mcp_refuse_client(MCP_TASKS, fault);
     if (arguments && value_kind(arguments) != VALUE_MAP)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "arguments must be an object");
-    call->arguments = arguments;
-    if (mcp_take_state(call, fault) < 0)
-        return -1;
     struct value_builder none = {0};
     CLEANUP(value_unrefp) struct value *empty = arguments ? NULL : value_builder_map(&none);
-    call_tool_with(call, arguments ? arguments : empty, members);
-    return 0;
+    call->arguments = arguments ? arguments : empty;
+    return call_found_tool(call, members, fault);
 }
 
 /* --- Resources, prompts, completion --- */
@@ -362,6 +376,9 @@ static const struct method methods[] = {
     {"prompts/get", METHOD_MODERN | METHOD_LEGACY, get_prompt},
     {"completion/complete", METHOD_MODERN | METHOD_LEGACY, complete},
     {"logging/setLevel", METHOD_LEGACY, answer_nothing},
+    {"tasks/get", METHOD_MODERN, mcp_get_task},
+    {"tasks/update", METHOD_MODERN, mcp_update_task},
+    {"tasks/cancel", METHOD_MODERN, mcp_cancel_task},
     {"subscriptions/listen", METHOD_MODERN | METHOD_LISTENS, mcp_listen},
 };
 

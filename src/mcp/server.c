@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Lists change with the program alone: a client may keep them for an hour. */
-enum { LIST_TTL_MS = 3600 * 1000 };
+enum { LIST_TTL_MS = 3600 * 1000, MAX_SCHEMA_DEPTH = 64 };
 
 /* --- Its life --- */
 
@@ -36,8 +36,25 @@ char *mcp_capabilities_text(const struct mcp_offer *offer, bool is_modern)
         strbuf_addf(&buffer, ",\"prompts\":{%s}", is_modern ? "\"listChanged\":true" : "");
     if (offer->complete)
         strbuf_add(&buffer, ",\"completions\":{}");
+    if (is_modern && mcp_offers_tasks(offer))
+        strbuf_add(&buffer, ",\"extensions\":{\"" MCP_TASKS "\":{}}");
     strbuf_add(&buffer, ",\"logging\":{}}");
     return strbuf_take(&buffer);
+}
+
+static struct value *read_schema(const struct mcp_tool *tool)
+{
+    struct value *schema = NULL;
+    const char *text = tool->inputs ? NULL : tool->input_schema;
+    if (text)
+        (void)json_read_foreign(text, strlen(text), MAX_SCHEMA_DEPTH, &schema, NULL);
+    return schema;
+}
+
+const struct value *mcp_schema_of(const struct mcp_server *server, const char *tool)
+{
+    const struct mcp_tool *found = mcp_find_tool(server, tool);
+    return found ? server->schemas[found - server->offer->tools] : NULL;
 }
 
 struct mcp_server *mcp_server_new(struct loop *loop, const struct mcp_offer *offer,
@@ -53,8 +70,11 @@ struct mcp_server *mcp_server_new(struct loop *loop, const struct mcp_offer *off
     server->identity = make_identity(offer);
     server->capabilities = mcp_capabilities_text(offer, true);
     server->tool_texts = NEW_ARRAY(char *, offer->n_tools);
-    for (size_t i = 0; i < offer->n_tools; i++)
+    server->schemas = NEW_ARRAY(struct value *, offer->n_tools);
+    for (size_t i = 0; i < offer->n_tools; i++) {
         server->tool_texts[i] = mcp_tool_text(&offer->tools[i]);
+        server->schemas[i] = read_schema(&offer->tools[i]);
+    }
     return server;
 }
 
@@ -62,9 +82,12 @@ void mcp_server_free(struct mcp_server *server)
 {
     if (!server)
         return;
-    for (size_t i = 0; i < server->offer->n_tools; i++)
+    for (size_t i = 0; i < server->offer->n_tools; i++) {
         mem_free(server->tool_texts[i]);
+        value_unref(server->schemas[i]);
+    }
     mem_free(server->tool_texts);
+    mem_free(server->schemas);
     mem_free(server->identity);
     mem_free(server->capabilities);
     sodium_memzero(server->key, sizeof(server->key));
@@ -146,6 +169,7 @@ static int answer_request(struct mcp_call *call, struct strbuf *members, struct 
     int r = method->answer(call, members, fault);
     if (r == 0 && call->is_modern)
         close_result(call, method, members);
+    answer->is_unknown = r < 0 && fault->code == RPC_METHOD_NOT_FOUND;
     answer->is_refused = r < 0 && fault->code == MCP_MISSING_CAPABILITY;
     answer->is_begun = r == 0 && (method->flags & METHOD_BEGINS);
     return r;

@@ -40,6 +40,13 @@ struct mcp_input {
     const char *default_value; /* as JSON; NULL: none */
 };
 
+/* Whether a tool may go on as a task when its request has ended (mcp_become_task()). */
+enum mcp_tasking {
+    MCP_NO_TASK,
+    MCP_MAY_BE_TASK,
+    MCP_ONLY_TASK /* clients that know no tasks cannot call it */
+};
+
 struct mcp_tool {
     const char *name; /* noun_verb */
     const char *title;
@@ -52,6 +59,7 @@ struct mcp_tool {
     const char *needs;              /* what a client must be capable of; NULL: nothing */
     /* 0 with a result; negative with err, which becomes a result that says so; MCP_ASKED. */
     CO_FN int (*call)(struct mcp_call *call, struct mcp_result *result, struct error *err);
+    enum mcp_tasking tasking;
     int tag; /* the tool's own */
 };
 
@@ -99,7 +107,9 @@ struct mcp_server;
 /* The offer is borrowed. key: 32 bytes that seal what clients keep for us; NULL: random ones. */
 struct mcp_server *mcp_server_new(struct loop *loop, const struct mcp_offer *offer,
                                   const unsigned char *key);
-/* No exchange may be under way. */
+/* Cancels all tasks and waits until their tools have returned. */
+CO_FN void mcp_end_tasks(struct mcp_server *server);
+/* No exchange may be under way, and no task. */
 void mcp_server_free(struct mcp_server *server);
 const struct mcp_tool *mcp_find_tool(const struct mcp_server *server, const char *name);
 
@@ -190,6 +200,8 @@ struct mcp_call {
     const struct value *meta;
     struct value *state;
     struct value_builder answers; /* of a legacy client, so that all live as long as the call */
+    struct value *given;          /* owned map: what a task was told later */
+    struct task *task;
     struct strbuf asked;
     struct value *new_state;
     double progress;
@@ -213,6 +225,13 @@ enum { MCP_ASKED = 1 };
  */
 CO_FN int mcp_ask(struct mcp_call *call, const char *key, const char *method, const char *params,
                   struct value **ret_answer, struct error *err);
+/*
+ * Lets the request end with a task in place of a result, if the tool may be one and the client
+ * knows tasks; the tool goes on. From then on call->exchange has neither transport nor caller,
+ * there is no progress, and what is asked waits for the client to look at the task. Returns whether
+ * it is one now. A task lives as long as this process.
+ */
+bool mcp_become_task(struct mcp_call *call);
 /* Whether the client can be asked with that method. */
 bool mcp_can_ask(const struct mcp_call *call, const char *method);
 /*
@@ -228,6 +247,7 @@ struct mcp_result {
     struct strbuf content;    /* its items, with commas between them */
     struct value *structured; /* owned; NULL: none */
     bool is_error;
+    bool is_fault; /* what the tool fails with is not its own, but the request's failure */
     const char *description; /* of a prompt; borrowed */
 };
 /* Text for people and models; the first one says what matters most. */

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "mcp/internal.h"
+#include "model/json.h"
 
 #include <string.h>
 
@@ -99,10 +100,9 @@ static char *decode_value(const char *value)
     static const char prefix[] = "=?base64?", suffix[] = "?=";
     size_t length = strlen(value), before = sizeof(prefix) - 1, after = sizeof(suffix) - 1,
            size = 0;
-    if (!text_starts_with(value, prefix))
+    if (!text_starts_with(value, prefix) || !text_ends_with(value, suffix) ||
+        length < before + after)
         return string_copy(value);
-    if (length < before + after || !text_ends_with(value, suffix))
-        return NULL;
     char *decoded = mem_zeroed(1, length);
     if (sodium_base642bin((unsigned char *)decoded, length - 1, value + before,
                           length - before - after, NULL, &size, NULL,
@@ -131,11 +131,61 @@ static const char *name_in(const struct rpc_message *message)
         return value_get_text(message->params, "name");
     if (text_equal(method, "resources/read"))
         return value_get_text(message->params, "uri");
-    return text_starts_with(method, "tasks/") ? value_get_text(message->params, "taskId") : NULL;
+    if (text_equal(method, "tasks/get") || text_equal(method, "tasks/update") ||
+        text_equal(method, "tasks/cancel"))
+        return value_get_text(message->params, "taskId");
+    return NULL;
 }
 
-static int check_modern(const struct http_request *request, const struct rpc_message *message,
-                        struct rpc_fault *fault)
+/* --- Arguments that a header repeats (x-mcp-header) --- */
+
+/* What stands in the header for an argument; the caller frees it. NULL: no header stands for it. */
+static char *mirrored_text(const struct value *argument)
+{
+    if (!argument)
+        return NULL;
+    switch (value_kind(argument)) {
+    case VALUE_STRING:
+        return string_copy(value_text(argument));
+    case VALUE_INTEGER:
+    case VALUE_BOOL:
+        return json_text(argument);
+    default:
+        return NULL;
+    }
+}
+
+static int check_argument(const struct http_request *request, const char *name,
+                          const struct value *argument, struct rpc_fault *fault)
+{
+    CLEANUP(mem_freep) char *header = string_format("Mcp-Param-%s", name);
+    CLEANUP(mem_freep) char *text = mirrored_text(argument);
+    if (text)
+        return check_one(request, header, text, fault);
+    if (http_request_header_count(request, header) == 0)
+        return 0;
+    return rpc_fail(fault, MCP_HEADER_MISMATCH,
+                    "the header %s is there, and the argument that it repeats is not", header);
+}
+
+static int check_arguments(const struct http_request *request, const struct value *schema,
+                           const struct value *arguments, struct rpc_fault *fault)
+{
+    const struct value *properties = value_get(schema, "properties");
+    for (size_t i = 0; properties && i < value_count(properties); i++) {
+        const struct value *property = value_at(properties, i);
+        const struct value *argument = value_get(arguments, value_key_at(properties, i));
+        const char *name = value_get_text(property, "x-mcp-header");
+        if (name && check_argument(request, name, argument, fault) < 0)
+            return -1;
+        if (check_arguments(request, property, argument, fault) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_modern(const struct mcp_server *server, const struct http_request *request,
+                        const struct rpc_message *message, struct rpc_fault *fault)
 {
     const struct value *meta = value_get(message->params, "_meta");
     const char *version = value_get_text(meta, META_VERSION);
@@ -146,7 +196,13 @@ static int check_modern(const struct http_request *request, const struct rpc_mes
     if (check_one(request, "Mcp-Method", message->method, fault) < 0)
         return -1;
     const char *name = name_in(message);
-    return name ? check_one(request, "Mcp-Name", name, fault) : 0;
+    if (!name)
+        return 0;
+    if (check_one(request, "Mcp-Name", name, fault) < 0)
+        return -1;
+    const struct value *schema =
+        text_equal(message->method, "tools/call") ? mcp_schema_of(server, name) : NULL;
+    return check_arguments(request, schema, value_get(message->params, "arguments"), fault);
 }
 
 /* Any that was ever spoken, since clients mix them up; not one that nobody knows. */
@@ -163,6 +219,5 @@ static int check_legacy(const struct http_request *request, struct rpc_fault *fa
 int web_check_headers(const struct mcp_server *server, const struct http_request *request,
                       const struct rpc_message *message, bool is_modern, struct rpc_fault *fault)
 {
-    (void)server;
-    return is_modern ? check_modern(request, message, fault) : check_legacy(request, fault);
+    return is_modern ? check_modern(server, request, message, fault) : check_legacy(request, fault);
 }

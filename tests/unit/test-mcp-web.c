@@ -23,6 +23,13 @@ static int echo(struct mcp_call *call, struct mcp_result *result, struct error *
     return 0;
 }
 
+static int place(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    (void)call, (void)err;
+    mcp_add_text(result, "placed");
+    return 0;
+}
+
 static int greet(struct mcp_call *call, struct mcp_result *result, struct error *err)
 {
     struct value *answer = NULL;
@@ -46,9 +53,18 @@ static const struct mcp_tool tools[] = {
      .description = "Greets.",
      .inputs = no_inputs,
      .call = greet},
+    {.name = "place",
+     .title = "Place",
+     .description = "Has arguments that headers repeat.",
+     .input_schema = "{\"type\":\"object\",\"properties\":{"
+                     "\"message\":{\"type\":\"string\",\"x-mcp-header\":\"Message\"},"
+                     "\"size\":{\"type\":\"object\",\"properties\":{"
+                     "\"count\":{\"type\":\"integer\",\"x-mcp-header\":\"Count\"},"
+                     "\"big\":{\"type\":\"boolean\",\"x-mcp-header\":\"Big\"}}}}}",
+     .call = place},
 };
 static const struct mcp_offer offer = {
-    .name = "test", .title = "Test", .version = "1", .tools = tools, .n_tools = 2};
+    .name = "test", .title = "Test", .version = "1", .tools = tools, .n_tools = 3};
 
 static bool authenticate(void *argument, const char *token, struct web_identity *ret_identity)
 {
@@ -221,6 +237,42 @@ TEST(headers_that_are_missing_or_say_something_else_are_refused)
         &scene, USUAL TOKEN MODERN "Mcp-Method: tools/call\r\nMcp-Name: =?base64?ZWNobw==?=\r\n",
         CALL_ECHO);
     CHECK(has(reply, "HTTP/1.1 200"));
+    end(&scene);
+}
+
+TEST(arguments_that_headers_repeat_say_the_same)
+{
+#define PLACE USUAL TOKEN MODERN "Mcp-Method: tools/call\r\nMcp-Name: place\r\n"
+    static const struct {
+        const char *headers, *arguments, *want;
+    } cases[] = {
+        {PLACE, "{}", "placed"},
+        {PLACE "mcp-param-message: hi\r\n", "{\"message\":\"hi\"}", "placed"},
+        {PLACE "Mcp-Param-Message: =?base64?w6Q=?=\r\n", "{\"message\":\"\303\244\"}", "placed"},
+        {PLACE "Mcp-Param-Message: =?base64?w6Q=\r\n", "{\"message\":\"=?base64?w6Q=\"}", "placed"},
+        {PLACE "Mcp-Param-Count: 7\r\nMcp-Param-Big: true\r\n",
+         "{\"size\":{\"count\":7,\"big\":true}}", "placed"},
+        {PLACE, "{\"message\":null}", "placed"},
+        {PLACE, "{\"message\":\"hi\"}", "-32020"},
+        {PLACE "Mcp-Param-Message: Hi\r\n", "{\"message\":\"hi\"}", "-32020"},
+        {PLACE "Mcp-Param-Message: hi\r\nMcp-Param-Message: hi\r\n", "{\"message\":\"hi\"}",
+         "-32020"},
+        {PLACE "Mcp-Param-Message: =?base64?w6Q?=\r\n", "{\"message\":\"\303\244\"}", "-32020"},
+        {PLACE "Mcp-Param-Message: hi\r\n", "{}", "-32020"},
+        {PLACE "Mcp-Param-Count: 8\r\n", "{\"size\":{\"count\":7}}", "-32020"},
+        {PLACE, "{\"size\":{\"big\":false}}", "-32020"},
+    };
+    struct scene scene;
+    begin(&scene);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(mem_freep)
+        char *body = string_format("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\","
+                                   "\"params\":{\"name\":\"place\",\"arguments\":%s,%s}}",
+                                   cases[i].arguments, MODERN_META);
+        const char *reply = post(&scene, cases[i].headers, body);
+        CHECK(has(reply, cases[i].want));
+        CHECK(has(reply, cases[i].want[0] == '-' ? "HTTP/1.1 400" : "HTTP/1.1 200"));
+    }
     end(&scene);
 }
 
