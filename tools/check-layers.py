@@ -4,7 +4,9 @@
 Rooms are the folders of src/ and the folder twin/. Reports, with file and line:
 an include of a room that layers.txt does not allow, a .c file that does not include its own header
 first, a ROOM_rooms in meson.build that is no subset of the table, a room without a row, and a table
-that is not written lowest first (which is also how a cycle shows).
+that is not written lowest first (which is also how a cycle shows). The conformance suite's fixture
+(tests/interop/fixture) may only register: few lines, no protocol, and no header of the door but those
+that offer and serve.
 
 Usage: check-layers.py [TOP]      (TOP is the top of the project; the default is where this file is)
 """
@@ -14,6 +16,11 @@ import re
 import sys
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
+FIXTURE_INCLUDES = re.compile(r"(fixture\.h|base/\w+\.h|model/json\.h|mcp/(server|stdio|web)\.h|"
+                              r"std\w+\.h|string\.h|unistd\.h)$")
+FIXTURE_WORDS = re.compile(r'jsonrpc|HTTP/1|"(tools|tasks|resources|prompts)/\w|socket|recv|'
+                           r"\b(http|rpc)_\w+\(|\bmcp_(handle|session\w*|cancel\w*)\(", re.I)
+FIXTURE_LINES = 500
 MESON_LIST = r"^{}_rooms\s*=\s*\[([^\]]*)\]"
 
 
@@ -90,6 +97,27 @@ def check_meson(folder, room, allowed):
             for extra in sorted(named - allowed)]
 
 
+def is_code(line):
+    text = line.strip()
+    return bool(text) and not text.startswith(("/*", "*"))
+
+
+def check_fixture(top):
+    """What is tested is the product's protocol, so the fixture has none of its own."""
+    faults, n_lines = [], 0
+    for path in sorted((top / "tests" / "interop" / "fixture").glob("*.[ch]")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = re.match(r'^\s*#\s*include\s*[<"]([^">]+)[">]', line)
+            n_lines += is_code(line)
+            if match and not FIXTURE_INCLUDES.match(match.group(1)):
+                faults.append(f"{path}:{number}: the fixture may not include {match.group(1)}")
+            if FIXTURE_WORDS.search(line):
+                faults.append(f"{path}:{number}: the fixture speaks no protocol: that is the product's")
+    if n_lines > FIXTURE_LINES:
+        faults.append(f"{top}/tests/interop/fixture: {n_lines} lines of code, more than {FIXTURE_LINES}")
+    return faults
+
+
 def check_project(top):
     table_path = top / "tools" / "layers.txt"
     table, faults = read_table(table_path)
@@ -104,7 +132,7 @@ def check_project(top):
         faults += check_meson(folder, room, table.get(room, set()))
     for path in sorted((top / "src").glob("*.[ch]")):
         faults.append(f"{path}: stands in no room")
-    return faults, len(rooms)
+    return faults + check_fixture(top), len(rooms)
 
 
 def main(arguments):

@@ -121,6 +121,18 @@ def a_room_without_a_row_is_found():
 
 
 @test
+def a_fixture_that_does_more_than_register_is_found():
+    sound = '#include "mcp/server.h"\n/* tools/call */\n\nint n = 1;\n'
+    path = "tests/interop/fixture/tools.c"
+    assert layer_faults({path: sound}) == []
+    expect_fault(layer_faults({path: sound * 251}), "502 lines of code, more than 500")
+    for wrong in ('#include "mcp/rpc.h"\n', '#include "http/server.h"\n', '#include <microhttpd.h>\n'):
+        expect_fault(layer_faults({path: wrong}), "tools.c:1: the fixture may not include")
+    for wrong in ('"{\\"jsonrpc\\":"\n', 'if (is("tasks/get"))\n', "http_answer(request);\n", "mcp_handle(server);\n"):
+        expect_fault(layer_faults({path: wrong}), "tools.c:1: the fixture speaks no protocol")
+
+
+@test
 def a_library_that_links_more_than_the_table_allows_is_found():
     expect_fault(layer_faults({"src/base/meson.build": "base_rooms = [\n  'model',\n]\n"}),
                  "base_rooms names model")
