@@ -196,7 +196,7 @@ static void handle_request(struct mcp_server *server, struct mcp_exchange *excha
     };
     CLEANUP(mem_freep)
     char *client = call.is_modern ? mcp_client_name(value_get(meta, META_CLIENT)) : NULL;
-    call.client = client ? client : session->client ? session->client : "";
+    call.client = client ? client : session && session->client ? session->client : "";
     mcp_begin_call(&call);
     if (answer_request(&call, &members, answer, &fault) < 0) {
         answer->fault = fault.code;
