@@ -11,6 +11,8 @@
 
 enum { BASE64 = sodium_base64_VARIANT_URLSAFE_NO_PADDING, MAX_SEALED = 64 * 1024 };
 
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 char *mcp_seal(const struct mcp_server *server, const char *text)
 {
     size_t length = strlen(text),
@@ -30,7 +32,8 @@ char *mcp_unseal(const struct mcp_server *server, const char *sealed)
 {
     size_t room = strlen(sealed), size = 0;
     const size_t overhead = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES;
-    if (room > MAX_SEALED)
+    /* libsodium reads some bytes beyond ASCII as letters: one text would have several seals. */
+    if (room > MAX_SEALED || strspn(sealed, letters) != room)
         return NULL;
     unsigned char *box = mem_zeroed(1, room + 1);
     char *text = NULL;
