@@ -97,6 +97,10 @@ static int finish(struct engine *engine, CURLcode result, struct reception *rece
     long code = 0;
     if (reception->problem.code != ERROR_NONE)
         return error_move(err, &reception->problem);
+    if (result == CURLE_PARTIAL_FILE || result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR)
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "the Docker Engine at %s is gone: it ended before its answer did",
+                         engine->socket);
     if (result != CURLE_OK)
         return error_set(err, ERROR_UNAVAILABLE, "no Docker Engine answers at %s: %s",
                          engine->socket, curl_easy_strerror(result));

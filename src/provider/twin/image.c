@@ -238,10 +238,12 @@ static void tell_taken(const struct target *target, const struct value *answer,
 {
     const struct value *taken = value_get(answer, "taken");
     for (size_t i = 0; !value_is_null(taken) && i < value_count(taken); i++)
-        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-                        "Give this one another name, or remove that one from the engine.",
-                        "%s: the Docker Engine has an image %s that is not this resource's.",
-                        target->address, value_text(value_at(taken, i)));
+        diagnostics_add(
+            diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+            "If a run that built it was cut short, \"parley resume\" takes it over; else "
+            "give this one another name, or remove that one from the engine.",
+            "%s: the Docker Engine has an image %s that is not this resource's.", target->address,
+            value_text(value_at(taken, i)));
 }
 
 CO_FN void twin_image_propose(struct twin_provider *twin, struct call *call,

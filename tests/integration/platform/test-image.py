@@ -2,11 +2,13 @@
 """Images with a context: built by a Docker Engine of the test's own, and run as instances. TAP."""
 
 from concurrent.futures import ThreadPoolExecutor
+import errno
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 import platformlab
-from dockerlab import Engine, make_server
+from dockerlab import ESCAPE, Between, Engine, make_program, make_server
 from platformlab import Platform, twinlab
 
 DOCKERFILE = """FROM scratch
@@ -250,6 +252,96 @@ def a_build_that_is_killed_is_found_again_and_made_once():
         assert engine.images() == [] and shed.copies() == []
 
 
+@twinlab.for_root
+def a_finished_image_that_nobody_knew_of_is_taken_over_by_its_label():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        with Between(engine, "/export") as between:
+            shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
+            run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
+                                   env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            # The image is finished, and its files are asked for.
+            assert between.is_held.wait(60)
+            kill_runs(shed)
+            run.wait(60)
+            assert sum("/build" in line for line in between.asked) == 1, between.asked
+        image, = engine.images()
+        assert shed.records() == []
+        with Between(engine) as between:
+            # To a plan of its own it is somebody's; the run that was cut short knows whose.
+            done = shed.parley("plan", str(shed.document), code=1)
+            assert '"parley resume" takes it over' in " ".join(done.stderr.split()), done
+            shed.parley("resume", "shed")
+            assert shed.steps() == [], shed.steps()
+            assert not any("/build" in line for line in between.asked), between.asked
+            assert any("/export" in line for line in between.asked), between.asked
+        assert [each["Id"] for each in engine.images()] == [image["Id"]] and len(shed.copies()) == 1
+        # No container that served for the copying is left, be it of the life that was killed.
+        assert engine.ask("GET", "/containers/json?all=1") == []
+
+
+@twinlab.for_root
+def an_engine_that_is_killed_while_it_builds_fails_the_step_and_the_next_up_mends_it():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed, ThreadPoolExecutor(1) as beside:
+        shed.write(DOCKERFILE + 'RUN ["/bin/serve", "wait"]\n')
+        building = beside.submit(shed.parley, "up", str(shed.document), "--yes", code=None)
+        assert twinlab.wait_until(lambda: engine.ask("GET", "/containers/json"), 60)
+        engine.kill()
+        done = building.result(120)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "the Docker Engine at " + engine.socket + " is gone" in said, done
+        assert "nothing was changed" in said and shed.records() == [] and shed.copies() == []
+        shed.write(DOCKERFILE)
+        engine.start()
+        shed.parley("up", str(shed.document), "--yes", code=None)
+        shed.up()
+        assert shed.steps() == [] and len(engine.images()) == 1 and len(shed.copies()) == 1
+        shed.parley("destroy", "shed", "--yes")
+        assert not [image for image in engine.images() if image["Labels"] or image["RepoTags"] != ["<none>:<none>"]]
+
+
+# What else may be said of ways that lead nowhere: a system that is read-only, and what is not there at all.
+NOWHERE = {os.strerror(number) for number in (1, 2, 6, 13, 30)}
+
+
+@twinlab.for_root
+def the_root_of_an_image_gets_no_further_than_anybody():
+    outside = socket.socket()
+    outside.bind(("127.0.0.1", 0))
+    outside.listen()
+    with Engine() as engine, Shed(DOCUMENT, engine) as shed:
+        make_program(shed.context / "escape", ESCAPE)
+        secret = shed.folder / "secret"
+        secret.write_text("mine")
+        tried = [str(outside.getsockname()[1]), str(secret), str(shed.home / "twin" / "sock"), engine.socket,
+                 str(shed.home / "twin" / "manifest.json"), str(shed.home / "store.db"), "/usr/bin/env", "/etc/shadow"]
+        shed.write("FROM scratch\nCOPY escape /bin/escape\n" + 'RUN ["/bin/escape", "suid"]\nUSER 0:0\n' +
+                   f"CMD {json.dumps(['/bin/escape', *tried])}\n")
+        shed.text = shed.text.replace("replicas: 2, hosts: desk, port: 8001, healthCheck: /hello,",
+                                      "replicas: 2, hosts: desk, limits: {processes: 24},")
+        shed.up()
+        assert twinlab.wait_until(lambda: findings(shed), 60)
+        found = findings(shed)
+        assert set(found) == {"desk-0", "desk-1"}, found
+        for host, ways in found.items():
+            assert 0 < ways.pop("processes") < 24, (host, ways)
+            # Being nobody is no errno, nor is seeing nobody.
+            assert {ways.pop(way) for way in ("is root", "a file that changes to root", "sees others")} == {255}, (host, ways)
+            assert ways.pop("port of the machine") == errno.ECONNREFUSED, (host, ways)
+            led = {way: os.strerror(number) for way, number in ways.items() if os.strerror(number) not in NOWHERE}
+            assert not led and len(ways) > 50, (host, led, len(ways))
+            # What only rights could do is refused for want of them, not by chance.
+            calls = {way: number for way, number in ways.items() if not way.startswith(("file ", "socket /", "/"))}
+            assert set(calls.values()) <= {1, 13}, (host, calls)
+
+
+def findings(shed):
+    """What each instance printed, when all have."""
+    lines = {path.name.split(".")[0]: path.read_text() for path in (shed.home / "twin" / "logs").glob("desk-*.desk.log")}
+    found = {host: json.loads(re.search(r"\{.*\}", text)[0]) for host, text in lines.items() if re.search(r"\{.*\}", text)}
+    return found if len(found) == 2 else None
+
+
 def kill_runs(shed):
     """The processes that carry out runs of this home."""
     for entry in filter(str.isdigit, os.listdir("/proc")):
@@ -301,5 +393,8 @@ platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_ba
                  a_build_that_fails_shows_the_lines_of_its_step_and_changes_nothing,
                  an_engine_that_is_gone_fails_the_step_it_was_promised_for,
                  a_build_that_is_killed_is_found_again_and_made_once,
+                 a_finished_image_that_nobody_knew_of_is_taken_over_by_its_label,
+                 an_engine_that_is_killed_while_it_builds_fails_the_step_and_the_next_up_mends_it,
+                 the_root_of_an_image_gets_no_further_than_anybody,
                  without_an_engine_something_stands_in_and_says_why,
                  a_context_that_cannot_be_packed_is_a_fault_of_the_document])
