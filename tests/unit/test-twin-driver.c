@@ -640,6 +640,12 @@ TEST(what_a_change_interrupts_is_told_before_approval)
         {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":1}}}",
          "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":1}}}", "[\"services.a.image\"]",
          "a has one instance"},
+        {"docker:compose:stack",
+         "{\"services\":{\"a\":{\"image\":\"x\",\"replicas\":1,\"volumes\":[\"/p/c:/c:ro\"]},"
+         "\"b\":{\"image\":\"x\",\"replicas\":1}},\"files\":{\"/p/c\":\"01\"}}",
+         "{\"services\":{\"a\":{\"image\":\"x\",\"replicas\":1,\"volumes\":[\"/p/c:/c:ro\"]},"
+         "\"b\":{\"image\":\"x\",\"replicas\":1}},\"files\":{\"/p/c\":\"02\"}}",
+         "[\"files./p/c\"]", "a has one instance"},
         {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":2}}}",
          "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":2}}}", "[\"services.a.image\"]",
          NULL},

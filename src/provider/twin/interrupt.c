@@ -106,6 +106,27 @@ static bool needs_start(const struct value *before, const struct value *after)
     return false;
 }
 
+/* Whether what a service is shown of the document's files is other than before. */
+static bool sees_other_files(const struct step *step, const struct value *service)
+{
+    const struct value *before = value_get(step->before, "files");
+    const struct value *after = value_get(step->after, "files");
+    const struct value *volumes = value_get(service, "volumes");
+    if (value_is_null(volumes) || value_kind(volumes) != VALUE_LIST || value_is_null(after) ||
+        value_kind(after) != VALUE_MAP)
+        return false;
+    for (size_t i = 0; i < value_count(volumes); i++) {
+        const struct value *item = value_at(volumes, i);
+        const char *text = value_kind(item) == VALUE_STRING ? value_text(item) : "";
+        CLEANUP(mem_freep) char *source = string_copy_n(text, strcspn(text, ":"));
+        const char *digest = value_get_text(after, source);
+        const char *was = value_is_null(before) ? NULL : value_get_text(before, source);
+        if (digest && !text_equal_or_null(was, digest))
+            return true;
+    }
+    return false;
+}
+
 /* Of several instances one after another is replaced; a single one has nobody in its place. */
 static void tell_services(const struct target *target, const struct step *step,
                           struct diagnostics *diagnostics)
@@ -119,9 +140,12 @@ static void tell_services(const struct target *target, const struct step *step,
         const struct value *service = value_at(after, i);
         CLEANUP(mem_freep) char *path = string_format("services.%s", name);
         const struct value *was = value_get(before, name);
-        if (!was || !has_changed(step, path) || value_kind(service) != VALUE_MAP ||
-            value_kind(was) != VALUE_MAP || value_get_integer(service, "replicas", 0) != 1 ||
-            (!needs_start(was, service) && !needs_start(service, was)))
+        if (!was || value_kind(service) != VALUE_MAP || value_kind(was) != VALUE_MAP ||
+            value_get_integer(service, "replicas", 0) != 1)
+            continue;
+        bool is_other =
+            has_changed(step, path) && (needs_start(was, service) || needs_start(service, was));
+        if (!is_other && !sees_other_files(step, service))
             continue;
         CLEANUP(mem_freep)
         char *what =
