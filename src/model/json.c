@@ -1,6 +1,7 @@
 #include "model/json.h"
 
 #include "base/memo.h"
+#include "base/text.h"
 #include "model/json-plain.h"
 
 #include <assert.h>
@@ -354,9 +355,12 @@ static int read_any(const struct reading *reading, const char *text, size_t size
     json_error_t fault;
     json_t *json = json_loadb(
         text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
-    if (!json)
+    if (!json) {
+        /* It quotes the text, cut off where its room ends, or where the fault is. */
+        text_make_printable(fault.text);
         return error_set(err, ERROR_INVALID, "JSON, line %d, column %d: %s", fault.line,
                          fault.column, fault.text);
+    }
     int r = from_json(reading, json, 0, ret_value, err);
     json_decref(json);
     return r;

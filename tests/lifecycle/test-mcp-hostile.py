@@ -39,6 +39,7 @@ def what_is_no_message_is_answered_with_its_error(place):
         for line, want in ((b"{", PARSE), (b"nonsense", PARSE), (b"\xff\xfe{}", PARSE), (b'{"a":"\xc3\x28"}', PARSE),
                            (b'{"a":"\\ud800"}', PARSE), (b"\x00", PARSE), (b'{"jsonrpc":"2.0"}\x00', PARSE),
                            (b'{"jsonrpc":"2.0","id":1,"method":"a\\u0000"}', PARSE),
+                           ('{"jsonrpc":"2.0","id":1,"method":"\\ud8\u035b\u0756j"}'.encode(), PARSE),
                            (deep, PARSE), (lists, PARSE), (b"[]", REQUEST), (b"null", REQUEST), (b"17", REQUEST),
                            (b"{}", REQUEST), (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', REQUEST),
                            (b'{"jsonrpc":"2.0","id":1}', REQUEST), (b'{"jsonrpc":"2.0","id":1,"method":7}', REQUEST),
