@@ -43,6 +43,14 @@ class Client:
             stream.close()
         assert status in (0, -signal.SIGKILL), status
 
+    def end_of_streams(self):
+        """Closes all of them, whatever was still to be written."""
+        for stream in (self.process.stdout, self.process.stderr, self.process.stdin):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
     def write_bytes(self, line):
         self.process.stdin.write(line)
         self.process.stdin.flush()
