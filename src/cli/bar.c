@@ -10,7 +10,8 @@ static void set_marks(struct bar *bar, int64_t now)
     const struct bar_mark mark = {now, bar->n_ended};
     if (!bar->is_begun) {
         bar->is_begun = true;
-        bar->older = bar->newer = bar->shown = mark;
+        bar->older = bar->newer = mark;
+        bar->shown = (struct bar_mark){.at = now}; /* nothing, however much was done before */
     }
     if (now - bar->newer.at >= WINDOW_US) {
         bar->older = bar->newer;

@@ -81,6 +81,16 @@ TEST(after_a_resume_only_what_was_done_counts_and_the_rate_is_new)
     CHECK(says(&bar, 4 * SECOND, false, "600/1000 steps (60 %), 50/s, 8 s left"));
 }
 
+TEST(what_was_done_before_anybody_looked_was_not_shown)
+{
+    struct bar bar = {.n_steps = 1000, .n_ended = 1000};
+    CHECK(bar_is_due(&bar, 0, false));
+    bar.n_ended = 1002; /* two of them failed once, and are done */
+    bar.n_failed = 2;
+    bar_resume(&bar);
+    CHECK(bar_is_due(&bar, 1, false) && bar.n_ended == 1000);
+}
+
 TEST(without_a_rate_nothing_is_made_up)
 {
     struct bar bar = {.n_steps = 1000};
