@@ -185,6 +185,7 @@ CO_FN int command_twin_top(struct cli *cli);
 CO_FN int command_twin_exec(struct cli *cli);
 CO_FN int command_secret_reveal(struct cli *cli);
 CO_FN int command_output(struct cli *cli);
+CO_FN int command_show(struct cli *cli);
 CO_FN int command_audit_verify(struct cli *cli);
 CO_FN int command_state_check(struct cli *cli);
 CO_FN int command_state_repair(struct cli *cli);

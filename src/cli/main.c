@@ -44,7 +44,7 @@ static const struct command commands[] = {
     {"drift", "deployment_drift", 0, command_drift, NULL, NULL},
     {"drift --adopt", "plan_adopt_drift", OPTIONS_APPLY | OPTIONS_VIEW, command_edit, NULL,
      "let a document follow what somebody changed outside"},
-    {"show", "resource_show", 0, NULL, render_value, NULL},
+    {"show", "resource_show", 0, command_show, NULL, NULL},
     {"output", "output_show", OPTIONS_REVEAL, command_output, render_value, NULL},
     {"secret list", "secret_list", 0, NULL, render_secrets, NULL},
     {"secret reveal", "secret_show", OPTIONS_SHOW, command_secret_reveal, NULL,

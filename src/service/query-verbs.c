@@ -308,7 +308,21 @@ int service_await_sections(struct service *service, const char *word, int64_t pa
     }
 }
 
-int service_show(struct service *service, const char *word, const char *address,
+/* A name that no resource has by itself stands for the instances that are counted under it. */
+static CO_FN int find_shown(struct service *service, const char *uid, const char *address,
+                            size_t page, struct records *records, struct error *err)
+{
+    int r = address ? store_find_records(service->store, uid, address, records, err) : 0;
+    if (r < 0 || records->n_items > 0 || (address && strchr(address, '[')))
+        return r;
+    if (!address && page == 0)
+        return store_load_records(service->store, uid, records, err);
+    size_t n_before = page > 0 ? (page - 1) * SERVICE_PAGE_ROWS : 0;
+    return store_list_records(service->store, uid, address, n_before,
+                              page > 0 ? SERVICE_PAGE_ROWS : SIZE_MAX, records, err);
+}
+
+int service_show(struct service *service, const char *word, const char *address, size_t page,
                  struct value **ret_records, struct error *err)
 {
     struct store_deployment deployment = {0};
@@ -316,11 +330,10 @@ int service_show(struct service *service, const char *word, const char *address,
     struct value_builder list = {0};
     int r = service_find_deployment(service, word, &deployment, err);
     if (r == 0)
-        r = address ? store_find_records(service->store, deployment.uid, address, &records, err)
-                    : store_load_records(service->store, deployment.uid, &records, err);
+        r = find_shown(service, deployment.uid, address, page, &records, err);
     for (size_t i = 0; i < records.n_items; i++)
         value_builder_append(&list, record_to_value(records.items[i]));
-    if (r == 0 && address && list.n_items == 0)
+    if (r == 0 && address && list.n_items == 0 && page <= 1)
         r = error_set(err, ERROR_NOT_FOUND, "%s has no resource \"%s\"", deployment.name, address);
     if (r < 0)
         value_builder_done(&list);

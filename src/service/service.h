@@ -401,8 +401,9 @@ CO_FN int service_status(struct service *service, const char *word, struct value
  * then. No record is read where no driver has something to say. */
 CO_FN int service_await_sections(struct service *service, const char *word, int64_t patience_us,
                                  struct value **ret_sections, struct error *err);
-/* One record, or all of them when address is NULL. */
-CO_FN int service_show(struct service *service, const char *word, const char *address,
+/* The records of one resource, of all instances of a counted one, or all of them when address is
+ * NULL; page is 1 for the first SERVICE_PAGE_ROWS of several, 0 for all. */
+CO_FN int service_show(struct service *service, const char *word, const char *address, size_t page,
                        struct value **ret_records, struct error *err);
 CO_FN int service_outputs(struct service *service, const char *word, struct value **ret_outputs,
                           struct error *err);

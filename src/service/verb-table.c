@@ -139,16 +139,32 @@ static int show_drift(struct service *service, const struct verb_call *call,
     return service_drift(service, value_get_text(call->input, "deployment"), &answer->value, err);
 }
 
+/* The number of a page; the first where none is named. */
+static int read_page(const struct verb_call *call, size_t *ret_page, struct error *err)
+{
+    const char *text = value_get_text(call->input, "page");
+    int64_t page = 1;
+    if (text && (!text_to_integer(text, &page) || page < 1 || page > MAX_PAGE))
+        return error_set(err, ERROR_INVALID, "a page is a number from 1 on, not \"%s\"", text);
+    *ret_page = (size_t)page;
+    return 0;
+}
+
 static int show_resources(struct service *service, const struct verb_call *call,
                           struct verb_answer *answer, struct error *err)
 {
     const char *address = value_get_text(call->input, "address");
     CLEANUP(value_unrefp) struct value *records = NULL;
-    int r =
-        service_show(service, value_get_text(call->input, "deployment"), address, &records, err);
-    if (r == 0)
-        answer->value = address ? value_ref(value_at(records, 0)) : take_ptr(records);
-    return r;
+    size_t page = 0;
+    int r = value_get(call->input, "page") ? read_page(call, &page, err) : 0;
+    if (r < 0 || (r = service_show(service, value_get_text(call->input, "deployment"), address,
+                                   page, &records, err)) < 0)
+        return r;
+    const struct value *first = value_count(records) > 0 ? value_at(records, 0) : NULL;
+    /* Several of one address are its generations; instances have addresses of their own. */
+    bool is_one = address && first && text_equal(value_get_text(first, "address"), address);
+    answer->value = is_one ? value_ref((struct value *)first) : take_ptr(records);
+    return 0;
 }
 
 static int show_outputs(struct service *service, const struct verb_call *call,
@@ -188,17 +204,6 @@ static int show_secret(struct service *service, const struct verb_call *call,
     return r < 0 || answer->value
                ? r
                : error_set(err, ERROR_NOT_FOUND, "there is no secret \"%.80s\"", wanted);
-}
-
-/* The number of a page; the first where none is named. */
-static int read_page(const struct verb_call *call, size_t *ret_page, struct error *err)
-{
-    const char *text = value_get_text(call->input, "page");
-    int64_t page = 1;
-    if (text && (!text_to_integer(text, &page) || page < 1 || page > MAX_PAGE))
-        return error_set(err, ERROR_INVALID, "a page is a number from 1 on, not \"%s\"", text);
-    *ret_page = (size_t)page;
-    return 0;
 }
 
 static int show_history(struct service *service, const struct verb_call *call,
@@ -438,7 +443,10 @@ static const struct verb verbs[] = {
       {"document", INPUT_TEXT, false, "--file", "FILE",
        "the document to edit; without it, the newest revision"}}, edits_plan_drift},
     {"resource_show", "the records of a deployment, or one of them", VERB_READ,
-     {DEPLOYMENT, {"address", INPUT_TEXT, false, NULL, "ADDRESS", "only this resource"}},
+     {DEPLOYMENT,
+      {"address", INPUT_TEXT, false, NULL, "ADDRESS",
+       "only this resource, or the instances of this counted one"},
+      {"page", INPUT_TEXT, false, "--page", "N", "50 are a page, by address; the first is 1"}},
      show_resources},
     {"output_show", "the outputs of a deployment, or one of them", VERB_READ,
      {DEPLOYMENT, {"output", INPUT_TEXT, false, NULL, "OUTPUT", "only this output"}},

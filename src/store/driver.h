@@ -128,6 +128,9 @@ enum store_query {
     QUERY_LOAD_RECORDS,
     /* (deployment uid, address) -> RECORD_*; by generation */
     QUERY_FIND_RECORDS,
+    /* (deployment uid, address, address behind the last, rows to pass over, limit) -> RECORD_*; by
+     * address and generation */
+    QUERY_LIST_RECORDS,
     /* (deployment uid) -> how many records it has */
     QUERY_COUNT_RECORDS,
     /* (deployment uid) -> instance, each that its records have once */

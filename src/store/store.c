@@ -178,6 +178,20 @@ int store_find_records(struct store *store, const char *deployment_uid, const ch
                          ret_records, err);
 }
 
+int store_list_records(struct store *store, const char *deployment_uid, const char *name,
+                       size_t n_before, size_t limit, struct records *ret_records,
+                       struct error *err)
+{
+    assert(deployment_uid && ret_records);
+    /* '\\' follows '[', and '{' the letters with which names begin. */
+    CLEANUP(mem_freep) char *first = string_format("%s%s", name ? name : "", name ? "[" : "");
+    CLEANUP(mem_freep) char *behind = name ? string_format("%s\\", name) : string_copy("{");
+    return query_records(store, QUERY_LIST_RECORDS,
+                         PARAMETERS(text(deployment_uid), text(first), text(behind),
+                                    limit_of(n_before), limit_of(limit)),
+                         ret_records, err);
+}
+
 static int take_count(void *argument, const struct store_row *row, struct error *err)
 {
     (void)err;

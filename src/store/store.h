@@ -82,6 +82,11 @@ CO_FN int store_load_records(struct store *store, const char *deployment_uid,
 /* Those of one address, oldest generation first: none when there is no such resource. */
 CO_FN int store_find_records(struct store *store, const char *deployment_uid, const char *address,
                              struct records *ret_records, struct error *err);
+/* Some of them, in the order of store_load_records(): of the instances of a counted resource (name;
+ * NULL: of all resources), those behind the first n_before, at most limit. */
+CO_FN int store_list_records(struct store *store, const char *deployment_uid, const char *name,
+                             size_t n_before, size_t limit, struct records *ret_records,
+                             struct error *err);
 /* How many there are. */
 CO_FN int store_count_records(struct store *store, const char *deployment_uid, size_t *ret_n,
                               struct error *err);

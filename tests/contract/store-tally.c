@@ -1,7 +1,8 @@
 /*
- * What every driver of the store promises to those who count a run's steps (store.h): rows that
- * only say that a step begins or ended well are numbers, and the others are there as they are.
- * PARLEY_TEST_SUBJECT says which driver is held to it.
+ * What every driver of the store promises to those who do not want all (store.h): of the rows of a
+ * journal those that only say that a step begins or ended well are numbers, and the others are
+ * there as they are; records are there page by page. PARLEY_TEST_SUBJECT says which driver is held
+ * to it.
  */
 #include "contract/store.h"
 
@@ -89,4 +90,43 @@ STORE_TEST(without_rows_there_is_nothing_and_without_the_run_an_error)
     CHECK(tally.n_rows == 0 && tally.n_ended == 0 && tally.last_seq == 0);
     CHECK(value_count(tally.rows) == 0);
     value_unref(tally.rows);
+}
+
+STORE_TEST(records_are_listed_by_name_and_in_pages)
+{
+    static const char *const addresses[] = {"a",           "many",      "many[0]", "many[10]",
+                                            "many[\"x\"]", "many-more", "manya",   "z"};
+    static const struct {
+        const char *name;
+        size_t n_before;
+        size_t limit;
+        const char *want;
+    } cases[] = {
+        {"many", 0, 9, "many[\"x\"] many[0] many[10] "},
+        {"many", 1, 1, "many[0] "},
+        {"many", 3, 9, ""},
+        {"man", 0, 9, ""},
+        {NULL, 0, 3, "a many many-more "},
+        {NULL, 6, SIZE_MAX, "manya z "},
+        {NULL, 8, 9, ""},
+    };
+    CHECK(begin_run());
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    for (size_t i = 0; i < ARRAY_LENGTH(addresses); i++)
+        add_record(batch, addresses[i], 1, "{}");
+    CHECK(commits(batch, NULL));
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct records records = {0};
+        struct strbuf found = {0};
+        int r = store_list_records(store, DEPLOYMENT, cases[i].name, cases[i].n_before,
+                                   cases[i].limit, &records, NULL);
+        for (size_t k = 0; r == 0 && k < records.n_items; k++)
+            strbuf_addf(&found, "%s ", records.items[k]->address);
+        bool is_same = r == 0 && strcmp(strbuf_text(&found), cases[i].want) == 0;
+        if (!is_same)
+            printf("# %zu: %s\n", i, strbuf_text(&found));
+        records_done(&records);
+        strbuf_done(&found);
+        CHECK(is_same);
+    }
 }

@@ -287,6 +287,29 @@ def runs_and_history_are_paged_newest_first(place):
     assert "from 1 on" in place.parley("run", "list", "--page", "0", want=1).err
 
 
+@test
+def many_records_are_shown_a_page_at_a_time(place):
+    """By address; a program that names no page gets all."""
+    place.write("demo.yaml", document("demo", {"a": data(1), "many": data("${count.index}", count=120), "z": data(2)}))
+    place.parley("up", "demo.yaml", "--yes")
+    every = place.records("demo")
+    assert len(every) == 122 and [row["address"] for row in every] == sorted(row["address"] for row in every)
+    def page(n, *words):
+        return place.parley("show", "demo", *words, "--page", str(n), "--json").json()
+    assert page(1) + page(2) + page(3) == every and page(4) == []
+    instances = [row for row in every if row["address"].startswith("many[")]
+    assert place.parley("show", "demo", "many", "--json").json() == instances
+    assert page(1, "many") + page(2, "many") + page(3, "many") == instances and len(page(3, "many")) == 20
+    assert page(1, "many[7]")["address"] == "many[7]"
+    text = place.parley("show", "demo").out
+    assert text.count('"address": ') == 50 and "--page N shows the others, --json all of them" in text, text[-400:]
+    text = place.parley("show", "demo", "many", "--page", "3").out
+    assert text.count('"address": ') == 20 and "--page" not in text, text[-400:]
+    assert "from 1 on" in place.parley("show", "demo", "--page", "x", want=1).err
+    for address in ("man", "many[120]"):
+        assert "has no resource" in place.parley("show", "demo", address, want=1).err
+
+
 def newest_run(place):
     return place.parley("run", "show", place.parley("run", "list", "--json").json()[0]["id"]).out
 

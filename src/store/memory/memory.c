@@ -147,6 +147,24 @@ static void find_records(struct memory_store *memory, const struct store_row *pa
     found->n_rows = n_kept;
 }
 
+static void list_records(struct memory_store *memory, const struct store_row *parameters,
+                         struct found *found)
+{
+    size_t n_passed = 0;
+    size_t n_kept = 0;
+    load_records(memory, parameters, found);
+    for (size_t i = 0; i < found->n_rows; i++) {
+        const char *address = store_row_text(found->rows[i], RECORD_COLUMN_ADDRESS);
+        if (strcmp(address, store_row_text(parameters, 1)) < 0 ||
+            strcmp(address, store_row_text(parameters, 2)) >= 0 ||
+            n_kept == (size_t)store_row_number(parameters, 4))
+            continue;
+        if (n_passed++ >= (size_t)store_row_number(parameters, 3))
+            found->rows[n_kept++] = found->rows[i];
+    }
+    found->n_rows = n_kept;
+}
+
 static void get_revision(struct memory_store *memory, const struct store_row *parameters,
                          struct found *found)
 {
@@ -364,6 +382,7 @@ static const struct {
     [QUERY_LIST_DEPLOYMENTS] = {list_deployments, {0, DEPLOYMENT_COLUMN_COUNT}},
     [QUERY_LOAD_RECORDS] = {load_records, {0, RECORD_COLUMN_COUNT}},
     [QUERY_FIND_RECORDS] = {find_records, {0, RECORD_COLUMN_COUNT}},
+    [QUERY_LIST_RECORDS] = {list_records, {0, RECORD_COLUMN_COUNT}},
     [QUERY_GET_REVISION] = {get_revision, {0, 5}},
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 5}},

@@ -47,6 +47,9 @@ static const char *const query_texts[] = {
         "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID " ORDER BY address, generation",
     [QUERY_FIND_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
                            " AND address = ?2 ORDER BY generation",
+    [QUERY_LIST_RECORDS] = "SELECT " RECORD_LIST "WHERE deployment = " DEPLOYMENT_ID
+                           " AND address >= ?2 AND address < ?3 "
+                           "ORDER BY address, generation LIMIT ?5 OFFSET ?4",
     [QUERY_COUNT_RECORDS] = "SELECT count(*) FROM records WHERE deployment = " DEPLOYMENT_ID,
     [QUERY_LIST_INSTANCES] =
         "SELECT DISTINCT instance FROM records WHERE deployment = " DEPLOYMENT_ID,
