@@ -44,6 +44,15 @@ static bool next_line(struct text *rest, struct text *ret_line)
             rest->length -= i + 2;
             return true;
         }
+        /* The same with LF and a line of a colon or a NUL alone, which ends the headers. */
+        if (rest->at[i] == '\n' && rest->length - i >= 4 &&
+            (rest->at[i + 1] == ':' || !rest->at[i + 1]) && rest->at[i + 2] == '\r' &&
+            rest->at[i + 3] == '\n') {
+            *ret_line = (struct text){rest->at, i};
+            rest->at += i + 2;
+            rest->length -= i + 2;
+            return true;
+        }
         if (!rest->at[i] || rest->at[i] == '\r' || rest->at[i] == '\n')
             return false;
     }

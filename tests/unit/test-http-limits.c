@@ -10,7 +10,7 @@
 
 static const int64_t millisecond = 1000;
 
-enum { SLOW = 500, ASKED = 200, LONG_ANSWER = 32 * 1024 * 1024 };
+enum { SLOW = 500, ASKED = 40, LONG_ANSWER = 32 * 1024 * 1024 };
 
 static void handle(void *argument, struct http_request *request)
 {
