@@ -95,7 +95,7 @@ static void bench_main(void *argument)
 {
     struct bench *bench = argument;
     struct error err = {0};
-    int r = pool_find_owner(bench->pool, &bench->owner, &err);
+    int r = pool_find_owner(bench->pool, &bench->owner, NULL, &err);
     bench->looks = looks_new(bench->loop, bench->pool, &bench->owner);
     bench->server = mcp_server_new(bench->loop, &offer, NULL);
     if (r == 0)

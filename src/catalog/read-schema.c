@@ -90,6 +90,7 @@ enum schema_key {
     KEY_KEYWORDS,
     KEY_ITEMS,
     KEY_FIELDS,
+    KEY_LOCAL,
     KEY_DIGEST_OF,
     KEY_DIGEST_IN,
     KEY_MADE_BY,
@@ -113,6 +114,7 @@ static const char *const schema_keys[] = {
     [KEY_KEYWORDS] = "keywords",
     [KEY_ITEMS] = "items",
     [KEY_FIELDS] = "fields",
+    [KEY_LOCAL] = "local",
     [KEY_DIGEST_OF] = "digestOf",
     [KEY_DIGEST_IN] = "digestIn",
     [KEY_MADE_BY] = "madeBy",
@@ -187,6 +189,9 @@ static void read_schema_key(struct catalog_reader *reader, const struct yaml_pai
         break;
     case KEY_FIELDS:
         reader_fields(reader, pair, schema);
+        break;
+    case KEY_LOCAL:
+        reader_bool(reader, pair, &schema->is_local);
         break;
     case KEY_DIGEST_OF:
         reader_text(reader, pair, &schema->digest_of);

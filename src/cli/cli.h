@@ -35,6 +35,7 @@ enum option_group {
     OPTIONS_SHOW = 1 << 8,    /* of what does */
     OPTIONS_CONFIRM = 1 << 9, /* of what needs the deployment's name */
     OPTIONS_DOOR = 1 << 10,   /* another door, which opens services itself */
+    OPTIONS_SERVE = 1 << 11,  /* of what listens */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -51,6 +52,11 @@ const struct command *command_find(const char *name);
 size_t command_count(void);
 const struct command *command_at(size_t index);
 
+/* Where and whom to serve; all borrowed, NULL where nothing was said. */
+struct cli_place {
+    const char *listen, *tokens, *certificate, *key, *host;
+};
+
 /* What was typed, taken apart. Strings are borrowed from the arguments. */
 struct options {
     const struct command *command;
@@ -63,6 +69,7 @@ struct options {
     const char *type;    /* --type TYPE */
     const char *only;    /* --only KINDS */
     const char *page;    /* --page N */
+    struct cli_place place;
     struct value *input; /* owned map: the verb's input */
     const char *word;    /* the first word after the command, or NULL */
     char **rest;         /* all that follows "twin exec", options or not */
@@ -83,6 +90,8 @@ struct options {
 struct cli_doors {
     CO_FN int (*serve_stdio)(struct loop *loop, const struct service_options *options,
                              struct error *err);
+    CO_FN int (*serve_web)(struct loop *loop, const struct service_options *options,
+                           const struct cli_place *place, struct error *err);
 };
 
 /* The whole program: takes the arguments apart, carries the command out, returns its exit code. */
@@ -179,6 +188,7 @@ CO_FN int command_run_wait(struct cli *cli);
 CO_FN int command_run_cancel(struct cli *cli);
 CO_FN int command_run_exec(struct cli *cli);
 CO_FN int command_mcp(struct cli *cli);
+CO_FN int command_serve(struct cli *cli);
 CO_FN int command_twin_stop(struct cli *cli);
 CO_FN int command_twin_doctor(struct cli *cli);
 CO_FN int command_twin_top(struct cli *cli);

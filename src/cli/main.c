@@ -60,6 +60,8 @@ static const struct command commands[] = {
     {"run exec", NULL, OPTIONS_HIDDEN, command_run_exec, NULL, NULL},
     {"mcp", NULL, OPTIONS_DOOR, command_mcp, NULL,
      "serve an AI client over standard input and output (Model Context Protocol)"},
+    {"serve", NULL, OPTIONS_DOOR | OPTIONS_SERVE, command_serve, NULL,
+     "serve AI clients over HTTP, each with a token (Model Context Protocol)"},
     {"validate", "document_validate", 0, NULL, render_validated, NULL},
     {"expand", "document_expand", 0, command_expand, NULL, NULL},
     {"types", "type_show", 0, NULL, render_types, NULL},

@@ -1,13 +1,24 @@
 #include "mcp/door.h"
 
+#include "auth/tokens.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/world.h"
 #include "mcp/stdio.h"
 #include "mcp/tools.h"
+#include "mcp/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { MAX_PEM = 1024 * 1024 };
+
+/* --- Over standard input and output --- */
 
 /*
  * Standard input and output are the client's alone: nothing that we start or link may write a word
@@ -33,12 +44,12 @@ static int take_streams(int *ret_input, int *ret_output, struct error *err)
     return *ret_output < 0 ? -ERROR_SYSTEM : 0;
 }
 
-static int serve(struct loop *loop, struct pool *pool, struct error *err)
+static int serve_streams(struct loop *loop, struct pool *pool, struct error *err)
 {
     struct caller who = {0};
     int input, output;
     /* Reads the site: what is wrong with it is said before anything is promised. */
-    int r = pool_find_owner(pool, &who, err);
+    int r = pool_find_owner(pool, &who, NULL, err);
     if (r < 0 || (r = take_streams(&input, &output, err)) < 0) {
         caller_done(&who);
         return r;
@@ -57,7 +68,183 @@ static int serve(struct loop *loop, struct pool *pool, struct error *err)
 int door_serve_stdio(struct loop *loop, const struct service_options *options, struct error *err)
 {
     struct pool *pool = pool_new(loop, options);
-    int r = serve(loop, pool, err);
+    int r = serve_streams(loop, pool, err);
     pool_free(pool);
+    return r;
+}
+
+/* --- Over HTTP --- */
+
+struct web_door {
+    struct loop *loop;
+    struct pool *pool;
+    struct looks *looks;
+    char *tokens_path;     /* owned */
+    struct tokens *tokens; /* owned; NULL while the file cannot be read: then nobody is let in */
+    int64_t looked_at;
+    struct gate asked_to_end;
+    bool ends;
+};
+
+/* A caller for one request. */
+struct guest {
+    struct mcp_caller caller;
+    struct caller who;
+};
+
+static bool authenticate(void *argument, const char *token, struct web_identity *ret_identity)
+{
+    struct web_door *door = argument;
+    struct caller who = {0};
+    if (!token || tokens_find(door->tokens, token, &who, NULL) < 0)
+        return false;
+    struct guest *guest = NEW(struct guest);
+    guest->who = who;
+    guest->caller = (struct mcp_caller){door->pool, door->looks, &guest->who, false};
+    *ret_identity = (struct web_identity){guest->who.principal, &guest->caller};
+    return true;
+}
+
+static void release(void *argument, struct web_identity *identity)
+{
+    struct mcp_caller *caller = identity->caller;
+    struct guest *guest = (struct guest *)((char *)caller - offsetof(struct guest, caller));
+    (void)argument;
+    caller_done(&guest->who);
+    mem_free(guest);
+}
+
+/* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT" or "PORT"; the caller frees the address, which is NULL
+ * for this machine alone. */
+static int read_place(const char *text, char **ret_address, uint16_t *ret_port, struct error *err)
+{
+    const char *colon = strrchr(text, ':');
+    const char *number = colon ? colon + 1 : text;
+    size_t length = colon ? (size_t)(colon - text) : 0;
+    int64_t port = 0;
+    bool is_bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
+    if (!text_to_integer(number, &port) || port < 0 || port > 65535)
+        return error_set(err, ERROR_INVALID,
+                         "--listen takes ADDRESS:PORT, such as 127.0.0.1:7420, not \"%s\"", text);
+    *ret_port = (uint16_t)port;
+    *ret_address = length == 0    ? NULL
+                   : is_bracketed ? string_copy_n(text + 1, length - 2)
+                                  : string_copy_n(text, length);
+    return 0;
+}
+
+static bool is_loopback(const char *address)
+{
+    return !address || text_equal(address, "::1") || text_starts_with(address, "127.");
+}
+
+static void take_signal(void *argument, int number)
+{
+    struct web_door *door = argument;
+    (void)number;
+    door->ends = true;
+    gate_open(door->loop, &door->asked_to_end);
+}
+
+static int serve_until_asked(struct web_door *door, const struct web_settings *settings,
+                             const char *address, struct error *err)
+{
+    struct web *web = NULL;
+    struct mcp_server *server = mcp_server_new(door->loop, tools_offer(), NULL);
+    int r = web_start(door->loop, server, settings, &web, err);
+    if (r == 0) {
+        const char *shown = address ? address : "127.0.0.1";
+        struct signal_watch *interrupt = loop_watch_signal(door->loop, SIGINT, take_signal, door);
+        struct signal_watch *end = loop_watch_signal(door->loop, SIGTERM, take_signal, door);
+        bool is_bracketed = strchr(shown, ':') != NULL;
+        fprintf(stderr, "parley: serving MCP on http%s://%s%s%s:%u/mcp\n",
+                settings->http.certificate ? "s" : "", is_bracketed ? "[" : "", shown,
+                is_bracketed ? "]" : "", (unsigned int)web_port(web));
+        while (!door->ends)
+            gate_wait(door->loop, &door->asked_to_end, -1, NULL);
+        web_stop(web);
+        loop_unwatch_signal(interrupt);
+        loop_unwatch_signal(end);
+    }
+    mcp_server_free(server);
+    return r;
+}
+
+static int read_pem(const char *path, char **ret_text, struct error *err)
+{
+    return path ? world_read_file(path, MAX_PEM, ret_text, NULL, err) : 0;
+}
+
+static int check_safety(const struct door_place *place, const char *address, struct error *err)
+{
+    if ((place->certificate != NULL) != (place->key != NULL))
+        return error_set(err, ERROR_INVALID, "--certificate and --key belong together");
+    if (!is_loopback(address) && !place->certificate)
+        return error_set(
+            err, ERROR_INVALID,
+            "on %s tokens would cross the network in the clear: give --certificate FILE "
+            "and --key FILE, or listen on 127.0.0.1",
+            address);
+    return 0;
+}
+
+/* Reads the site, too: what is wrong with it is said before anything is promised. */
+static int find_tokens(struct web_door *door, const char *given, struct caller *owner,
+                       struct error *err)
+{
+    CLEANUP(mem_freep) char *home = NULL;
+    int r = pool_find_owner(door->pool, owner, &home, err);
+    if (r < 0)
+        return r;
+    CLEANUP(mem_freep)
+    char *path = given ? string_copy(given) : string_format("%s/tokens.yaml", home);
+    CLEANUP(value_unrefp) struct value *list = NULL;
+    r = tokens_list(path, &list, err);
+    if (r == -ERROR_NOT_FOUND)
+        return error_wrap(err, r,
+                          "over the network nobody is let in without a token; \"parley token "
+                          "new NAME --role planner\" makes one");
+    if (r == 0)
+        door->tokens = tokens_new(path);
+    return r;
+}
+
+static int serve_web(struct web_door *door, const struct door_place *place, struct caller *owner,
+                     struct error *err)
+{
+    CLEANUP(mem_freep) char *address = NULL;
+    CLEANUP(mem_freep) char *certificate = NULL;
+    CLEANUP(mem_freep) char *key = NULL;
+    struct web_settings settings = {
+        .authenticate = authenticate, .release = release, .argument = door};
+    const char *listen = place->listen ? place->listen : "127.0.0.1:7420";
+    int r = read_place(listen, &address, &settings.http.port, err);
+    if (r < 0 || (r = check_safety(place, address, err)) < 0 ||
+        (r = find_tokens(door, place->tokens, owner, err)) < 0 ||
+        (r = read_pem(place->certificate, &certificate, err)) < 0 ||
+        (r = read_pem(place->key, &key, err)) < 0)
+        return r;
+    const char *const hosts[] = {place->host, NULL};
+    settings.hosts = place->host ? hosts : NULL;
+    settings.http.address = address;
+    settings.http.certificate = certificate;
+    settings.http.key = key;
+    door->looks = looks_new(door->loop, door->pool, owner);
+    r = serve_until_asked(door, &settings, address, err);
+    looks_end(door->looks);
+    if (key)
+        sodium_memzero(key, strlen(key));
+    return r;
+}
+
+int door_serve_web(struct loop *loop, const struct service_options *options,
+                   const struct door_place *place, struct error *err)
+{
+    struct caller owner = {0};
+    struct web_door door = {.loop = loop, .pool = pool_new(loop, options)};
+    int r = serve_web(&door, place, &owner, err);
+    tokens_free(door.tokens);
+    caller_done(&owner);
+    pool_free(door.pool);
     return r;
 }

@@ -9,3 +9,17 @@
  */
 CO_FN int door_serve_stdio(struct loop *loop, const struct service_options *options,
                            struct error *err);
+
+/* Where and whom to serve over HTTP; all borrowed. */
+struct door_place {
+    const char *listen; /* "127.0.0.1:7420"; NULL: that */
+    const char *tokens; /* the file of auth/tokens.h; NULL: tokens.yaml in the state folder */
+    const char *certificate, *key; /* files in PEM; both NULL: without TLS, on this machine alone */
+    const char *host;              /* a name by which clients may reach us; NULL: none but ours */
+};
+/*
+ * Serves over HTTP until SIGINT or SIGTERM. ERROR_INVALID for what would not be safe: without
+ * tokens, or elsewhere than on this machine without TLS.
+ */
+CO_FN int door_serve_web(struct loop *loop, const struct service_options *options,
+                         const struct door_place *place, struct error *err);

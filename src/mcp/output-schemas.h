@@ -27,8 +27,9 @@
 #define PLAN_SHOW_OUTPUT OUTPUT_WITH("\"plan\",\"changes\"", PLAN_FIELDS("First 50: id, kind, address, type, instance, reason, irreversible") "," FIELD("full", "object", "With full: the whole plan"))
 #define APPROVE_OUTPUT OUTPUT_WITH("\"plan\"", \
     FIELD("plan", "string", "Hash of what was approved") "," \
-    FIELD("principal", "string", "Who approved") "," \
-    FIELD("authentication", "string", "How they are known"))
+    FIELD("demanded", "object", "The level of approval that is needed, and what says so") "," \
+    FIELD("makers", "array", "Who made the plan") "," \
+    FIELD("approvals", "array", "Who approved, at which level, and what that proves"))
 #define RUN_OUTPUT OUTPUT_WITH("\"run\"", \
     FIELD("run", "string", "Id, for run_show") "," \
     FIELD("plan", "string", "Hash of what it carries out"))

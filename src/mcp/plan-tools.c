@@ -272,6 +272,23 @@ static int ask_consent(struct mcp_call *call, const struct plan *plan, const cha
     return 0;
 }
 
+/* What was recorded, and what it proves. */
+static int add_approval(struct service *service, const struct plan *plan, struct mcp_result *result,
+                        struct error *err)
+{
+    struct strbuf text = {0};
+    int r = service_show_approvals(service, plan->hash, &result->structured, err);
+    if (r < 0)
+        return r;
+    strbuf_addf(&text, "Plan %.12s of %s is approved by %s.\n", plan->hash, plan->deployment,
+                service->caller.principal);
+    render_approvals(result->structured, &text);
+    strbuf_addf(&text, "Next: plan_apply with plan=\"%.12s\".\n", plan->hash);
+    mcp_add_text(result, strbuf_text(&text));
+    strbuf_done(&text);
+    return 0;
+}
+
 static int approve(struct mcp_call *call, struct service *service, const struct plan *plan,
                    struct mcp_result *result, struct error *err)
 {
@@ -283,23 +300,7 @@ static int approve(struct mcp_call *call, struct service *service, const struct 
     r = service_approve(service, plan, &consent, err);
     if (r < 0)
         return r;
-    struct value_builder fields = {0};
-    value_builder_set_string(&fields, "plan", plan->hash);
-    value_builder_set_string(&fields, "principal", service->caller.principal);
-    value_builder_set_string(&fields, "authentication",
-                             authentication_to_string(service->caller.authentication));
-    result->structured = value_builder_map(&fields);
-    CLEANUP(mem_freep)
-    char *text = string_format(
-        "Plan %.12s of %s is approved by %s.%s\nNext: plan_apply with plan=\"%.12s\".\n",
-        plan->hash, plan->deployment, service->caller.principal,
-        service->caller.authentication == AUTHENTICATION_USER
-            ? " Level none: whoever is this operating-system user can say so, a program too; this is "
-              "no proof that a person did."
-            : "",
-        plan->hash);
-    mcp_add_text(result, text);
-    return 0;
+    return add_approval(service, plan, result, err);
 }
 
 int tool_plan_approve(struct mcp_call *call, struct mcp_result *result, struct error *err)

@@ -81,13 +81,16 @@ static int open_service(struct pool *pool, struct service **ret_service, struct 
     return r;
 }
 
-int pool_find_owner(struct pool *pool, struct caller *ret_caller, struct error *err)
+int pool_find_owner(struct pool *pool, struct caller *ret_caller, char **ret_home,
+                    struct error *err)
 {
     struct service *service = NULL;
     int r = open_service(pool, &service, err);
     if (r < 0)
         return r;
     caller_copy(ret_caller, &service->caller);
+    if (ret_home)
+        *ret_home = string_copy(service->home);
     service_close(service);
     return 0;
 }

@@ -11,8 +11,10 @@ struct pool;
 struct pool *pool_new(struct loop *loop, const struct service_options *options);
 /* All services must have been given back. Accepts NULL. */
 void pool_free(struct pool *pool);
-/* Who runs this program, as a service finds it out. The caller frees it with caller_done(). */
-int pool_find_owner(struct pool *pool, struct caller *ret_caller, struct error *err);
+/* Who runs this program, as a service finds it out, freed with caller_done(), and (may be NULL) the
+ * state folder, which the caller frees. */
+int pool_find_owner(struct pool *pool, struct caller *ret_caller, char **ret_home,
+                    struct error *err);
 /*
  * One for this caller and what it asks for; waits while too many are out. A failure is that of
  * service_open(): the site has a fault, which is in the message.

@@ -4,6 +4,7 @@
 #include "document/document.h"
 #include "pattern/pattern.h"
 #include "service/contexts.h"
+#include "service/elsewhere.h"
 #include "service/reads.h"
 #include "service/secrets.h"
 #include "service/service.h"
@@ -168,14 +169,22 @@ int service_load_document(struct service *service, const struct document_source 
                                            .read_deployment = read_deployment,
                                            .argument = &reader};
         set_variables(service, loaded->document, source, diagnostics);
+        if (source->is_from_elsewhere)
+            elsewhere_check_secrets(loaded->document, diagnostics);
         r = read_secrets(service, source, loaded, diagnostics, err);
         if (loaded->secrets)
             context.digest_secret = digest_secret;
         pattern_apply(loaded->document, service->catalog, diagnostics);
         document_expand(loaded->document, &context, &loaded->wanted, diagnostics);
         CLEANUP(mem_freep) char *folder = folder_of(source);
-        contexts_fill(service->catalog, folder, &loaded->wanted, diagnostics);
-        shown_files_fill(service->catalog, folder, &loaded->wanted, diagnostics);
+        /* An edit from elsewhere could name a file, too. */
+        bool is_elsewhere = service->caller.authentication != AUTHENTICATION_USER;
+        if (is_elsewhere)
+            elsewhere_check_files(service->catalog, &loaded->wanted, diagnostics);
+        if (!is_elsewhere || !diagnostics_has_errors(diagnostics)) {
+            contexts_fill(service->catalog, folder, &loaded->wanted, diagnostics);
+            shown_files_fill(service->catalog, folder, &loaded->wanted, diagnostics);
+        }
         loaded->reads = reader_list(&reader);
         reader_done(&reader);
         struct value *variables = document_variables(loaded->document);

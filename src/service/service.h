@@ -119,6 +119,7 @@ struct document;
 /* What a document is read from. All borrowed. */
 struct document_source {
     const char *path;              /* names it in messages, and is read when text is NULL */
+    bool is_from_elsewhere;        /* its author is at another machine: no secret of ours is read */
     const char *text;              /* the document itself, or NULL */
     const struct value *variables; /* map of --var settings, or NULL */
     bool reads_secrets;            /* from their sources; else they have no digests */

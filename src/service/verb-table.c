@@ -12,9 +12,10 @@ enum { MAX_PAGE = 1000000 };
 
 /* --- What carries them out --- */
 
-static struct document_source source_of(const struct verb_call *call)
+static struct document_source source_of(const struct service *service, const struct verb_call *call)
 {
     return (struct document_source){
+        .is_from_elsewhere = service->caller.authentication != AUTHENTICATION_USER,
         .path = value_get_text(call->input, "document"),
         .text = value_get_text(call->input, "text"),
         .variables = value_get(call->input, "variables"),
@@ -24,7 +25,7 @@ static struct document_source source_of(const struct verb_call *call)
 static int load(struct service *service, const struct verb_call *call, struct verb_answer *answer,
                 struct loaded_document *loaded, struct error *err)
 {
-    struct document_source source = source_of(call);
+    struct document_source source = source_of(service, call);
     int r = service_load_document(service, &source, loaded, &answer->diagnostics, err);
     answer->text = take_ptr(loaded->text);
     return r;
@@ -88,7 +89,7 @@ static int make_plan(struct service *service, const struct verb_call *call,
                      struct verb_answer *answer, struct error *err)
 {
     struct plan_request request = {
-        .source = source_of(call),
+        .source = source_of(service, call),
         .deployment = value_get_text(call->input, "deployment"),
         .forget = value_get(call->input, "addresses"),
         .adopt = value_get(call->input, "adopt"),

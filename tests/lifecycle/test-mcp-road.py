@@ -69,7 +69,7 @@ def nothing_changes_without_approval_and_level_none_says_that_it_proves_no_perso
         assert "not approved" in client.call("plan_apply", is_error=True, plan=plan)
         assert place.parley("status").out.strip() == "No deployments."
         result = client.ask("tools/call", name="plan_approve", arguments={"plan": plan})["result"]
-        assert "no proof that a person did" in result["content"][0]["text"]
+        assert "no proof of a person" in result["content"][0]["text"]
     assert "level none" in place.parley("audit", "list").out
 
 

@@ -144,7 +144,7 @@ def every_command(place, run):
     """The words of each, some with --json; what each answers does not matter here."""
     plan = place.parley("run", "show", run, "--json").json()["plan"]
     return {
-        "mcp": [], "validate": ["bank.yaml"], "expand": ["bank.yaml"], "graph": ["bank.yaml"], "types": ["acme:vault:safe"],
+        "mcp": [], "serve": ["--listen", "nowhere"], "validate": ["bank.yaml"], "expand": ["bank.yaml"], "graph": ["bank.yaml"], "types": ["acme:vault:safe"],
         "plan": ["bank.yaml", "--trace"], "set": ["big.label=two", "--yes"], "pull": ["bank", "pulled.yaml"],
         "status": ["bank"], "drift": ["bank"], "drift --adopt": ["bank", "--yes"], "show": ["bank"],
         "output": ["bank"], "secret list": ["bank"], "secret reveal": ["bank", "made"], "history": ["bank"],

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""`parley serve`: clients come over HTTP with tokens; who plans does not approve, and nobody else comes in."""
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+from lifecycle import main, test
+
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"}}
+DOCUMENT = """deployment:
+  name: shop
+  resources:
+    - { type: core:data:value, name: a, properties: { value: hello } }
+  outputs: { said: "${a.outputs.value}" }
+"""
+SITE = "site: { approval: { level: separated } }\n"
+
+
+class Server:
+    def __init__(self, place, *words):
+        self.place = place
+        self.process = subprocess.Popen(place.line("serve", "--listen", "127.0.0.1:0", *words), env=place.env,
+                                        cwd=place.folder, text=True, stderr=subprocess.PIPE)
+        self.line = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:([0-9]+)/mcp", self.line)
+        self.port = int(found[1]) if found else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        self.process.stderr.close()
+        assert self.port is None or status in (0, -signal.SIGKILL), status
+
+    def post(self, token, method, **params):
+        """The status and the answer."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+                   "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
+        if token:
+            headers["Authorization"] = "Bearer " + token
+        if "name" in params:
+            headers["Mcp-Name"] = params["name"]
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": META}}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/mcp", json.dumps(body), headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response.status, json.loads(text) if text else None
+
+    def tools(self, token):
+        return {tool["name"] for tool in self.post(token, "tools/list")[1]["result"]["tools"]}
+
+    def call(self, token, tool, is_error=False, **arguments):
+        result = self.post(token, "tools/call", name=tool, arguments=arguments)[1]["result"]
+        assert result["isError"] == is_error, result
+        return result["content"][0]["text"] if is_error else result["structuredContent"]
+
+
+def token_of(place, name, *roles):
+    words = [word for role in roles for word in ("--role", role)]
+    return place.parley("token", "new", name, *words, "--json").json()["token"]
+
+
+@test
+def nobody_is_let_in_without_a_token_and_a_removed_one_opens_nothing(place):
+    agent = token_of(place, "agent", "viewer")
+    with Server(place) as server:
+        for wrong in (None, "", "parley_", agent[:-1], agent + "x"):
+            assert server.post(wrong, "tools/list")[0] == 401, wrong
+        assert server.post(agent, "tools/list")[0] == 200
+        place.parley("token", "remove", "agent")
+        deadline = time.monotonic() + 60
+        while server.post(agent, "tools/list")[0] != 401:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@test
+def the_file_of_the_tokens_has_no_token_and_is_nobody_elses(place):
+    agent = token_of(place, "agent", "viewer")
+    path = place.path("home/tokens.yaml")
+    with open(path, encoding="utf-8") as file:
+        assert agent not in file.read()
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    os.chmod(path, 0o644)
+    assert "chmod 600" in place.parley("token", "list", want=1).err
+    with Server(place) as server:
+        assert server.port is None and "chmod 600" in server.line, server.line
+
+
+@test
+def what_would_not_be_safe_is_not_served(place):
+    assert "token new" in place.parley("serve", want=1).err
+    token_of(place, "agent", "viewer")
+    assert "in the clear" in place.parley("serve", "--listen", "0.0.0.0:0", want=1).err
+    assert "belong together" in place.parley("serve", "--key", "x.pem", want=1).err
+
+
+@test
+def each_role_has_the_tools_it_may_use_and_no_others(place):
+    tokens = {role: token_of(place, role, role) for role in ("viewer", "planner", "approver", "operator", "admin")}
+    with Server(place) as server:
+        tools = {role: server.tools(token) for role, token in tokens.items()}
+        assert "plan_create" not in tools["viewer"] and "deployment_status" in tools["viewer"]
+        assert "plan_create" in tools["planner"] and not {"plan_approve", "plan_apply"} & tools["planner"]
+        assert "plan_approve" in tools["approver"] and not {"plan_create", "plan_apply"} & tools["approver"]
+        assert "plan_apply" in tools["operator"] and "plan_approve" not in tools["operator"]
+        answer = server.post(tokens["viewer"], "tools/call", name="plan_create", arguments={"document": DOCUMENT})[1]
+        assert answer["error"]["code"] == -32602, answer
+
+
+@test
+def who_plans_does_not_approve_and_what_another_approved_is_carried_out(place):
+    place.write("parley.yaml", SITE)
+    agent, boss = token_of(place, "agent", "planner", "operator"), token_of(place, "boss", "approver")
+    with Server(place) as server:
+        plan = server.call(agent, "plan_create", document=DOCUMENT)["plan"]
+        assert "separated" in server.call(agent, "plan_apply", is_error=True, plan=plan)
+        server.call(boss, "plan_approve", plan=plan)
+        run = server.call(agent, "plan_apply", plan=plan)["run"]
+        assert server.call(agent, "run_show", run=run, wait_seconds=60)["status"] == "done"
+    audit = place.parley("audit", "list", "--json").json()
+    approval = next(entry for entry in audit if entry["kind"] == "approval")
+    assert approval["principal"] == "boss" and approval["level"] == "separated", approval
+    assert place.parley("output", "shop", "said").out.strip() == "hello"
+
+
+@test
+def the_command_line_of_the_same_user_cannot_approve_where_separation_is_demanded(place):
+    place.write("parley.yaml", SITE)
+    place.write("shop.yaml", DOCUMENT)
+    result = place.parley("up", "shop.yaml", "--yes", want=3)
+    assert "separated" in result.err, result.err
+    assert not place.parley("status", "--json").json()
+
+
+@test
+def a_document_from_elsewhere_reads_nothing_of_the_servers_machine(place):
+    agent = token_of(place, "agent", "planner")
+    place.write("secret.txt", "cnry-server-file\n")
+    place.env["SERVER_SECRET"] = "cnry-server-variable"
+    with Server(place) as server:
+        for source in ("{ file: secret.txt }", "{ environment: SERVER_SECRET }", "{ command: [touch, ran] }"):
+            text = server.call(agent, "plan_create", is_error=True, document=DOCUMENT + f"  secrets: {{ s: {source} }}\n")
+            assert "another machine" in text and "cnry" not in text, text
+        assert not os.path.exists(place.path("ran"))
+        files = ("type: docker:image:build, name: i, properties: { context: . }",
+                 "type: opnsense:firewall:alias, name: i, properties: { kind: urltable, url: 'file:///etc/passwd' }",
+                 "type: opnsense:firewall:alias, name: i, properties: { kind: geoip, countries: [DE], database: /etc/shadow }")
+        for resource in files:
+            text = server.call(agent, "plan_create", is_error=True,
+                               document=f"deployment:\n  name: x\n  resources:\n    - {{ {resource} }}\n")
+            assert "another machine" in text, text
+        assert "reads no files for others" in server.call(agent, "plan_create", is_error=True, file="shop.yaml")
+
+
+@test
+def a_server_that_is_killed_leaves_the_run_going(place):
+    place.write("catalog/acme.yaml", """
+types:
+  acme:thing:box:
+    description: A box.
+    stage: infrastructure
+    properties: { size: { kind: integer } }
+    outputs: { id: { type: string } }
+    drivers: { fake: { fidelity: stand-in } }
+    repeat: tag
+    seconds: { create: 1, update: 1, delete: 1 }
+""")
+    place.write("parley.yaml", "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n")
+    admin = token_of(place, "admin", "admin")
+    with Server(place) as server:
+        plan = server.call(admin, "plan_create", document="deployment:\n  name: slow\n  resources:\n    - { type: "
+                           "acme:thing:box, name: first, properties: { size: 1 } }\n")["plan"]
+        server.call(admin, "plan_approve", plan=plan)
+        run = server.call(admin, "plan_apply", plan=plan)["run"]
+        server.process.kill()
+    with Server(place) as server:
+        assert server.call(admin, "run_show", run=run, wait_seconds=60)["status"] == "done"
+
+
+if __name__ == "__main__":
+    main()
