@@ -11,8 +11,7 @@
 
 static void write_name(struct strbuf *buffer, const char *name)
 {
-    char last = buffer->length ? buffer->text[buffer->length - 1] : '{';
-    if (last != '{' && last != '[')
+    if (buffer->length && !strchr("{[", buffer->text[buffer->length - 1]))
         strbuf_add_char(buffer, ',');
     if (name) {
         json_write_string(buffer, name, strlen(name));

@@ -24,6 +24,8 @@ static const struct mcp_tool tools[] = {
 static const struct mcp_offer offer = {
     .name = "test", .title = "Test", .version = "1", .tools = tools, .n_tools = 1};
 
+enum { MOST_SEALED = 65536 };
+
 struct scene {
     struct mcp_server *server;
     const char *state;
@@ -81,31 +83,33 @@ static void check_changed(const struct mcp_server *server, char *sealed, uint8_t
                           uint8_t what)
 {
     size_t at = where * strlen(sealed) / 256;
-    char before = sealed[at];
-    sealed[at] = what && (char)what != before ? (char)what : before == 'A' ? 'B' : 'A';
+    char before = sealed[at], other = (char)what;
+    if (other == before || !other)
+        other = (char)(before == 'A' ? 'B' : 'A');
+    sealed[at] = other;
     CLEANUP(mem_freep) char *text = mcp_unseal(server, sealed);
     MUST(!text);
     sealed[at] = before;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
 {
     static const unsigned char key[32] = {1};
     if (size < 2)
         return 0;
-    CLEANUP(mem_freep) char *text = string_copy_n((const char *)bytes + 2, size - 2);
+    CLEANUP(mem_freep) char *plain = string_copy_n((const char *)text + 2, size - 2);
     struct loop *loop = loop_new();
     struct mcp_server *server = mcp_server_new(loop, &offer, key);
-    CLEANUP(mem_freep) char *forged = mcp_unseal(server, text);
+    CLEANUP(mem_freep) char *forged = mcp_unseal(server, plain);
     MUST(!forged);
-    CLEANUP(mem_freep) char *sealed = mcp_seal(server, text);
+    CLEANUP(mem_freep) char *sealed = mcp_seal(server, plain);
     CLEANUP(mem_freep) char *opened = mcp_unseal(server, sealed);
     /* What is too long to be brought back is not opened. */
-    MUST(opened ? text_equal(opened, text) : strlen(sealed) > 64 * 1024);
-    check_changed(server, sealed, bytes[0], bytes[1]);
-    check_session(server, text);
+    MUST(opened ? text_equal(opened, plain) : strlen(sealed) > MOST_SEALED);
+    check_changed(server, sealed, text[0], text[1]);
+    check_session(server, plain);
     check_session(server, sealed);
-    ask_with(loop, server, text);
+    ask_with(loop, server, plain);
     ask_with(loop, server, sealed);
     mcp_server_free(server);
     loop_free(loop);
