@@ -5,6 +5,7 @@ Usage: test-clients.py PARLEY FIXTURE TEXTS
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,9 +86,9 @@ def inspect(folder, place, target, *words):
                         *target, "--format", "json", *words], place)
 
 
-def drive_by_inspector(folder, place, era):
+def drive_by_inspector(folder, place, era, target=None):
     def call(tool, arguments):
-        text = inspect(folder, place, server(place), "--protocol-era", era, "--method", "tools/call", "--tool-name",
+        text = inspect(folder, place, target or server(place), "--protocol-era", era, "--method", "tools/call", "--tool-name",
                        tool, "--tool-args-json", json.dumps(arguments))
         result = json.loads(text)["result"]
         assert not result["isError"], result
@@ -120,6 +121,24 @@ def inspector_lists_over_http_in_each_era(folder, place):
             text = inspect(folder, place, [url], "--transport", "http", "--protocol-era", era, "--method",
                            "tools/list")
             assert "test_simple_text" in text, (era, text[:500])
+
+
+@with_place
+def inspector_drives_the_whole_road_over_http_with_a_token(folder, place):
+    program, _mcp, *where = server(place)
+    made = subprocess.run([program, "token", "new", "tester", "--role", "admin", "--json", *where], cwd=place,
+                          capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    token = json.loads(made.stdout)["token"]
+    with subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", *where], cwd=place, text=True,
+                          stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": place}) as process:
+        try:
+            url = re.search(r"http://127\.0\.0\.1:[0-9]+/mcp", process.stderr.readline()).group(0)
+            for era in ("modern", "legacy"):
+                drive_by_inspector(folder, place, era, [url, "--transport", "http", "--header",
+                                                        f"Authorization: Bearer {token}"])
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 # --- mcporter and mcp-remote ---
@@ -208,6 +227,7 @@ def python_sdk_calls_over_http_in_both_eras(folder, place):
 if __name__ == "__main__":
     others.main([inspector_drives_the_whole_road_in_the_modern_era,
                  inspector_drives_the_whole_road_in_the_legacy_era,
-                 inspector_finds_the_era_and_no_fault_in_the_tools, inspector_lists_over_http_in_each_era,
+                 inspector_finds_the_era_and_no_fault_in_the_tools,
+                 inspector_drives_the_whole_road_over_http_with_a_token, inspector_lists_over_http_in_each_era,
                  mcporter_drives_the_whole_road, mcp_remote_carries_stdio_over_http,
                  python_sdk_drives_the_whole_road_in_both_eras, python_sdk_calls_over_http_in_both_eras])
