@@ -66,7 +66,7 @@ struct schema {
     struct value
         *keywords;        /* owned map of keyword -> canonical ("any" -> "0.0.0.0/0"); NULL: none */
     struct schema *items; /* owned: of a list, set or map */
-    bool is_local;   /* of a text: it names a file or folder of the machine that plans */
+    bool is_local;        /* of a text: it names a file or folder of the machine that plans */
     char *digest_of; /* owned: the property with the folder whose digest it is, which Parley fills
                         in; NULL: none */
     char *digest_in; /* owned: of a text SOURCE:..., the property of the type, a map, that has the
