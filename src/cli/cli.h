@@ -36,6 +36,7 @@ enum option_group {
     OPTIONS_CONFIRM = 1 << 9, /* of what needs the deployment's name */
     OPTIONS_DOOR = 1 << 10,   /* another door, which opens services itself */
     OPTIONS_SERVE = 1 << 11,  /* of what listens */
+    OPTIONS_SIGN = 1 << 12,   /* of what may be signed */
     OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
 };
 
@@ -65,6 +66,7 @@ struct options {
     const char *output;  /* -o FILE */
     const char *confirm; /* --confirm NAME */
     const char *approve; /* --approve HASH */
+    const char *expires; /* --expires DURATION */
     const char *revert;  /* --revert NUMBERS */
     const char *type;    /* --type TYPE */
     const char *only;    /* --only KINDS */
@@ -161,6 +163,8 @@ CO_FN int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan
  * code. */
 CO_FN int cli_approve(struct cli *cli, const struct plan *plan);
 /* Shows a plan, gets its approval, carries it out; returns the exit code. */
+/* Shows the part of a plan that was asked for (plan-commands.c). Returns 0 or an exit code. */
+CO_FN int cli_show_plan(struct cli *cli, const struct plan *plan);
 CO_FN int cli_carry_out(struct cli *cli, const struct plan *plan);
 /* Whether --approve names this hash: a prefix of it that is long enough to mean it. */
 bool cli_is_approved(const struct options *options, const char *hash);
@@ -173,6 +177,8 @@ bool cli_ask_person(const char *question, char *ret_answer, size_t size);
  * the exit code --- */
 CO_FN int command_expand(struct cli *cli);
 CO_FN int command_plan(struct cli *cli);
+CO_FN int command_approve(struct cli *cli);
+CO_FN int command_key_new(struct cli *cli);
 CO_FN int command_graph(struct cli *cli);
 /* Exits with EXIT_CHANGES_PENDING when something differs. */
 CO_FN int command_drift(struct cli *cli);

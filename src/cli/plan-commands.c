@@ -268,6 +268,16 @@ static int write_document(struct cli *cli)
     return r < 0 ? cli_fail(cli, &err) : 0;
 }
 
+int cli_show_plan(struct cli *cli, const struct plan *plan)
+{
+    struct plan_view view;
+    int r = read_view(cli, &view);
+    if (r == 0 && !cli->options.json)
+        print_plan(cli, plan, &view);
+    fflush(stdout);
+    return r;
+}
+
 int cli_carry_out(struct cli *cli, const struct plan *plan)
 {
     struct error err = {0};

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "service/allowed.h"
+#include "service/signed.h"
 
 enum { SECOND = 1000000 };
 
@@ -112,8 +113,9 @@ static bool refuses_stored(const struct judging *judging, const struct value *ap
     enum approval_level level = approval_level_from_string(name ? name : "");
     if (!principal || level == APPROVAL_LEVEL_COUNT)
         strbuf_add(why, "an approval does not say whose it is and how sure that is");
-    else if (level == APPROVAL_SIGNED)
-        strbuf_add(why, "an approval says that it is signed and has no signature");
+    else if (level == APPROVAL_SIGNED &&
+             signed_refuses(judging->service, judging->plan, approval, why))
+        return true;
     else if (end_of(judging, approval) <= judging->now && !TOOTH(EXPIRED_APPROVAL))
         strbuf_add(why, "it was approved, but too long ago: approve it again");
     return why->length > 0 || refuses(judging, principal, level, why);
@@ -179,13 +181,13 @@ enum approval_level approvals_own_level(const struct service *service)
                                                                   : APPROVAL_NONE;
 }
 
-int approvals_check_new(struct service *service, const struct plan *plan, enum approval_level level,
-                        struct error *err)
+int approvals_check_new(struct service *service, const struct plan *plan,
+                        const struct value *approval, struct error *err)
 {
     CLEANUP(strbuf_done) struct strbuf why = {0};
     CLEANUP(judging_done) struct judging judging = {0};
     int r = begin(service, plan, &judging, err);
-    if (r < 0 || !refuses(&judging, service->caller.principal, level, &why))
+    if (r < 0 || !refuses_stored(&judging, approval, &why))
         return r;
     struct error denial = {0};
     refuse(&judging, strbuf_text(&why), &denial);

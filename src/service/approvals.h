@@ -16,6 +16,6 @@ CO_FN int approvals_check(struct service *service, const struct plan *plan, int6
 
 /* The level of what the caller says by itself, without a signature. */
 enum approval_level approvals_own_level(const struct service *service);
-/* Whether an approval of this level by the caller would count. ERROR_APPROVAL_NEEDED as above. */
+/* Whether an approval would count once it is stored. ERROR_APPROVAL_NEEDED as above. */
 CO_FN int approvals_check_new(struct service *service, const struct plan *plan,
-                              enum approval_level level, struct error *err);
+                              const struct value *approval, struct error *err);

@@ -35,6 +35,31 @@ CO_FN static int store_approval(struct service *service, const struct plan *plan
     return store_commit(service->store, batch, NULL, err);
 }
 
+/* What is stored: what the signature says, or the caller's own yes. */
+static struct value *new_approval(const struct service *service, const struct plan *plan,
+                                  const struct consent *consent)
+{
+    struct value_builder fields = {0};
+    int64_t now = world_wall_clock();
+    enum approval_level level = approvals_own_level(service);
+    if (consent->signature) {
+        level = APPROVAL_SIGNED;
+        for (size_t i = 0; i < value_count(consent->signature); i++)
+            value_builder_set(&fields, value_key_at(consent->signature, i),
+                              value_ref(value_at(consent->signature, i)));
+    } else {
+        value_builder_set_string(&fields, "principal", service->caller.principal);
+        value_builder_set(&fields, "created_at", value_integer(now));
+        value_builder_set(&fields, "expires_at",
+                          value_integer(now + approvals_demand(service, plan).lasts));
+    }
+    value_builder_set_string(&fields, "client", service->caller.client);
+    value_builder_set_string(&fields, "deployment", plan->deployment_uid);
+    value_builder_set_string(&fields, "words", service->words);
+    value_builder_set_string(&fields, "level", approval_level_to_string(level));
+    return value_builder_map(&fields);
+}
+
 int service_approve(struct service *service, const struct plan *plan, const struct consent *consent,
                     struct error *err)
 {
@@ -47,20 +72,11 @@ int service_approve(struct service *service, const struct plan *plan, const stru
             "this destroys what belongs to the production deployment %s: its name must be typed, or "
             "given with --confirm %s",
             plan->deployment, plan->deployment);
-    enum approval_level level = approvals_own_level(service);
     r = service_need_store(service, true, err);
-    if (r < 0 || (r = approvals_check_new(service, plan, level, err)) < 0)
+    if (r < 0)
         return r;
-    int64_t now = world_wall_clock();
-    struct value_builder fields = {0};
-    value_builder_set_string(&fields, "principal", service->caller.principal);
-    value_builder_set_string(&fields, "client", service->caller.client);
-    value_builder_set_string(&fields, "deployment", plan->deployment_uid);
-    value_builder_set_string(&fields, "words", service->words);
-    value_builder_set_string(&fields, "level", approval_level_to_string(level));
-    value_builder_set(&fields, "created_at", value_integer(now));
-    value_builder_set(&fields, "expires_at",
-                      value_integer(now + approvals_demand(service, plan).lasts));
-    CLEANUP(value_unrefp) struct value *approval = value_builder_map(&fields);
+    CLEANUP(value_unrefp) struct value *approval = new_approval(service, plan, consent);
+    if ((r = approvals_check_new(service, plan, approval, err)) < 0)
+        return r;
     return store_approval(service, plan, approval, err);
 }

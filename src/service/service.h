@@ -233,7 +233,21 @@ struct consent {
     const char
         *reverts;     /* else: the numbers of revisions that may be undone, with commas; or NULL */
     const char *name; /* the deployment's, where it was given; else NULL */
+    const struct value *signature; /* what service_sign() gave, or NULL */
 };
+/* Who signs. All borrowed. */
+struct signer {
+    const char *key_file;
+    const char *passphrase;
+    int64_t lasts; /* microseconds; 0: as long as the site says */
+};
+/*
+ * Signs a plan with an approver's key, for service_approve(). ERROR_DENIED when the passphrase is
+ * another, the site knows no approver of this key, or others may write the site file. Takes the
+ * time that a slow hash of the passphrase takes. The caller unrefs *ret_signed.
+ */
+CO_FN int service_sign(struct service *service, const struct plan *plan,
+                       const struct signer *signer, struct value **ret_signed, struct error *err);
 /*
  * Records the yes of this principal to a plan. ERROR_APPROVAL_NEEDED says what is missing: the
  * deployment's name when the plan destroys something of production or a protected deployment; that

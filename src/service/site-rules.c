@@ -1,5 +1,6 @@
 #include "service/site-rules.h"
 
+#include "auth/signing.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "catalog/literal.h"
@@ -115,6 +116,48 @@ static void read_environments(struct site_rules *rules, const struct yaml_tree *
     }
 }
 
+static unsigned int read_roles(const struct yaml_node *list)
+{
+    unsigned int roles = 0;
+    for (unsigned int i = 0; list && list->kind == VALUE_LIST && i < list->n_items; i++) {
+        const struct yaml_node *item = list->items[i];
+        enum role role = item->kind == VALUE_STRING ? role_from_string(item->text) : ROLE_COUNT;
+        if (role >= ROLE_OWNER)
+            return 0;
+        roles |= ROLE(role);
+    }
+    return roles;
+}
+
+static void read_approver(struct site_rules *rules, const struct yaml_tree *tree,
+                          const struct yaml_node *node, struct diagnostics *diagnostics)
+{
+    const char *principal = yaml_get_text(node, "principal");
+    const char *key = yaml_get_text(node, "key");
+    unsigned int roles = read_roles(yaml_get(node, "roles"));
+    if (!principal || !principal_is_valid(principal) || !key || !signing_is_public(key) || !roles) {
+        diagnostics_add(
+            diagnostics, DIAGNOSTIC_BAD_VALUE, yaml_position(tree, node),
+            "such as { principal: anna, key: \"ed25519:...\", roles: [approver] }, with "
+            "the key that \"parley key new\" printed",
+            "An approver has a principal, a public key and roles.");
+        return;
+    }
+    ARRAY_RESERVE(rules->approvers, rules->n_approvers, rules->approvers_capacity);
+    rules->approvers[rules->n_approvers++] =
+        (struct approver){string_copy(principal), string_copy(key), roles, node->line};
+}
+
+static void read_approvers(struct site_rules *rules, const struct yaml_tree *tree,
+                           const struct yaml_node *list, struct diagnostics *diagnostics)
+{
+    if (list && list->kind != VALUE_LIST && list->kind != VALUE_NULL)
+        diagnostics_add(diagnostics, DIAGNOSTIC_WRONG_KIND, yaml_position(tree, list), NULL,
+                        "\"approvers\" must be a list.");
+    for (unsigned int i = 0; list && list->kind == VALUE_LIST && i < list->n_items; i++)
+        read_approver(rules, tree, list->items[i], diagnostics);
+}
+
 void site_rules_read(struct site_rules *rules, const struct yaml_tree *tree,
                      const struct yaml_node *body, struct diagnostics *diagnostics)
 {
@@ -124,6 +167,7 @@ void site_rules_read(struct site_rules *rules, const struct yaml_tree *tree,
     if (approval)
         read_approval(&rules->approval, tree, approval, true, diagnostics);
     read_environments(rules, tree, yaml_get(body, "environments"), diagnostics);
+    read_approvers(rules, tree, yaml_get(body, "approvers"), diagnostics);
 }
 
 void site_rules_done(struct site_rules *rules)
@@ -131,6 +175,11 @@ void site_rules_done(struct site_rules *rules)
     for (size_t i = 0; i < rules->n_environments; i++)
         mem_free(rules->environments[i].name);
     mem_free(rules->environments);
+    for (size_t i = 0; i < rules->n_approvers; i++) {
+        mem_free(rules->approvers[i].principal);
+        mem_free(rules->approvers[i].key);
+    }
+    mem_free(rules->approvers);
     mem_free(rules->file);
     *rules = (struct site_rules){0};
 }

@@ -2,6 +2,7 @@
  * a plan needs. */
 #pragma once
 
+#include "auth/caller.h"
 #include "auth/level.h"
 #include "model/diagnostic.h"
 #include "model/yaml.h"
@@ -26,6 +27,14 @@ struct environment_rules {
     struct approval_rules approval;
 };
 
+/* Whose signature counts. */
+struct approver {
+    char *principal;    /* owned */
+    char *key;          /* owned: its public half */
+    unsigned int roles; /* a set */
+    unsigned int line;
+};
+
 struct site_rules {
     char *file;              /* owned: the site file; NULL without one */
     unsigned int read_only;  /* the line that says that nothing is changed; 0: none */
@@ -34,6 +43,9 @@ struct site_rules {
     struct environment_rules *environments; /* owned; those that say something of approvals */
     size_t n_environments;
     size_t capacity;
+    struct approver *approvers; /* owned */
+    size_t n_approvers;
+    size_t approvers_capacity;
 };
 
 /* Reads the rules out of what stands under "site:"; *rules is empty. Faults go to diagnostics. */

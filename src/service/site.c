@@ -116,8 +116,8 @@ static void read_instance(struct site *site, const struct yaml_tree *tree,
 static void read_content(struct site *site, const struct yaml_tree *tree,
                          struct diagnostics *diagnostics)
 {
-    static const char *const keys[] = {"format",       "secrets", "instances",
-                                       "environments", "caps",    "approval"};
+    static const char *const keys[] = {"format", "secrets",  "instances", "environments",
+                                       "caps",   "approval", "approvers"};
     const struct yaml_node *root = yaml_root(tree);
     const struct yaml_node *body = yaml_get(root, "site");
     if (!body || body->kind != VALUE_MAP) {

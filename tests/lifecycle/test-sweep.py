@@ -150,7 +150,7 @@ def every_command(place, run):
         "output": ["bank"], "secret list": ["bank"], "secret reveal": ["bank", "made"], "history": ["bank"],
         "logs": ["bank"], "audit list": ["bank"], "audit verify": [], "run list": ["bank"], "run show": [run],
         "run wait": [run], "run cancel": [run], "resume": ["bank"], "unlock": ["bank", "--yes"],
-        "give-up": ["bank", "--confirm", "bank"], "approval show": [plan], "token new": ["agent", "--role", "viewer"], "token list": [],
+        "give-up": ["bank", "--confirm", "bank"], "approval show": [plan], "approve": [plan, "--yes"], "key new": ["a.key"], "token new": ["agent", "--role", "viewer"], "token list": [],
         "token remove": ["agent"], "apply": ["bank.plan", "--yes"],
         "up": ["bank.yaml", "--yes"], "rollback": ["bank", "--yes"], "undo": ["bank", "--yes"],
         "import --list": ["acme:vault:safe", "--on", "acme.lab"], "import": ["bank", "big", "nothing", "--yes"],

@@ -1,4 +1,5 @@
 /* Which approvals count: what a site demands, and who can give it. */
+#include "auth/signing.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
@@ -7,7 +8,10 @@
 #include "service/approvals.h"
 #include "service/planning.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SITE_FILE "approvals-site.yaml"
 enum { SECOND = 1000000 };
@@ -326,4 +330,219 @@ SERVICE_TEST(what_is_shown_says_what_counts_and_what_a_level_proves)
     CHECK(!value_get_bool(none, "counts", true) && value_get_bool(separated, "counts", false));
     CHECK(strstr(value_get_text(none, "meaning"), "no proof of a person"));
     CHECK_TEXT(value_get_text(value_at(value_get(shown, "makers"), 0), "principal"), "agent");
+}
+
+/* --- Signatures --- */
+
+static char folder[64];
+static char site_file[96];
+static char anna_key[96];
+static char bert_key[96];
+static char *anna;
+static char *bert;
+
+static void write_site(const char *roles_of_bert)
+{
+    struct diagnostics diagnostics = {0};
+    CLEANUP(mem_freep)
+    char *text = string_format("site:\n  approval: { level: signed, expires: 10m }\n  approvers:\n"
+                               "    - { principal: anna, key: \"%s\", roles: [approver] }\n"
+                               "    - { principal: bert, key: \"%s\", roles: [%s] }\n",
+                               anna, bert, roles_of_bert);
+    site_free(service.site);
+    service.site = NULL;
+    CHECK(world_write_file(site_file, text, strlen(text), 0600, false, NULL) == 0);
+    CHECK(site_read(site_file, &service.site, &diagnostics, NULL) == 0);
+    diagnostics_done(&diagnostics);
+}
+
+/* Two approvers, of whom the second has no role, and a plan of the agent. */
+static void begin_signing(void)
+{
+    snprintf(folder, sizeof(folder), "/tmp/parley-signed-XXXXXX");
+    CHECK(mkdtemp(folder));
+    snprintf(site_file, sizeof(site_file), "%s/site.yaml", folder);
+    snprintf(anna_key, sizeof(anna_key), "%s/anna.key", folder);
+    snprintf(bert_key, sizeof(bert_key), "%s/bert.key", folder);
+    CHECK(signing_make_key(anna_key, "correct horse", &anna, NULL) == 0);
+    CHECK(signing_make_key(bert_key, "battery staple", &bert, NULL) == 0);
+    write_site("viewer");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_USER);
+}
+
+static void end_signing(void)
+{
+    unlink(site_file);
+    unlink(anna_key);
+    unlink(bert_key);
+    rmdir(folder);
+    mem_free(anna);
+    mem_free(bert);
+    anna = bert = NULL;
+}
+
+static struct value *sign_plan(const char *key, const char *passphrase, int64_t lasts,
+                               struct error *err)
+{
+    struct value *made = NULL;
+    struct signer signer = {key, passphrase, lasts};
+    error_done(err);
+    service_sign(&service, plan, &signer, &made, err);
+    return made;
+}
+
+/* Whether the check fails for this reason once this row, which has this field instead of what was
+ * signed, is the newest. */
+static bool is_refused(const struct value *made, const char *key, struct value *take_value,
+                       const char *reason)
+{
+    struct error err = {0};
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp)
+    struct value *labelled = value_with(made, "level", value_string("signed"));
+    CLEANUP(value_unrefp)
+    struct value *row = key ? value_with(labelled, key, take_value) : value_ref(labelled);
+    planning_put_plan(&service, batch, plan);
+    store_batch_add_approval(batch, plan->hash, row);
+    CHECK(store_commit(service.store, batch, NULL, NULL) == 0);
+    int r = check(&err);
+    bool is_so = r == -ERROR_APPROVAL_NEEDED && strstr(error_message(&err), reason);
+    if (!is_so)
+        printf("# %s: %s\n", key ? key : "-", error_message(&err));
+    error_done(&err);
+    return is_so;
+}
+
+SERVICE_TEST(a_signed_approval_counts_and_is_its_signers)
+{
+    struct error err = {0};
+    begin_signing();
+    CLEANUP(value_unrefp) struct value *made = sign_plan(anna_key, "correct horse", 0, &err);
+    CHECK(made);
+    struct consent consent = {.is_seen = true, .signature = made};
+    CHECK(service_approve(&service, plan, &consent, &err) == 0);
+    CHECK(check(&err) == 0);
+    CLEANUP(value_unrefp) struct value *shown = NULL;
+    CHECK(service_show_approvals(&service, plan->hash, &shown, NULL) == 0);
+    const struct value *row = value_at(value_get(shown, "approvals"), 0);
+    CHECK_TEXT(value_get_text(row, "principal"), "anna");
+    CHECK_TEXT(value_get_text(row, "level"), "signed");
+    CHECK(value_get_bool(row, "counts", false));
+    error_done(&err);
+    end_signing();
+}
+
+SERVICE_TEST(who_has_no_passphrase_no_place_in_the_site_or_no_role_signs_nothing)
+{
+    struct error err = {0};
+    begin_signing();
+    CHECK(!sign_plan(anna_key, "wrong horse", 0, &err) && err.code == ERROR_DENIED);
+    CHECK(strstr(error_message(&err), "not the passphrase"));
+    CHECK(!sign_plan(anna_key, "correct horse", 11LL * 60 * SECOND, &err));
+    CHECK(strstr(error_message(&err), "600 seconds at most"));
+    CLEANUP(value_unrefp) struct value *made = sign_plan(bert_key, "battery staple", 0, &err);
+    struct consent consent = {.is_seen = true, .signature = made};
+    CHECK(service_approve(&service, plan, &consent, &err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "bert of ") &&
+          strstr(error_message(&err), "not got the role"));
+    read_site("site: { approval: signed }\n");
+    CHECK(!sign_plan(anna_key, "correct horse", 0, &err) && err.code == ERROR_DENIED);
+    CHECK(strstr(error_message(&err), "no approver with the key"));
+    error_done(&err);
+    end_signing();
+}
+
+/* Whoever may write the store puts there what he likes. */
+SERVICE_TEST(a_signature_that_was_changed_or_is_of_something_else_counts_for_nothing)
+{
+    struct error err = {0};
+    begin_signing();
+    CLEANUP(value_unrefp) struct value *made = sign_plan(anna_key, "correct horse", 0, &err);
+    int64_t until = value_get_integer(made, "expires_at", 0);
+    int64_t from = value_get_integer(made, "created_at", 0);
+    CHECK(is_refused(made, "signature", NULL, "has no signature"));
+    CHECK(is_refused(made, "signature", value_string("AAAA"), "does not fit"));
+    CHECK(is_refused(made, "expires_at", value_integer(until - 1), "does not fit"));
+    CHECK(is_refused(made, "expires_at", value_integer(until + 3600LL * SECOND), "does not fit"));
+    CHECK(is_refused(made, "created_at", value_integer(from + 1), "does not fit"));
+    CHECK(is_refused(made, "principal", value_string("bert"), "no approver bert with the key"));
+    CHECK(is_refused(made, "principal", value_string("carl"), "no approver carl with the key"));
+    CHECK(is_refused(made, "key", value_string(bert), "no approver anna with the key"));
+    CHECK(is_refused(made, "store", value_string("x"), "signed for another store"));
+    CHECK(is_refused(made, "level", value_string("separated"), "level separated alone"));
+    CHECK(is_refused(made, "plan", value_string("00112233445566"), "signed for another plan"));
+    /* As it is, but in another store than it was signed for. */
+    store_close(service.store);
+    service.store = store_open_memory(service.loop);
+    CHECK(is_refused(made, NULL, NULL, "signed for another store"));
+    error_done(&err);
+    end_signing();
+}
+
+SERVICE_TEST(a_signature_counts_until_the_end_that_was_signed)
+{
+    struct error err = {0};
+    char *signature = NULL;
+    begin_signing();
+    int64_t now = world_wall_clock();
+    const struct statement statement = {plan->hash, "anna", store_id(service.store),
+                                        now - 300LL * SECOND, now - 1};
+    CHECK(signing_sign(anna_key, "correct horse", &statement, &signature, &err) == 0);
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "principal", "anna");
+    value_builder_set_string(&fields, "plan", plan->hash);
+    value_builder_set_string(&fields, "store", statement.store);
+    value_builder_set_string(&fields, "key", anna);
+    value_builder_set_string(&fields, "signature", signature);
+    value_builder_set(&fields, "created_at", value_integer(statement.from));
+    value_builder_set(&fields, "expires_at", value_integer(statement.until));
+    CLEANUP(value_unrefp) struct value *made = value_builder_map(&fields);
+    CHECK(is_refused(made, NULL, NULL, "too long ago"));
+    CHECK(is_refused(made, "expires_at", value_integer(now + 60LL * SECOND), "does not fit"));
+    mem_free(signature);
+    error_done(&err);
+    end_signing();
+}
+
+SERVICE_TEST(a_signature_for_one_plan_does_not_count_for_another)
+{
+    struct error err = {0};
+    begin_signing();
+    CLEANUP(value_unrefp) struct value *made = sign_plan(anna_key, "correct horse", 0, &err);
+    make_plan("lab", false);
+    struct consent consent = {.is_seen = true, .signature = made};
+    CHECK(service_approve(&service, plan, &consent, &err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "signed for another plan"));
+    CLEANUP(value_unrefp)
+    struct value *renamed = value_with(made, "plan", value_string(plan->hash));
+    consent.signature = renamed;
+    CHECK(service_approve(&service, plan, &consent, &err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "does not fit"));
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+    end_signing();
+}
+
+SERVICE_TEST(a_site_that_others_may_write_says_nothing_of_who_approves)
+{
+    struct error err = {0};
+    begin_signing();
+    CLEANUP(value_unrefp) struct value *made = sign_plan(anna_key, "correct horse", 0, &err);
+    struct consent consent = {.is_seen = true, .signature = made};
+    CHECK(service_approve(&service, plan, &consent, &err) == 0 && check(&err) == 0);
+    CHECK(chmod(site_file, 0620) == 0);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "others may write") &&
+          strstr(error_message(&err), "site.yaml"));
+    CHECK(!sign_plan(anna_key, "correct horse", 0, &err) && err.code == ERROR_DENIED);
+    CHECK(chmod(site_file, 0644) == 0 && check(&err) == 0);
+    CHECK(chmod(folder, 0770) == 0 && check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(chmod(folder, 0700) == 0 && check(&err) == 0);
+    write_site("approver");
+    CHECK(check(&err) == 0);
+    read_site("site: { approval: signed }\n");
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+    end_signing();
 }
