@@ -19,7 +19,7 @@ static void call_main(void *argument)
     node_call(node);
     run->n_running--;
     queue_put(&run->done_calls, node->index);
-    gate_open(run->context->loop, &run->ended);
+    gate_open(run->context->loop, run->ended);
 }
 
 /* Calls the drivers for intents that are durable, as many as there is room for. */
@@ -221,7 +221,7 @@ static int carry_out(struct run *run, struct error *err)
 static void await_calls(struct run *run)
 {
     while (run->n_running > 0)
-        (void)gate_wait(run->context->loop, &run->ended, -1, NULL);
+        (void)gate_wait(run->context->loop, run->ended, -1, NULL);
 }
 
 /* Each provider hears that this run has no more steps for it. */

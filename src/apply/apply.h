@@ -47,6 +47,8 @@ struct apply_context {
     void *argument;           /* of the others */
     struct secrets *secrets;  /* those that the plan needs, by name; NULL: none */
     const bool *is_cancelled; /* no new step begins once it is true */
+    /* Opened by whoever sets is_cancelled; borrowed. NULL: the run looks now and then. */
+    struct gate *cancelled;
     /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,
      * though one that has begun goes on; 0: never. */
     int64_t approved_until;

@@ -107,7 +107,7 @@ static void commit_main(void *argument)
     run->n_running--;
     run->n_ended_commits++;
     staging->has_ended = true;
-    gate_open(run->context->loop, &run->ended);
+    gate_open(run->context->loop, run->ended);
 }
 
 void run_start_commits(struct run *run)

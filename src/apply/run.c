@@ -80,8 +80,9 @@ void run_await_call(struct run *run)
         if (*run->context->is_cancelled && !was_cancelled)
             detach(run);
         was_cancelled = *run->context->is_cancelled;
-        int64_t look_again = world_monotonic_clock() + LOOK_AROUND_US;
-        (void)gate_wait(run->context->loop, &run->ended, look_again, NULL);
+        int64_t look_again =
+            run->context->cancelled ? -1 : world_monotonic_clock() + LOOK_AROUND_US;
+        (void)gate_wait(run->context->loop, run->ended, look_again, NULL);
     }
 }
 
@@ -241,6 +242,7 @@ int run_init(struct run *run, const struct apply_context *context, const struct 
              struct store_run *row, struct error *err)
 {
     *run = (struct run){.context = context, .plan = plan, .row = row, .lease_fd = -1};
+    run->ended = context->cancelled ? context->cancelled : &run->own_ended;
     run->created_at = world_wall_clock();
     run->known_outputs = value_builder_map(&(struct value_builder){0});
     run->batch = store_batch_new();

@@ -104,7 +104,8 @@ struct run {
     struct map stagings;       /* instance -> owned struct staging */
     struct string_list own;    /* uids of all steps and records; filled for the first commit */
     size_t n_ended_commits;    /* whose results are not written */
-    struct gate ended;         /* opened when a call ends */
+    struct gate *ended;    /* borrowed: opened when a call ends, and when the run is cancelled */
+    struct gate own_ended; /* that one, where nobody says that it is cancelled */
     size_t n_running;
     size_t n_over; /* nodes that are done, failed or skipped */
     int lease_fd;

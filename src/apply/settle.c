@@ -94,7 +94,7 @@ static void probe_main(void *argument)
     node->is_not_done = !node_probe(node);
     run->n_running--;
     queue_put(&run->done_calls, node->index);
-    gate_open(run->context->loop, &run->ended);
+    gate_open(run->context->loop, run->ended);
 }
 
 static void start_probes(struct run *run, struct queue *open)

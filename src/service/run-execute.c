@@ -16,7 +16,15 @@ struct execution {
     struct service *service;
     struct run_server *server; /* owned */
     bool is_cancelled;
+    struct gate cancelled;
 };
+
+static void cancel_run(void *argument)
+{
+    struct execution *execution = argument;
+    execution->is_cancelled = true;
+    gate_open(execution->service->loop, &execution->cancelled);
+}
 
 static void abort_run(void)
 {
@@ -49,6 +57,7 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     context.event = tell;
     context.event_argument = execution;
     context.is_cancelled = &execution->is_cancelled;
+    context.cancelled = &execution->cancelled;
     context.approved_until = until;
     return is_resume ? apply_resume(&context, plan, run, err)
                      : apply_plan(&context, plan, run, err);
@@ -58,10 +67,10 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
 static int open_doors(struct execution *execution, const char *run_id, struct error *err)
 {
     struct service *service = execution->service;
+    struct run_asked asked = {.cancel = cancel_run, .argument = execution, .abort = abort_run};
     if (!service->run_host)
-        return run_server_open(service->loop, run_id, &execution->is_cancelled, abort_run,
-                               &execution->server, err);
-    service->run_host->begin(service, &execution->is_cancelled);
+        return run_server_open(service->loop, run_id, &asked, &execution->server, err);
+    service->run_host->begin(service, cancel_run, execution);
     return 0;
 }
 

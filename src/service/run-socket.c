@@ -52,8 +52,7 @@ struct run_server {
     struct gate left; /* opened when a follower leaves */
     size_t n_followers;
     bool is_closing;
-    bool *cancel;
-    void (*abort)(void);
+    struct run_asked asked;
 };
 
 /* A folder that only we can enter: somebody else's in its place is refused. */
@@ -97,9 +96,9 @@ static void take_request(struct follower_link *link, const char *line, size_t le
         return;
     const char *ask = value_get_text(request, "ask");
     if (ask && text_equal(ask, "cancel"))
-        *server->cancel = true;
+        server->asked.cancel(server->asked.argument);
     else if (ask && text_equal(ask, "abort"))
-        server->abort();
+        server->asked.abort();
     else if (ask && text_equal(ask, "counts")) {
         link->counts = true;
         link->after = value_get_integer(request, "after", 0);
@@ -201,7 +200,7 @@ void run_sweep_sockets(void)
         (void)world_list_folder(folder, sweep_one, folder, NULL);
 }
 
-int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort_run)(void),
+int run_server_open(struct loop *loop, const char *run_id, const struct run_asked *asked,
                     struct run_server **ret_server, struct error *err)
 {
     CLEANUP(mem_freep) char *path = NULL;
@@ -211,8 +210,7 @@ int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*
     run_sweep_sockets();
     struct run_server *server = NEW(struct run_server);
     server->loop = loop;
-    server->cancel = cancel;
-    server->abort = abort_run;
+    server->asked = *asked;
     r = channel_listen(loop, path, RUN_LINE_LIMIT, MAX_FOLLOWERS, serve, server, &server->listener,
                        err);
     if (r < 0) {

@@ -21,11 +21,14 @@ void run_sweep_sockets(void);
 
 /* The run's side. */
 struct run_server;
-/*
- * Listens, after a sweep. *cancel becomes true when a door asks
- * the run to stop; abort is called when one asks it to end at once.
- */
-CO_FN int run_server_open(struct loop *loop, const char *run_id, bool *cancel, void (*abort)(void),
+/* What a door may ask of it. */
+struct run_asked {
+    void (*cancel)(void *argument); /* to stop */
+    void *argument;
+    void (*abort)(void); /* to end at once */
+};
+/* Listens, after a sweep. */
+CO_FN int run_server_open(struct loop *loop, const char *run_id, const struct run_asked *asked,
                           struct run_server **ret_server, struct error *err);
 /* Tells all followers, now and later ones, of an event. */
 void run_server_tell(struct run_server *server, const struct value *event);

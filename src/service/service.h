@@ -26,13 +26,13 @@ struct service;
 /*
  * How a run gets a process of its own, and what is there instead of a socket while it is carried
  * out: for a simulated world, which has neither. log is as a child would get it: its lock is the
- * run's as long as it lives. begin() may keep is_cancelled and set it until
- * end().
+ * run's as long as it lives. begin() may keep cancel, and call it on the run's
+ * loop, until end().
  */
 struct run_host {
     int (*start)(struct service *service, const char *run_id, bool is_resume, int log,
                  struct error *err);
-    void (*begin)(struct service *service, bool *is_cancelled);
+    void (*begin)(struct service *service, void (*cancel)(void *argument), void *argument);
     void (*end)(struct service *service);
 };
 

@@ -110,7 +110,7 @@ static bool may_strike(const struct fault *fault, const struct process *process)
 {
     bool is_sending = process->boundary == BOUNDARY_INTENT_ONLY;
     if (fault->kind == FAULT_LEASE)
-        return process->is_cancelled && !is_anybody_stopped();
+        return process->cancel && !is_anybody_stopped();
     return fault->kind != FAULT_PAUSE || !process->has_lost_lease || !is_sending;
 }
 
@@ -174,8 +174,8 @@ static CO_FN void strike(struct fault *fault)
         (void)process_start("editor", editor_body);
         break;
     case FAULT_CANCEL:
-        if (process->is_cancelled)
-            *process->is_cancelled = true;
+        if (process->cancel)
+            process->cancel(process->cancelled);
         break;
     default:
         sim->armed[fault->kind] += 1 + (unsigned int)(fault->number % 3);

@@ -38,7 +38,7 @@ void sim_sleep(int64_t duration_us)
 
 static int start_run(struct service *service, const char *run_id, bool is_resume, int log,
                      struct error *err);
-static void begin_run(struct service *service, bool *is_cancelled);
+static void begin_run(struct service *service, void (*cancel)(void *argument), void *argument);
 static void end_run(struct service *service);
 
 static const struct run_host simulated_host = {
@@ -150,17 +150,18 @@ static int start_run(struct service *service, const char *run_id, bool is_resume
     return 0;
 }
 
-static void begin_run(struct service *service, bool *is_cancelled)
+static void begin_run(struct service *service, void (*cancel)(void *argument), void *argument)
 {
     (void)service;
-    sim->current->is_cancelled = is_cancelled;
+    sim->current->cancel = cancel;
+    sim->current->cancelled = argument;
     oracle_run_begins(sim->current);
 }
 
 static void end_run(struct service *service)
 {
     (void)service;
-    sim->current->is_cancelled = NULL;
+    sim->current->cancel = NULL;
 }
 
 /* --- Turns --- */
@@ -286,7 +287,7 @@ void processes_done(void)
 bool process_is_running_run(void)
 {
     for (struct process *process = sim->processes; process; process = process->next)
-        if (process->is_cancelled && !process->is_dead)
+        if (process->cancel && !process->is_dead)
             return true;
     return false;
 }

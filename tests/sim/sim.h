@@ -95,7 +95,8 @@ struct process {
     bool was_cancelled;
     bool has_lost_lease;
     int64_t proved_at; /* when it asked the store the last time whether it has the lease, and had */
-    bool *is_cancelled; /* of the run that it carries out; NULL: none */
+    void (*cancel)(void *argument); /* of the run that it carries out; NULL: none */
+    void *cancelled;                /* its argument */
     int64_t paused_until;
     int64_t dead_clock;     /* how much further its clock is than the world's while it unwinds */
     enum boundary boundary; /* the last one it came to */

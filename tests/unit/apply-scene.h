@@ -261,6 +261,7 @@ static inline void job_main(void *argument)
         .find_provider = scene_find_provider,
         .event = scene_event,
         .is_cancelled = &scene.is_cancelled,
+        .cancelled = scene.says_cancelled ? &scene.cancelled : NULL,
         .approved_until = scene.approved_until,
     };
     if (job->verb == VERB_APPLY)

@@ -88,6 +88,8 @@ static struct scene {
     const char *run_id;   /* whose journal the watchers look into; NULL: they do not look */
     void (*on_event)(const struct value *event);
     bool is_cancelled;
+    bool says_cancelled; /* whoever cancels opens the gate */
+    struct gate cancelled;
     int64_t approved_until;
     bool is_dead;
     bool is_quick; /* too many steps to look at each */

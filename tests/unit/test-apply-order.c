@@ -201,6 +201,38 @@ TEST(a_long_operation_is_detached_from_when_cancelled)
     CHECK_NO_FAULTS();
 }
 
+static void cancel_once_it_is_slow(void *argument)
+{
+    (void)argument;
+    while (!strstr(strbuf_text(&scene.events), "handle create slow#1\n"))
+        loop_sleep(scene.loop, 1000);
+    loop_sleep(scene.loop, 20000);
+    scene.is_cancelled = true;
+    gate_open(scene.loop, &scene.cancelled);
+}
+
+/* A run that is told looks no more by itself: it would wait for the operation's end. */
+TEST(a_run_that_waits_hears_that_it_is_cancelled)
+{
+    struct job job;
+    scene_begin();
+    scene.says_cancelled = true;
+    open_fake("{\"asynchronous\":true,\"latency\":\"60s\"}");
+    plan_begin();
+    create("slow", "{}");
+    prepare(scene.plan, "run-1");
+    int64_t start = world_monotonic_clock();
+    job_start(&job, VERB_APPLY, scene.plan, "run-1");
+    loop_spawn(scene.loop, "cancel", cancel_once_it_is_slow, NULL);
+    loop_run(scene.loop);
+    enum run_status status = job.run.status;
+    job_done(&job);
+    CHECK(status == RUN_CANCELLED);
+    CHECK(world_monotonic_clock() - start < 50000000);
+    scene.says_cancelled = scene.is_cancelled = false;
+    CHECK_NO_FAULTS();
+}
+
 TEST(a_call_that_waits_for_room_does_not_begin_when_cancelled)
 {
     scene_begin();
