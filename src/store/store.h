@@ -37,6 +37,9 @@ struct store;
  */
 int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
                       struct error *err);
+/* From now on a store in a folder is read and written over one connection, where there is only one
+ * thread, or no longer. Only on a simulated machine. */
+void store_share_connections(bool is_on);
 /* A store that is gone with the process, for tests. */
 struct store *store_open_memory(struct loop *loop);
 /* Accepts NULL. No call may be under way. */

@@ -197,6 +197,10 @@ static void begin(struct sim *world, const struct sim_options *options)
     /* The processes of a run read the same records, plans and documents again and again. */
     json_remember(true);
     yaml_remember(true);
+    /* One in eight runs has two connections a process, as real ones do: what comes of it is the
+     * same. */
+    struct random connections = random_stream(seed, "connections", 0);
+    store_share_connections(!random_chance(&connections, 12));
     sqlite3_randomness(0, NULL);
 }
 
@@ -223,6 +227,7 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     disk_done();
     json_remember(false);
     yaml_remember(false);
+    store_share_connections(false);
     world_replace(NULL);
     sim = NULL;
 }

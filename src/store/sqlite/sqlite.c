@@ -14,10 +14,13 @@
 
 enum { PATIENCE_MS = 30000, RETRY_US = 2000 };
 
+static bool shares_connections;
+
 struct sqlite_store {
     struct store store;
     struct store_files files;
     struct connection reader;
+    bool is_shared;        /* the reader writes, too */
     struct writer *writer; /* owned */
     bool has_asked_for_owners;
 };
@@ -108,12 +111,17 @@ static int open_reader(struct sqlite_store *sqlite, struct error *err)
         r = store_files_check(&sqlite->files, reader, sqlite->store.id, err);
     if (r == 0)
         r = use_log(reader, err);
-    if (r == 0)
+    if (r == 0 && !sqlite->is_shared)
         r = connection_run(reader, "PRAGMA query_only = ON", err);
     /* From now on a coroutine waits instead of the thread. */
     if (r == 0)
         sqlite3_busy_timeout(reader->database, 0);
     return r;
+}
+
+void store_share_connections(bool is_on)
+{
+    shares_connections = is_on;
 }
 
 int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
@@ -125,7 +133,9 @@ int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct
     sqlite->store.loop = loop;
     store_files_init(&sqlite->files, folder);
     sqlite->store.place = string_copy(sqlite->files.database);
-    sqlite->writer = writer_new(loop, sqlite->files.database, &sqlite->store.n_syncs);
+    sqlite->is_shared = shares_connections;
+    sqlite->writer = writer_new(loop, sqlite->files.database,
+                                sqlite->is_shared ? &sqlite->reader : NULL, &sqlite->store.n_syncs);
     int r = store_files_prepare(&sqlite->files, create, err);
     if (r == 0)
         r = open_reader(sqlite, err);

@@ -23,12 +23,12 @@ struct request {
 
 struct writer {
     struct loop *loop;
-    const char *path;   /* borrowed */
-    bool is_inline;     /* in a simulated world: there is no thread, and the loop writes */
-    struct timer *turn; /* then: when it does; NULL while nothing is queued */
-    struct connection connection; /* the thread's alone while it runs; closed before the first batch
-                                   */
-    uint64_t *n_syncs;            /* the loop's */
+    const char *path;          /* borrowed */
+    bool is_inline;            /* in a simulated world: there is no thread, and the loop writes */
+    struct timer *turn;        /* then: when it does; NULL while nothing is queued */
+    struct connection *shared; /* borrowed: the reader's, which then writes, too; NULL: own does */
+    struct connection own;     /* the thread's alone while it runs; closed before the first batch */
+    uint64_t *n_syncs;         /* the loop's */
     bool has_thread;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
@@ -125,7 +125,7 @@ static uint64_t write_requests(struct connection *connection, struct request *fi
     return n_syncs;
 }
 
-static int open_connection(struct writer *writer, struct error *err)
+static int open_own(struct writer *writer, struct error *err)
 {
     CLEANUP(connection_done) struct connection connection = {0};
     int r = connection_open(&connection, writer->path, PATIENCE_MS, err);
@@ -134,18 +134,29 @@ static int open_connection(struct writer *writer, struct error *err)
         r = connection_run(&connection, "PRAGMA cache_size = -32768", err);
     if (r < 0)
         return r;
-    writer->connection = connection;
+    writer->own = connection;
     connection = (struct connection){0};
     return 0;
+}
+
+/* The reader does not wait for other processes, who writes does. */
+static uint64_t write_shared(struct connection *shared, struct request *first)
+{
+    sqlite3_busy_timeout(shared->database, PATIENCE_MS);
+    uint64_t n_syncs = write_requests(shared, first);
+    sqlite3_busy_timeout(shared->database, 0);
+    return n_syncs;
 }
 
 /* As write_requests(); one that cannot open its connection tries so again with the next batch. */
 static uint64_t write_all(struct writer *writer, struct request *first)
 {
     struct error err = {0};
-    int r = writer->connection.database ? 0 : open_connection(writer, &err);
+    if (writer->shared)
+        return write_shared(writer->shared, first);
+    int r = writer->own.database ? 0 : open_own(writer, &err);
     if (r == 0)
-        return write_requests(&writer->connection, first);
+        return write_requests(&writer->own, first);
     answer_same(first, r, &err);
     error_done(&err);
     return 0;
@@ -261,16 +272,19 @@ int writer_run(struct writer *writer, const char *sql, struct error *err)
     return write_and_wait(writer, &request, err);
 }
 
-struct writer *writer_new(struct loop *loop, const char *path, uint64_t *n_syncs)
+struct writer *writer_new(struct loop *loop, const char *path, struct connection *shared,
+                          uint64_t *n_syncs)
 {
     struct writer *writer = NEW(struct writer);
     writer->loop = loop;
     writer->path = path;
+    writer->shared = shared;
     writer->n_syncs = n_syncs;
     writer->last = &writer->first;
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->changed, NULL);
     writer->is_inline = world_is_simulated();
+    assert(writer->is_inline || !shared);
     return writer;
 }
 
@@ -285,7 +299,7 @@ void writer_free(struct writer *writer)
     pthread_mutex_unlock(&writer->lock);
     if (writer->has_thread)
         pthread_join(writer->thread, NULL);
-    connection_done(&writer->connection);
+    connection_done(&writer->own);
     pthread_cond_destroy(&writer->changed);
     pthread_mutex_destroy(&writer->lock);
     mem_free(writer);

@@ -10,10 +10,12 @@ struct writer;
 
 /*
  * Thread and connection come with the first batch: who only reads has neither. path is of the
- * database file; *n_syncs grows, on the loop, by each sync that was made. Both must outlive the
+ * database file; *n_syncs grows, on the loop, by each sync that was made. shared, on a simulated
+ * machine, is a connection that writes in place of its own; NULL: none. All must outlive the
  * writer.
  */
-struct writer *writer_new(struct loop *loop, const char *path, uint64_t *n_syncs);
+struct writer *writer_new(struct loop *loop, const char *path, struct connection *shared,
+                          uint64_t *n_syncs);
 /* Ends the thread and closes the connection. Accepts NULL. Nobody may be waiting. */
 void writer_free(struct writer *writer);
 
