@@ -17,7 +17,7 @@ enum {
     FIRST_FD = 1 << 24,
     FDS_MAX = 256,
     SMALL_FILE = 8 * 1024,
-    LARGE_FILE = 512 * 1024, /* a database grows into it without being copied */
+    LARGE_FILE = 4096 * 1024, /* a database grows into it without being copied */
 };
 
 /* A write since the last sync; one without bytes cuts the file off at offset. */
