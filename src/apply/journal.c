@@ -551,6 +551,7 @@ static void add_outputs(struct run *run)
         .environment = plan->environment,
         .incarnation = plan->incarnation,
         .is_destroyed = plan->is_destroy,
+        .accounts = run->accounts,
         .created_at = run->created_at,
         .updated_at = world_wall_clock(),
     };

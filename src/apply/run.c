@@ -245,6 +245,7 @@ int run_init(struct run *run, const struct apply_context *context, const struct 
     run->ended = context->cancelled ? context->cancelled : &run->own_ended;
     run->created_at = world_wall_clock();
     run->known_outputs = value_builder_map(&(struct value_builder){0});
+    run->accounts = value_builder_map(&(struct value_builder){0});
     run->batch = store_batch_new();
     make_nodes(run);
     return load_records(run, err);
@@ -309,6 +310,7 @@ void run_done(struct run *run)
     outputs_done(&run->outputs);
     run_forget_journal(run);
     value_unref(run->known_outputs);
+    value_unref(run->accounts);
     store_batch_free(run->batch);
     close_descriptor(run->lease_fd);
     mem_free(run->lease_path);
@@ -412,6 +414,32 @@ static int check_head(const struct run *run, int64_t head, struct error *err)
                      (long long)head, plan->deployment);
 }
 
+/* What is let go stays in the account that it is in, and so does what is left of it here. */
+static bool only_forgets(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++)
+        if (plan->steps[i].kind != STEP_FORGET)
+            return false;
+    return plan->n_steps > 0;
+}
+
+/* Whoever plans next knows by them whether an instance leads where it led. One that a resource
+ * configures is known when it is read. */
+static void note_accounts(struct run *run, struct value *take_known)
+{
+    const struct value *identities = run->plan->identities;
+    value_unref(run->accounts);
+    run->accounts = take_known;
+    for (size_t i = 0; !only_forgets(run->plan) && i < value_count(identities); i++) {
+        struct value *identity = value_at(identities, i);
+        struct value *before = run->accounts;
+        if (value_kind(identity) != VALUE_STRING)
+            continue;
+        run->accounts = value_with(before, value_key_at(identities, i), value_ref(identity));
+        value_unref(before);
+    }
+}
+
 /* The deployment's row as this plan makes it; the newest epoch, 0 when it is new. */
 static int look_up_epoch(struct run *run, bool is_first, int64_t *ret_epoch, struct error *err)
 {
@@ -419,6 +447,7 @@ static int look_up_epoch(struct run *run, bool is_first, int64_t *ret_epoch, str
     int r = store_find_deployment(run->context->store, run->plan->deployment,
                                   run->plan->environment, &deployment, err);
     *ret_epoch = 0;
+    note_accounts(run, value_ref(run->accounts));
     if (r == -ERROR_NOT_FOUND) {
         error_done(err);
         return 0;
@@ -430,6 +459,7 @@ static int look_up_epoch(struct run *run, bool is_first, int64_t *ret_epoch, str
         run->created_at = deployment.created_at;
         value_unref(run->known_outputs);
         run->known_outputs = value_ref(deployment.outputs);
+        note_accounts(run, value_ref(deployment.accounts));
     }
     store_deployment_done(&deployment);
     return r;
@@ -444,6 +474,7 @@ static void add_deployment(struct run *run)
         .environment = plan->environment,
         .incarnation = plan->incarnation,
         .outputs = run->known_outputs,
+        .accounts = run->accounts,
         .created_at = run->created_at,
         .updated_at = world_wall_clock(),
     };

@@ -114,6 +114,7 @@ struct run {
                                     epoch to be the newest */
     int64_t created_at;          /* of the deployment */
     struct value *known_outputs; /* owned: the deployment's, from before this run */
+    struct value *accounts;      /* owned: the deployment's, with this run's */
 };
 
 /* --- run.c: the state of a run --- */

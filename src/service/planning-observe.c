@@ -273,7 +273,20 @@ static int observe_those(struct planning *planning, const bool *chosen, bool has
 /* How much of one instance was read and found gone. */
 struct tally {
     size_t n_read, n_gone, n_left;
+    const char *was; /* who it was when something was last changed there; NULL: who it is now */
+    const char *is;
 };
+
+/* Of one that does not say who it is, and of one that nothing was changed on since this is kept,
+ * nothing follows. */
+static void compare_accounts(const struct planning *planning, const char *instance,
+                             struct tally *tally)
+{
+    const char *was = value_get_text(planning->deployment.accounts, instance);
+    tally->is = value_get_text(planning->identities, instance);
+    if (was && tally->is && !text_equal(was, tally->is))
+        tally->was = was;
+}
 
 static void count_gone(const struct planning *planning, const bool *chosen, struct map *tallies)
 {
@@ -282,6 +295,7 @@ static void count_gone(const struct planning *planning, const bool *chosen, stru
         struct tally *tally = map_get(tallies, instance);
         if (!tally) {
             tally = NEW(struct tally);
+            compare_accounts(planning, instance, tally);
             map_put(tallies, instance, tally);
         }
         if (chosen && !chosen[i])
@@ -302,8 +316,8 @@ static bool choose_suspected(const struct planning *planning, bool *chosen,
     bool is_any = false;
     for (size_t i = 0; i < planning->records.n_items; i++) {
         const struct tally *tally = map_get(tallies, planning->records.items[i]->instance);
-        bool is_suspected =
-            tally->n_left > 0 && tally->n_gone > 0 && tally->n_gone == tally->n_read;
+        bool is_suspected = tally->n_left > 0 && tally->n_gone > 0 &&
+                            (tally->n_gone == tally->n_read || tally->was);
         chosen[i] = chosen[i] || is_suspected;
         is_any = is_any || is_suspected;
     }
@@ -311,13 +325,21 @@ static bool choose_suspected(const struct planning *planning, bool *chosen,
 }
 
 /* All of an instance's records gone at once means another or an empty system, never a plan to make
- * everything again. */
+ * everything again; where it says that it is another, one is enough. */
 static int check_not_all_gone(const struct map *tallies, struct error *err)
 {
     size_t cursor = 0;
     const struct map_entry *entry;
     while ((entry = map_next(tallies, &cursor))) {
         const struct tally *tally = entry->value;
+        if (tally->n_left == 0 && tally->n_gone > 0 && tally->was)
+            return error_set(
+                err, ERROR_CONFLICT,
+                "%s is %s now, and was %s when something was last changed there: %zu of its %zu "
+                "recorded resources are not there, so nothing is planned. Lead it back there, by "
+                "the site or its credentials; or \"parley forget\" what stays there; or, where it "
+                "is the same system, plan with --refresh=none to go by the records",
+                entry->key, tally->is, tally->was, tally->n_gone, tally->n_read);
         if (tally->n_left == 0 && tally->n_read > 1 && tally->n_gone == tally->n_read)
             return error_set(
                 err, ERROR_CONFLICT,

@@ -114,11 +114,15 @@ void store_batch_take_epoch(struct store_batch *batch, const char *deployment_ui
 void store_batch_put_deployment(struct store_batch *batch,
                                 const struct store_deployment *deployment)
 {
+    static const char none[] = "{}";
+    const struct value *accounts = deployment->accounts;
     assert(value_kind(deployment->outputs) == VALUE_MAP);
+    assert(!accounts || value_kind(accounts) == VALUE_MAP);
     ADD_CHANGE(batch, CHANGE_PUT_DEPLOYMENT, text(deployment->uid), text(deployment->name),
                text(deployment->environment), number(deployment->incarnation),
                number(deployment->is_destroyed), json(deployment->outputs),
-               number(deployment->created_at), number(deployment->updated_at));
+               number(deployment->created_at), number(deployment->updated_at),
+               accounts ? json(accounts) : text(none));
 }
 
 static void add_audit(struct store_batch *batch, const char *kind, const struct value *fields,

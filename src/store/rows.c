@@ -31,6 +31,7 @@ void store_deployment_done(struct store_deployment *deployment)
     mem_free(deployment->name);
     mem_free(deployment->environment);
     value_unref(deployment->outputs);
+    value_unref(deployment->accounts);
     *deployment = (struct store_deployment){0};
 }
 
@@ -139,8 +140,11 @@ int store_read_deployment(const struct store_row *row, const char *place,
         .created_at = store_row_number(row, DEPLOYMENT_COLUMN_CREATED_AT),
         .updated_at = store_row_number(row, DEPLOYMENT_COLUMN_UPDATED_AT),
     };
-    return read_map(row, DEPLOYMENT_COLUMN_OUTPUTS, "a deployment's outputs", place,
-                    &ret_deployment->outputs, err);
+    int r = read_map(row, DEPLOYMENT_COLUMN_OUTPUTS, "a deployment's outputs", place,
+                     &ret_deployment->outputs, err);
+    return r < 0 ? r
+                 : read_map(row, DEPLOYMENT_COLUMN_ACCOUNTS, "a deployment's accounts", place,
+                            &ret_deployment->accounts, err);
 }
 
 static int read_depends_on(const struct store_row *row, const char *place,

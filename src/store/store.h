@@ -60,6 +60,9 @@ struct store_deployment {
     int64_t epoch;           /* of the newest run that took the lease, 0 before the first */
     bool is_destroyed;
     struct value *outputs; /* map, never NULL */
+    /* Map of instance -> who that was for the run that last changed something there; NULL: {}, but
+     * never in what is read. */
+    struct value *accounts;
     int64_t created_at;
     int64_t updated_at;
 };

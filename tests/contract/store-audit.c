@@ -293,9 +293,10 @@ static void check_older(void)
 }
 
 /* Before what was forgotten could be looked up. */
-#define NO_FORGOTTEN         \
-    "DROP TABLE forgotten; " \
-    "DROP TABLE makers; ALTER TABLE runs DROP COLUMN client; "
+#define NO_FORGOTTEN                                           \
+    "DROP TABLE forgotten; "                                   \
+    "DROP TABLE makers; ALTER TABLE runs DROP COLUMN client; " \
+    "ALTER TABLE deployments DROP COLUMN accounts; "
 
 /* What came after the steps' rows. */
 #define NO_TEXTS                                   \

@@ -161,6 +161,7 @@ FOLDER_TEST(a_store_that_had_indexes_from_the_start_has_them_no_longer)
                   "WHERE provider_id IS NOT NULL;"
                   "CREATE INDEX records_of_mark ON records(uid);"
                   "DROP TABLE makers; ALTER TABLE runs DROP COLUMN client;"
+                  "ALTER TABLE deployments DROP COLUMN accounts;"
                   "PRAGMA user_version = 12;"));
     CHECK(open_store());
     close_store();

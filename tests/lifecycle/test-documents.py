@@ -490,6 +490,54 @@ def a_plan_for_one_account_never_applies_to_another(place):
 
 
 @test
+def what_is_recorded_in_another_account_is_neither_gone_nor_made_again(place):
+    place.with_boxes(account="another")
+    given(place, {"a": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    place.with_boxes()
+    for words in (("plan", "demo.yaml"), ("up", "demo.yaml", "--yes"), ("drift", "demo"), ("destroy", "demo", "--yes")):
+        result = place.parley(*words, want=1)
+        refused = result.out + result.err
+        for told in ("acme.lab is fake:acme.lab now, and was fake:another", "1 of its 1", "parley forget",
+                     "--refresh=none"):
+            assert told in refused, (words, refused)
+    assert place.files() == {}
+    place.with_boxes(account="another")
+    assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+
+
+@test
+def what_is_let_go_in_a_former_account_is_made_anew_and_the_rest_is_remembered_there(place):
+    place.with_boxes(account="another")
+    given(place, {"a": box(), "b": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    place.with_boxes()
+    place.parley("forget", "demo", "a", "--yes")
+    assert "1 of its 1" in place.parley("plan", "demo.yaml", want=1).err
+    place.parley("forget", "demo", "b", "--yes")
+    place.parley("up", "demo.yaml", "--yes")
+    assert sorted(place.files()) == sorted(record["uid"] for record in place.records("demo"))
+    assert len(os.listdir(place.path("home/fake/another"))) >= 2
+    assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+
+
+@test
+def the_same_system_under_another_name_goes_on_and_is_known_by_it(place):
+    place.with_boxes(account="another")
+    given(place, {"a": box(), "b": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    os.rename(place.path("home/fake/another"), place.path("home/fake/acme.lab"))
+    place.with_boxes()
+    assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+    given(place, {"a": box(), "b": box(), "c": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    uid = next(record["uid"] for record in place.records("demo") if record["address"] == "a")
+    os.unlink(place.path("home/fake/acme.lab", uid + ".json"))
+    place.parley("up", "demo.yaml", "--yes")
+    assert len(place.files()) == 3
+
+
+@test
 def a_catalog_file_that_is_gone_is_a_clean_error(place):
     place.with_boxes()
     given(place, {"a": box(), "b": data(1)})

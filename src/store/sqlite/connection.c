@@ -13,7 +13,7 @@ enum { CELLS_MAX = 20 };
 
 #define DEPLOYMENT_LIST                                                                    \
     "uid, name, environment, incarnation, is_destroyed, outputs, created_at, updated_at, " \
-    "records_version, head_revision, epoch FROM deployments "
+    "accounts, records_version, head_revision, epoch FROM deployments "
 
 #define RECORD_LIST                                                                      \
     "?1, address, generation, type, instance, uid, provider_id, status, spec, outputs, " \
@@ -119,9 +119,9 @@ static const char *const change_texts[] = {
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
         "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
-        "created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+        "created_at, updated_at, accounts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
         "ON CONFLICT (uid) DO UPDATE SET is_destroyed = ?5, outputs = ?6, created_at = ?7, "
-        "updated_at = ?8 WHERE name = ?2 AND environment = ?3 AND incarnation = ?4",
+        "updated_at = ?8, accounts = ?9 WHERE name = ?2 AND environment = ?3 AND incarnation = ?4",
     [CHANGE_GROW_VERSION] =
         "UPDATE deployments SET records_version = records_version + 1 WHERE uid = ?1",
     [CHANGE_GROW_HEAD] = "UPDATE deployments SET head_revision = head_revision + 1 WHERE uid = ?1",

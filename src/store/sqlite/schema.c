@@ -27,6 +27,8 @@ static const char newest[] =
     "records_version INTEGER NOT NULL DEFAULT 0,"
     "head_revision INTEGER NOT NULL DEFAULT 0,"
     "epoch INTEGER NOT NULL DEFAULT 0,"
+    /* Who its instances were when something was last changed there. */
+    "accounts TEXT NOT NULL DEFAULT '{}',"
     "UNIQUE(name,environment,incarnation)"
     ")STRICT;"
     "CREATE TABLE revisions("
@@ -299,6 +301,8 @@ static const char *const migrations[] = {
     "  UNIQUE (plan, body)"
     ") STRICT;"
     "ALTER TABLE runs ADD COLUMN client TEXT;",
+    /* Who the instances were when something was last changed there; of older ones it is learnt. */
+    "ALTER TABLE deployments ADD COLUMN accounts TEXT NOT NULL DEFAULT '{}';",
 };
 
 const char schema_index_owners[] =
