@@ -146,8 +146,8 @@ int command_give_up(struct cli *cli)
     }
     if (r == 0)
         r = ask_to_give_up(cli, value_get_text(answer.value, "deployment"));
-    if (r == 0 &&
-        service_give_up(cli->service, word, value_get_text(answer.value, "run"), &left, &err) < 0)
+    if (r == 0 && service_give_up(cli->service, word, value_get_text(answer.value, "run"),
+                                  value_get_text(answer.value, "digest"), &left, &err) < 0)
         r = cli_fail(cli, &err);
     if (r == 0 && cli->options.json)
         cli_print_json(left);

@@ -3,12 +3,15 @@
 #include "service/allowed.h"
 #include "service/give-up.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "model/json.h"
 #include "service/instances.h"
 #include "service/settling.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { PAGE = 1000 };
 
@@ -203,6 +206,16 @@ static void giving_up_done(struct giving_up *giving_up)
     value_unref(giving_up->left);
 }
 
+/* With the digest of all that. */
+static struct value *seal(struct value *take_left)
+{
+    char digest[DIGEST_HEX_SIZE];
+    CLEANUP(value_unrefp) struct value *left = take_left;
+    CLEANUP(mem_freep) char *text = json_text(left);
+    digest_hex(text, strlen(text), digest);
+    return value_with(left, "digest", value_string(digest));
+}
+
 static int load(struct service *service, const char *word, struct giving_up *ret, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *accounts = NULL;
@@ -234,7 +247,7 @@ static int load(struct service *service, const char *word, struct giving_up *ret
     value_builder_set_string(&fields, "run", ret->run.id);
     value_builder_set(&fields, "accounts", value_ref(accounts));
     value_builder_set(&fields, "effects", value_ref(effects));
-    ret->left = value_builder_map(&fields);
+    ret->left = seal(value_builder_map(&fields));
     return 0;
 }
 
@@ -274,7 +287,7 @@ static int settle(struct service *service, struct giving_up *giving_up, struct e
 }
 
 int service_give_up(struct service *service, const char *word, const char *run_id,
-                    struct value **ret_left, struct error *err)
+                    const char *digest, struct value **ret_left, struct error *err)
 {
     struct giving_up giving_up = {0};
     int r = allowed_check(service, VERB_ADMINISTER, "to give up a run", err);
@@ -283,6 +296,11 @@ int service_give_up(struct service *service, const char *word, const char *run_i
     if (r == 0 && !text_equal(giving_up.run.id, run_id))
         r = error_set(err, ERROR_STALE,
                       "the run that is open is %.8s, not the one that was named; look again",
+                      giving_up.run.id);
+    if (r == 0 && !text_equal(value_get_text(giving_up.left, "digest"), digest))
+        r = error_set(err, ERROR_STALE,
+                      "what the run %.8s may have left is not what was shown any more, as when an "
+                      "instance leads elsewhere since; nothing was changed: look again",
                       giving_up.run.id);
     if (r == 0)
         r = settle(service, &giving_up, err);

@@ -386,18 +386,19 @@ CO_FN int service_unlock(struct service *service, const char *word, int64_t pid,
 /*
  * What the open run of a deployment may have left in accounts that its instances do not lead to any
  * more: {deployment, environment, run, accounts: [{instance, planned, found}], effects: [{step,
- * kind, address, type, instance, state (open, partly or done), id}]}. ERROR_NOT_FOUND when no run
- * is open, ERROR_CONFLICT when the accounts are the same.
+ * kind, address, type, instance, state (open, partly or done), id}], digest}. ERROR_NOT_FOUND when
+ * no run is open, ERROR_CONFLICT when the accounts are the same.
  */
 CO_FN int service_show_left(struct service *service, const char *word, struct value **ret_left,
                             struct error *err);
 /*
- * Lets go of that: the run, which service_show_left() named (else ERROR_STALE), is over and is not
+ * Lets go of that: the run, which service_show_left() named, and all as it showed it, by the digest
+ * (else ERROR_STALE), is over and is not
  * resumed; what may be left stays in the store, for status, and in the audit chain. Records of what
  * nobody can tell of a create go; the others stay, and the next plan looks at them.
  */
 CO_FN int service_give_up(struct service *service, const char *word, const char *run_id,
-                          struct value **ret_left, struct error *err);
+                          const char *digest, struct value **ret_left, struct error *err);
 /* The plan of the run that service_resume_run() would go on with. */
 CO_FN int service_get_resumable(struct service *service, const char *word, struct plan **ret_plan,
                                 struct error *err);

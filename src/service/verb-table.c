@@ -313,7 +313,8 @@ static int give_up(struct service *service, const struct verb_call *call,
                    struct verb_answer *answer, struct error *err)
 {
     return service_give_up(service, value_get_text(call->input, "deployment"),
-                           value_get_text(call->input, "run"), &answer->value, err);
+                           value_get_text(call->input, "run"),
+                           value_get_text(call->input, "digest"), &answer->value, err);
 }
 
 static int show_logs(struct service *service, const struct verb_call *call,
@@ -482,7 +483,9 @@ static const struct verb verbs[] = {
     {"run_left", "what an open run may have left in an account that nothing leads to any more",
      VERB_READ, {DEPLOYMENT}, show_left},
     {"run_give_up", "let go of that: the run is over, and what may be left is written down",
-     VERB_ADMINISTER, {DEPLOYMENT, {"run", INPUT_TEXT, true, "--run", "ID", "the run, as run_left names it"}},
+     VERB_ADMINISTER, {DEPLOYMENT,
+      {"run", INPUT_TEXT, true, "--run", "ID", "the run, as run_left names it"},
+      {"digest", INPUT_TEXT, true, "--digest", "DIGEST", "of what is given up, as run_left gives it"}},
      give_up},
     {"token_new", "make a token for the server, which is shown once", VERB_OWN,
      {{"principal", INPUT_TEXT, true, NULL, "PRINCIPAL", "who shows it is taken for this principal"},

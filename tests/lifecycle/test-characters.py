@@ -474,6 +474,16 @@ def what_is_given_up_needs_the_name_and_is_told_for_good(place):
 
 
 @test
+def what_is_not_as_it_was_shown_is_not_given_up(place):
+    die_in_another_account(place)
+    given(place, fail=[{"verb": "identify", "how": "wrong-account", "skip": 1, "count": 1}])
+    refused = place.parley("give-up", "demo", "--confirm", "demo", want=1).err
+    assert "look again" in refused, refused
+    assert place.parley("status", "demo", "--json").json()["left"] == []
+    place.parley("give-up", "demo", "--confirm", "demo")
+
+
+@test
 def what_was_done_in_another_account_is_given_up_with_its_id(place):
     given(place, resources={"web": box(size=1), "last": box(size=2)})
     place.with_boxes(account="another", fail=[{"verb": "create", "name": "last", "how": "hang-after"}])
