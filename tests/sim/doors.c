@@ -87,6 +87,7 @@ static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, stru
     struct plan_request request = {.source = {.path = "story.yaml", .text = text}, .refresh = true};
     *ret_has_conflict = false;
     name_estate(process, &request, &adopt);
+    process->only_adopts = request.only_adopts;
     int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
     if (!process->is_dead)
         note_faults(&diagnostics, ret_has_conflict);
@@ -173,9 +174,26 @@ static CO_FN int forget(struct process *process, struct value_builder *addresses
     return r < 0 ? r : start(process, plan, err);
 }
 
-/* Where others have removed all that there was, the engine makes nothing anew by itself: somebody
- * looks, sees that it is the right system, and lets the records go. */
-static CO_FN void forget_emptied(struct process *process, struct error *err)
+static struct remote *find_named(const char *told)
+{
+    for (size_t i = 0; i < REMOTES; i++)
+        if (text_starts_with(told, remotes[i].instance))
+            return &remotes[i];
+    return NULL;
+}
+
+static bool is_there(const struct record *record)
+{
+    struct remote *remote = find_named(record->instance);
+    return remote &&
+           (remote_find_uid(remote, record->uid) || remote_find_id(remote, record->provider_id));
+}
+
+/* Where others have removed all that there was, or something in an account that may be another, the
+ * engine makes nothing anew by itself: somebody looks, and lets the records go of what is not
+ * there.
+ */
+static CO_FN void forget_gone(struct process *process, struct error *err)
 {
     struct records records = {0};
     struct value_builder addresses = {0};
@@ -183,7 +201,7 @@ static CO_FN void forget_emptied(struct process *process, struct error *err)
     error_done(err);
     if (load_records(process, &records, err) == 0) {
         for (size_t i = 0; i < records.n_items; i++)
-            if (text_starts_with(told, records.items[i]->instance))
+            if (text_starts_with(told, records.items[i]->instance) && !is_there(records.items[i]))
                 value_builder_append(&addresses, value_string(records.items[i]->address));
         (void)forget(process, &addresses, err);
         sim_trace("process %d lets go of what %s", process->id, told);
@@ -215,14 +233,6 @@ void forgetter_body(struct process *process)
 }
 
 /* --- The account --- */
-
-static struct remote *find_named(const char *told)
-{
-    for (size_t i = 0; i < REMOTES; i++)
-        if (text_starts_with(told, remotes[i].instance))
-            return &remotes[i];
-    return NULL;
-}
 
 static CO_FN int settle(struct process *process, struct error *err)
 {
@@ -261,6 +271,72 @@ static CO_FN void lead_back(struct process *process, struct error *err)
               r < 0 ? error_message(err) : "0");
 }
 
+/* Who looks at what is to be given up gives it up only where every account of it is one that
+ * nothing leads to any more; one that an instance was merely mistaken for is led to for that time.
+ */
+static CO_FN bool may_give_up(struct process *process, const struct value *left)
+{
+    const struct value *accounts = value_get(left, "accounts");
+    bool is_all_lost = value_count(accounts) > 0;
+    for (size_t i = 0; i < value_count(accounts); i++) {
+        const struct value *account = value_at(accounts, i);
+        struct remote *remote = find_named(value_get_text(account, "instance"));
+        const char *planned = value_get_text(account, "planned");
+        if (remote && remote_is_lost(remote, planned))
+            continue;
+        is_all_lost = false;
+        if (!remote)
+            continue;
+        CLEANUP(mem_freep) char *mistaken = remote_identity(remote, true);
+        remote->leads_elsewhere = text_equal(planned, mistaken);
+        sim_trace("process %d leads %s to the account of its run", process->id, remote->name);
+    }
+    return is_all_lost;
+}
+
+/* False: there is nothing of the kind. */
+static CO_FN bool give_up(struct process *process, struct error *err)
+{
+    struct service *service = process->service;
+    bool has_given_up = false;
+    for (size_t i = 0; i <= REMOTES && !has_given_up && !process->is_dead; i++) {
+        CLEANUP(value_unrefp) struct value *left = NULL;
+        CLEANUP(value_unrefp) struct value *given = NULL;
+        int r = service_show_left(service, SIM_DEPLOYMENT, &left, err);
+        if (r == 0 && may_give_up(process, left)) {
+            r = service_give_up(service, SIM_DEPLOYMENT, value_get_text(left, "run"),
+                                value_get_text(left, "digest"), &given, err);
+            has_given_up = r == 0;
+            sim_trace("process %d gives up %zu effects: %s", process->id,
+                      value_count(value_get(left, "effects")), r < 0 ? error_message(err) : "0");
+        }
+        if (r < 0)
+            break;
+    }
+    for (size_t i = 0; i < REMOTES; i++)
+        remotes[i].leads_elsewhere = false;
+    return has_given_up;
+}
+
+static bool has_moved(void)
+{
+    for (size_t i = 0; i < REMOTES; i++)
+        if (remotes[i].former)
+            return true;
+    return false;
+}
+
+static CO_FN void leave_account(struct process *process, struct error *err)
+{
+    struct error told = {0};
+    (void)error_move(&told, err);
+    bool has_left = has_moved() && give_up(process, err);
+    error_done(err);
+    (void)error_move(err, &told);
+    if (!has_left)
+        lead_back(process, err);
+}
+
 /* --- The door --- */
 
 static CO_FN int plan_and_start(struct process *process, struct error *err)
@@ -270,7 +346,7 @@ static CO_FN int plan_and_start(struct process *process, struct error *err)
     if (r < 0)
         return r;
     if (!plan_has_effects(plan)) {
-        found.is_settled = !process->is_dead;
+        found.is_settled = !process->is_dead && !process->only_adopts;
         snprintf(found.uid, sizeof(found.uid), "%s", plan->deployment_uid);
         sim_trace("process %d finds nothing to do", process->id);
         return 0;
@@ -294,10 +370,11 @@ void door_body(struct process *process)
     if (!process->is_dead && r < 0)
         sim_trace("process %d: %s", process->id, error_message(&err));
     if (!process->is_dead && r == -ERROR_CONFLICT &&
-        strstr(error_message(&err), "recorded resources is there any more"))
-        forget_emptied(process, &err);
+        (strstr(error_message(&err), "recorded resources is there any more") ||
+         strstr(error_message(&err), "recorded resources are not there")))
+        forget_gone(process, &err);
     else if (!process->is_dead && is_of_another_account(error_message(&err)))
-        lead_back(process, &err);
+        leave_account(process, &err);
     error_done(&err);
 }
 

@@ -73,10 +73,8 @@ static CO_FN int identify(struct provider *provider, struct call *call, char **r
     int r = ask(own, call, err);
     if (r < 0)
         return r;
-    if (own->remote->leads_elsewhere || fault_takes(FAULT_ACCOUNT))
-        *ret_identity = string_format("another %s", own->remote->name);
-    else
-        *ret_identity = string_format("the %s", own->remote->name);
+    bool is_mistaken = own->remote->leads_elsewhere || fault_takes(FAULT_ACCOUNT);
+    *ret_identity = remote_identity(own->remote, is_mistaken);
     return 0;
 }
 
@@ -426,6 +424,13 @@ struct provider *simulated_provider_new(struct process *process, struct remote *
     simulated(provider)->remote = remote;
     simulated(provider)->password = SIM_CANARY;
     return provider;
+}
+
+void provider_follow(struct process *process, struct remote *remote, struct remote *former)
+{
+    struct simulated_provider *own = map_get(&process->service->providers, remote->instance);
+    if (own && own->remote == remote)
+        own->remote = former;
 }
 
 void remotes_connect(struct process *process, struct service *service)

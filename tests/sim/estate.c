@@ -117,10 +117,16 @@ bool estate_was_adopted(const struct remote *remote, const struct object *object
     return estate_may_touch(remote, object, NULL);
 }
 
+bool estate_was_let_go(const struct remote *remote, const struct object *object)
+{
+    CLEANUP(mem_freep) char *thing = pair(remote->instance, object->id);
+    return map_has(&estate.let_go, thing);
+}
+
 void estate_check_unknown(const struct remote *remote, const struct object *object)
 {
     CLEANUP(mem_freep) char *thing = pair(remote->instance, object->id);
-    bool was_let_go = map_has(&estate.let_go, thing);
+    bool was_let_go = estate_was_let_go(remote, object);
     if (was_let_go && !map_has(&estate.deposed, thing) && story_wants(object->address, remote))
         sim_violation("%s (%s) was let go and is wanted, and is another thing now", object->address,
                       object->id);

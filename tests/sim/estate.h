@@ -19,6 +19,8 @@ void estate_step_is_done(const char *plan_hash, const char *step_id);
 
 /* Whether a thing that somebody else made may be changed; with a uid, deleted as that resource. */
 bool estate_may_touch(const struct remote *remote, const struct object *object, const char *uid);
+/* Whether a plan was to forget it. */
+bool estate_was_let_go(const struct remote *remote, const struct object *object);
 /* Whether a resource was to take it over as it is: of what its document never said nothing is known
  * then. */
 bool estate_was_adopted(const struct remote *remote, const struct object *object);

@@ -50,7 +50,7 @@ static void choose_fault(struct random *random, struct fault *fault)
  * were. */
 static void choose_later_fault(struct random *random, struct fault *fault)
 {
-    unsigned int n_kinds = FAULT_KIND_COUNT - FAULT_LATER;
+    unsigned int n_kinds = FAULT_MOVE - FAULT_LATER;
     fault->kind = (enum fault_kind)(FAULT_LATER + random_below(random, n_kinds));
     fault->boundary = (enum boundary)random_below(random, BOUNDARY_COUNT);
     fault->nth = choose_nth(random, fault->boundary);
@@ -58,16 +58,29 @@ static void choose_later_fault(struct random *random, struct fault *fault)
     fault->is_dropped = random_chance(random, 50);
 }
 
+/* The same. One in four runs has it. */
+static void choose_move(struct random *random, struct fault *fault)
+{
+    fault->kind = FAULT_MOVE;
+    fault->boundary = (enum boundary)random_below(random, BOUNDARY_COUNT);
+    fault->nth = choose_nth(random, fault->boundary);
+    fault->number = random_next(random);
+    fault->is_dropped = !random_chance(random, 25);
+}
+
 void faults_choose(struct sim *world)
 {
-    enum { LATER = FAULTS_MAX - 3 };
+    enum { LATER = MOVE_PLACE - 3 };
     struct random random = random_stream(world->options->seed, "faults", 0);
     struct random later = random_stream(world->options->seed, "later faults", 0);
+    struct random moves = random_stream(world->options->seed, "moves", 0);
     size_t n = (size_t)random_between(&random, 4, LATER);
     for (size_t i = 0; i < FAULTS_MAX; i++) {
         struct fault *fault = &world->faults[i];
         if (i < n)
             choose_fault(&random, fault);
+        else if (i == MOVE_PLACE)
+            choose_move(&moves, fault);
         else if (i >= LATER)
             choose_later_fault(&later, fault);
         fault->is_dropped |=
@@ -168,6 +181,9 @@ static CO_FN void strike(struct fault *fault)
         break;
     case FAULT_STRANGER:
         remotes_add_stranger(fault->number);
+        break;
+    case FAULT_MOVE:
+        remotes_move(fault->number);
         break;
     case FAULT_EDIT:
         sim->edit = fault->number;

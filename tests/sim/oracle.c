@@ -313,7 +313,7 @@ void oracle_sent(const struct process *process, const struct remote *remote,
 
 static char *made_key(const struct remote *remote, const char *uid)
 {
-    return string_format("%s %s", remote->name, uid);
+    return string_format("%s%s %s", remote->name, remote->former ? " (new)" : "", uid);
 }
 
 void oracle_made(const struct remote *remote, const struct object *object)
@@ -492,6 +492,42 @@ static void check_objects(const struct records *records)
     }
 }
 
+/* Somebody gave up what was, or may have been, done to it there; or let its record go. */
+static bool is_told_of(const struct value *remains, const struct remote *remote,
+                       const struct object *object)
+{
+    for (size_t i = 0; i < value_count(remains); i++) {
+        const struct value *effects = value_get(value_at(remains, i), "effects");
+        for (size_t k = 0; k < value_count(effects); k++) {
+            const struct value *effect = value_at(effects, k);
+            const char *id = value_get_text(effect, "id");
+            if (text_equal(value_get_text(effect, "instance"), remote->instance) &&
+                text_equal(value_get_text(effect, "address"), object->address) &&
+                (!id || text_equal(id, object->id)))
+                return true;
+        }
+    }
+    return estate_was_let_go(remote, object);
+}
+
+/* What stays in accounts that nothing leads to any more was told, for good. */
+static CO_FN void check_former(struct store *store, const char *uid)
+{
+    CLEANUP(value_unrefp) struct value *remains = NULL;
+    struct error err = {0};
+    if (store_list_remains(store, uid, &remains, &err) < 0)
+        sim_violation("what was given up cannot be listed: %s", error_message(&err));
+    error_done(&err);
+    for (size_t i = 0; i < REMOTES; i++) {
+        const struct remote *former = remotes[i].former;
+        for (const struct object *object = former ? former->objects : NULL; object;
+             object = object->next)
+            if (!object->is_strange && !is_told_of(remains, former, object))
+                sim_violation("%s (%s) is left in the former account of %s and nobody was told",
+                              object->address, object->id, former->name);
+    }
+}
+
 static bool exists(const struct record *record)
 {
     for (size_t i = 0; i < REMOTES; i++)
@@ -580,6 +616,7 @@ void oracle_check_converged(struct store *store, const char *deployment_uid)
     if (load_records(store, deployment_uid, &records) < 0)
         return;
     check_objects(&records);
+    check_former(store, deployment_uid);
     for (size_t i = 0; i < records.n_items; i++) {
         const struct record *record = records.items[i];
         if (!exists(record))

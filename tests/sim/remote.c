@@ -9,6 +9,8 @@
 
 enum { HOUR = 3600 };
 
+#define NEWER " of the new account"
+
 static const struct remote characters[REMOTES] = {
     {.name = "keyed",
      .instance = "keyed.default",
@@ -311,6 +313,38 @@ void remotes_add_stranger(uint64_t number)
     (void)add_foreign(remote, "theirs", name, value_builder_map(&spec));
 }
 
+/* --- Accounts --- */
+
+char *remote_identity(const struct remote *remote, bool is_mistaken)
+{
+    return string_format("%s %s%s", is_mistaken ? "another" : "the", remote->name,
+                         remote->former ? NEWER : "");
+}
+
+bool remote_is_lost(const struct remote *remote, const char *identity)
+{
+    return remote->former && !text_ends_with(identity, NEWER);
+}
+
+void remotes_move(uint64_t number)
+{
+    struct remote *remote = &remotes[number % REMOTES];
+    if (remote->former)
+        return;
+    sim_trace("%s leads to another account from now on", remote->instance);
+    struct remote *former = NEW(struct remote);
+    *former = *remote;
+    remote->former = former;
+    remote->objects = NULL;
+    for (struct arrival *arrival = waiting; arrival; arrival = arrival->next)
+        if (arrival->request->remote == remote)
+            arrival->request->remote = former;
+    for (struct process *process = sim->processes; process; process = process->next)
+        if (process->service)
+            provider_follow(process, remote, former);
+    story_forget_old(remote);
+}
+
 /* --- The whole --- */
 
 void remotes_begin(void)
@@ -323,7 +357,12 @@ void remotes_done(void)
 {
     while (waiting)
         request_unref(take_arrival());
-    for (size_t i = 0; i < REMOTES; i++)
+    for (size_t i = 0; i < REMOTES; i++) {
+        struct remote *former = take_ptr(remotes[i].former);
         while (remotes[i].objects)
             drop(&remotes[i], remotes[i].objects);
+        while (former && former->objects)
+            drop(former, former->objects);
+        mem_free(former);
+    }
 }

@@ -35,6 +35,9 @@ struct remote {
     struct object *objects; /* owned */
     unsigned int n_made;
     bool leads_elsewhere; /* somebody has led the credentials to the other account */
+    /* Owned: what stays in the account that the instance has led to before, and nothing leads to
+     * any more, but the processes that had begun by then; NULL: it leads where it always has. */
+    struct remote *former;
 };
 enum { REMOTES = 4 };
 extern struct remote remotes[REMOTES];
@@ -51,6 +54,14 @@ void remotes_meddle(uint64_t number);
 /* Somebody else has made a thing of this kind, which a resource is to become. The caller frees what
  * it gives: its id. */
 char *remote_add_old(struct remote *remote, const char *name, int64_t size, const char *colour);
+/* Who the system says it is, or as who it is mistaken. The caller frees it. */
+char *remote_identity(const struct remote *remote, bool is_mistaken);
+/* Whether nothing leads any more to who it was. */
+bool remote_is_lost(const struct remote *remote, const char *identity);
+/* From now on an instance leads to an empty account, for good. */
+void remotes_move(uint64_t number);
+/* A process goes on with the account that it has begun with. */
+void provider_follow(struct process *process, struct remote *remote, struct remote *former);
 /* Somebody else makes a thing under a name of ours. */
 void remotes_add_stranger(uint64_t number);
 

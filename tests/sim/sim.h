@@ -57,7 +57,8 @@ enum boundary {
     X(CANCEL, "cancel")                                               \
     X(LEASE, "lost lease")   /* somebody removes its lock */          \
     X(STRANGER, "same name") /* somebody makes a thing of that */     \
-    X(EDIT, "edit in words") /* somebody else changes a value */
+    X(EDIT, "edit in words") /* somebody else changes a value */      \
+    X(MOVE, "other account") /* an instance leads there for good */
 
 enum fault_kind {
 #define FAULT_ENUM(name, text) FAULT_##name,
@@ -79,7 +80,7 @@ struct fault {
     bool is_armed;
     bool is_over;
 };
-enum { FAULTS_MAX = 12 };
+enum { FAULTS_MAX = 13, MOVE_PLACE = FAULTS_MAX - 1 /* of the one that is chosen by itself */ };
 
 struct process {
     int id;
@@ -94,6 +95,7 @@ struct process {
     bool is_done; /* its main coroutine has ended */
     bool was_cancelled;
     bool has_lost_lease;
+    bool only_adopts; /* its newest plan was asked for what is there already, and no more */
     int64_t proved_at; /* when it asked the store the last time whether it has the lease, and had */
     void (*cancel)(void *argument); /* of the run that it carries out; NULL: none */
     void *cancelled;                /* its argument */

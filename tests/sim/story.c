@@ -307,10 +307,17 @@ struct value *story_list_estate(const struct records *records)
         const struct item *item = &story.items[i];
         CLEANUP(mem_freep) char *name = name_of(i);
         if (item->exists && item->old_id && !story_find_record(records, name) &&
-            !was_made_anew(item, name))
+            remote_find_id(&remotes[item->remote], item->old_id) && !was_made_anew(item, name))
             value_builder_set_string(&estate, name, item->old_id);
     }
     return value_builder_map(&estate);
+}
+
+void story_forget_old(const struct remote *remote)
+{
+    for (int i = 0; i < story.n_items; i++)
+        if (&remotes[story.items[i].remote] == remote)
+            mem_free(take_ptr(story.items[i].old_id));
 }
 
 const char *story_choose_record(const struct records *records, uint64_t number)

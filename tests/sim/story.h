@@ -40,6 +40,8 @@ struct value *story_list_estate(const struct records *records);
 /* The name of a resource whose record is as the last document wants it, or one of those that have
  * been let go could never become it again; NULL: there is none. Borrowed from the records. */
 const char *story_choose_record(const struct records *records, uint64_t number);
+/* What was there before is no more, for whoever looks. */
+void story_forget_old(const struct remote *remote);
 /* The document of a revision, from 1 on; the caller frees it. Later ones follow from earlier ones.
  */
 char *story_next_document(void);
