@@ -95,7 +95,7 @@ struct process {
     bool is_done; /* its main coroutine has ended */
     bool was_cancelled;
     bool has_lost_lease;
-    bool only_adopts; /* its newest plan was asked for what is there already, and no more */
+    bool only_adopts;  /* its newest plan was asked for what is there already, and no more */
     int64_t proved_at; /* when it asked the store the last time whether it has the lease, and had */
     void (*cancel)(void *argument); /* of the run that it carries out; NULL: none */
     void *cancelled;                /* its argument */
