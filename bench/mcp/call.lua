@@ -5,7 +5,7 @@ local tail = ',"method":"tools/call","params":{"name":"echo","arguments":{"messa
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Accept"] = "application/json, text/event-stream"
-wrk.headers["Authorization"] = "Bearer parley_bench"
+wrk.headers["Authorization"] = "Bearer " .. (os.getenv("TOKEN") or "")
 if modern then
   wrk.headers["MCP-Protocol-Version"] = "2026-07-28"
   wrk.headers["Mcp-Method"] = "tools/call"

@@ -34,7 +34,8 @@ class Server:
     def __init__(self, command, era, folder):
         self.era = era
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
-        self.port = int(self.process.stdout.readline())
+        self.port, *token = self.process.stdout.readline().split()
+        self.token = token[0] if token else ""
 
     def cpu(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
@@ -50,7 +51,7 @@ class Server:
         before = self.cpu()
         done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
                                HERE + "/call.lua", f"http://127.0.0.1:{self.port}/mcp"],
-                              env=dict(os.environ, ERA=self.era), capture_output=True, text=True, check=True)
+                              env=dict(os.environ, ERA=self.era, TOKEN=self.token), capture_output=True, text=True, check=True)
         line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
         result = json.loads(line[len("RESULT "):])
         result["cpu"] = (self.cpu() - before) * 1e6 / max(result["calls"], 1)
@@ -144,7 +145,7 @@ def dribble(port, count, is_over):
     held = []
     while not is_over.wait(0.5):
         while len(held) < count:
-            held.append(socket.create_connection(("127.0.0.1", port)))
+            held.append(socket.create_connection(("127.0.0.1", int(port))))
             held[-1].sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         for connection in list(held):
             try:

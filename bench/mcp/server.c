@@ -1,10 +1,12 @@
 /*
  * The server that bench/mcp/run.py measures: the product's protocol, HTTP, tokens and audit of
  * looks, with one tool that says what it is told, as the servers beside it have. Usage:
- * mcp-bench-server HOME (prints its port), or mcp-bench-server HOME --stdio.
+ * mcp-bench-server HOME (prints its port and a token), or mcp-bench-server HOME --stdio.
  */
+#include "auth/tokens.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/world.h"
 #include "mcp/looks.h"
 #include "mcp/stdio.h"
 #include "mcp/web.h"
@@ -14,8 +16,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char token[] = "parley_bench";
-
 struct bench {
     struct loop *loop;
     struct pool *pool;
@@ -23,7 +23,8 @@ struct bench {
     struct caller owner;
     struct mcp_server *server;
     struct web *web;
-    unsigned char digest[crypto_generichash_BYTES];
+    const char *home;
+    struct tokens *tokens;
     bool is_stdio;
 };
 
@@ -51,19 +52,13 @@ static const struct mcp_tool tools[] = {{.name = "echo",
 static const struct mcp_offer offer = {
     .name = "bench", .version = "1", .tools = tools, .n_tools = 1, .called = called};
 
-static void hash(const char *text, unsigned char *ret_digest)
-{
-    (void)crypto_generichash(ret_digest, crypto_generichash_BYTES, (const unsigned char *)text,
-                             strlen(text), NULL, 0);
-}
-
 static bool authenticate(void *argument, const char *shown, struct web_identity *ret_identity)
 {
     struct bench *bench = argument;
-    unsigned char digest[crypto_generichash_BYTES];
-    hash(shown ? shown : "", digest);
-    if (sodium_memcmp(digest, bench->digest, sizeof(digest)) != 0)
+    struct caller who = {0};
+    if (!shown || tokens_find(bench->tokens, shown, &who, NULL) < 0)
         return false;
+    caller_done(&who);
     *ret_identity = (struct web_identity){bench->owner.principal, bench};
     return true;
 }
@@ -71,13 +66,19 @@ static bool authenticate(void *argument, const char *shown, struct web_identity 
 static int serve_web(struct bench *bench, struct error *err)
 {
     static struct web_settings settings;
-    hash(token, bench->digest);
+    CLEANUP(mem_freep) char *path = string_format("%s/bench-tokens.yaml", bench->home);
+    CLEANUP(mem_freep) char *token = NULL;
+    (void)world_remove_file(path, NULL);
+    int r = tokens_add(path, "bench", ROLE(ROLE_VIEWER), NULL, &token, err);
+    if (r < 0)
+        return r;
+    bench->tokens = tokens_new(path);
     settings = (struct web_settings){.authenticate = authenticate, .argument = bench};
     settings.http.max_connections = 4096;
     settings.http.max_requests = 2048;
-    int r = web_start(bench->loop, bench->server, &settings, &bench->web, err);
+    r = web_start(bench->loop, bench->server, &settings, &bench->web, err);
     if (r == 0) {
-        printf("%d\n", web_port(bench->web));
+        printf("%d %s\n", web_port(bench->web), token);
         fflush(stdout);
     }
     return r;
@@ -108,8 +109,9 @@ static void bench_main(void *argument)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.loop = loop_new(), .is_stdio = argc > 2};
-    struct service_options options = {.home = argc > 1 ? argv[1] : NULL};
+    struct bench bench = {
+        .loop = loop_new(), .home = argc > 1 ? argv[1] : NULL, .is_stdio = argc > 2};
+    struct service_options options = {.home = bench.home};
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2 || sodium_init() < 0)
         return 1;

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "net/child.h"
 
 #include <string.h>
 
@@ -14,7 +15,10 @@ struct pool {
     struct service *free[MOST_SERVICES]; /* owned */
     size_t n_free, n_out;
     struct gate given;
-    char *site; /* owned: the text of the site file that the free ones have read; NULL: none */
+    pid_t *runs; /* owned: processes of runs that were started, until their end is seen */
+    size_t n_runs, runs_capacity;
+    bool is_looking; /* whether they have ended */
+    char *site;      /* owned: the text of the site file that the free ones have read; NULL: none */
     int64_t looked_at;
 };
 
@@ -38,8 +42,45 @@ void pool_free(struct pool *pool)
         return;
     close_free(pool);
     mem_free(pool->site);
+    mem_free(pool->runs);
     mem_free(pool);
 }
+
+/* --- Runs that were started --- */
+
+static void remember_run(struct pool *pool, pid_t pid)
+{
+    ARRAY_RESERVE(pool->runs, pool->n_runs, pool->runs_capacity);
+    pool->runs[pool->n_runs++] = pid;
+}
+
+/* A service would take any run that it follows for the one that it started. */
+static void take_run_over(struct pool *pool, struct service *service)
+{
+    if (service->run_process > 0)
+        remember_run(pool, service->run_process);
+    service->run_process = 0;
+}
+
+/* Those that have ended leave nothing behind. Looking may wait: who comes meanwhile does not look,
+ * and what is started meanwhile is behind what is looked at. */
+static void see_ends(struct pool *pool)
+{
+    size_t n = pool->is_looking ? 0 : pool->n_runs;
+    pool->is_looking = n > 0 || pool->is_looking;
+    for (size_t i = 0; i < n; i++) {
+        int status;
+        pid_t pid = pool->runs[0];
+        memmove(pool->runs, pool->runs + 1, --pool->n_runs * sizeof(*pool->runs));
+        int64_t now = world_monotonic_clock();
+        if (child_wait(pool->loop, pid, now, &status, NULL) == -ERROR_TIMEOUT)
+            remember_run(pool, pid);
+    }
+    if (n > 0)
+        pool->is_looking = false;
+}
+
+/* --- Services --- */
 
 /* Lets go of services that have read another site than there is now. */
 static void look_at_site(struct pool *pool)
@@ -101,6 +142,7 @@ int pool_take(struct pool *pool, const struct caller *caller, const char *words,
     while (pool->n_out >= MOST_SERVICES)
         gate_wait(pool->loop, &pool->given, -1, NULL);
     look_at_site(pool);
+    see_ends(pool);
     int r = 0;
     if (pool->n_free > 0)
         *ret_service = pool->free[--pool->n_free];
@@ -134,6 +176,7 @@ static bool has_secrets(const struct service *service)
 void pool_give(struct pool *pool, struct service *service)
 {
     pool->n_out--;
+    take_run_over(pool, service);
     if (has_secrets(service))
         service_close(service);
     else

@@ -102,6 +102,41 @@ def closing_the_input_ends_the_server_and_not_the_run(place):
     assert "done" in place.parley("run", "list").out
 
 
+def zombies_of(pid):
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, parent = file.read().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state == "Z" and int(parent) == pid:
+            found.append(name)
+    return found
+
+
+@test
+def who_waits_for_a_run_does_not_wait_for_another_and_ends_leave_nothing(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+    chain = "deployment:\n  name: long\n  resources:\n" + "".join(
+        f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
+        + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60))
+    with Client(place) as client:
+        plans = [client.call("plan_create", document=text)["plan"] for text in (DOCUMENT, chain)]
+        for plan in plans:
+            client.call("plan_approve", plan=plan)
+        quick, long = [client.call("plan_apply", plan=plan)["run"] for plan in plans]
+        assert client.call("run_show", run=quick, wait_seconds=300)["status"] == "done"
+        assert (status := client.call("run_show", run=long)["status"]) in ("pending", "running"), status
+        client.call("run_control", action="cancel", run=long)
+        client.call("run_show", run=long, wait_seconds=300)
+        deadline = time.monotonic() + 60
+        while zombies_of(client.process.pid):
+            client.call("deployment_status")
+            assert time.monotonic() < deadline, zombies_of(client.process.pid)
+
+
 @test
 def progress_is_told_to_who_waits_for_a_run(place):
     place.write("catalog/acme.yaml", CATALOG)
