@@ -1,17 +1,11 @@
 #!/usr/bin/env python3
 """`parley serve`: clients come over HTTP with tokens; who plans does not approve, and nobody else comes in."""
-import http.client
-import json
 import os
-import re
-import signal
-import subprocess
 import time
 
 from lifecycle import main, test
+from mcp_server import Server, token_of
 
-META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"}}
 DOCUMENT = """deployment:
   name: shop
   resources:
@@ -19,55 +13,6 @@ DOCUMENT = """deployment:
   outputs: { said: "${a.outputs.value}" }
 """
 SITE = "site: { approval: { level: separated } }\n"
-
-
-class Server:
-    def __init__(self, place, *words):
-        self.place = place
-        self.process = subprocess.Popen(place.line("serve", "--listen", "127.0.0.1:0", *words), env=place.env,
-                                        cwd=place.folder, text=True, stderr=subprocess.PIPE)
-        self.line = self.process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:([0-9]+)/mcp", self.line)
-        self.port = int(found[1]) if found else None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
-        self.process.stderr.close()
-        assert self.port is None or status in (0, -signal.SIGKILL), status
-
-    def post(self, token, method, **params):
-        """The status and the answer."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-                   "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
-        if token:
-            headers["Authorization"] = "Bearer " + token
-        if "name" in params:
-            headers["Mcp-Name"] = params["name"]
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": META}}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request("POST", "/mcp", json.dumps(body), headers)
-        response = connection.getresponse()
-        text = response.read().decode()
-        connection.close()
-        return response.status, json.loads(text) if text else None
-
-    def tools(self, token):
-        return {tool["name"] for tool in self.post(token, "tools/list")[1]["result"]["tools"]}
-
-    def call(self, token, tool, is_error=False, **arguments):
-        result = self.post(token, "tools/call", name=tool, arguments=arguments)[1]["result"]
-        assert result["isError"] == is_error, result
-        return result["content"][0]["text"] if is_error else result["structuredContent"]
-
-
-def token_of(place, name, *roles):
-    words = [word for role in roles for word in ("--role", role)]
-    return place.parley("token", "new", name, *words, "--json").json()["token"]
 
 
 @test

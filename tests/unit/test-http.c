@@ -273,7 +273,7 @@ static const struct hostile hostile[] = {
     HOSTILE("a tab before the colon", BEGIN "Content-Length\t: 5\r\n\r\nabcde", true),
     HOSTILE("a header without a name", BEGIN ": 5\r\n\r\n", true),
     HOSTILE("a header without a colon", BEGIN "Note\r\n\r\n", true),
-    HOSTILE("a name with brackets", BEGIN "No(te): a\r\n\r\n", true),
+    HOSTILE("a name with brackets", BEGIN "Note(s): a\r\n\r\n", true),
     HOSTILE("a name with a high byte", BEGIN "N\xc3\xb6te: a\r\n\r\n", true),
     HOSTILE("a bare LF after a header", BEGIN "Note: a\nContent-Length: 2\r\n\r\nab", true),
     HOSTILE("a bare LF at the end", BEGIN "Note: a\r\n\n", true),
