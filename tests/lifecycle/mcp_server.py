@@ -16,6 +16,8 @@ class Server:
         self.process = subprocess.Popen(place.line("serve", "--listen", "127.0.0.1:0", *words), env=place.env,
                                         cwd=place.folder, text=True, stderr=subprocess.PIPE, **who)
         self.line = self.process.stderr.readline()
+        while "WARNING: ASan" in self.line:
+            self.line = self.process.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:([0-9]+)/mcp", self.line)
         self.port = int(found[1]) if found else None
 

@@ -12,7 +12,8 @@ import subprocess
 import time
 import uuid
 
-from lifecycle import PROGRAM, Skip, main, test
+import lifecycle
+from lifecycle import Skip, main, test
 from mcp_server import Server
 
 SERVER, AGENT = 64001, 64002
@@ -70,7 +71,7 @@ class Scene:
                                                          "XDG_RUNTIME_DIR": self.agents_folder})
 
     def parley(self, *words):
-        return self.shell(PROGRAM, *words, "--home", self.place.home)
+        return self.shell(lifecycle.PROGRAM, *words, "--home", self.place.home)
 
     def apply(self, plan=None):
         """True when a run began."""
@@ -205,7 +206,7 @@ def come_from_a_page(scene):
 
 @attack
 def plan_a_document_that_runs_a_program_of_the_server(scene):
-    command = f"[{PROGRAM}, up, {scene.agents_folder}/shop.yaml, --yes, --home, {scene.place.home}]"
+    command = f"[{lifecycle.PROGRAM}, up, {scene.agents_folder}/shop.yaml, --yes, --home, {scene.place.home}]"
     scene.server.call(scene.agent, "plan_create", is_error=True,
                       document=DOCUMENT % "x" + f"  secrets: {{ s: {{ command: {command} }} }}\n")
 
@@ -279,9 +280,8 @@ def speak_to_the_sockets_of_runs(scene):
 def at_separated_no_attack_has_an_effect(place):
     if os.geteuid() != 0:
         raise Skip("only root can be two other users")
-    if not os.access(PROGRAM, os.X_OK) or subprocess.run([PROGRAM, "--version"], user=AGENT, group=AGENT, check=False,
-                                                         capture_output=True, extra_groups=[]).returncode != 0:
-        raise Skip("another user cannot reach the program where it lies")
+    # Where it lies nobody else may be able to go.
+    lifecycle.PROGRAM = shutil.copy(lifecycle.PROGRAM, place.path("parley"))
     assert len(ATTACKS) >= 20
     scene = Scene(place)
     with scene.server:
