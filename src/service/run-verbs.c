@@ -141,12 +141,24 @@ int service_show_run(struct service *service, const char *run_id, struct value *
     return r;
 }
 
+/* Whether its end is in the store, though its process may still be about to go. */
+static int check_under_way(struct service *service, const char *id, struct error *err)
+{
+    struct store_run run = {0};
+    int r = store_get_run(service->store, id, &run, err);
+    if (r == 0 && run.ended_at)
+        r = error_set(err, ERROR_NOT_FOUND, "the run %.8s is not under way", id);
+    store_run_done(&run);
+    return r;
+}
+
 int service_cancel_run(struct service *service, const char *run_id, struct error *err)
 {
     CLEANUP(mem_freep) char *id = NULL;
     CLEANUP(mem_freep) char *path = NULL;
     int r = complete_id(service, run_id, &id, err);
-    if (r < 0 || (r = run_socket_path(id, true, &path, err)) < 0)
+    if (r < 0 || (r = check_under_way(service, id, err)) < 0 ||
+        (r = run_socket_path(id, true, &path, err)) < 0)
         return r;
     CLEANUP(channel_freep) struct channel *channel = NULL;
     int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
