@@ -79,9 +79,9 @@ struct web_door {
     struct loop *loop;
     struct pool *pool;
     struct looks *looks;
-    char *tokens_path;     /* owned */
-    struct tokens *tokens; /* owned; NULL while the file cannot be read: then nobody is let in */
-    int64_t looked_at;
+    struct tokens *tokens; /* owned */
+    unsigned char
+        key[SECRET_KEY_SIZE]; /* of what clients keep for us: the next start has it, too */
     struct gate asked_to_end;
     bool ends;
 };
@@ -150,7 +150,7 @@ static int serve_until_asked(struct web_door *door, const struct web_settings *s
                              const char *address, struct error *err)
 {
     struct web *web = NULL;
-    struct mcp_server *server = mcp_server_new(door->loop, tools_offer(), NULL);
+    struct mcp_server *server = mcp_server_new(door->loop, tools_offer(), door->key);
     int r = web_start(door->loop, server, settings, &web, err);
     if (r == 0) {
         const char *shown = address ? address : "127.0.0.1";
@@ -221,6 +221,7 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     int r = read_place(listen, &address, &settings.http.port, err);
     if (r < 0 || (r = check_safety(place, address, err)) < 0 ||
         (r = find_tokens(door, place->tokens, owner, err)) < 0 ||
+        (r = pool_derive_key(door->pool, "mcp", door->key, err)) < 0 ||
         (r = read_pem(place->certificate, &certificate, err)) < 0 ||
         (r = read_pem(place->key, &key, err)) < 0)
         return r;
@@ -244,6 +245,7 @@ int door_serve_web(struct loop *loop, const struct service_options *options,
     struct web_door door = {.loop = loop, .pool = pool_new(loop, options)};
     int r = serve_web(&door, place, &owner, err);
     tokens_free(door.tokens);
+    sodium_memzero(door.key, sizeof(door.key));
     caller_done(&owner);
     pool_free(door.pool);
     return r;

@@ -155,6 +155,17 @@ int pool_take(struct pool *pool, const struct caller *caller, const char *words,
     return 0;
 }
 
+int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_key[SECRET_KEY_SIZE],
+                    struct error *err)
+{
+    struct service *service = NULL;
+    int r = open_service(pool, &service, err);
+    if (r == 0)
+        r = service_derive_key(service, purpose, ret_key, err);
+    service_close(service);
+    return r;
+}
+
 bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb)
 {
     look_at_site(pool);

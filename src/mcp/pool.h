@@ -15,6 +15,9 @@ void pool_free(struct pool *pool);
  * state folder, which the caller frees. */
 int pool_find_owner(struct pool *pool, struct caller *ret_caller, char **ret_home,
                     struct error *err);
+/* As service_derive_key(). */
+int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_key[SECRET_KEY_SIZE],
+                    struct error *err);
 /*
  * One for this caller and what it asks for; waits while too many are out. A failure is that of
  * service_open(): the site has a fault, which is in the message.

@@ -132,6 +132,13 @@ int secret_key_open(const char *path, struct secret_key **ret_key, struct error 
 
 /* --- Texts --- */
 
+void secret_key_derive(const struct secret_key *key, const char *purpose,
+                       unsigned char ret_key[SECRET_KEY_SIZE])
+{
+    (void)crypto_generichash(ret_key, SECRET_KEY_SIZE, (const unsigned char *)purpose,
+                             strlen(purpose), key->bytes, SECRET_KEY_SIZE);
+}
+
 struct secrets *secrets_new(const struct secret_key *key)
 {
     struct secrets *secrets = NEW(struct secrets);

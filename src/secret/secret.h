@@ -24,6 +24,10 @@ void secret_key_free(struct secret_key *key); /* accepts NULL */
  */
 int secret_key_open(const char *path, struct secret_key **ret_key, struct error *err);
 
+/* Another key made of it, which is always the same for the same purpose and says nothing of it. */
+void secret_key_derive(const struct secret_key *key, const char *purpose,
+                       unsigned char ret_key[SECRET_KEY_SIZE]);
+
 /* The secrets that a process knows the texts of. */
 struct secrets;
 /* key is borrowed. From then on the process overwrites all memory that it frees. */

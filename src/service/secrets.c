@@ -24,6 +24,19 @@ int secrets_open(struct service *service, struct error *err)
     return 0;
 }
 
+int service_derive_key(const struct service *service, const char *purpose,
+                       unsigned char ret_key[SECRET_KEY_SIZE], struct error *err)
+{
+    CLEANUP(mem_freep) char *path = key_path(service);
+    struct secret_key *key = NULL;
+    int r = world_make_folder(service->home, 0700, err);
+    if (r < 0 || (r = secret_key_open(path, &key, err)) < 0)
+        return r;
+    secret_key_derive(key, purpose, ret_key);
+    secret_key_free(key);
+    return 0;
+}
+
 struct secrets *secrets_known(struct service *service)
 {
     CLEANUP(mem_freep) char *path = key_path(service);

@@ -109,6 +109,11 @@ struct call service_read_call(struct service *service);
 CO_FN int service_find_deployment(struct service *service, const char *word,
                                   struct store_deployment *ret_deployment, struct error *err);
 
+/* A key of the home for a purpose, always the same: of the home's own, which is made when there is
+ * none. */
+int service_derive_key(const struct service *service, const char *purpose,
+                       unsigned char ret_key[SECRET_KEY_SIZE], struct error *err);
+
 /* The uid that a deployment has, or will have. The caller frees it. */
 char *service_derive_uid(const struct service *service, const char *name, const char *environment,
                          int64_t incarnation);

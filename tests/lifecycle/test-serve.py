@@ -109,6 +109,29 @@ def a_document_from_elsewhere_reads_nothing_of_the_servers_machine(place):
 
 
 @test
+def what_clients_keep_is_good_after_a_restart_and_in_no_other_home(place):
+    boss = token_of(place, "boss", "admin")
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+               "Authorization": "Bearer " + boss}
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}}
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    asking = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+    with Server(place) as server:
+        server.send(hello, headers)
+        headers["Mcp-Session-Id"] = server.session
+        plan = server.call(boss, "plan_create", document=DOCUMENT)["plan"]
+        server.process.kill()
+    with Server(place) as server:
+        assert server.send(ping, headers)[0] == 200
+        answer = server.post(boss, "tools/call", name="plan_approve", arguments={"plan": plan}, _meta=asking)[1]
+        assert answer["result"]["resultType"] == "input_required", answer
+    os.rename(place.path("home/secret.key"), place.path("other.key"))
+    with Server(place) as server:
+        assert server.send(ping, headers)[0] == 404
+
+
+@test
 def a_server_that_is_killed_leaves_the_run_going(place):
     place.write("catalog/acme.yaml", """
 types:
