@@ -41,6 +41,18 @@ class Client(mcp_client.Client):
         super().__init__(place.line("mcp"), place.env, place.folder)
 
 
+def with_slow_boxes(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", SITE)
+
+
+def begin_slow(client):
+    """A run that lasts for some seconds."""
+    plan = client.call("plan_create", document=SLOW)["plan"]
+    client.call("plan_approve", plan=plan)
+    return client.call("plan_apply", plan=plan)["run"]
+
+
 @test
 def a_document_becomes_real_and_goes_again_in_both_eras(place):
     for version in (None, "2025-11-25", "2024-11-05"):
@@ -75,12 +87,9 @@ def nothing_changes_without_approval_and_level_none_says_that_it_proves_no_perso
 
 @test
 def a_run_outlives_the_server_that_started_it(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", SITE)
+    with_slow_boxes(place)
     with Client(place) as client:
-        plan = client.call("plan_create", document=SLOW)["plan"]
-        client.call("plan_approve", plan=plan)
-        run = client.call("plan_apply", plan=plan)["run"]
+        run = begin_slow(client)
         client.process.kill()
     with Client(place) as client:
         assert client.call("run_show", run=run, wait_seconds=60)["status"] == "done"
@@ -89,12 +98,9 @@ def a_run_outlives_the_server_that_started_it(place):
 
 @test
 def closing_the_input_ends_the_server_and_not_the_run(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", SITE)
+    with_slow_boxes(place)
     with Client(place) as client:
-        plan = client.call("plan_create", document=SLOW)["plan"]
-        client.call("plan_approve", plan=plan)
-        run = client.call("plan_apply", plan=plan)["run"]
+        run = begin_slow(client)
         client.n += 1
         client.write({"jsonrpc": "2.0", "id": client.n, "method": "tools/call",
                       "params": {"name": "run_show", "arguments": {"run": run, "wait_seconds": 300}, "_meta": META}})
@@ -117,8 +123,7 @@ def zombies_of(pid):
 
 @test
 def who_waits_for_a_run_does_not_wait_for_another_and_ends_leave_nothing(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", SITE)
+    with_slow_boxes(place)
     chain = "deployment:\n  name: long\n  resources:\n" + "".join(
         f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
         + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60))
@@ -139,12 +144,9 @@ def who_waits_for_a_run_does_not_wait_for_another_and_ends_leave_nothing(place):
 
 @test
 def progress_is_told_to_who_waits_for_a_run(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", SITE)
+    with_slow_boxes(place)
     with Client(place) as client:
-        plan = client.call("plan_create", document=SLOW)["plan"]
-        client.call("plan_approve", plan=plan)
-        run = client.call("plan_apply", plan=plan)["run"]
+        run = begin_slow(client)
         answer = client.ask("tools/call", name="run_show", arguments={"run": run, "wait_seconds": 60},
                             _meta={"progressToken": "p"})
         assert answer["result"]["structuredContent"]["status"] == "done"
@@ -223,12 +225,9 @@ def nothing_but_messages_is_written_to_the_output(place):
 
 @test
 def a_question_that_lasts_does_not_hold_up_another(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", SITE)
+    with_slow_boxes(place)
     with Client(place) as client:
-        plan = client.call("plan_create", document=SLOW)["plan"]
-        client.call("plan_approve", plan=plan)
-        run = client.call("plan_apply", plan=plan)["run"]
+        run = begin_slow(client)
         client.n += 2
         waiting, quick = client.n - 1, client.n
         client.write({"jsonrpc": "2.0", "id": waiting, "method": "tools/call",
