@@ -166,6 +166,13 @@ def what_is_counted_costs_what_its_instances_cost(place):
 
 
 @test
+def the_first_plan_of_a_home_waits_for_the_disk_a_few_times(place):
+    """A store is synced as a whole, then what it is called; the plan is one commit, and closing moves it."""
+    costs = Costs(place, "plan", write(place, "first", {"one": data(1)}))
+    assert costs.syncs <= 10, costs.syncs
+
+
+@test
 def a_resume_reads_what_was_done_once_and_tells_it_together(place):
     """One step is left of many: the door reads the plan, and counts the rows without asking for their steps."""
     each = {}

@@ -61,9 +61,11 @@ static int fill_database(struct connection *connection, const char *id, struct e
 {
     int reserved = PAGES_RESERVED;
     sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    /* A file that has no name yet needs no journal: it is synced as a whole, or thrown away. */
     CLEANUP(mem_freep)
-    char *shape = string_format("PRAGMA page_size = %d; PRAGMA application_id = %d;", PAGES_SIZE,
-                                CONNECTION_APPLICATION_ID);
+    char *shape = string_format("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
+                                "PRAGMA page_size = %d; PRAGMA application_id = %d;",
+                                PAGES_SIZE, CONNECTION_APPLICATION_ID);
     int r = connection_run(connection, shape, err);
     if (r == 0)
         r = schema_migrate(connection, err);
@@ -85,6 +87,13 @@ int store_files_make_empty(const char *path, struct error *err)
     return fd < 0 ? store_files_error(fd, "create", path, err) : 0;
 }
 
+static int sync_file(const char *path, struct error *err)
+{
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDWR, 0);
+    int r = fd < 0 ? fd : files_sync(fd);
+    return r < 0 ? store_files_error(r, "sync", path, err) : 0;
+}
+
 int store_files_make_database(const char *path, const char *id, struct error *err)
 {
     int r = store_files_make_empty(path, err);
@@ -92,7 +101,10 @@ int store_files_make_database(const char *path, const char *id, struct error *er
         return r;
     CLEANUP(connection_done) struct connection connection = {0};
     r = connection_open(&connection, path, PATIENCE_MS, err);
-    return r < 0 ? r : fill_database(&connection, id, err);
+    if (r == 0)
+        r = fill_database(&connection, id, err);
+    connection_done(&connection);
+    return r < 0 ? r : sync_file(path, err);
 }
 
 int store_files_sync_folder(const char *folder, struct error *err)
