@@ -28,6 +28,7 @@ struct work {
     const char *uid;
     const char *folder;
     char recipe[DIGEST_HEX_SIZE];
+    bool has_image; /* what happens from then on leaves one behind */
     struct value_builder answer;
 };
 
@@ -445,6 +446,7 @@ static int make(struct work *work, struct error *err)
         r = find_built(work, &id, err);
     if (r == 0)
         r = id ? name_image(work, id, err) : build(work, &id, err);
+    work->has_image = id != NULL;
     if (r == 0)
         r = inspect(work, id, &image, err);
     if (r < 0 || !image)
@@ -516,6 +518,7 @@ int image_main(void)
         value_builder_set_string(&error, "code", error_code_to_string(err.code));
         value_builder_set_string(&error, "message", error_message(&err));
         value_builder_set(&work.answer, "error", value_builder_map(&error));
+        value_builder_set(&work.answer, "left", value_bool(work.has_image));
     }
     print(value_builder_map(&work.answer));
     engine_free(work.engine);

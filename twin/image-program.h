@@ -8,8 +8,10 @@
  * "look": whether an engine answers, and what it has: {"version", "api", "images": [{"id",
  *   "recipe"}]} of that uid ("" for none), and "taken": those of "names" that are another's images.
  * "build": makes the image of a "spec" unless there is one of its recipe, and has its files in
- *   "folder", as a folder UID.PART-OF-ID: {"built": {"id", "folder", "config"}}.
- * "remove": removes what the engine has of that uid, and of "folder", but for the image "keep".
+ *   "folder", as a folder UID.PART-OF-ID: {"built": {"id", "folder", "config"}}. Where it fails,
+ *   "left" says whether the engine has the image nevertheless.
+ * "remove": removes what the engine has of that uid, and of "folder" what is called UID.ANYTHING,
+ *   but for the image "keep".
  */
 #pragma once
 

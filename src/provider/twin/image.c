@@ -6,6 +6,7 @@
 #include "model/json.h"
 #include "net/child.h"
 #include "provider/twin/client.h"
+#include "provider/twin/unfinished.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -165,17 +166,17 @@ static int read_refusal(const struct value *answer, struct error *err)
     return error_set(err, code, "%s", message ? message : "the engine gives no reason");
 }
 
-/* *ret_is_refused tells whether it was answered at all. */
+/* What became of it when it fails: unknown when it was not answered at all. */
 static CO_FN int ask(const struct twin_provider *twin, const struct call *call,
                      const struct question *question, struct value **ret_answer,
-                     bool *ret_is_refused, struct error *err)
+                     enum outcome_kind *ret_failed, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *answer = NULL;
     CLEANUP(channel_freep) struct channel *channel = NULL;
     struct error problem = {0};
     pid_t pid = -1;
     int status;
-    *ret_is_refused = false;
+    *ret_failed = OUTCOME_UNKNOWN;
     int r = twin_image_check_engine(question->engine, err);
     if (r == 0)
         r = start(twin, call, question, &pid, &channel, err);
@@ -188,7 +189,7 @@ static CO_FN int ask(const struct twin_provider *twin, const struct call *call,
     if (r < 0)
         return error_move(err, &problem);
     if (!value_get_bool(answer, "ok", false)) {
-        *ret_is_refused = true;
+        *ret_failed = value_get_bool(answer, "left", false) ? OUTCOME_PARTLY : OUTCOME_FAILED;
         return read_refusal(answer, err);
     }
     *ret_answer = take_ptr(answer);
@@ -199,13 +200,13 @@ static CO_FN int look(const struct twin_provider *twin, const struct call *call,
                       const char *uid, const struct value *spec, struct value **ret_answer,
                       struct error *err)
 {
-    bool is_refused;
+    enum outcome_kind failed;
     struct question question = {.verb = "look",
                                 .engine = engine,
                                 .uid = uid,
                                 .spec = spec,
                                 .deadline = world_monotonic_clock() + LOOK_US};
-    return ask(twin, call, &question, ret_answer, &is_refused, err);
+    return ask(twin, call, &question, ret_answer, &failed, err);
 }
 
 /* --- Before it is approved --- */
@@ -238,12 +239,10 @@ static void tell_taken(const struct target *target, const struct value *answer,
 {
     const struct value *taken = value_get(answer, "taken");
     for (size_t i = 0; !value_is_null(taken) && i < value_count(taken); i++)
-        diagnostics_add(
-            diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-            "If a run that built it was cut short, \"parley resume\" takes it over; else "
-            "give this one another name, or remove that one from the engine.",
-            "%s: the Docker Engine has an image %s that is not this resource's.", target->address,
-            value_text(value_at(taken, i)));
+        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                        "Give this one another name, or remove that one from the engine.",
+                        "%s: the Docker Engine has an image %s that is not this resource's.",
+                        target->address, value_text(value_at(taken, i)));
 }
 
 CO_FN void twin_image_propose(struct twin_provider *twin, struct call *call,
@@ -326,7 +325,7 @@ CO_FN bool twin_image_build(struct twin_provider *twin, struct call *call,
     CLEANUP(value_unrefp) struct value *answer = NULL;
     struct error problem = {0};
     const char *engine = promised(step, after);
-    bool is_refused;
+    enum outcome_kind failed = OUTCOME_FAILED;
     *ret_built = NULL;
     if (!engine || value_is_null(value_get(after, "context"))) {
         *ret_built = describe_stand_in(after);
@@ -337,12 +336,16 @@ CO_FN bool twin_image_build(struct twin_provider *twin, struct call *call,
                                 .uid = target->uid,
                                 .spec = after,
                                 .deadline = call->deadline};
-    int r = ask(twin, call, &question, &answer, &is_refused, &problem);
+    int r = unfinished_note(&twin->home, target->uid, engine, after, &problem);
+    if (r == 0)
+        r = ask(twin, call, &question, &answer, &failed, &problem);
     const struct value *made = r == 0 ? value_get(answer, "built") : NULL;
     if (r == 0 && (value_is_null(made) || value_kind(made) != VALUE_MAP))
         r = error_set(&problem, ERROR_UNAVAILABLE, "what the engine says is not understood");
     if (r < 0) {
-        outcome_set_error(ret_outcome, is_refused ? OUTCOME_FAILED : OUTCOME_UNKNOWN, &problem);
+        if (failed == OUTCOME_FAILED)
+            unfinished_drop(&twin->home, target->uid);
+        outcome_set_error(ret_outcome, failed, &problem);
         return false;
     }
     *ret_built = describe_built(made, engine);
@@ -366,13 +369,13 @@ CO_FN int twin_image_remove(struct twin_provider *twin, struct call *call, const
                             const struct value *built, const struct value *used, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *answer = NULL;
-    bool is_refused;
+    enum outcome_kind failed;
     struct question question = {.verb = "remove",
                                 .engine = value_get_text(built, "engine"),
                                 .uid = uid,
                                 .keep = used ? value_get_text(used, "id") : NULL,
                                 .deadline = call->deadline};
-    int r = ask(twin, call, &question, &answer, &is_refused, err);
+    int r = ask(twin, call, &question, &answer, &failed, err);
     return r < 0 ? error_wrap(err, r, "remove the image from its engine") : 0;
 }
 
@@ -398,15 +401,42 @@ static void add_doubt(struct live *live, const char *doubt)
     live->status = value_builder_map(&fields);
 }
 
-CO_FN void twin_image_look(struct twin_provider *twin, struct call *call,
-                           const struct target *target, struct live *live)
+/* What the twin has not taken over: there is as much of it as the engine has. */
+static CO_FN int look_for_unfinished(struct twin_provider *twin, struct call *call,
+                                     const struct target *target, struct live *live,
+                                     struct error *err)
 {
-    CLEANUP(error_done) struct error err = {0};
     CLEANUP(value_unrefp) struct value *answer = NULL;
+    CLEANUP(value_unrefp) struct value *note = unfinished_find(&twin->home, target->uid);
+    struct value_builder status = {0};
+    if (!note)
+        return 0;
+    int r = look(twin, call, value_get_text(note, "engine"), target->uid, NULL, &answer, err);
+    if (r < 0)
+        return error_wrap(err, r, "a run that built %s was cut short", target->address);
+    const struct value *images = value_get(answer, "images");
+    if (value_is_null(images) || value_count(images) == 0)
+        return 0;
+    value_builder_set_string(&status, "state", "failed");
+    value_builder_set_string(&status, "reason", "the run that built it was cut short");
+    live->is_present = true;
+    live->spec = value_ref(value_get(note, "spec"));
+    live->outputs = value_builder_map(&(struct value_builder){0});
+    live->status = value_builder_map(&status);
+    return 0;
+}
+
+CO_FN int twin_image_look(struct twin_provider *twin, struct call *call,
+                          const struct target *target, struct live *live, struct error *err)
+{
+    CLEANUP(error_done) struct error problem = {0};
+    CLEANUP(value_unrefp) struct value *answer = NULL;
+    if (!live->is_present)
+        return look_for_unfinished(twin, call, target, live, err);
     CLEANUP(value_unrefp) struct value *built = twin_image_find(twin, target->uid);
     if (!built)
-        return;
-    int r = look(twin, call, value_get_text(built, "engine"), target->uid, NULL, &answer, &err);
+        return 0;
+    int r = look(twin, call, value_get_text(built, "engine"), target->uid, NULL, &answer, &problem);
     if (r == 0 && !has_image(answer, value_get_text(built, "id"))) {
         live_done(live);
         *live = (struct live){0};
@@ -414,7 +444,8 @@ CO_FN void twin_image_look(struct twin_provider *twin, struct call *call,
         CLEANUP(mem_freep)
         char *doubt = string_format("whether the image is still there cannot be told: %s; the "
                                     "twin goes on with its copy",
-                                    error_message(&err));
+                                    error_message(&problem));
         add_doubt(live, doubt);
     }
+    return 0;
 }

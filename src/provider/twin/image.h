@@ -36,6 +36,9 @@ CO_FN bool twin_image_build(struct twin_provider *twin, struct call *call,
 /* Removes what was built of it from its engine, but for what is used now (NULL: nothing). */
 CO_FN int twin_image_remove(struct twin_provider *twin, struct call *call, const char *uid,
                             const struct value *built, const struct value *used, struct error *err);
-/* After a read that found it: whether the engine has it still. */
-CO_FN void twin_image_look(struct twin_provider *twin, struct call *call,
-                           const struct target *target, struct live *live);
+/*
+ * After a read of the twin: whether the engine has it still; or, where the twin has nothing, what a
+ * run that was cut short has left there. Fails when the latter cannot be told.
+ */
+CO_FN int twin_image_look(struct twin_provider *twin, struct call *call,
+                          const struct target *target, struct live *live, struct error *err);

@@ -9,6 +9,7 @@
 #include "provider/twin/files.h"
 #include "provider/twin/given.h"
 #include "provider/twin/image.h"
+#include "provider/twin/unfinished.h"
 
 #include <assert.h>
 #include <string.h>
@@ -189,20 +190,16 @@ static CO_FN int twin_read(struct provider *provider, struct call *call,
     r = get(&twin->home, call, target->uid, &answer, &resource, &problem);
     if (r == -ERROR_NOT_FOUND) {
         error_done(&problem);
-        r = read_stopped(twin, target, ret_live, err);
-        if (r == 0 && ret_live->is_present && twin_is_image(target))
-            twin_image_look(twin, call, target, ret_live);
-        return r;
-    }
-    if (r == 0 && resource) {
+        r = read_stopped(twin, target, ret_live, &problem);
+    } else if (r == 0 && resource) {
         ret_live->is_present = true;
         ret_live->spec = value_ref(value_get(resource, "spec"));
         ret_live->outputs = value_ref(value_get(resource, "outputs"));
         ret_live->status = value_ref(value_get(resource, "status"));
     }
     twin_answer_done(&answer);
-    if (r == 0 && ret_live->is_present && twin_is_image(target))
-        twin_image_look(twin, call, target, ret_live);
+    if (r == 0 && twin_is_image(target))
+        r = twin_image_look(twin, call, target, ret_live, &problem);
     return r < 0 ? error_move(err, &problem) : 0;
 }
 
@@ -435,6 +432,8 @@ static CO_FN bool prepare_image(struct twin_provider *twin, struct call *call,
 {
     struct error problem = {0};
     *ret_before = twin_image_find(twin, target->uid);
+    if (!*ret_before)
+        *ret_before = unfinished_find(&twin->home, target->uid);
     if (step->kind != STEP_DELETE)
         return twin_image_build(twin, call, target, step, after, ret_built, ret_outcome);
     int r =
@@ -455,6 +454,20 @@ static CO_FN void tidy_image(struct twin_provider *twin, struct call *call,
     if (engine &&
         twin_image_remove(twin, call, target->uid, engine, is_real ? built : NULL, &problem) < 0)
         tell(call, error_message(&problem));
+}
+
+/* A new image is there, also where the twin did not take it over. */
+static int keep_built(const struct value *before, const struct value *built, int r,
+                      struct outcome *outcome, struct error *err)
+{
+    bool is_new = value_get_text(built, "id") && !(before && value_get_text(before, "id"));
+    if (!is_new)
+        return r;
+    if (r < 0)
+        return outcome_set_error(outcome, OUTCOME_PARTLY, err);
+    if (outcome->kind == OUTCOME_FAILED)
+        outcome->kind = OUTCOME_PARTLY;
+    return 0;
 }
 
 /* Sends the change to the supervisor, and tells how it ended. */
@@ -507,9 +520,11 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
         r = check_is_gone(&twin->home, &shorter, target->uid, &is_gone, err);
     if (r == 0 && step->kind == STEP_ACT)
         r = check_primary(provider, &shorter, target, step, after, err);
-    if (r < 0 || is_gone)
+    if (r < 0 || (is_gone && !is_image))
         return r;
     if (is_image && !prepare_image(twin, call, target, step, after, &before, &built, ret_outcome))
+        return 0;
+    if (is_gone)
         return 0;
     if (step->kind != STEP_ACT)
         hold(twin, call);
@@ -517,7 +532,7 @@ static CO_FN int twin_apply(struct provider *provider, struct call *call,
     r = carry_out(twin, &shorter, target, step, after, built, ret_outcome, err);
     if (is_image && after && r == 0 && ret_outcome->kind == OUTCOME_DONE)
         tidy_image(twin, call, target, before, built);
-    return r;
+    return is_image && after ? keep_built(before, built, r, ret_outcome, err) : r;
 }
 
 /* --- What became of it --- */
@@ -608,6 +623,8 @@ static CO_FN int twin_probe(struct provider *provider, struct call *call,
     if (r < 0)
         return r;
     *ret_kind = judge(attempt, &live);
+    if (twin_is_image(target) && !live.is_present) /* nobody builds it any more */
+        unfinished_drop(&twin->home, target->uid);
     if (attempt->step->kind == STEP_DELETE && *ret_kind == PROBE_DONE)
         r = check_is_gone(&twin->home, call, target->uid, &is_gone, err);
     if (r < 0) {

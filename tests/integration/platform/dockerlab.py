@@ -314,10 +314,10 @@ class Engine:
 
 
 class Between:
-    """Stands between Parley and an engine, notes what is asked, and holds what it is told to."""
+    """Stands between Parley and an engine, notes what is asked, and holds, or cuts, what it is told to."""
 
-    def __init__(self, engine, held=None):
-        self.engine, self.held = engine, held
+    def __init__(self, engine, held=None, cut=None):
+        self.engine, self.held, self.cut = engine, held, cut
         self.socket = f"{engine.folder}/between"
         self.asked, self.is_held = [], threading.Event()
         pathlib.Path(self.socket).unlink(missing_ok=True)
@@ -345,6 +345,8 @@ class Between:
                 if self.held and any(self.held in line.decode() for line in asked):
                     self.is_held.set()
                     client.recv(1)  # until whoever asked is gone
+                    return
+                if self.cut and any(self.cut in line.decode() for line in asked):
                     return
                 server.sendall(piece)
         except OSError:

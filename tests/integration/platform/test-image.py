@@ -252,25 +252,28 @@ def a_build_that_is_killed_is_found_again_and_made_once():
         assert engine.images() == [] and shed.copies() == []
 
 
+def build_and_be_killed(shed, engine):
+    """A run that is killed when its image is finished and the twin does not know of it; the image."""
+    with Between(engine, "/export") as between:
+        shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
+        run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
+                               env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        # The image is finished, and its files are asked for.
+        assert between.is_held.wait(60)
+        kill_runs(shed)
+        run.wait(60)
+        assert sum("/build" in line for line in between.asked) == 1, between.asked
+    image, = engine.images()
+    assert shed.records() == []
+    return image
+
+
 @twinlab.for_root
-def a_finished_image_that_nobody_knew_of_is_taken_over_by_its_label():
+def a_finished_image_that_nobody_knew_of_is_taken_over_by_resume():
     with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
-        with Between(engine, "/export") as between:
-            shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
-            run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
-                                   env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-            # The image is finished, and its files are asked for.
-            assert between.is_held.wait(60)
-            kill_runs(shed)
-            run.wait(60)
-            assert sum("/build" in line for line in between.asked) == 1, between.asked
-        image, = engine.images()
-        assert shed.records() == []
+        image = build_and_be_killed(shed, engine)
         with Between(engine) as between:
-            # To a plan of its own it is somebody's; the run that was cut short knows whose.
-            done = shed.parley("plan", str(shed.document), code=1)
-            assert '"parley resume" takes it over' in " ".join(done.stderr.split()), done
             shed.parley("resume", "shed")
             assert shed.steps() == [], shed.steps()
             assert not any("/build" in line for line in between.asked), between.asked
@@ -278,6 +281,55 @@ def a_finished_image_that_nobody_knew_of_is_taken_over_by_its_label():
         assert [each["Id"] for each in engine.images()] == [image["Id"]] and len(shed.copies()) == 1
         # No container that served for the copying is left, be it of the life that was killed.
         assert engine.ask("GET", "/containers/json?all=1") == []
+
+
+@twinlab.for_root
+def a_plan_beside_a_killed_run_knows_its_image_and_goes_on_with_it():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        image = build_and_be_killed(shed, engine)
+        with Between(engine) as between:
+            done = shed.parley("plan", str(shed.document))
+            assert "not this resource's" not in done.stdout + done.stderr, done
+            assert shed.steps() == ["update desk-image"], shed.steps()
+            shed.up()
+            assert shed.steps() == [], shed.steps()
+            assert not any("/build" in line for line in between.asked), between.asked
+            assert [each["Id"] for each in engine.images()] == [image["Id"]] and len(shed.copies()) == 1
+            assert engine.ask("GET", "/containers/json?all=1") == []
+            shed.parley("destroy", "shed", "--yes")
+        assert engine.images() == [] and shed.copies() == []
+
+
+@twinlab.for_root
+def an_image_of_a_killed_run_goes_with_its_deployment_or_gives_way_to_another_content():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        build_and_be_killed(shed, engine)
+        with Between(engine):
+            shed.parley("destroy", "shed", "--yes")
+            assert engine.images() == [] and shed.copies() == []
+        image = build_and_be_killed(shed, engine)
+        with Between(engine):
+            shed.write(DOCKERFILE.replace("one", "two"))
+            shed.up()
+            assert shed.steps() == [], shed.steps()
+        other, = engine.images()
+        assert other["Id"] != image["Id"] and other["RepoTags"] == ["shed/desk:1"] and len(shed.copies()) == 1
+
+
+@twinlab.for_root
+def an_image_that_cannot_be_unpacked_is_not_lost():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        with Between(engine, cut="/export") as between:
+            shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
+            done = shed.parley("up", str(shed.document), "--yes", code=None)
+            assert done.returncode in (1, 4), done
+        image, = engine.images()
+        with Between(engine) as between:
+            assert shed.steps() == ["update desk-image"], (shed.steps(), done)
+            shed.up()
+            assert shed.steps() == [], shed.steps()
+            assert not any("/build" in line for line in between.asked), between.asked
+        assert [each["Id"] for each in engine.images()] == [image["Id"]] and len(shed.copies()) == 1
 
 
 @twinlab.for_root
@@ -393,7 +445,10 @@ platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_ba
                  a_build_that_fails_shows_the_lines_of_its_step_and_changes_nothing,
                  an_engine_that_is_gone_fails_the_step_it_was_promised_for,
                  a_build_that_is_killed_is_found_again_and_made_once,
-                 a_finished_image_that_nobody_knew_of_is_taken_over_by_its_label,
+                 a_finished_image_that_nobody_knew_of_is_taken_over_by_resume,
+                 a_plan_beside_a_killed_run_knows_its_image_and_goes_on_with_it,
+                 an_image_of_a_killed_run_goes_with_its_deployment_or_gives_way_to_another_content,
+                 an_image_that_cannot_be_unpacked_is_not_lost,
                  an_engine_that_is_killed_while_it_builds_fails_the_step_and_the_next_up_mends_it,
                  the_root_of_an_image_gets_no_further_than_anybody,
                  without_an_engine_something_stands_in_and_says_why,
