@@ -97,6 +97,13 @@ static bool read_field(const char *line, unsigned int number, int64_t *ret_id)
     return field && read_id(field, length, ret_id);
 }
 
+/* The name of 0 also in an image that has no files about users; the Docker Engine refuses it there,
+ * where it takes only the number. */
+static bool is_root(const char *text, size_t length)
+{
+    return length == strlen("root") && strncmp(text, "root", length) == 0;
+}
+
 bool image_find_user(const char *text, const char *users, const char *groups, uid_t *ret_user,
                      gid_t *ret_group)
 {
@@ -111,12 +118,17 @@ bool image_find_user(const char *text, const char *users, const char *groups, ui
         read_field(line, 3, &group);
     } else {
         line = find_line(users, 0, text, length);
-        if (!read_field(line, 2, &user) || !read_field(line, 3, &group))
+        bool is_told = read_field(line, 2, &user) && read_field(line, 3, &group);
+        if (!is_told && !is_root(text, length))
             return false;
     }
-    if (*group_text && !read_id(group_text, strlen(group_text), &group) &&
-        !read_field(find_line(groups, 0, group_text, strlen(group_text)), 2, &group))
-        return false;
+    size_t group_length = strlen(group_text);
+    if (group_length > 0 && !read_id(group_text, group_length, &group) &&
+        !read_field(find_line(groups, 0, group_text, group_length), 2, &group)) {
+        if (!is_root(group_text, group_length))
+            return false;
+        group = 0;
+    }
     *ret_user = (uid_t)user;
     *ret_group = (gid_t)group;
     return true;
@@ -128,8 +140,10 @@ static int find_user(struct image_run *run, int root, const struct machine_image
     CLEANUP(mem_freep) char *users = read_within(root, "etc/passwd");
     CLEANUP(mem_freep) char *groups = read_within(root, "etc/group");
     if (!image_find_user(image->user, users, groups, &run->user, &run->group))
-        return error_set(err, ERROR_MISSING, "the image %s has no user %s", image->name,
-                         image->user);
+        return error_set(err, ERROR_MISSING,
+                         "the image %s has no user %s: its /etc/passwd and /etc/group name none; "
+                         "add one, or say USER with a number",
+                         image->name, image->user);
     run->is_demoted = run->user == 0;
     if (run->is_demoted)
         run->user = nobody.user;

@@ -34,6 +34,6 @@ void image_run_free(struct image_run *run);
 DEFINE_CLEANUP(struct image_run *, image_run_free)
 
 /* "1000:1000" or "web:www" as numbers, by the texts of /etc/passwd and /etc/group (either may be
- * NULL). False when there is no such user or group. */
+ * NULL). False when there is no such user or group; numbers and root need no text. */
 bool image_find_user(const char *text, const char *users, const char *groups, uid_t *ret_user,
                      gid_t *ret_group);

@@ -118,6 +118,17 @@ TEST(a_user_is_found_by_number_and_by_the_names_of_the_image)
     gid_t group;
     CHECK(!image_find_user("web", NULL, NULL, &user, &group));
     CHECK(image_find_user("7", NULL, NULL, &user, &group) && user == 7 && group == 0);
+    static const char *const roots[] = {"root", "0", "0:0", "root:root", "0:root", ":root", ""};
+    for (size_t i = 0; i < ARRAY_LENGTH(roots); i++) {
+        user = group = 1;
+        CHECK(image_find_user(roots[i], NULL, NULL, &user, &group) && user == 0 && group == 0);
+    }
+    /* What an image says of its own root holds, broken or not. */
+    CHECK(image_find_user("root", "root:x:5:6::/:/sh\n", NULL, &user, &group) && user == 5);
+    CHECK(image_find_user("root:root", "root\n", "root\n", &user, &group) && user == 0 &&
+          group == 0);
+    CHECK(!image_find_user("rooty", NULL, NULL, &user, &group));
+    CHECK(!image_find_user("7:www", NULL, NULL, &user, &group));
 }
 
 /* --- What a service runs --- */

@@ -387,6 +387,21 @@ def the_root_of_an_image_gets_no_further_than_anybody():
             assert set(calls.values()) <= {1, 13}, (host, calls)
 
 
+@twinlab.for_root
+def an_image_without_files_about_users_has_numbers_and_root():
+    with Engine() as engine, Shed(DOCUMENT, engine) as shed:
+        shed.write(DOCKERFILE.replace("USER 1234", "USER web"))
+        done = shed.parley("up", str(shed.document), "--yes", code=None)
+        assert done.returncode in (1, 4), done
+        assert "the image shed/desk:1 has no user web" in " ".join(done.stdout.split()), done
+        (shed.context / "passwd").write_text("web:x:77:78::/:/none\n")
+        who = {"COPY passwd /etc/passwd\nUSER web": 77, "USER root": 65534, "USER 0": 65534, "USER 5:6": 5}
+        for words, user in who.items():
+            shed.write(DOCKERFILE.replace("USER 1234", words))
+            shed.up()
+            assert visit(shed.door())["user"] == user, words
+
+
 def findings(shed):
     """What each instance printed, when all have."""
     lines = {path.name.split(".")[0]: path.read_text() for path in (shed.home / "twin" / "logs").glob("desk-*.desk.log")}
@@ -451,5 +466,6 @@ platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_ba
                  an_image_that_cannot_be_unpacked_is_not_lost,
                  an_engine_that_is_killed_while_it_builds_fails_the_step_and_the_next_up_mends_it,
                  the_root_of_an_image_gets_no_further_than_anybody,
+                 an_image_without_files_about_users_has_numbers_and_root,
                  without_an_engine_something_stands_in_and_says_why,
                  a_context_that_cannot_be_packed_is_a_fault_of_the_document])
