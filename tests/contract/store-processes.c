@@ -7,6 +7,7 @@
 #include "base/digest.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 
@@ -55,6 +56,35 @@ FOLDER_TEST(two_that_have_it_open_see_each_others_commits)
     store_close(other_store);
     close_store();
     CHECK(is_same && end == 0);
+}
+
+/* Whether a child finds the index of the log locked by us: else it would empty it. */
+static bool is_index_locked(void)
+{
+    CLEANUP(mem_freep) char *index = string_format("%s/parley.db-shm", folder);
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(index, O_RDWR | O_CLOEXEC);
+        _exit(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 0 : 1);
+    }
+    int status = -1;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* Locks are the process's: closing any descriptor of the file would take them from all stores. */
+FOLDER_TEST(one_that_is_opened_and_closed_beside_another_leaves_its_locks)
+{
+    CHECK(open_store());
+    bool is_locked = is_index_locked();
+    CHECK(store_open_sqlite(loop, folder, false, &other_store, NULL) == 0);
+    bool is_locked_beside = is_index_locked();
+    store_close(other_store);
+    bool is_locked_after = is_index_locked();
+    close_store();
+    CHECK(is_locked);
+    CHECK(is_locked_beside);
+    CHECK(is_locked_after);
 }
 
 /* --- Makers --- */

@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "store/sqlite/here.h"
 #include "store/sqlite/pages.h"
 #include "store/sqlite/sums.h"
 
@@ -276,6 +277,7 @@ static size_t read_index(const char *path, unsigned char ret_salts[SALTS_SIZE])
 
 /* --- The whole --- */
 
+/* index_path NULL: the index is not asked. */
 static bool looks_damaged(const char *path, const char *index_path)
 {
     unsigned char salts[SALTS_SIZE] = {0};
@@ -285,7 +287,7 @@ static bool looks_damaged(const char *path, const char *index_path)
         return false;
     struct log log = {.fd = fd};
     /* Before the log, which others may make longer meanwhile. */
-    size_t n_durable = read_index(index_path, salts);
+    size_t n_durable = index_path ? read_index(index_path, salts) : 0;
     if (!read_at(&log, offset_of(0), frame, sizeof(frame)))
         return n_durable > 0;
     /* The head is synced before the first frame is written. */
@@ -302,9 +304,13 @@ static bool looks_damaged(const char *path, const char *index_path)
 bool log_is_damaged(const char *path)
 {
     size_t stem = strlen(path) - strlen("-wal");
-    CLEANUP(mem_freep) char *index = string_format("%.*s-shm", (int)stem, path);
+    CLEANUP(mem_freep) char *database = string_copy_n(path, stem);
+    CLEANUP(mem_freep) char *index = string_format("%s-shm", database);
+    /* SQLite has its locks on the index: read and closed it would be without them, and the next
+     * process take it for left behind, and empty it under us. What is open was examined then. */
+    bool is_open = here_has(database);
     /* What others write meanwhile may look like anything, but not for long. */
-    for (int i = 0; looks_damaged(path, index); i++) {
+    for (int i = 0; looks_damaged(path, is_open ? NULL : index); i++) {
         if (i == TRIES)
             return true;
         sqlite3_sleep(PAUSE_MS);

@@ -7,6 +7,7 @@
 #include "store/driver.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/files.h"
+#include "store/sqlite/here.h"
 #include "store/sqlite/schema.h"
 #include "store/sqlite/writer.h"
 
@@ -23,6 +24,7 @@ struct sqlite_store {
     bool is_shared;        /* the reader writes, too */
     struct writer *writer; /* owned */
     bool has_asked_for_owners;
+    struct here_file here;
 };
 
 /*
@@ -77,6 +79,7 @@ static void sqlite_close(struct store *store)
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
     connection_done(&sqlite->reader);
     writer_free(sqlite->writer);
+    here_remove(&sqlite->here);
     store_files_done(&sqlite->files);
     store_free(store);
 }
@@ -137,6 +140,9 @@ int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct
     sqlite->writer = writer_new(loop, sqlite->files.database,
                                 sqlite->is_shared ? &sqlite->reader : NULL, &sqlite->store.n_syncs);
     int r = store_files_prepare(&sqlite->files, create, err);
+    /* Simulated processes are killed without closing anything, and lock nothing. */
+    if (r == 0 && !shares_connections)
+        here_add(sqlite->files.database, &sqlite->here);
     if (r == 0)
         r = open_reader(sqlite, err);
     if (r < 0) {
