@@ -52,6 +52,9 @@ struct apply_context {
     /* world_wall_clock() from which on the approval no longer lets a run begin or be resumed,
      * though one that has begun goes on; 0: never. */
     int64_t approved_until;
+    /* With it: how much of store_list_approvals() was looked at; what was refused or used since
+     * lets no run begin or be resumed. Whoever begins uses them up. */
+    size_t n_approvals_seen;
     const struct apply_given_up *given_up; /* NULL: nothing; for apply_settle() */
 };
 

@@ -534,6 +534,15 @@ static void check_adoptions(struct run *run)
     }
 }
 
+/* Each run begins by an approval of its own; one that goes on may have another by now. */
+static void use_approvals(struct run *run)
+{
+    if (!run->context->approved_until)
+        return;
+    store_batch_check_approvals(run->batch, run->plan->hash, run->context->n_approvals_seen);
+    store_batch_use_approvals(run->batch, run->plan->hash, run->row->id);
+}
+
 static void begin_row(struct store_run *row, int64_t epoch, bool is_first)
 {
     row->epoch = epoch;
@@ -569,6 +578,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
         add_revision(run);
     }
     check_adoptions(run);
+    use_approvals(run);
     store_batch_take_epoch(run->batch, run->plan->deployment_uid, epoch + 1);
     const struct store_run before = *run->row;
     begin_row(run->row, epoch + 1, is_first);

@@ -8,6 +8,17 @@ static const char *text_of(const struct value *map, const char *key)
     return text ? text : "-";
 }
 
+static void write_refusals(const struct value *refusals, struct strbuf *buffer)
+{
+    for (size_t i = 0; refusals && i < value_count(refusals); i++) {
+        const struct value *row = value_at(refusals, i);
+        strbuf_addf(buffer, "Refused by %s, %s, ", text_of(row, "principal"),
+                    text_of(row, "client"));
+        render_time(row, "created_at", buffer);
+        strbuf_add(buffer, "\n");
+    }
+}
+
 static void write_demand(const struct value *demanded, struct strbuf *buffer)
 {
     strbuf_addf(buffer, "Demanded: level %s", text_of(demanded, "level"));
@@ -41,4 +52,5 @@ void render_approvals(const struct value *shown, struct strbuf *buffer)
         if (!value_get_bool(row, "counts", false))
             strbuf_addf(buffer, "  does not count: %s\n", text_of(row, "why"));
     }
+    write_refusals(value_get(shown, "refusals"), buffer);
 }

@@ -133,33 +133,75 @@ static int refuse(const struct judging *judging, const char *why, struct error *
     return r;
 }
 
-int approvals_check(struct service *service, const struct plan *plan, int64_t *ret_until,
-                    struct error *err)
+/*
+ * What is no yes: somebody's no, or a run that began. Whether what was approved before it counts no
+ * more for this run (NULL: a new one), and into *why, why; false also for an approval.
+ */
+static bool ends_former(const struct value *decision, const char *run, struct strbuf *why)
+{
+    const char *what = value_get_text(decision, "decision");
+    const char *principal = value_get_text(decision, "principal");
+    const char *user = value_get_text(decision, "run");
+    if (!what || (run && text_equal_or_null(user, run)))
+        return false;
+    if (text_equal(what, "used"))
+        strbuf_addf(why,
+                    "its approval was used by the run %.8s, and each is for one run: go on with "
+                    "that one, or have it approved again",
+                    user ? user : "-");
+    else
+        strbuf_addf(why, "%s refused it", principal ? principal : "somebody");
+    return true;
+}
+
+/* All decisions about a plan, in their order; why the last one does not count, into *why. */
+static size_t weigh(const struct judging *judging, const struct value *decisions, const char *run,
+                    struct standing *standing, struct strbuf *why)
+{
+    size_t n_good = 0;
+    for (size_t i = 0; i < value_count(decisions); i++) {
+        const struct value *decision = value_at(decisions, i);
+        struct strbuf reason = {0};
+        bool is_yes = !value_get(decision, "decision");
+        bool is_good = is_yes && !refuses_stored(judging, decision, &reason);
+        if (is_good || (!is_yes && !ends_former(decision, run, &reason))) {
+            int64_t until = is_good ? end_of(judging, decision) : 0;
+            standing->until = until > standing->until ? until : standing->until;
+            n_good += is_good;
+            strbuf_done(&reason);
+            continue;
+        }
+        if (!is_yes) {
+            n_good = 0;
+            standing->until = 0;
+        }
+        strbuf_done(why);
+        *why = reason;
+    }
+    standing->n_seen = value_count(decisions);
+    return n_good;
+}
+
+int approvals_check(struct service *service, const struct plan *plan, const char *run,
+                    struct standing *ret_standing, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *approvals = NULL;
     CLEANUP(strbuf_done) struct strbuf why = {0};
     CLEANUP(judging_done) struct judging judging = {0};
-    size_t n_good = 0;
+    struct standing standing = {0};
     int r = store_list_approvals(service->store, plan->hash, &approvals, err);
     if (r < 0 || (r = begin(service, plan, &judging, err)) < 0)
         return r;
-    *ret_until = 0;
-    for (size_t i = 0; i < value_count(approvals); i++) {
-        const struct value *approval = value_at(approvals, i);
-        strbuf_clear(&why);
-        if (refuses_stored(&judging, approval, &why))
-            continue;
-        int64_t until = end_of(&judging, approval);
-        *ret_until = until > *ret_until ? until : *ret_until;
-        n_good++;
-    }
-    return n_good > 0 ? 0 : refuse(&judging, strbuf_text(&why), err);
+    if (weigh(&judging, approvals, run, &standing, &why) == 0)
+        return refuse(&judging, strbuf_text(&why), err);
+    *ret_standing = standing;
+    return 0;
 }
 
 int service_is_approved(struct service *service, const struct plan *plan, bool *ret_is_approved,
                         struct error *err)
 {
-    int64_t until;
+    struct standing standing;
     struct error fault = {0};
     *ret_is_approved = false;
     if (approvals_demand(service, plan).level.level == APPROVAL_NONE)
@@ -167,7 +209,7 @@ int service_is_approved(struct service *service, const struct plan *plan, bool *
     int r = service_need_store(service, true, err);
     if (r < 0)
         return r;
-    r = approvals_check(service, plan, &until, &fault);
+    r = approvals_check(service, plan, NULL, &standing, &fault);
     *ret_is_approved = r == 0;
     if (r < 0 && r != -ERROR_APPROVAL_NEEDED)
         return error_move(err, &fault);
@@ -211,24 +253,59 @@ static struct value *demand_to_value(const struct judging *judging)
     return value_builder_map(&fields);
 }
 
-static struct value *approval_to_value(const struct judging *judging, const struct value *approval)
+/* Why an approval at a place among the decisions does not count for a run that is to begin. */
+static bool is_over(const struct judging *judging, const struct value *decisions, size_t place,
+                    struct strbuf *why)
+{
+    if (refuses_stored(judging, value_at(decisions, place), why))
+        return true;
+    for (size_t i = place + 1; i < value_count(decisions); i++)
+        if (ends_former(value_at(decisions, i), NULL, why))
+            return true;
+    return false;
+}
+
+static struct value *decision_to_value(const struct judging *judging, const struct value *decisions,
+                                       size_t place)
 {
     static const char *const kept[] = {"principal", "client",     "words",
                                        "level",     "created_at", "expires_at"};
+    const struct value *decision = value_at(decisions, place);
     struct value_builder fields = {0};
     CLEANUP(strbuf_done) struct strbuf why = {0};
-    const char *name = value_get_text(approval, "level");
+    const char *name = value_get_text(decision, "level");
     enum approval_level level = approval_level_from_string(name ? name : "");
     for (size_t i = 0; i < ARRAY_LENGTH(kept); i++)
-        if (value_get(approval, kept[i]))
-            value_builder_set(&fields, kept[i], value_ref(value_get(approval, kept[i])));
+        if (value_get(decision, kept[i]))
+            value_builder_set(&fields, kept[i], value_ref(value_get(decision, kept[i])));
+    if (value_get(decision, "decision"))
+        return value_builder_map(&fields);
     if (level < APPROVAL_LEVEL_COUNT)
         value_builder_set_string(&fields, "meaning", approval_level_meaning(level));
-    bool counts = !refuses_stored(judging, approval, &why);
+    bool counts = !is_over(judging, decisions, place, &why);
     value_builder_set(&fields, "counts", value_bool(counts));
     if (!counts)
         value_builder_set_string(&fields, "why", strbuf_text(&why));
     return value_builder_map(&fields);
+}
+
+/* Sets the approvals, and the refusals if there are any. */
+static void show_decisions(const struct judging *judging, const struct value *decisions,
+                           struct value_builder *fields)
+{
+    struct value_builder yes = {0};
+    struct value_builder no = {0};
+    for (size_t i = 0; i < value_count(decisions); i++) {
+        const char *what = value_get_text(value_at(decisions, i), "decision");
+        if (!what)
+            value_builder_append(&yes, decision_to_value(judging, decisions, i));
+        else if (text_equal(what, "refused"))
+            value_builder_append(&no, decision_to_value(judging, decisions, i));
+    }
+    value_builder_set(fields, "approvals", value_builder_list(&yes));
+    CLEANUP(value_unrefp) struct value *refusals = value_builder_list(&no);
+    if (value_count(refusals) > 0)
+        value_builder_set(fields, "refusals", value_ref(refusals));
 }
 
 int service_show_approvals(struct service *service, const char *hash, struct value **ret_shown,
@@ -239,18 +316,15 @@ int service_show_approvals(struct service *service, const char *hash, struct val
     CLEANUP(value_unrefp) struct value *makers = NULL;
     CLEANUP(judging_done) struct judging judging = {0};
     struct value_builder fields = {0};
-    struct value_builder list = {0};
     int r = service_get_plan(service, hash, &plan, err);
     if (r < 0 || (r = store_list_approvals(service->store, plan->hash, &approvals, err)) < 0 ||
         (r = store_list_makers(service->store, plan->hash, &makers, err)) < 0 ||
         (r = begin(service, plan, &judging, err)) < 0)
         return r;
-    for (size_t i = 0; i < value_count(approvals); i++)
-        value_builder_append(&list, approval_to_value(&judging, value_at(approvals, i)));
     value_builder_set_string(&fields, "plan", plan->hash);
     value_builder_set(&fields, "demanded", demand_to_value(&judging));
     value_builder_set(&fields, "makers", value_ref(makers));
-    value_builder_set(&fields, "approvals", value_builder_list(&list));
+    show_decisions(&judging, approvals, &fields);
     *ret_shown = value_builder_map(&fields);
     return 0;
 }

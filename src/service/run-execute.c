@@ -44,12 +44,12 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     struct service *service = execution->service;
     CLEANUP(plan_freep) struct plan *plan = NULL;
     int r = service_get_plan(service, run->plan_hash, &plan, err);
-    int64_t until = 0;
+    struct standing standing = {0};
     if (r == 0)
         r = allowed_check_caps(service->site, plan, err);
     if (r == 0)
-        r = is_resume ? run_check_resumed(service, plan, &until, err)
-                      : run_check_plan(service, plan, &until, err);
+        r = is_resume ? run_check_resumed(service, plan, run->id, &standing, err)
+                      : run_check_plan(service, plan, &standing, err);
     if (r < 0 || (r = secrets_take_over(service, plan, err)) < 0 ||
         (r = service_check_identities(service, plan, run, err)) < 0)
         return r;
@@ -58,7 +58,8 @@ static int carry_out(struct execution *execution, struct store_run *run, bool is
     context.event_argument = execution;
     context.is_cancelled = &execution->is_cancelled;
     context.cancelled = &execution->cancelled;
-    context.approved_until = until;
+    context.approved_until = standing.until;
+    context.n_approvals_seen = standing.n_seen;
     return is_resume ? apply_resume(&context, plan, run, err)
                      : apply_plan(&context, plan, run, err);
 }

@@ -25,8 +25,8 @@ static bool is_of_this_catalog(const struct service *service, const struct plan 
     return text_equal(plan->catalog_digest, catalog_digest(service->catalog));
 }
 
-int run_check_resumed(struct service *service, const struct plan *plan, int64_t *ret_until,
-                      struct error *err)
+int run_check_resumed(struct service *service, const struct plan *plan, const char *run,
+                      struct standing *ret_standing, struct error *err)
 {
     if (!is_of_this_catalog(service, plan))
         return error_set(err, ERROR_STALE,
@@ -35,10 +35,10 @@ int run_check_resumed(struct service *service, const struct plan *plan, int64_t 
                          "at first, and what is done stays done. Or bring the former catalog "
                          "back, and resume",
                          plan->hash);
-    return approvals_check(service, plan, ret_until, err);
+    return approvals_check(service, plan, run, ret_standing, err);
 }
 
-int run_check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
+int run_check_plan(struct service *service, const struct plan *plan, struct standing *ret_standing,
                    struct error *err)
 {
     if (!is_of_this_catalog(service, plan))
@@ -46,7 +46,7 @@ int run_check_plan(struct service *service, const struct plan *plan, int64_t *re
                          "the catalog has changed since the plan %.12s was made; plan again",
                          plan->hash);
     int r = adoptions_check_free(service, plan, err);
-    return r < 0 ? r : approvals_check(service, plan, ret_until, err);
+    return r < 0 ? r : approvals_check(service, plan, NULL, ret_standing, err);
 }
 
 /* The state folder is handed on; a site that was given or found must be found by the run, too. */
@@ -120,10 +120,10 @@ int service_start_run(struct service *service, const struct plan *plan, char **r
                       struct error *err)
 {
     CLEANUP(close_descriptorp) int log = -1;
-    int64_t until;
+    struct standing standing;
     int r = service_need_store(service, true, err);
     if (r < 0 || (r = allowed_check_plan(service, VERB_APPLY, plan, err)) < 0 ||
-        (r = run_check_plan(service, plan, &until, err)) < 0 ||
+        (r = run_check_plan(service, plan, &standing, err)) < 0 ||
         (r = gather_secrets(service, plan, err)) < 0)
         return r;
     run_sweep_sockets();
@@ -234,14 +234,14 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
     CLEANUP(mem_freep) char *run_id = NULL;
     CLEANUP(close_descriptorp) int log = -1;
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    int64_t until;
+    struct standing standing;
     int r = allowed_check(service, VERB_APPLY, "to resume a run", err);
     if (r == 0)
         r = find_resumable(service, word, &run_id, err);
     if (r == 0)
         r = get_plan_head(service, run_id, &plan, err);
     if (r == 0)
-        r = run_check_resumed(service, plan, &until, err);
+        r = run_check_resumed(service, plan, run_id, &standing, err);
     if (r == 0)
         r = gather_secrets(service, plan, err);
     if (r < 0 || (r = run_open_log_again(service, run_id, &log, err)) < 0 ||

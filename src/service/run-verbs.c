@@ -37,6 +37,8 @@ CO_FN static struct value *approved_by(struct service *service, const struct sto
     for (size_t i = 0; i < value_count(approvals); i++) {
         struct value_builder fields = {0};
         const struct value *approval = value_at(approvals, i);
+        if (value_get(approval, "decision"))
+            continue;
         value_builder_set_string(&fields, "principal", value_get_text(approval, "principal"));
         value_builder_set_string(&fields, "level", value_get_text(approval, "level"));
         value_builder_append(&list, value_builder_map(&fields));

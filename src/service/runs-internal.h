@@ -2,13 +2,12 @@
  * service/. */
 #pragma once
 
-#include "service/service.h"
+#include "service/approvals.h"
 
 /* Whether a run may go on with its plan: somebody approved it, and not too long ago, and the types
- * are those it was made with. *ret_until is when the longest approval ends. ERROR_APPROVAL_NEEDED,
- * or ERROR_STALE. */
-CO_FN int run_check_resumed(struct service *service, const struct plan *plan, int64_t *ret_until,
-                            struct error *err);
+ * are those it was made with. ERROR_APPROVAL_NEEDED, or ERROR_STALE. */
+CO_FN int run_check_resumed(struct service *service, const struct plan *plan, const char *run,
+                            struct standing *ret_standing, struct error *err);
 /* The same of one that is to begin: also the identities to be adopted are free. */
-CO_FN int run_check_plan(struct service *service, const struct plan *plan, int64_t *ret_until,
-                         struct error *err);
+CO_FN int run_check_plan(struct service *service, const struct plan *plan,
+                         struct standing *ret_standing, struct error *err);

@@ -239,6 +239,8 @@ struct consent {
         *reverts;     /* else: the numbers of revisions that may be undone, with commas; or NULL */
     const char *name; /* the deployment's, where it was given; else NULL */
     const struct value *signature; /* what service_sign() gave, or NULL */
+    const char *link; /* the id of the link by which it is given, which is good for one decision; or
+                         NULL */
 };
 /* Who signs. All borrowed. */
 struct signer {
@@ -261,10 +263,19 @@ CO_FN int service_sign(struct service *service, const struct plan *plan,
 CO_FN int service_approve(struct service *service, const struct plan *plan,
                           const struct consent *consent, struct error *err);
 /*
+ * Records the no of this principal to a plan: approvals that were given before count no more, and
+ * no run begins or is resumed by them. link as in consent. *ret_run, which the caller frees, is the
+ * run that began before, if one did: it goes on. ERROR_DENIED for who may not approve, ERROR_EXISTS
+ * for a link that was used.
+ */
+CO_FN int service_refuse(struct service *service, const struct plan *plan, const char *link,
+                         char **ret_run, struct error *err);
+/*
  * Who made a plan, which approval the site demands for it, and which it has: {plan, demanded:
  * {level, file, line, four_eyes, lasts_seconds}, makers: [{principal, client}], approvals:
- * [{principal, client, words, level, meaning, created_at, expires_at, counts, why}]}, where why
- * says why one does not count.
+ * [{principal, client, words, level, meaning, created_at, expires_at, counts, why}], refusals:
+ * [{principal, client, words, created_at}]}, where why says why one does not count for a run that
+ * is to begin, and without a refusal there are none.
  */
 CO_FN int service_show_approvals(struct service *service, const char *hash,
                                  struct value **ret_shown, struct error *err);

@@ -98,6 +98,16 @@ void store_batch_check_run(struct store_batch *batch, const char *run_id, enum r
     ADD_CHANGE(batch, CHANGE_CHECK_RUN, text(run_id), text(run_status_to_string(status)));
 }
 
+void store_batch_check_approvals(struct store_batch *batch, const char *plan_hash, size_t n_seen)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_APPROVALS, text(plan_hash), number((int64_t)n_seen));
+}
+
+void store_batch_check_link(struct store_batch *batch, const char *plan_hash, const char *link)
+{
+    ADD_CHANGE(batch, CHANGE_CHECK_LINK, text(plan_hash), text(link));
+}
+
 void store_batch_check_adoptable(struct store_batch *batch, const char *deployment_uid,
                                  const char *instance, const char *provider_id)
 {
@@ -212,6 +222,27 @@ void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
     CLEANUP(value_unrefp)
     struct value *entry = value_with(approval, "plan", value_string(plan_hash));
     add_audit(batch, "approval", entry, NULL);
+}
+
+void store_batch_add_refusal(struct store_batch *batch, const char *plan_hash,
+                             const struct value *refusal)
+{
+    CLEANUP(value_unrefp)
+    struct value *row = value_with(refusal, "decision", value_string("refused"));
+    ADD_CHANGE(batch, CHANGE_ADD_APPROVAL, text(plan_hash), json(row));
+    CLEANUP(value_unrefp)
+    struct value *entry = value_with(refusal, "plan", value_string(plan_hash));
+    add_audit(batch, "refusal", entry, NULL);
+}
+
+void store_batch_use_approvals(struct store_batch *batch, const char *plan_hash, const char *run_id)
+{
+    struct value_builder fields = {0};
+    value_builder_set_string(&fields, "decision", "used");
+    value_builder_set_string(&fields, "run", run_id);
+    value_builder_set(&fields, "created_at", value_integer(world_wall_clock()));
+    CLEANUP(value_unrefp) struct value *row = value_builder_map(&fields);
+    ADD_CHANGE(batch, CHANGE_ADD_APPROVAL, text(plan_hash), json(row));
 }
 
 static void audit_run(struct store_batch *batch, const struct store_run *run)
@@ -338,6 +369,13 @@ int store_refuse_change(const struct store_change *change, struct error *err)
         return error_set(err, ERROR_STALE,
                          "the records of deployment %s have changed since version %" PRId64, key,
                          store_row_number(row, 1));
+    case CHANGE_CHECK_APPROVALS:
+        return error_set(err, ERROR_APPROVAL_NEEDED,
+                         "the approval of the plan %.12s was taken back, or used by another run, "
+                         "in the meantime: have it approved again",
+                         key);
+    case CHANGE_CHECK_LINK:
+        return error_set(err, ERROR_EXISTS, "the link to the plan %.12s was used already", key);
     case CHANGE_CHECK_ADOPTABLE:
         return error_set(
             err, ERROR_EXISTS,

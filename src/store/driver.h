@@ -191,6 +191,11 @@ enum store_change_kind {
     /* (uid, instance, provider id): refused when another deployment has a record of it, or a run of
      * another that is under way is to adopt it */
     CHANGE_CHECK_ADOPTABLE,
+    /* (plan hash, n): refused when there is a decision other than a yes behind the plan's first n
+     */
+    CHANGE_CHECK_APPROVALS,
+    /* (plan hash, link): refused when a decision about the plan was made by it */
+    CHANGE_CHECK_LINK,
     /* (uid, epoch): refused unless the deployment is there and its epoch was one less */
     CHANGE_TAKE_EPOCH,
     /* (DEPLOYMENT_* up to UPDATED_AT): refused when another uid has this name, environment and

@@ -147,8 +147,12 @@ CO_FN int store_get_plan_head(struct store *store, const char *hash_prefix, stru
  * have none. An empty one also for a plan the store does not know. */
 CO_FN int store_list_makers(struct store *store, const char *plan_hash, struct value **ret_makers,
                             struct error *err);
-/* All approvals of a plan, oldest first: a list of {principal, client, deployment (its uid), words,
- * level, created_at, expires_at}. An empty one also for a plan the store does not know. */
+/*
+ * What was decided about a plan, oldest first: a list of approvals {principal, client, deployment
+ * (its uid), words, level, created_at, expires_at}; of refusals, which have decision "refused" in
+ * place of level and expires_at; and of {decision: "used", run, created_at}, where a run began by
+ * those before it. An empty one also for a plan the store does not know.
+ */
 CO_FN int store_list_approvals(struct store *store, const char *plan_hash,
                                struct value **ret_approvals, struct error *err);
 
@@ -286,6 +290,11 @@ void store_batch_check_version(struct store_batch *batch, const char *deployment
                                int64_t version);
 /* The run is there and has this status. */
 void store_batch_check_run(struct store_batch *batch, const char *run_id, enum run_status status);
+/* Behind the first n_seen of store_list_approvals() nobody refused the plan and no run used its
+ * approvals; ERROR_APPROVAL_NEEDED otherwise. Further approvals do not matter. */
+void store_batch_check_approvals(struct store_batch *batch, const char *plan_hash, size_t n_seen);
+/* No decision about the plan has this in its field "link"; ERROR_EXISTS otherwise. */
+void store_batch_check_link(struct store_batch *batch, const char *plan_hash, const char *link);
 /* What is there under this id belongs to no other deployment, and no other is about to adopt it;
  * ERROR_EXISTS otherwise. */
 void store_batch_check_adoptable(struct store_batch *batch, const char *deployment_uid,
@@ -335,6 +344,14 @@ void store_batch_add_maker(struct store_batch *batch, const char *plan_hash,
                            const struct value *maker);
 void store_batch_add_approval(struct store_batch *batch, const char *plan_hash,
                               const struct value *approval);
+/* refusal: as an approval, but for level and expires_at. Adds to the audit chain, as a "refusal".
+ */
+void store_batch_add_refusal(struct store_batch *batch, const char *plan_hash,
+                             const struct value *refusal);
+/* From here on the approvals that the plan has are this run's. Its own entry is in the audit chain.
+ */
+void store_batch_use_approvals(struct store_batch *batch, const char *plan_hash,
+                               const char *run_id);
 /* Inserts or replaces by id. Its deployment and plan must be there. Adds to the audit chain. */
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run);
 /*

@@ -64,6 +64,35 @@ STORE_TEST(a_run_that_has_another_status_or_is_not_there_is_stale)
     CHECK_TEXT(records, "a#1=1");
 }
 
+STORE_TEST(approvals_that_were_used_or_refused_since_are_seen)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *yes = from_json("{\"principal\":\"a\",\"link\":\"1\"}");
+    CLEANUP(value_unrefp) struct value *no = from_json("{\"principal\":\"b\",\"link\":\"2\"}");
+    add_plan(batch, PLAN);
+    store_batch_add_approval(batch, PLAN, yes);
+    CHECK(commits(batch, NULL));
+    /* A further yes does not matter. */
+    store_batch_check_approvals(batch, PLAN, 0);
+    store_batch_check_link(batch, PLAN, "2");
+    CHECK(commits(batch, NULL));
+    store_batch_check_link(batch, PLAN, "1");
+    CHECK(commit_error(batch) == ERROR_EXISTS);
+    store_batch_add_refusal(batch, PLAN, no);
+    CHECK(commits(batch, NULL));
+    store_batch_check_approvals(batch, PLAN, 1);
+    CHECK(commit_error(batch) == ERROR_APPROVAL_NEEDED);
+    store_batch_check_link(batch, PLAN, "2");
+    CHECK(commit_error(batch) == ERROR_EXISTS);
+    store_batch_check_approvals(batch, PLAN, 2);
+    store_batch_use_approvals(batch, PLAN, RUN);
+    CHECK(commits(batch, NULL));
+    store_batch_check_approvals(batch, PLAN, 2);
+    CHECK(commit_error(batch) == ERROR_APPROVAL_NEEDED);
+    store_batch_check_approvals(batch, PLAN, 3);
+    CHECK(commits(batch, NULL));
+}
+
 /* A run of DEPLOYMENT that is to adopt "x" on aws.west, in this state. */
 static bool put_adopting_run(enum run_status status, bool has_texts)
 {

@@ -92,7 +92,9 @@ def a_plain_command_gives_no_more_than_none_and_says_so(place):
     assert "level none: no proof of a person" in shown.out, shown.out
     answer = place.parley("approval", "show", plan["hash"][:12], "--json").json()
     (approval,) = answer["approvals"]
-    assert approval["level"] == "none" and approval["counts"] and answer["demanded"]["level"] == "none", answer
+    assert approval["level"] == "none" and answer["demanded"]["level"] == "none", answer
+    (run,) = place.parley("run", "list", "--json").json()
+    assert not approval["counts"] and f"used by the run {run['id'][:8]}" in approval["why"], answer
     (maker,) = answer["makers"]
     assert maker["principal"] == approval["principal"] and maker["client"] == "command line", answer
     assert "level none (no proof of a person)" in place.parley("audit", "list").out

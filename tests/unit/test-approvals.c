@@ -89,9 +89,9 @@ static int approve(struct error *err)
 
 static int check(struct error *err)
 {
-    int64_t until = 0;
+    struct standing standing = {0};
     error_done(err);
-    return approvals_check(&service, plan, &until, err);
+    return approvals_check(&service, plan, NULL, &standing, err);
 }
 
 /* A row as it may have come into the store by other ways. */
@@ -279,9 +279,9 @@ SERVICE_TEST(an_approval_ends_when_it_says_and_not_later_than_the_site_says)
     put_approval("b", "none", now - 601LL * SECOND, now + 3600LL * SECOND);
     CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
     put_approval("c", "none", now - 300LL * SECOND, now + 3600LL * SECOND);
-    int64_t until = 0;
-    CHECK(approvals_check(&service, plan, &until, &err) == 0);
-    CHECK(until == now + 300LL * SECOND);
+    struct standing standing = {0};
+    CHECK(approvals_check(&service, plan, NULL, &standing, &err) == 0);
+    CHECK(standing.until == now + 300LL * SECOND);
     error_done(&err);
 }
 
@@ -310,6 +310,84 @@ SERVICE_TEST(a_caller_without_the_role_approves_nothing)
     caller.roles = ROLE(ROLE_PLANNER) | ROLE(ROLE_OPERATOR);
     service_set_caller(&service, &caller, "words");
     CHECK(approve(&err) == -ERROR_DENIED && strstr(error_message(&err), "approver, admin"));
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+/* A run began by the approvals that there are. */
+static void use(const char *run)
+{
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    store_batch_use_approvals(batch, plan->hash, run);
+    CHECK(store_commit(service.store, batch, NULL, NULL) == 0);
+}
+
+static int check_for(const char *run)
+{
+    struct standing standing = {0};
+    return approvals_check(&service, plan, run, &standing, NULL);
+}
+
+SERVICE_TEST(an_approval_is_for_one_run_and_that_goes_on_by_it)
+{
+    struct error err = {0};
+    read_site("site:\n  approval: separated\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(approve(&err) == 0 && approve(&err) == 0);
+    CHECK(check(&err) == 0);
+    use("11111111-run");
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "used by the run 11111111") != NULL);
+    CHECK(check_for("22222222-run") == -ERROR_APPROVAL_NEEDED);
+    CHECK(check_for("11111111-run") == 0);
+    CHECK(approve(&err) == 0);
+    CHECK(check(&err) == 0);
+    use("22222222-run");
+    CHECK(check_for("22222222-run") == 0);
+    CHECK(check_for("11111111-run") == -ERROR_APPROVAL_NEEDED);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(a_refusal_takes_back_what_was_approved_before_it)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *run = NULL;
+    read_site("site:\n  approval: separated\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(approve(&err) == 0);
+    CHECK(service_refuse(&service, plan, NULL, &run, &err) == 0 && !run);
+    CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
+    CHECK(strstr(error_message(&err), "person refused it") != NULL);
+    CHECK(approve(&err) == 0);
+    CHECK(check(&err) == 0);
+    /* Too late for a run that has begun, but for its resuming. */
+    use("11111111-run");
+    CHECK(service_refuse(&service, plan, NULL, &run, &err) == 0);
+    CHECK_TEXT(run, "11111111-run");
+    CHECK(check_for("11111111-run") == -ERROR_APPROVAL_NEEDED);
+    error_done(&err);
+}
+
+SERVICE_TEST(a_link_decides_once)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *run = NULL;
+    struct consent consent = {.is_seen = true, .name = "shop", .link = "a"};
+    read_site("site: {}\n");
+    make_plan("default", false);
+    ask_as(person, AUTHENTICATION_TOKEN);
+    CHECK(service_approve(&service, plan, &consent, &err) == 0);
+    CHECK(service_approve(&service, plan, &consent, &err) == -ERROR_EXISTS);
+    error_done(&err);
+    CHECK(service_refuse(&service, plan, "a", &run, &err) == -ERROR_EXISTS);
+    error_done(&err);
+    CHECK(check(&err) == 0);
+    CHECK(service_refuse(&service, plan, "b", &run, &err) == 0);
+    consent.link = "b";
+    CHECK(service_approve(&service, plan, &consent, &err) == -ERROR_EXISTS);
     CHECK(check(&err) == -ERROR_APPROVAL_NEEDED);
     error_done(&err);
 }

@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "model/json.h"
 #include "store/rows.h"
 
 #include <inttypes.h>
@@ -147,6 +148,37 @@ static bool check_run(struct memory_store *memory, const struct store_row *row)
 {
     const struct store_row *run = find_row(memory, TABLE_RUNS, store_row_text(row, 0));
     return run && text_equal(store_row_text(run, RUN_COLUMN_STATUS), store_row_text(row, 1));
+}
+
+/* Whether one of the plan's decisions has the field, with this text if one is given; but for the
+ * first ones, which are skipped. */
+static bool has_decision(struct memory_store *memory, const char *plan, int64_t n_skipped,
+                         const char *field, const char *text)
+{
+    size_t cursor = 0;
+    for (struct map_entry *entry; (entry = map_next(&memory->tables[TABLE_APPROVALS], &cursor));) {
+        CLEANUP(value_unrefp) struct value *body = NULL;
+        const struct store_row *row = entry->value;
+        const char *json = store_row_text(row, 1);
+        if (!text_equal(store_row_text(row, 0), plan) || n_skipped-- > 0 ||
+            json_read(json, strlen(json), &body, NULL) < 0)
+            continue;
+        const char *found = value_get_text(body, field);
+        if (found && (!text || text_equal(found, text)))
+            return true;
+    }
+    return false;
+}
+
+static bool check_approvals(struct memory_store *memory, const struct store_row *row)
+{
+    return !has_decision(memory, store_row_text(row, 0), store_row_number(row, 1), "decision",
+                         NULL);
+}
+
+static bool check_link(struct memory_store *memory, const struct store_row *row)
+{
+    return !has_decision(memory, store_row_text(row, 0), 0, "link", store_row_text(row, 1));
 }
 
 static bool take_epoch(struct memory_store *memory, const struct store_row *row)
@@ -421,6 +453,8 @@ static bool (*const changes[])(struct memory_store *memory, const struct store_r
     [CHANGE_CHECK_EPOCH] = check_epoch,
     [CHANGE_CHECK_VERSION] = check_version,
     [CHANGE_CHECK_ADOPTABLE] = check_adoptable,
+    [CHANGE_CHECK_APPROVALS] = check_approvals,
+    [CHANGE_CHECK_LINK] = check_link,
     [CHANGE_TAKE_EPOCH] = take_epoch,
     [CHANGE_PUT_DEPLOYMENT] = put_deployment,
     [CHANGE_GROW_VERSION] = grow_version,

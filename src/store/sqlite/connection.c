@@ -116,6 +116,12 @@ static const char *const change_texts[] = {
         "AND (substr(label, 1, 6) = 'adopt ' OR steps.body ->> 'kind' = 'adopt') "
         "AND ifnull(steps.instance, steps.body ->> 'instance') = ?2 "
         "AND steps.body ->> 'provider_id' = ?3)",
+    [CHANGE_CHECK_APPROVALS] =
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM (SELECT body FROM approvals WHERE plan = "
+        "(SELECT id FROM plans WHERE hash = ?1) ORDER BY id LIMIT -1 OFFSET ?2) "
+        "WHERE body ->> 'decision' IS NOT NULL)",
+    [CHANGE_CHECK_LINK] = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM approvals WHERE plan = "
+                          "(SELECT id FROM plans WHERE hash = ?1) AND body ->> 'link' = ?2)",
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
         "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
