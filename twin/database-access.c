@@ -219,24 +219,22 @@ static int write_prepare(struct cluster *cluster, char **ret_statement, struct e
 int database_prepare_primary(struct cluster *cluster, struct error *err)
 {
     CLEANUP(mem_freep) char *statement = NULL;
-    bool exists = false;
     if (cluster->is_prepared)
         return 0;
-    /* New data has the database; what an earlier program made may not. */
+    int r = write_prepare(cluster, &statement, err);
+    return r < 0 ? r : database_run_statement(cluster, statement, NULL, err);
+}
+
+/* A template has it. */
+static CO_FN int ensure_database(struct cluster *cluster, struct error *err)
+{
+    bool exists = false;
     int r =
         has_row(cluster, "select from pg_database where datname = $1", DATABASE_NAME, &exists, err);
-    if (r == 0)
-        r = write_prepare(cluster, &statement, err);
-    if (r == 0)
-        r = database_run_statement(cluster, statement, NULL, err);
-    if (r == 0 && !exists)
-        r = database_run_statement(
-            cluster, "create database " DATABASE_NAME " owner " DATABASE_APPLICATION_ROLE, NULL,
-            err);
-    cluster->is_prepared = r == 0;
-    if (cluster->is_prepared)
-        database_forget_verifiers(cluster);
-    return r;
+    if (r < 0 || exists)
+        return r;
+    return database_run_statement(
+        cluster, "create database " DATABASE_NAME " owner " DATABASE_APPLICATION_ROLE, NULL, err);
 }
 
 /* --- Letting clients in --- */
@@ -260,5 +258,18 @@ int database_publish(struct cluster *cluster, struct error *err)
     database_write_access(&access, wanted, cluster->primary, cluster->application_password);
     r = service_write_secret(path, strbuf_text(&access), PROCESS_NOBODY, err);
     mem_wipe(access.text, access.capacity);
+    return r;
+}
+
+int database_serve(struct cluster *cluster, struct error *err)
+{
+    int r = cluster->is_prepared ? 0 : ensure_database(cluster, err);
+    if (r < 0)
+        return r;
+    cluster->is_prepared = true;
+    database_forget_verifiers(cluster);
+    r = database_publish(cluster, err);
+    if (r == 0)
+        database_member_warm(database_primary(cluster));
     return r;
 }

@@ -50,8 +50,13 @@ static CO_FN void keep_data(void *argument)
     gate_open(cluster->module->twin->loop, &keeping->ended);
 }
 
-static void begin_keeping(struct cluster *cluster)
+void database_begin_keeping(struct cluster *cluster)
 {
+    bool is_some_made = false;
+    for (size_t i = 0; i < cluster->n_members; i++)
+        is_some_made |= cluster->members[i]->is_made;
+    if (cluster->keeping || !is_some_made)
+        return;
     struct keeping *keeping = NEW(struct keeping);
     keeping->cluster = cluster;
     keeping->is_running = true;
@@ -74,9 +79,7 @@ int database_end_keeping(struct cluster *cluster, struct error *err)
 
 int database_await_kept(struct cluster *cluster, struct error *err)
 {
-    for (size_t i = 0; !cluster->keeping && i < cluster->n_members; i++)
-        if (cluster->members[i]->is_made)
-            begin_keeping(cluster);
+    database_begin_keeping(cluster);
     return database_end_keeping(cluster, err);
 }
 
@@ -90,10 +93,6 @@ static CO_FN int copy_data(struct copying *copying, struct database_member *memb
                            struct error *err)
 {
     struct database_maker maker = database_maker_of(copying->cluster->module);
-    bool is_begun = member->is_begun;
-    member->is_begun = false;
-    if (is_begun && database_member_copy_rest(member, &maker, copying->from, NULL) == 0)
-        return 0;
     return database_member_copy(member, &maker, copying->from,
                                 member != database_primary(copying->cluster), err);
 }
@@ -117,38 +116,50 @@ static CO_FN int copy_members(struct cluster *cluster, const char *from, struct 
     return copying.err.code ? error_move(err, &copying.err) : 0;
 }
 
-/* What a member does while the primary is filled. A copy that fails here is made afterwards. */
-static CO_FN void grow_member(void *argument, size_t index)
-{
-    struct copying *copying = argument;
-    struct cluster *cluster = copying->cluster;
-    struct database_maker maker = database_maker_of(cluster->module);
-    struct database_member *member = cluster->members[index];
-    if (member == database_primary(cluster))
-        database_member_fill(member, &maker, &copying->err);
-    else
-        database_member_copy_early(member, &maker, copying->from, NULL);
-}
-
-/* Two thirds of the data are there as soon as initdb ends. */
-static CO_FN int create_members(struct cluster *cluster, struct error *err)
-{
-    struct database_maker maker = database_maker_of(cluster->module);
-    struct database_member *primary = database_primary(cluster);
-    struct copying growing = {.cluster = cluster, .from = primary->paths.folder};
-    int r = database_member_begin(primary, &maker, err);
-    if (r < 0)
-        return r;
-    service_in_parallel(cluster->module->twin->loop, cluster->n_members, grow_member, &growing);
-    return growing.err.code ? error_move(err, &growing.err)
-                            : copy_members(cluster, primary->paths.folder, err);
-}
-
 /* Commits wait for replicas from the first one on: nobody was told of the primary before. */
 static int confirm_commits(struct cluster *cluster, bool durable, struct error *err)
 {
     CLEANUP(mem_freep) char *names = database_wanted_standby_names(cluster);
     return *names ? database_member_confirm(database_primary(cluster), names, durable, err) : 0;
+}
+
+/* A replica whose copy fails is made from the running primary later, see make_follow(). */
+static CO_FN void copy_state(void *argument, size_t index)
+{
+    struct copying *copying = argument;
+    struct database_maker maker = database_maker_of(copying->cluster->module);
+    struct database_member *member = copying->cluster->members[index];
+    if (member != database_primary(copying->cluster))
+        database_member_copy_state(member, &maker, copying->from, NULL);
+}
+
+static CO_FN void copy_databases(void *argument, size_t index)
+{
+    struct copying *copying = argument;
+    struct database_maker maker = database_maker_of(copying->cluster->module);
+    struct database_member *member = copying->cluster->members[index];
+    if (member->is_begun)
+        database_member_copy_databases(member, &maker, copying->from, NULL);
+    member->is_begun = false;
+}
+
+/* The primary starts as soon as its replicas know where its log begins. */
+static CO_FN int create_members(struct cluster *cluster, struct error *err)
+{
+    struct loop *loop = cluster->module->twin->loop;
+    struct database_maker maker = database_maker_of(cluster->module);
+    struct database_member *primary = database_primary(cluster);
+    struct copying copying = {.cluster = cluster, .from = primary->paths.folder};
+    int r = database_member_begin(primary, &maker, err);
+    if (r < 0)
+        return r;
+    service_in_parallel(loop, cluster->n_members, copy_state, &copying);
+    r = confirm_commits(cluster, false, err);
+    if (r == 0)
+        r = database_member_launch(primary, err);
+    if (r == 0)
+        service_in_parallel(loop, cluster->n_members, copy_databases, &copying);
+    return r;
 }
 
 /* Whether there was data for each of them in the cache; that is durable, but for where it lies. */
@@ -179,13 +190,7 @@ static CO_FN int make_data(struct cluster *cluster, struct error *err)
         return 0;
     CLEANUP(mem_freep) char *template = database_template_find(&maker);
     int r = template ? copy_members(cluster, template, NULL) : -ERROR_NOT_FOUND;
-    if (r < 0)
-        r = create_members(cluster, err);
-    if (r == 0)
-        r = confirm_commits(cluster, false, err);
-    if (r == 0)
-        begin_keeping(cluster);
-    return r;
+    return r < 0 ? create_members(cluster, err) : confirm_commits(cluster, false, err);
 }
 
 int database_ensure_data(struct cluster *cluster, struct error *err)

@@ -187,6 +187,8 @@ static CO_FN int converge_primary(struct cluster *cluster, struct error *err)
         r = database_ensure_data(cluster, err);
     if (r == 0)
         r = launch_all(cluster, err);
+    if (r == 0)
+        database_begin_keeping(cluster);
     if (r == 0 && !cluster->is_prepared)
         r = database_make_verifiers(cluster, err);
     if (r == 0 && is_fenced)
@@ -211,9 +213,7 @@ int database_converge_cluster(struct cluster *cluster, struct error *err)
     drop_unwanted_members(cluster);
     r = database_prepare_primary(cluster, err);
     if (r == 0)
-        r = database_publish(cluster, err);
-    if (r == 0 && has_replicas)
-        r = database_converge_replicas(cluster, err);
+        r = has_replicas ? database_converge_replicas(cluster, err) : database_serve(cluster, err);
     if (r == 0)
         r = database_adjust_standby_names(cluster, true, err);
     if (r == 0 && has_replicas && cluster->wanted->is_synchronous)

@@ -38,6 +38,11 @@ static const char *const statements[] = {CREATE_ROLES, CREATE_DATABASE};
 static const char script[] = "data=$1; shift; printf '%s\\n' \"$@\" | "
                              "\"$0\" --single -F -c exit_on_error=true -D \"$data\" template1";
 
+/* Everything in data but base; its arguments are the first of cp's. */
+static const char copy_state[] =
+    "for entry in data/*; do [ \"$entry\" = data/base ] || set -- \"$@\" \"$entry\"; done; "
+    "exec cp -R --reflink=auto \"$@\"";
+
 /* --- Making and copying --- */
 
 /* It sees and may change the folder that all data lies in, and the one that it runs in. */
@@ -94,35 +99,34 @@ CO_FN int database_data_begin(const struct database_maker *maker, const char *da
     return run(maker, "initdb", NULL, initdb, CREATE_TIME, err);
 }
 
-CO_FN int database_data_fill(const struct database_maker *maker, const char *data,
-                             struct error *err)
+/* Adds the roles and the database that every cluster has. */
+static CO_FN int fill(const struct database_maker *maker, const char *data, struct error *err)
 {
     CLEANUP(mem_freep)
     char *create_database = string_format(CREATE_DATABASE "%s", strategy_of(data));
-    const char *fill[] = {"/bin/sh", "-c",         script,          maker->programs->postgres,
-                          data,      CREATE_ROLES, create_database, NULL};
-    return run(maker, "initdb", NULL, fill, CREATE_TIME, err);
+    const char *arguments[] = {"/bin/sh", "-c",         script,          maker->programs->postgres,
+                               data,      CREATE_ROLES, create_database, NULL};
+    return run(maker, "initdb", NULL, arguments, CREATE_TIME, err);
 }
 
 CO_FN int database_data_create(const struct database_maker *maker, const char *data,
                                struct error *err)
 {
     int r = database_data_begin(maker, data, err);
-    return r < 0 ? r : database_data_fill(maker, data, err);
+    return r < 0 ? r : fill(maker, data, err);
 }
 
-/* The databases that initdb made: roles and databases are written elsewhere. */
-CO_FN int database_data_copy_early(const struct database_maker *maker, const char *from,
+CO_FN int database_data_copy_state(const struct database_maker *maker, const char *from,
                                    const char *data, struct error *err)
 {
-    const char *arguments[] = {"cp", "-R", "--reflink=auto", "data/base", data, NULL};
+    const char *arguments[] = {"/bin/sh", "-c", copy_state, "cp", "-t", data, NULL};
     return run(maker, "cp", from, arguments, CREATE_TIME, err);
 }
 
-CO_FN int database_data_copy_rest(const struct database_maker *maker, const char *from,
-                                  const char *data, struct error *err)
+CO_FN int database_data_copy_databases(const struct database_maker *maker, const char *from,
+                                       const char *data, struct error *err)
 {
-    const char *arguments[] = {"cp", "-R", "-u", "--reflink=auto", "data/.", data, NULL};
+    const char *arguments[] = {"cp", "-R", "--reflink=auto", "data/base", data, NULL};
     return run(maker, "cp", from, arguments, CREATE_TIME, err);
 }
 

@@ -21,24 +21,22 @@ struct database_maker {
     const bool *is_ending; /* nothing is begun any more; NULL: never */
 };
 
-/* Runs initdb. Nothing is synced, here and in the next two. */
+/* Runs initdb. Nothing is synced, here and in what follows. */
 CO_FN int database_data_begin(const struct database_maker *maker, const char *data,
                               struct error *err);
-/* Adds the roles and the database that every cluster has. */
-CO_FN int database_data_fill(const struct database_maker *maker, const char *data,
-                             struct error *err);
-/* Both. */
+/* As that, and adds the roles and the database that every cluster has. */
 CO_FN int database_data_create(const struct database_maker *maker, const char *data,
                                struct error *err);
 /*
- * Copies of FROM/data, which has begun, what fill does not change, and that is most of it: so it
- * may be filled meanwhile. data is an empty folder of the children's.
+ * Copies FROM/data, which was never started, in two steps, to an empty folder of the children's:
+ * first all but the databases, which is little, and names the end of the log. Then a server may
+ * start on FROM/data while the databases are copied: what it changes there it writes to its log
+ * first, whole pages, and the copy follows that log from that end on.
  */
-CO_FN int database_data_copy_early(const struct database_maker *maker, const char *from,
+CO_FN int database_data_copy_state(const struct database_maker *maker, const char *from,
                                    const char *data, struct error *err);
-/* Copies the rest, and whatever is newer in FROM/data than what was copied early. */
-CO_FN int database_data_copy_rest(const struct database_maker *maker, const char *from,
-                                  const char *data, struct error *err);
+CO_FN int database_data_copy_databases(const struct database_maker *maker, const char *from,
+                                       const char *data, struct error *err);
 /* Copies FROM/data, of a server that does not run, to a path that does not exist yet. */
 CO_FN int database_data_copy(const struct database_maker *maker, const char *from, const char *data,
                              struct error *err);

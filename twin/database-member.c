@@ -239,13 +239,8 @@ int database_member_begin(struct database_member *member, const struct database_
                           struct error *err)
 {
     int r = make_folder(member, err);
-    return r < 0 ? r : database_data_begin(maker, member->paths.data, err);
-}
-
-int database_member_fill(struct database_member *member, const struct database_maker *maker,
-                         struct error *err)
-{
-    int r = database_data_fill(maker, member->paths.data, err);
+    if (r == 0)
+        r = database_data_begin(maker, member->paths.data, err);
     member->is_made = r == 0;
     return r;
 }
@@ -293,7 +288,7 @@ int database_member_copy(struct database_member *member, const struct database_m
     return r;
 }
 
-int database_member_copy_early(struct database_member *member, const struct database_maker *maker,
+int database_member_copy_state(struct database_member *member, const struct database_maker *maker,
                                const char *from, struct error *err)
 {
     int r = make_folder(member, err);
@@ -302,15 +297,16 @@ int database_member_copy_early(struct database_member *member, const struct data
     if (r == 0)
         r = twin_give(member->paths.data, PROCESS_POSTGRES, err);
     if (r == 0)
-        r = database_data_copy_early(maker, from, member->paths.data, err);
+        r = database_data_copy_state(maker, from, member->paths.data, err);
     member->is_begun = r == 0;
     return r;
 }
 
-int database_member_copy_rest(struct database_member *member, const struct database_maker *maker,
-                              const char *from, struct error *err)
+int database_member_copy_databases(struct database_member *member,
+                                   const struct database_maker *maker, const char *from,
+                                   struct error *err)
 {
-    int r = database_data_copy_rest(maker, from, member->paths.data, err);
+    int r = database_data_copy_databases(maker, from, member->paths.data, err);
     if (r == 0)
         r = make_replica(member, false, err);
     member->is_made = r == 0;

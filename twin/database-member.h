@@ -38,7 +38,7 @@ struct database_member {
     struct database_paths paths;
     char *archive; /* owned; the folder that its log is archived to, or NULL */
     uint16_t port;
-    bool is_begun;             /* what can be copied early of its data was */
+    bool is_begun;             /* all but the databases was copied for it */
     bool is_made;              /* its data was made in this life of ours and is not durable yet */
     struct process *process;   /* owned; NULL while it was not started */
     struct postgres *postgres; /* owned; the supervisor's own connection, NULL without one */
@@ -77,18 +77,17 @@ void database_member_erase(struct database_member *member);
 
 /* Whether whole data of its cluster is there. */
 bool database_member_has_data(const struct database_member *member);
-/* Makes the data of an empty cluster, in two steps. */
+/* Makes the data of an empty cluster: no roles, and not the database of workloads. */
 CO_FN int database_member_begin(struct database_member *member, const struct database_maker *maker,
                                 struct error *err);
-CO_FN int database_member_fill(struct database_member *member, const struct database_maker *maker,
-                               struct error *err);
-/* Copies FROM/data for a replica: what there is between the two steps, and the rest after them. */
-CO_FN int database_member_copy_early(struct database_member *member,
+/* Copies FROM/data for a replica, see database_data_copy_state(): what goes before the first start
+ * there, and what may go beside it. */
+CO_FN int database_member_copy_state(struct database_member *member,
                                      const struct database_maker *maker, const char *from,
                                      struct error *err);
-CO_FN int database_member_copy_rest(struct database_member *member,
-                                    const struct database_maker *maker, const char *from,
-                                    struct error *err);
+CO_FN int database_member_copy_databases(struct database_member *member,
+                                         const struct database_maker *maker, const char *from,
+                                         struct error *err);
 /* Copies FROM/data that was never started, for a primary or a replica. */
 CO_FN int database_member_copy(struct database_member *member, const struct database_maker *maker,
                                const char *from, bool is_replica, struct error *err);

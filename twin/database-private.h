@@ -97,10 +97,12 @@ CO_FN int database_run_statement(struct cluster *cluster, const char *statement,
  * for. */
 int database_make_verifiers(struct cluster *cluster, struct error *err);
 void database_forget_verifiers(struct cluster *cluster);
-/* Makes roles, the database and slots as wanted. */
+/* Makes roles and slots as wanted. */
 CO_FN int database_prepare_primary(struct cluster *cluster, struct error *err);
 /* Lets clients find the primary. */
 CO_FN int database_publish(struct cluster *cluster, struct error *err);
+/* As that, of a primary that is prepared, and makes the database where it is missing. */
+CO_FN int database_serve(struct cluster *cluster, struct error *err);
 
 /* --- database-birth.c: data that nothing had written before --- */
 struct database_maker database_maker_of(const struct databases *module);
@@ -108,13 +110,16 @@ struct database_maker database_maker_of(const struct databases *module);
 int database_make_archive(struct cluster *cluster, struct error *err);
 /* Data that is nowhere is made; data that is missing where it was is not made up. */
 CO_FN int database_ensure_data(struct cluster *cluster, struct error *err);
+/* Begins to make durable what was made, where that is not under way and there is any. */
+void database_begin_keeping(struct cluster *cluster);
 /* Waits until what was made is durable. Data that could not be kept is tried again. */
 CO_FN int database_await_kept(struct cluster *cluster, struct error *err);
 /* Waits for the attempt that is under way only. */
 CO_FN int database_end_keeping(struct cluster *cluster, struct error *err);
 
 /* --- database-replication.c --- */
-/* Brings up what follows the primary, and waits until it streams. */
+/* Serves, see database_serve(), and beside that brings up what follows the primary, and waits until
+ * it streams. */
 CO_FN int database_converge_replicas(struct cluster *cluster, struct error *err);
 size_t database_count_streaming(const struct cluster *cluster);
 /* Whether that server does, as of the last look. */

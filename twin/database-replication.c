@@ -74,11 +74,12 @@ static CO_FN void follow(void *argument, size_t index)
     struct cluster *cluster = following->cluster;
     struct database_member *member = cluster->members[index];
     struct error err = {0};
+    int r = 0;
     if (member == database_primary(cluster))
-        database_member_warm(member);
-    if (member == database_primary(cluster) || database_is_fenced(cluster, member->name))
-        return;
-    if (bring_up_replica(cluster, member, &err) < 0 && !following->err.code)
+        r = database_serve(cluster, &err);
+    else if (!database_is_fenced(cluster, member->name))
+        r = bring_up_replica(cluster, member, &err);
+    if (r < 0 && !following->err.code)
         error_move(&following->err, &err);
     error_done(&err);
 }
