@@ -6,6 +6,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "net/namespaces.h"
 #include "twin/netlink.h"
 
 #include <assert.h>
@@ -285,7 +286,8 @@ static int make_namespace(struct network *network, const struct machine_host *wa
                           int *ret_namespace, struct error *err)
 {
     if (unshare(CLONE_NEWNET) < 0)
-        return error_set_errno(err, errno, "make a network namespace");
+        return error_set(err, ERROR_SYSTEM, "cannot make a network namespace: %s",
+                         namespaces_describe_error(errno));
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     int r = fd < 0 ? error_set_errno(err, errno, "open the namespace") : prepare_host(wanted, err);
     enter_router(network);

@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct {
@@ -38,7 +39,36 @@ static int refuse(const char *what, int errno_value, struct error *err)
 {
     CLEANUP(mem_freep) char *help = namespaces_explain_refusal();
     return error_set(err, ERROR_UNSUPPORTED, "the twin cannot %s: %s. %s", what,
-                     strerror(errno_value), help);
+                     namespaces_describe_error(errno_value), help);
+}
+
+static bool is_refused(unsigned long flags)
+{
+    long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(0);
+    while (pid > 0 && waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return pid < 0;
+}
+
+/* Which of the namespaces, that were refused together, is refused by itself. */
+static const char *find_refused(unsigned long for_users)
+{
+    static const struct {
+        unsigned long flag;
+        const char *what;
+    } kinds[] = {{CLONE_NEWNS, "make a mount namespace"},
+                 {CLONE_NEWNET, "make a network namespace"},
+                 {CLONE_NEWPID, "make a process namespace"},
+                 {CLONE_NEWIPC, "make an IPC namespace"},
+                 {CLONE_NEWUTS, "make a host name namespace"}};
+    if (for_users && is_refused(for_users))
+        return "make a user namespace";
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
+        if (is_refused(kinds[i].flag | for_users))
+            return kinds[i].what;
+    return "make its namespaces";
 }
 
 int sandbox_split(pid_t *ret_pid, struct error *err)
@@ -47,11 +77,12 @@ int sandbox_split(pid_t *ret_pid, struct error *err)
     setrlimit(RLIMIT_CORE, &no_core);
     unsigned long flags =
         CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD;
-    if (geteuid() != 0)
-        flags |= CLONE_NEWUSER;
-    long pid = syscall(SYS_clone, flags, 0, 0, 0, 0);
-    if (pid < 0)
-        return refuse("make its namespaces", errno, err);
+    unsigned long for_users = geteuid() != 0 ? CLONE_NEWUSER : 0;
+    long pid = syscall(SYS_clone, flags | for_users, 0, 0, 0, 0);
+    if (pid < 0) {
+        int errno_value = errno;
+        return refuse(find_refused(for_users), errno_value, err);
+    }
     *ret_pid = (pid_t)pid;
     return 0;
 }

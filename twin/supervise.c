@@ -281,6 +281,8 @@ static int open_outside(struct outside *outside, struct error *err)
 
 static void close_outside(struct outside *outside)
 {
+    if (outside->listener >= 0)
+        unlink(outside->socket_path);
     close_descriptor(outside->lock);
     close_descriptor(outside->listener);
     close_descriptor(outside->links[0]);
@@ -307,9 +309,7 @@ static int split(struct outside *outside, struct error *err)
     outside->links[1] = -1;
     /* When this fails the inner half is dead already. */
     (void)!send(outside->links[0], &pid, sizeof(pid), MSG_NOSIGNAL);
-    int code = outer_run(outside->listener, outside->links[0], pid);
-    unlink(outside->socket_path);
-    return code;
+    return outer_run(outside->listener, outside->links[0], pid);
 }
 
 int supervise(const char *folder, const char *socket_path, const char *identity)

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/world.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -74,33 +75,51 @@ static bool find_missing_capability(struct namespaces_obstacle *obstacle)
     return false;
 }
 
-/* Settings that keep an ordinary user from making namespaces. */
-static bool find_setting(struct namespaces_obstacle *obstacle)
+/* A setting that refuses namespaces. */
+struct setting {
+    const char *path;
+    const char *refusing; /* the content that refuses */
+    const char *kind;     /* of namespaces */
+    const char *help;
+    bool is_for_users; /* it keeps nobody but ordinary users from it */
+};
+
+#define NONE_OF(kind, file)                                                                 \
+    {                                                                                       \
+        "/proc/sys/user/" file, "0", kind, "As root: sysctl -w user." file "=10000.", false \
+    }
+
+static const struct setting settings[] = {
+    {"/proc/sys/user/max_user_namespaces", "0", "user",
+     "As root: sysctl -w user.max_user_namespaces=10000." OR_AS_ROOT, true},
+    {"/proc/sys/kernel/unprivileged_userns_clone", "0", "user",
+     "As root: sysctl -w kernel.unprivileged_userns_clone=1." OR_AS_ROOT, true},
+    {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "user",
+     "As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give parley-twin "
+     "an AppArmor profile with \"userns,\"." OR_AS_ROOT,
+     true},
+    NONE_OF("mount", "max_mnt_namespaces"),
+    NONE_OF("network", "max_net_namespaces"),
+    NONE_OF("process", "max_pid_namespaces"),
+    NONE_OF("IPC", "max_ipc_namespaces"),
+    NONE_OF("host name", "max_uts_namespaces"),
+};
+
+static bool find_setting(bool is_root, struct namespaces_obstacle *obstacle)
 {
-    static const struct {
-        const char *path;
-        const char *refusing; /* the content that refuses */
-        const char *help;
-    } settings[] = {
-        {"/proc/sys/user/max_user_namespaces", "0",
-         "As root: sysctl -w user.max_user_namespaces=10000." OR_AS_ROOT},
-        {"/proc/sys/kernel/unprivileged_userns_clone", "0",
-         "As root: sysctl -w kernel.unprivileged_userns_clone=1." OR_AS_ROOT},
-        {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-         "As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give parley-twin "
-         "an AppArmor profile with \"userns,\"." OR_AS_ROOT},
-    };
     for (size_t i = 0; i < ARRAY_LENGTH(settings); i++) {
+        const struct setting *setting = &settings[i];
         CLEANUP(mem_freep) char *text = NULL;
-        if (world_read_file(settings[i].path, 64, &text, NULL, NULL) < 0)
+        if ((is_root && setting->is_for_users) ||
+            world_read_file(setting->path, 64, &text, NULL, NULL) < 0)
             continue;
         text[strcspn(text, "\n")] = '\0';
-        if (!text_equal(text, settings[i].refusing))
+        if (!text_equal(text, setting->refusing))
             continue;
-        obstacle->detail = string_format("The twin needs user namespaces, and this machine gives "
-                                         "none to an ordinary user: %s is %s.",
-                                         settings[i].path, text);
-        obstacle->help = string_copy(settings[i].help);
+        obstacle->detail = string_format(
+            "The twin needs %s namespaces, and this machine gives none%s: %s is %s.", setting->kind,
+            setting->is_for_users ? " to an ordinary user" : "", setting->path, text);
+        obstacle->help = string_copy(setting->help);
         return true;
     }
     return false;
@@ -108,8 +127,9 @@ static bool find_setting(struct namespaces_obstacle *obstacle)
 
 bool namespaces_find_obstacle(struct namespaces_obstacle *ret_obstacle)
 {
-    return find_old_kernel(ret_obstacle) ||
-           (geteuid() == 0 ? find_missing_capability(ret_obstacle) : find_setting(ret_obstacle));
+    bool is_root = geteuid() == 0;
+    return find_old_kernel(ret_obstacle) || (is_root && find_missing_capability(ret_obstacle)) ||
+           find_setting(is_root, ret_obstacle);
 }
 
 void namespaces_obstacle_done(struct namespaces_obstacle *obstacle)
@@ -117,6 +137,13 @@ void namespaces_obstacle_done(struct namespaces_obstacle *obstacle)
     mem_free(obstacle->detail);
     mem_free(obstacle->help);
     *obstacle = (struct namespaces_obstacle){0};
+}
+
+const char *namespaces_describe_error(int errno_value)
+{
+    return errno_value == ENOSPC ? "this machine gives no more of them (the settings "
+                                   "user.max_*_namespaces, of this user namespace or one around it)"
+                                 : strerror(errno_value);
 }
 
 char *namespaces_explain_refusal(void)

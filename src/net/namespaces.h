@@ -18,3 +18,5 @@ void namespaces_obstacle_done(struct namespaces_obstacle *obstacle);
 
 /* What to do when the kernel has refused; the caller frees it with mem_free(). */
 char *namespaces_explain_refusal(void);
+/* Why, in words; borrowed, as strerror()'s. */
+const char *namespaces_describe_error(int errno_value);

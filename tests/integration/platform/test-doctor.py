@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,17 @@ import twinlab
 FURTHER_INSIDE = ["unshare", "-U", "-m", "--map-root-user"]
 HIDE_PART_OF_PROC = [*FURTHER_INSIDE, "sh", "-c", 'mount --bind /dev/null /proc/version && exec "$@"',
                      "sh", *FURTHER_INSIDE]
+
+# The kinds of namespaces that a twin consists of: the flag of clone(), and the setting that says how many there may be.
+KINDS = {"user": (0x10000000, "user"), "mount": (0x20000, "mnt"), "network": (0x40000000, "net"),
+         "process": (0x20000000, "pid"), "IPC": (0x08000000, "ipc"), "host name": (0x04000000, "uts")}
+NOT_NEEDED = 0x02000000  # a namespace of control groups
+# An ordinary user may not be able to read where it lies.
+FORBID = pathlib.Path(__file__).with_name("forbid.py").read_text()
+
+
+def forbid(flags):
+    return [twinlab.PYTHON, "-c", FORBID, hex(flags)]
 
 
 def run(command, folder):
@@ -65,7 +77,61 @@ def a_capability_that_root_lacks_is_named():
         assert f"lacks the capability CAP_{name.upper()}" in done.stdout, done.stdout
 
 
+def own_kinds():
+    """Root's twin needs no user namespace."""
+    return {name: kind for name, kind in KINDS.items() if name != "user" or os.geteuid() != 0}
+
+
+def a_kind_of_namespaces_that_a_filter_forbids_is_named():
+    done = doctor(*forbid(NOT_NEEDED))
+    if done.returncode == 99 or platform.machine() not in ("x86_64", "aarch64"):
+        return "no filter of system calls can be set here"
+    assert done.returncode == 0, ("the filter alone is in the way", done)
+    for name, (flag, _) in own_kinds().items():
+        done = doctor(*forbid(flag))
+        said = f"No twin can stand on this machine: the twin cannot make {'an' if name == 'IPC' else 'a'} {name} namespace: "
+        assert done.returncode == 1 and said + "Operation not permitted. " in done.stdout, (name, done)
+        assert "run parley outside of" in done.stdout, (name, done)
+    return None
+
+
+def a_kind_of_namespaces_that_a_setting_forbids_is_named_with_it():
+    """In a user namespace of its own, whose settings are nobody else's."""
+    own = "unshare --user --map-root-user".split()
+    for name, (_, setting) in KINDS.items():
+        setting = f"max_{setting}_namespaces"
+        none = [*own, "sh", "-c", f'echo 0 > /proc/sys/user/{setting} || exit 99; exec "$@"', "sh"]
+        if run([*none, "true"], "/tmp").returncode != 0:
+            return "no user namespace here in which others can be forbidden"
+        if name == "user":
+            continue  # nothing that root needs
+        done = doctor(*none)
+        assert done.returncode == 1, (name, done)
+        assert f"this machine gives none: /proc/sys/user/{setting} is 0." in done.stdout, (name, done)
+        assert f"sysctl -w user.{setting}=10000" in done.stdout, (name, done)
+        # Further inside it cannot be seen, only met.
+        done = doctor(*none, *own)
+        assert done.returncode == 1, (name, done)
+        assert f"{name} namespace: this machine gives no more of them (the settings user.max_*" in done.stdout, (name, done)
+    return None
+
+
+def namespaces_that_run_out_are_told():
+    """Two networks and a host, and there may be two network namespaces."""
+    own = "unshare --user --map-root-user".split()
+    few = [*own, "sh", "-c", 'echo 2 > /proc/sys/user/max_net_namespaces || exit 99; exec "$@"', "sh"]
+    if run([*few, "true"], "/tmp").returncode != 0:
+        return "no user namespace here in which others can be forbidden"
+    done = doctor(*few)
+    assert done.returncode == 1, done
+    assert "cannot make a network namespace: this machine gives no more of them" in done.stdout, done
+    return None
+
+
 platformlab.run([a_twin_that_can_stand_is_no_finding_and_nothing_stays_of_it,
                  an_older_kernel_is_named_with_the_one_it_takes,
                  what_the_kernel_refuses_is_told_with_what_to_do,
-                 a_capability_that_root_lacks_is_named])
+                 a_capability_that_root_lacks_is_named,
+                 a_kind_of_namespaces_that_a_filter_forbids_is_named,
+                 a_kind_of_namespaces_that_a_setting_forbids_is_named_with_it,
+                 namespaces_that_run_out_are_told])

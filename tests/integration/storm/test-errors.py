@@ -2,6 +2,7 @@
 """What a machine can lack or have taken: each is said with what to do, and nothing is broken. TAP."""
 
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from platformlab import EXAMPLES, Platform
 UNSHARE = "/usr/bin/unshare"
 HIDE = 'for program in $HIDDEN; do mount --bind /dev/null "$program" || exit 99; done; exec "$@"'
 FORBID = 'echo 0 > /proc/sys/user/max_user_namespaces || exit 99; exec "$@"'
+NO_NETWORKS = (pathlib.Path(__file__).resolve().parent.parent / "platform" / "forbid.py").read_text()
 PROGRAMS = {"haproxy": "/usr/sbin/haproxy", "postgresql": "/usr/lib/postgresql/15/bin/initdb"}
 
 
@@ -126,8 +128,24 @@ def without_user_namespaces_it_says_what_to_do():
     return None
 
 
+def without_network_namespaces_it_says_so_and_leaves_nothing():
+    with Platform(example("brochure")) as platform:
+        done = run(platform, [twinlab.PYTHON, "-c", NO_NETWORKS, "0x40000000", *up(platform)])
+        if done.returncode == 99:
+            return "no filter of system calls can be set here"
+        said = done.stdout + done.stderr
+        assert done.returncode in (1, 4), (done.returncode, said)
+        assert "cannot make a network namespace: Operation not permitted" in said, said
+        assert not list((platform.home / "twin").glob("sock")), "a socket is left"
+        assert platform.records() == [], platform.records()
+        platform.up()
+        assert platform.steps() == []
+    return None
+
+
 platformlab.run([without_haproxy_it_says_which_package, without_postgres_it_says_which_package,
                  a_port_that_is_taken_is_left_to_who_has_it,
                  another_twin_on_the_same_home_is_refused_and_the_first_goes_on,
                  a_twin_that_somebody_else_runs_in_the_home_is_named,
-                 without_user_namespaces_it_says_what_to_do])
+                 without_user_namespaces_it_says_what_to_do,
+                 without_network_namespaces_it_says_so_and_leaves_nothing])
