@@ -3,6 +3,7 @@
 #include "mcp/stdio.h"
 
 #include "base/memory.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 #include "mcp/rpc.h"
 #include "net/channel.h"
@@ -16,8 +17,7 @@ struct stdio {
     struct channel *channel;
     struct mcp_session session;
     const struct mcp_exchange *like;
-    char **lines; /* owned: what waits to be written */
-    size_t n_lines, capacity;
+    struct strbuf lines; /* what waits to be written */
     bool is_writing, is_broken;
     size_t n_requests;
     struct gate changed; /* opened when a request ended, or a line was written */
@@ -30,33 +30,41 @@ struct request {
     struct mcp_exchange exchange;
 };
 
-/* --- Writing: in the order of asking, by whoever finds nobody at it --- */
+/* --- Writing: in the order of asking --- */
 
-static void write_lines(struct stdio *stdio)
+/* Whatever comes while a write is under way goes out with the next one, together. */
+static void write_lines(void *argument)
 {
-    stdio->is_writing = true;
-    for (size_t i = 0; i < stdio->n_lines; i++) {
-        CLEANUP(mem_freep) char *line = stdio->lines[i];
-        if (!stdio->is_broken && channel_send(stdio->channel, line, strlen(line), -1, NULL) < 0)
+    struct stdio *stdio = argument;
+    while (stdio->lines.length > 0 && !stdio->is_broken) {
+        CLEANUP(strbuf_done) struct strbuf lines = stdio->lines;
+        stdio->lines = (struct strbuf){0};
+        if (channel_send_lines(stdio->channel, strbuf_text(&lines), lines.length - 1, -1, NULL) < 0)
             stdio->is_broken = true;
     }
-    stdio->n_lines = 0;
     stdio->is_writing = false;
     gate_open(stdio->loop, &stdio->changed);
 }
 
-static int write_line(struct stdio *stdio, char *take_line)
+/* Where several requests are under way, those that came together also answer together. */
+static int write_line(struct stdio *stdio, const char *line)
 {
-    ARRAY_RESERVE(stdio->lines, stdio->n_lines, stdio->capacity);
-    stdio->lines[stdio->n_lines++] = take_line;
-    if (!stdio->is_writing)
+    if (stdio->is_broken)
+        return -1;
+    strbuf_add(&stdio->lines, line);
+    strbuf_add_char(&stdio->lines, '\n');
+    bool was_writing = stdio->is_writing;
+    stdio->is_writing = true;
+    if (!was_writing && stdio->n_requests > 1)
+        loop_spawn(stdio->loop, "write", write_lines, stdio);
+    else if (!was_writing)
         write_lines(stdio);
     return stdio->is_broken ? -1 : 0;
 }
 
 static int send_line(void *argument, const char *text)
 {
-    return write_line(argument, string_copy(text));
+    return write_line(argument, text);
 }
 
 /* --- Requests --- */
@@ -68,7 +76,7 @@ static void carry_out(void *argument)
     struct mcp_answer answer;
     mcp_handle(stdio->server, &request->exchange, &request->message, &answer);
     if (answer.text)
-        write_line(stdio, take_ptr(answer.text));
+        write_line(stdio, answer.text);
     mcp_answer_done(&answer);
     rpc_message_done(&request->message);
     mem_free(request);
@@ -94,11 +102,17 @@ static void take_message(struct stdio *stdio, struct rpc_message *take_message)
         loop_spawn(stdio->loop, "request", carry_out, request);
 }
 
+static void write_fault(struct stdio *stdio, const struct value *id, const struct rpc_fault *fault)
+{
+    CLEANUP(mem_freep) char *text = rpc_fault_text(id, fault);
+    write_line(stdio, text);
+}
+
 static void refuse_line(struct stdio *stdio, const struct error *err)
 {
     struct rpc_fault fault = {0};
     rpc_fail(&fault, RPC_INVALID_REQUEST, "%s", error_message(err));
-    write_line(stdio, rpc_fault_text(NULL, &fault));
+    write_fault(stdio, NULL, &fault);
     rpc_fault_done(&fault);
 }
 
@@ -112,7 +126,7 @@ static void take_line(struct stdio *stdio, const char *line, size_t length)
         take_message(stdio, &message);
         return;
     }
-    write_line(stdio, rpc_fault_text(message.id, &fault));
+    write_fault(stdio, message.id, &fault);
     rpc_message_done(&message);
     rpc_fault_done(&fault);
 }
@@ -147,7 +161,7 @@ int mcp_serve_stdio(struct mcp_server *server, struct loop *loop, const struct m
     mcp_cancel_origin(server, "stdio");
     await_room(&stdio, 0);
     channel_free(stdio.channel);
-    mem_free(stdio.lines);
+    strbuf_done(&stdio.lines);
     mcp_session_done(&stdio.session);
     return r;
 }

@@ -210,17 +210,23 @@ static CO_FN int send_line(struct channel *channel, const char *line, size_t len
     return 0;
 }
 
-CO_FN int channel_send(struct channel *channel, const char *line, size_t length, int64_t deadline,
-                       struct error *err)
+CO_FN int channel_send_lines(struct channel *channel, const char *lines, size_t length,
+                             int64_t deadline, struct error *err)
 {
     assert(!channel->is_sending);
-    assert(length == 0 || !memchr(line, '\n', length));
     if (channel->is_send_broken)
         return error_set(err, ERROR_UNAVAILABLE, "only a part of the line before was sent");
     channel->is_sending = true;
-    int r = send_line(channel, line, length, deadline, err);
+    int r = send_line(channel, lines, length, deadline, err);
     channel->is_sending = false;
     return r;
+}
+
+CO_FN int channel_send(struct channel *channel, const char *line, size_t length, int64_t deadline,
+                       struct error *err)
+{
+    assert(length == 0 || !memchr(line, '\n', length));
+    return channel_send_lines(channel, line, length, deadline, err);
 }
 
 /* The length of the next line, or -1 while there is no whole one. */

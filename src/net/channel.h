@@ -38,6 +38,9 @@ void channel_shut(struct channel *channel);
  */
 CO_FN int channel_send(struct channel *channel, const char *line, size_t length, int64_t deadline,
                        struct error *err);
+/* As that, of several lines with a newline between two. */
+CO_FN int channel_send_lines(struct channel *channel, const char *lines, size_t length,
+                             int64_t deadline, struct error *err);
 /*
  * The next line without its newline, with a NUL instead; the caller frees *ret_line with
  * mem_free(). *ret_line is NULL at the end of the stream. ERROR_LIMIT for one that is too long:
