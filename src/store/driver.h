@@ -220,7 +220,7 @@ enum store_change_kind {
     CHANGE_PUT_SECRET,
     /* (uid): does nothing when none is there */
     CHANGE_REMOVE_SECRETS,
-    /* (RUN_*): refused without its deployment or its plan */
+    /* (RUN_*): refused without its deployment or its plan, which it keeps */
     CHANGE_PUT_RUN,
     /* (RECORD_*): refused without the deployment */
     CHANGE_PUT_RECORD,

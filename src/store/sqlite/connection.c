@@ -125,9 +125,7 @@ static const char *const change_texts[] = {
     [CHANGE_TAKE_EPOCH] = "UPDATE deployments SET epoch = ?2 WHERE uid = ?1 AND epoch = ?2 - 1",
     [CHANGE_PUT_DEPLOYMENT] =
         "INSERT INTO deployments (uid, name, environment, incarnation, is_destroyed, outputs, "
-        "created_at, updated_at, accounts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
-        "ON CONFLICT (uid) DO UPDATE SET is_destroyed = ?5, outputs = ?6, created_at = ?7, "
-        "updated_at = ?8, accounts = ?9 WHERE name = ?2 AND environment = ?3 AND incarnation = ?4",
+        "created_at, updated_at, accounts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [CHANGE_GROW_VERSION] =
         "UPDATE deployments SET records_version = records_version + 1 WHERE uid = ?1",
     [CHANGE_GROW_HEAD] = "UPDATE deployments SET head_revision = head_revision + 1 WHERE uid = ?1",
@@ -141,9 +139,8 @@ static const char *const change_texts[] = {
                          "instance, uid, origin, stage, after, before, resources, depends_on) "
                          "VALUES (?1 << 32 | ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
                          "?13, ?14) ON CONFLICT (id) DO NOTHING",
-    /* The update changes nothing; without it, no row would be changed, as without the plan. */
-    [CHANGE_ADD_MAKER] = "INSERT INTO makers (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1 "
-                         "ON CONFLICT (plan, body) DO UPDATE SET plan = excluded.plan",
+    /* The same. */
+    [CHANGE_ADD_MAKER] = "INSERT INTO makers (plan, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
     [CHANGE_ADD_APPROVAL] =
         "INSERT INTO approvals (plan, body) SELECT id, ?2 FROM plans WHERE hash = ?1",
     [CHANGE_PUT_SECRET] =
@@ -153,11 +150,8 @@ static const char *const change_texts[] = {
     [CHANGE_PUT_RUN] =
         "INSERT INTO runs (uid, deployment, plan, principal, words, status, epoch, started_at, "
         "ended_at, message, client, chain) "
-        "SELECT ?1, deployments.id, plans.id, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1 "
-        "FROM deployments, plans WHERE deployments.uid = ?2 AND plans.hash = ?3 "
-        "ON CONFLICT (uid) DO UPDATE SET deployment = excluded.deployment, plan = excluded.plan, "
-        "principal = ?4, words = ?5, status = ?6, epoch = ?7, started_at = ?8, ended_at = ?9, "
-        "message = ?10, client = ?11",
+        "VALUES (?1, (SELECT id FROM deployments WHERE uid = ?2), "
+        "(SELECT id FROM plans WHERE hash = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1)",
     [CHANGE_PUT_RECORD] =
         "INSERT INTO records (deployment, address, generation, type, instance, uid, provider_id, "
         "status, spec, outputs, depends_on, protect, origin, created_at, updated_at, bound, live) "
@@ -177,18 +171,29 @@ static const char *const change_texts[] = {
     /* Its first parameter is the number of the run's row. */
     [CHANGE_JOURNAL] = "INSERT INTO journal (run, time, kind, body, step) "
                        "VALUES (?1, ?2, ?3, ?4, ?5)",
-    [CHANGE_AUDIT] =
-        "INSERT INTO audit (number, time, kind, body, rows, head, digest) "
-        "SELECT ifnull(newest.number, 0) + 1, ?1, ?2, ?3, ifnull(chained, 0), chain, "
-        "chain(ifnull(newest.digest, store.id), ?1, ?2, ?3, ifnull(chained, 0), chain) "
-        "FROM store LEFT JOIN (SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1) "
-        "AS newest ON TRUE LEFT JOIN runs ON runs.uid = ?4",
+    /* All of it is computed: number and digest follow from the entry before. */
+    [CHANGE_AUDIT] = "INSERT INTO audit (number, time, kind, body, rows, head, digest) "
+                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+};
+
+/* What is changed when it is there; else change_texts adds it. One statement for both takes SQLite
+ * several times as long to prepare, and every process prepares its own. */
+static const char *const update_texts[CHANGE_KIND_COUNT] = {
+    [CHANGE_PUT_DEPLOYMENT] =
+        ("UPDATE deployments SET is_destroyed = ?5, outputs = ?6, created_at = ?7, updated_at = ?8, "
+         "accounts = ?9 WHERE uid = ?1 AND name = ?2 AND environment = ?3 AND incarnation = ?4"),
+    [CHANGE_PUT_RUN] =
+        ("UPDATE runs SET principal = ?4, words = ?5, status = ?6, epoch = ?7, started_at = ?8, "
+         "ended_at = ?9, message = ?10, client = ?11 WHERE uid = ?1"),
 };
 
 /* The chain of a run's journal: read before the first row of a batch, written behind the last. */
-static const char find_chain_text[] = "SELECT id, chain FROM runs WHERE uid = ?1";
+static const char find_chain_text[] = "SELECT id, chain, chained FROM runs WHERE uid = ?1";
 static const char put_chain_text[] =
     "UPDATE runs SET chain = ?2, chained = chained + ?3 WHERE id = ?1";
+
+static const char last_audit_text[] =
+    "SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1";
 
 static const char find_plan_text[] = "SELECT id FROM plans WHERE hash = ?1";
 
@@ -260,33 +265,16 @@ int connection_fault(struct connection *connection, struct error *err)
 static int set_up(struct connection *connection, struct error *err)
 {
     sqlite3_db_config(connection->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(connection->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(connection->database, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
     int r = connection_run(connection,
-                           "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; "
-                           "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; "
-                           "PRAGMA journal_size_limit = 67108864; "
-                           "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+                           "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; "
+                           "PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864; "
+                           "PRAGMA cell_size_check = ON;",
                            err);
     if (r == 0 && TOOTH(NO_SYNC))
         r = connection_run(connection, "PRAGMA synchronous = OFF", err);
     return r;
-}
-
-/* store_chain() for SQL: chain(before, part, ...). */
-static void compute_chain(sqlite3_context *context, int n_arguments, sqlite3_value **arguments)
-{
-    struct store_cell cells[CELLS_MAX];
-    struct store_row parts = {.cells = cells, .n_cells = (size_t)n_arguments - 1};
-    char digest[DIGEST_HEX_SIZE];
-    assert(n_arguments > 0 && n_arguments <= CELLS_MAX);
-    for (size_t i = 0; i < parts.n_cells; i++) {
-        sqlite3_value *part = arguments[i + 1];
-        cells[i] =
-            sqlite3_value_type(part) == SQLITE_INTEGER
-                ? (struct store_cell){.number = sqlite3_value_int64(part)}
-                : (struct store_cell){.is_text = true, .text = (char *)sqlite3_value_text(part)};
-    }
-    store_chain((const char *)sqlite3_value_text(arguments[0]), &parts, digest);
-    sqlite3_result_text(context, digest, -1, SQLITE_TRANSIENT);
 }
 
 int connection_open(struct connection *connection, const char *path, int patience_ms,
@@ -299,10 +287,6 @@ int connection_open(struct connection *connection, const char *path, int patienc
         return connection_fault(connection, err);
     sqlite3_extended_result_codes(connection->database, 1);
     sqlite3_busy_timeout(connection->database, patience_ms);
-    if (sqlite3_create_function(connection->database, "chain", -1,
-                                SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
-                                compute_chain, NULL, NULL) != SQLITE_OK)
-        return connection_fault(connection, err);
     return set_up(connection, err);
 }
 
@@ -310,11 +294,14 @@ void connection_done(struct connection *connection)
 {
     for (size_t i = 0; i < QUERY_COUNT; i++)
         sqlite3_finalize(connection->queries[i]);
-    for (size_t i = 0; i < CHANGE_KIND_COUNT; i++)
+    for (size_t i = 0; i < CHANGE_KIND_COUNT; i++) {
         sqlite3_finalize(connection->changes[i]);
+        sqlite3_finalize(connection->updates[i]);
+    }
     sqlite3_finalize(connection->find_chain);
     sqlite3_finalize(connection->put_chain);
     sqlite3_finalize(connection->find_plan);
+    sqlite3_finalize(connection->last_audit);
     int rc = sqlite3_close(connection->database);
     assert(rc == SQLITE_OK);
     (void)rc;
@@ -452,6 +439,18 @@ int connection_query(struct connection *connection, enum store_query query,
 
 /* --- Changes --- */
 
+/* Runs a change that nothing forbids. */
+static int run_with(struct connection *connection, sqlite3_stmt *statement,
+                    const struct store_row *row, struct error *err)
+{
+    int r = bind_row(connection, statement, row, err);
+    errno = 0;
+    if (r == 0 && sqlite3_step(statement) != SQLITE_DONE)
+        r = connection_fault(connection, err);
+    release(statement);
+    return r;
+}
+
 /* The run's row takes over what its journal has become. */
 static int put_chain(struct connection *connection, struct error *err)
 {
@@ -464,13 +463,33 @@ static int put_chain(struct connection *connection, struct error *err)
     struct store_cell cells[] = {{.number = chain->run_row},
                                  {.is_text = true, .text = chain->digest},
                                  {.number = chain->n_new}};
-    r = bind_row(connection, connection->put_chain, &(struct store_row){cells, ARRAY_LENGTH(cells)},
+    r = run_with(connection, connection->put_chain, &(struct store_row){cells, ARRAY_LENGTH(cells)},
                  err);
-    errno = 0;
-    if (r == 0 && sqlite3_step(connection->put_chain) != SQLITE_DONE)
-        r = connection_fault(connection, err);
-    release(connection->put_chain);
     chain->n_new = 0;
+    return r;
+}
+
+/* Reads what a run's row says of its journal; leaves run empty where there is no such run. */
+static int read_chain(struct connection *connection, struct store_cell run,
+                      struct journal_chain *ret_chain, int64_t *ret_n_rows, struct error *err)
+{
+    int r = prepare(connection, find_chain_text, &connection->find_chain, err);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *statement = connection->find_chain;
+    r = bind_row(connection, statement, &(struct store_row){&run, 1}, err);
+    int rc = r == 0 ? sqlite3_step(statement) : SQLITE_DONE;
+    const char *digest = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 1) : NULL;
+    *ret_chain = (struct journal_chain){0};
+    if (digest) {
+        ret_chain->run_row = sqlite3_column_int64(statement, 0);
+        *ret_n_rows = sqlite3_column_int64(statement, 2);
+        snprintf(ret_chain->run, sizeof(ret_chain->run), "%s", run.text);
+        snprintf(ret_chain->digest, sizeof(ret_chain->digest), "%s", digest);
+    } else if (r == 0 && rc != SQLITE_DONE) {
+        r = connection_fault(connection, err);
+    }
+    release(statement);
     return r;
 }
 
@@ -479,29 +498,14 @@ static int find_chain(struct connection *connection, const struct store_change *
                       struct error *err)
 {
     struct journal_chain *chain = &connection->chain;
-    const char *run = store_row_text(&change->row, JOURNAL_COLUMN_RUN - 1);
-    if (strcmp(chain->run, run) == 0)
+    struct store_cell run = change->row.cells[JOURNAL_COLUMN_RUN - 1];
+    int64_t n_rows;
+    if (strcmp(chain->run, run.text) == 0)
         return 0;
     int r = put_chain(connection, err);
-    chain->run[0] = '\0';
     if (r == 0)
-        r = prepare(connection, find_chain_text, &connection->find_chain, err);
-    if (r < 0)
-        return r;
-    sqlite3_stmt *statement = connection->find_chain;
-    r = bind_row(connection, statement, &(struct store_row){change->row.cells, 1}, err);
-    int rc = r == 0 ? sqlite3_step(statement) : SQLITE_DONE;
-    const char *digest = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 1) : NULL;
-    if (digest) {
-        chain->run_row = sqlite3_column_int64(statement, 0);
-        snprintf(chain->run, sizeof(chain->run), "%s", run);
-        snprintf(chain->digest, sizeof(chain->digest), "%s", digest);
-    } else if (r == 0) {
-        r = rc == SQLITE_DONE ? store_refuse_change(change, err)
-                              : connection_fault(connection, err);
-    }
-    release(statement);
-    return r;
+        r = read_chain(connection, run, chain, &n_rows, err);
+    return r == 0 && chain->run[0] == '\0' ? store_refuse_change(change, err) : r;
 }
 
 /* What is bound for a change: a journal row names its run by number, and goes into its chain. */
@@ -567,17 +571,104 @@ static int add_steps(struct connection *connection, const struct store_change *c
     return r;
 }
 
+static int add_maker(struct connection *connection, const struct store_change *change,
+                     struct error *err)
+{
+    sqlite3_stmt **statement = &connection->changes[CHANGE_ADD_MAKER];
+    struct store_cell cells[] = {{0}, change->row.cells[1]};
+    struct store_change plan = {.kind = change->kind, .row = {change->row.cells, 1}};
+    int r = find_plan(connection, &plan, &cells[0].number, err);
+    if (r == 0)
+        r = prepare(connection, change_texts[CHANGE_ADD_MAKER], statement, err);
+    if (r == 0)
+        r = run_with(connection, *statement, &(struct store_row){cells, ARRAY_LENGTH(cells)}, err);
+    return r;
+}
+
+/* The newest entry; before the first one, what that follows from: the store's id. */
+static int find_last_audit(struct connection *connection, int64_t *ret_number,
+                           char ret_digest[DIGEST_HEX_SIZE], struct error *err)
+{
+    CLEANUP(mem_freep) char *id = NULL;
+    int r = prepare(connection, last_audit_text, &connection->last_audit, err);
+    if (r < 0)
+        return r;
+    sqlite3_stmt *statement = connection->last_audit;
+    errno = 0;
+    int rc = sqlite3_step(statement);
+    const char *digest = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 1) : NULL;
+    *ret_number = digest ? sqlite3_column_int64(statement, 0) : 0;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        r = connection_fault(connection, err);
+    else if (!digest)
+        r = connection_ask_text(connection, "SELECT id FROM store", &id, err);
+    snprintf(ret_digest, DIGEST_HEX_SIZE, "%s", digest ? digest : id ? id : "");
+    release(statement);
+    return r;
+}
+
+static int add_audit(struct connection *connection, const struct store_change *change,
+                     struct error *err)
+{
+    enum { RUN = 3, N_PARTS = AUDIT_COLUMN_DIGEST - AUDIT_COLUMN_TIME };
+    const struct store_cell *given = change->row.cells;
+    struct journal_chain of_run = {0};
+    struct store_cell cells[AUDIT_COLUMN_COUNT] = {
+        [AUDIT_COLUMN_TIME] = given[0],
+        [AUDIT_COLUMN_KIND] = given[1],
+        [AUDIT_COLUMN_BODY] = given[2],
+        [AUDIT_COLUMN_HEAD] = {.is_text = true},
+    };
+    char digest[DIGEST_HEX_SIZE];
+    int r = find_last_audit(connection, &cells[AUDIT_COLUMN_NUMBER].number, digest, err);
+    if (r == 0 && given[RUN].text)
+        r = read_chain(connection, given[RUN], &of_run, &cells[AUDIT_COLUMN_ROWS].number, err);
+    if (r == 0)
+        r = prepare(connection, change_texts[CHANGE_AUDIT], &connection->changes[CHANGE_AUDIT],
+                    err);
+    if (r < 0)
+        return r;
+    cells[AUDIT_COLUMN_NUMBER].number++;
+    if (of_run.run[0])
+        cells[AUDIT_COLUMN_HEAD].text = of_run.digest;
+    store_chain(digest, &(struct store_row){cells + AUDIT_COLUMN_TIME, N_PARTS}, digest);
+    cells[AUDIT_COLUMN_DIGEST] = (struct store_cell){.is_text = true, .text = digest};
+    return run_with(connection, connection->changes[CHANGE_AUDIT],
+                    &(struct store_row){cells, ARRAY_LENGTH(cells)}, err);
+}
+
+/* What is there already; false: it is not. */
+static int update_one(struct connection *connection, const struct store_change *change,
+                      bool *ret_has_changed, struct error *err)
+{
+    sqlite3_stmt **statement = &connection->updates[change->kind];
+    int r = prepare(connection, update_texts[change->kind], statement, err);
+    if (r == 0)
+        r = run_with(connection, *statement, &change->row, err);
+    if (r == 0)
+        *ret_has_changed = sqlite3_changes(connection->database) > 0;
+    return r;
+}
+
 static int change_one(struct connection *connection, const struct store_change *change,
                       int64_t *ret_seq, struct error *err)
 {
     /* These read or write the run's row, chain included. */
     bool needs_chain = change->kind == CHANGE_PUT_RUN || change->kind == CHANGE_AUDIT;
+    bool has_updated = false;
     if (change->kind == CHANGE_ADD_STEPS)
         return add_steps(connection, change, err);
+    if (change->kind == CHANGE_ADD_MAKER)
+        return add_maker(connection, change, err);
     sqlite3_stmt **statement = &connection->changes[change->kind];
     int r = needs_chain ? put_chain(connection, err) : 0;
-    if (r == 0)
-        r = prepare(connection, change_texts[change->kind], statement, err);
+    if (r == 0 && change->kind == CHANGE_AUDIT)
+        return add_audit(connection, change, err);
+    if (r == 0 && update_texts[change->kind])
+        r = update_one(connection, change, &has_updated, err);
+    if (r < 0 || has_updated)
+        return r;
+    r = prepare(connection, change_texts[change->kind], statement, err);
     if (r < 0)
         return r;
     r = bind_change(connection, *statement, change, err);

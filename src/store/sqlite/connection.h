@@ -24,9 +24,11 @@ struct connection {
     const char *path;                         /* borrowed: of the database file, for errors */
     sqlite3_stmt *queries[QUERY_COUNT];       /* owned; NULL until first asked */
     sqlite3_stmt *changes[CHANGE_KIND_COUNT]; /* owned; the same */
+    sqlite3_stmt *updates[CHANGE_KIND_COUNT]; /* owned; the same, of those that have one */
     sqlite3_stmt *find_chain;                 /* owned; the same */
     sqlite3_stmt *put_chain;                  /* owned; the same */
     sqlite3_stmt *find_plan;                  /* owned; the same */
+    sqlite3_stmt *last_audit;                 /* owned; the same */
     struct journal_chain chain;
 };
 
