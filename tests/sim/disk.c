@@ -73,6 +73,10 @@ static struct {
     bool is_broken;
 } disk;
 
+static struct {
+    struct map files; /* path -> owned content */
+} image;
+
 /* --- Content --- */
 
 static void content_reserve(struct content *content, size_t size)
@@ -576,6 +580,29 @@ void disk_set_broken(bool is_broken)
 void disk_begin(void)
 {
     files_replace(&disk_ops);
+}
+
+void disk_take_image(void)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&disk.names, &cursor))) {
+        struct content *content = NEW(struct content);
+        content_copy(content, &((struct inode *)entry->value)->now);
+        map_put(&image.files, entry->key, content);
+    }
+}
+
+void disk_put_image(void)
+{
+    size_t cursor = 0;
+    struct map_entry *entry;
+    while ((entry = map_next(&image.files, &cursor))) {
+        struct inode *inode = disk_create(entry->key);
+        content_copy(&inode->now, entry->value);
+        content_copy(&inode->durable, entry->value);
+    }
+    keep_changes(disk.n_changes);
 }
 
 void disk_done(void)

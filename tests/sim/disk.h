@@ -40,6 +40,10 @@ void **inode_attachment(struct inode *inode);
 /* An empty disk whose files_ops are in place; and its end. */
 void disk_begin(void);
 void disk_done(void);
+/* Keeps the files that there are, for disk_put_image(), until the program ends. */
+void disk_take_image(void);
+/* Puts them there, durable; nothing when none were kept. */
+void disk_put_image(void);
 /* Takes away what was not synced, or what random leaves of it. All descriptors are gone. */
 void disk_lose_power(struct random *random);
 /* A child's copy of a descriptor: a lock is the child's from now on. It closes it. */

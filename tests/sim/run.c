@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DOORS_MAX = 60, DOORS_IN_TROUBLE = 14 };
+enum { DOORS_MAX = 60, DOORS_IN_TROUBLE = 14, REAL_HOMES = 10 /* of a hundred */, HOME_SEED = 1 };
 
 struct sim *sim;
 struct catalog *sim_catalog;
@@ -102,6 +102,15 @@ static void observer_body(struct process *process)
         sim_violation("the store cannot be opened at the end: %s", error_message(&err));
     else
         oracle_check_converged(process->service->store, found.uid);
+    error_done(&err);
+}
+
+/* Makes an empty store and closes it. */
+static void maker_body(struct process *process)
+{
+    struct error err = {0};
+    if (process_open(process, &err) < 0)
+        sim_violation("a new store cannot be made: %s", error_message(&err));
     error_done(&err);
 }
 
@@ -204,7 +213,25 @@ static void begin(struct sim *world, const struct sim_options *options)
     sqlite3_randomness(0, NULL);
 }
 
-void sim_run(const struct sim_options *options, struct sim_report *ret_report)
+static void make_home(void)
+{
+    run_processes("maker", maker_body);
+    disk_take_image();
+}
+
+static void live_in_home(void)
+{
+    struct random homes = random_stream(sim->options->seed, "homes", 0);
+    if (!random_chance(&homes, REAL_HOMES))
+        disk_put_image();
+    story_begin(sim->options, sim->report);
+    faults_choose(sim);
+    tell_story();
+    story_done();
+}
+
+static void run_world(const struct sim_options *options, struct sim_report *ret_report,
+                      void (*run)(void))
 {
     struct sim world = {.options = options, .report = ret_report};
     *ret_report = (struct sim_report){.trace_hash = UINT64_C(0xcbf29ce484222325)};
@@ -215,14 +242,11 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     oracle_begin();
     estate_begin();
     canaries_begin();
-    story_begin(options, ret_report);
-    faults_choose(&world);
-    tell_story();
+    run();
     mem_keep_freed();
     oracle_done();
     estate_done();
     canaries_done();
-    story_done();
     remotes_done();
     disk_done();
     json_remember(false);
@@ -230,4 +254,15 @@ void sim_run(const struct sim_options *options, struct sim_report *ret_report)
     store_share_connections(false);
     world_replace(NULL);
     sim = NULL;
+}
+
+void sim_run(const struct sim_options *options, struct sim_report *ret_report)
+{
+    static bool has_home;
+    if (!has_home) {
+        struct sim_options quiet = {.seed = HOME_SEED, .is_calm = true};
+        run_world(&quiet, ret_report, make_home);
+        has_home = true;
+    }
+    run_world(options, ret_report, live_in_home);
 }
