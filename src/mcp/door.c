@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "mcp/stdio.h"
 #include "mcp/tools.h"
+#include "mcp/watch.h"
 #include "mcp/web.h"
 
 #include <errno.h>
@@ -58,7 +59,9 @@ static int serve_streams(struct loop *loop, struct pool *pool, struct error *err
     struct mcp_caller caller = {pool, looks, &who, .may_read_files = true};
     struct mcp_exchange like = {.principal = who.principal, .caller = &caller};
     struct mcp_server *server = mcp_server_new(loop, tools_offer(), NULL);
+    struct watch *watch = watch_new(loop, pool, &who, server);
     r = mcp_serve_stdio(server, loop, &like, input, output, err);
+    watch_end(watch);
     mcp_server_free(server);
     looks_end(looks);
     caller_done(&who);
@@ -147,10 +150,11 @@ static void take_signal(void *argument, int number)
 }
 
 static int serve_until_asked(struct web_door *door, const struct web_settings *settings,
-                             const char *address, struct error *err)
+                             const char *address, const struct caller *owner, struct error *err)
 {
     struct web *web = NULL;
     struct mcp_server *server = mcp_server_new(door->loop, tools_offer(), door->key);
+    struct watch *watch = watch_new(door->loop, door->pool, owner, server);
     int r = web_start(door->loop, server, settings, &web, err);
     if (r == 0) {
         const char *shown = address ? address : "127.0.0.1";
@@ -166,6 +170,7 @@ static int serve_until_asked(struct web_door *door, const struct web_settings *s
         loop_unwatch_signal(interrupt);
         loop_unwatch_signal(end);
     }
+    watch_end(watch);
     mcp_server_free(server);
     return r;
 }
@@ -231,7 +236,7 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     settings.http.certificate = certificate;
     settings.http.key = key;
     door->looks = looks_new(door->loop, door->pool, owner);
-    r = serve_until_asked(door, &settings, address, err);
+    r = serve_until_asked(door, &settings, address, owner, err);
     looks_end(door->looks);
     if (key)
         sodium_memzero(key, strlen(key));

@@ -15,6 +15,7 @@
 #define MCP_TASKS "io.modelcontextprotocol/tasks"
 
 struct listener;
+struct subscriber;
 struct task;
 
 /* A request of ours that a legacy client has not answered yet. */
@@ -37,6 +38,9 @@ struct mcp_server {
     size_t n_calls;
     struct question *questions;
     struct listener *listeners;
+    size_t n_listeners;
+    struct subscriber *subscribers; /* of the legacy era, the newest first */
+    struct mcp_watcher watcher;
     struct task *tasks;     /* also tools that only may become one, while they run */
     struct gate task_ended; /* opened when the tool of one returned */
 };
@@ -82,6 +86,10 @@ void mcp_take_response(struct mcp_server *server, const struct mcp_exchange *exc
 /* --- methods.c --- */
 /* The fault of a version that is not spoken. */
 int mcp_refuse_version(const char *wanted, struct rpc_fault *fault);
+/* NULL when nothing that is offered has this URI. */
+const struct mcp_resource *mcp_find_resource(const struct mcp_offer *offer, const char *uri);
+/* A fault about a resource. */
+int mcp_refuse_uri(const char *uri, const char *why, struct rpc_fault *fault);
 
 /* --- methods.c --- */
 /* Calls the tool and writes its result. 0; MCP_ASKED, with nothing written; or the fault. */
@@ -99,3 +107,6 @@ CO_FN int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct 
 
 /* --- listen.c --- */
 CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_subscribe(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_unsubscribe(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+void mcp_forget_subscribers(struct mcp_server *server);

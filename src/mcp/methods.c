@@ -249,7 +249,7 @@ static bool fits_template(const char *template, const char *uri)
     return !*template && !*uri;
 }
 
-static const struct mcp_resource *find_resource(const struct mcp_offer *offer, const char *uri)
+const struct mcp_resource *mcp_find_resource(const struct mcp_offer *offer, const char *uri)
 {
     for (size_t i = 0; i < offer->n_resources; i++) {
         const struct mcp_resource *resource = &offer->resources[i];
@@ -260,7 +260,7 @@ static const struct mcp_resource *find_resource(const struct mcp_offer *offer, c
     return NULL;
 }
 
-static int refuse_uri(const char *uri, const char *why, struct rpc_fault *fault)
+int mcp_refuse_uri(const char *uri, const char *why, struct rpc_fault *fault)
 {
     struct value_builder fields = {0};
     value_builder_set_string(&fields, "uri", uri);
@@ -270,19 +270,19 @@ static int refuse_uri(const char *uri, const char *why, struct rpc_fault *fault)
 static int read_resource(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     const char *uri = value_get_text(call->params, "uri");
-    const struct mcp_resource *resource = uri ? find_resource(call->server->offer, uri) : NULL;
+    const struct mcp_resource *resource = uri ? mcp_find_resource(call->server->offer, uri) : NULL;
     struct mcp_result result = {0};
     CLEANUP(error_done) struct error err = {0};
     if (!uri)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "resources/read needs a uri");
     if (!resource)
-        return refuse_uri(uri,
-                          "there is no such resource: resources/list and "
-                          "resources/templates/list say which there are",
-                          fault);
+        return mcp_refuse_uri(uri,
+                              "there is no such resource: resources/list and "
+                              "resources/templates/list say which there are",
+                              fault);
     int r = resource->read(call, uri, &result, &err);
     if (r < 0)
-        r = refuse_uri(uri, error_message(&err), fault);
+        r = mcp_refuse_uri(uri, error_message(&err), fault);
     else
         strbuf_addf(members, "\"contents\":[%s]", strbuf_text(&result.content));
     result_done(&result);
@@ -370,8 +370,8 @@ static const struct method methods[] = {
     {"resources/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_resources},
     {"resources/templates/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_templates},
     {"resources/read", METHOD_MODERN | METHOD_LEGACY | METHOD_LOOKED_AT, read_resource},
-    {"resources/subscribe", METHOD_LEGACY, answer_nothing},
-    {"resources/unsubscribe", METHOD_LEGACY, answer_nothing},
+    {"resources/subscribe", METHOD_LEGACY, mcp_subscribe},
+    {"resources/unsubscribe", METHOD_LEGACY, mcp_unsubscribe},
     {"prompts/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_prompts},
     {"prompts/get", METHOD_MODERN | METHOD_LEGACY, get_prompt},
     {"completion/complete", METHOD_MODERN | METHOD_LEGACY, complete},

@@ -20,6 +20,7 @@ struct pool {
     bool is_looking; /* whether they have ended */
     char *site;      /* owned: the text of the site file that the free ones have read; NULL: none */
     int64_t looked_at;
+    uint64_t n_sites;
 };
 
 struct pool *pool_new(struct loop *loop, const struct service_options *options)
@@ -97,6 +98,7 @@ static void look_at_site(struct pool *pool)
     if (text_equal_or_null(text, pool->site))
         return;
     close_free(pool);
+    pool->n_sites += pool->site != NULL;
     mem_free(pool->site);
     pool->site = take_ptr(text);
 }
@@ -166,15 +168,30 @@ int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_ke
     return r;
 }
 
+/* One is there so that what it has read can be compared. */
+static bool have_one(struct pool *pool)
+{
+    struct service *service = NULL;
+    if (pool->n_free > 0)
+        return true;
+    if (open_service(pool, &service, NULL) < 0)
+        return false;
+    pool->free[pool->n_free++] = service;
+    return true;
+}
+
+uint64_t pool_site_version(struct pool *pool)
+{
+    (void)have_one(pool);
+    look_at_site(pool);
+    return pool->n_sites;
+}
+
 bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb)
 {
     look_at_site(pool);
-    if (pool->n_free == 0) {
-        struct service *service = NULL;
-        if (open_service(pool, &service, NULL) < 0)
-            return false;
-        pool->free[pool->n_free++] = service;
-    }
+    if (!have_one(pool))
+        return false;
     return verb_check_allowed(verb, caller, pool->free[0]->site, NULL) == 0;
 }
 

@@ -25,5 +25,7 @@ int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_ke
 CO_FN int pool_take(struct pool *pool, const struct caller *caller, const char *words,
                     struct service **ret_service, struct error *err);
 void pool_give(struct pool *pool, struct service *service);
+/* Grows when the site file has another text than it had before. */
+uint64_t pool_site_version(struct pool *pool);
 /* Whether this caller may ask a verb at all, as the site stands. */
 bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb);

@@ -20,15 +20,16 @@ static const char *name_in(const char *uri)
 /* Which verb answers for which kind, and as what. */
 static const struct source {
     const char *prefix, *verb, *field, *part;
+    int mark; /* of what it is made of; -1: of the site and its catalog alone */
 } sources[] = {
-    {"parley://deployments", "deployment_status", NULL, NULL},
-    {"parley://deployment/", "resource_show", "deployment", NULL},
-    {"parley://document/", "document_pull", "deployment", "after"},
-    {"parley://plan/", "plan_show", "plan", NULL},
-    {"parley://run/", "run_show", "run", NULL},
-    {"parley://types", "type_show", NULL, NULL},
-    {"parley://type/", "type_show", "type", NULL},
-    {"parley://audit", "audit_list", NULL, NULL},
+    {"parley://deployments", "deployment_status", NULL, NULL, MARK_DEPLOYMENTS},
+    {"parley://deployment/", "resource_show", "deployment", NULL, MARK_RECORDS},
+    {"parley://document/", "document_pull", "deployment", "after", MARK_DOCUMENT},
+    {"parley://plan/", "plan_show", "plan", NULL, MARK_PLAN},
+    {"parley://run/", "run_show", "run", NULL, MARK_RUN},
+    {"parley://types", "type_show", NULL, NULL, -1},
+    {"parley://type/", "type_show", "type", NULL, -1},
+    {"parley://audit", "audit_list", NULL, NULL, MARK_AUDIT},
 };
 
 static const struct source *find_source(const char *uri)
@@ -38,6 +39,16 @@ static const struct source *find_source(const char *uri)
                              : text_equal(uri, sources[i].prefix))
             return &sources[i];
     return NULL;
+}
+
+bool resources_find_mark(const char *uri, enum mark_kind *ret_kind, const char **ret_name)
+{
+    const struct source *source = find_source(uri);
+    if (!source || source->mark < 0)
+        return false;
+    *ret_kind = (enum mark_kind)source->mark;
+    *ret_name = source->field ? name_in(uri) : NULL;
+    return true;
 }
 
 static void add_answer(struct verb_answer *answer, const struct source *source, const char *uri,

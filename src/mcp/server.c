@@ -28,12 +28,11 @@ static char *make_identity(const struct mcp_offer *offer)
 char *mcp_capabilities_text(const struct mcp_offer *offer, bool is_modern)
 {
     struct strbuf buffer = {0};
-    strbuf_addf(&buffer, "{\"tools\":{%s}", is_modern ? "\"listChanged\":true" : "");
+    strbuf_add(&buffer, "{\"tools\":{\"listChanged\":true}");
     if (offer->n_resources)
-        strbuf_addf(&buffer, ",\"resources\":{%s}",
-                    is_modern ? "\"listChanged\":true,\"subscribe\":true" : "\"subscribe\":true");
+        strbuf_add(&buffer, ",\"resources\":{\"listChanged\":true,\"subscribe\":true}");
     if (offer->n_prompts)
-        strbuf_addf(&buffer, ",\"prompts\":{%s}", is_modern ? "\"listChanged\":true" : "");
+        strbuf_add(&buffer, ",\"prompts\":{\"listChanged\":true}");
     if (offer->complete)
         strbuf_add(&buffer, ",\"completions\":{}");
     if (is_modern && mcp_offers_tasks(offer))
@@ -86,6 +85,7 @@ void mcp_server_free(struct mcp_server *server)
         mem_free(server->tool_texts[i]);
         value_unref(server->schemas[i]);
     }
+    mcp_forget_subscribers(server);
     mem_free(server->tool_texts);
     mem_free(server->schemas);
     mem_free(server->identity);
@@ -241,8 +241,8 @@ static void cancel_request(struct mcp_server *server, const struct mcp_exchange 
                            const struct value *id)
 {
     for (struct mcp_call *call = server->calls; id && exchange->origin && call; call = call->next)
-        if (call->exchange->origin && text_equal(call->exchange->origin, exchange->origin) &&
-            value_equal(call->id, id))
+        if (call->id && call->exchange->origin &&
+            text_equal(call->exchange->origin, exchange->origin) && value_equal(call->id, id))
             cancel(server, call);
 }
 

@@ -141,6 +141,9 @@ struct mcp_exchange {
      * failure means that the client is gone.
      */
     CO_FN int (*send)(void *argument, const char *text);
+    /* While it only listens, now and then: negative when it is not to be told anything any more.
+     * NULL: it always is. */
+    CO_FN int (*keep)(void *argument);
     void *argument;
 };
 
@@ -180,6 +183,26 @@ enum mcp_topic {
 };
 /* uri: of the resource that changed; NULL otherwise. */
 void mcp_announce(struct mcp_server *server, enum mcp_topic topic, const char *uri);
+/* Who finds out what changes: it has work only while somebody listens. */
+struct mcp_watcher {
+    /* Somebody began to listen to something: what is there now is what changes are measured by, and
+     * is looked at before this returns. */
+    CO_FN void (*began)(void *argument);
+    void (*ended)(void *argument); /* somebody does no longer */
+    void *argument;
+};
+void mcp_set_watcher(struct mcp_server *server, const struct mcp_watcher *watcher);
+bool mcp_is_heard(const struct mcp_server *server);
+/* Calls visit for each resource that somebody listens to, more than once where several do. */
+void mcp_visit_heard(const struct mcp_server *server,
+                     void (*visit)(void *argument, const char *uri), void *argument);
+/*
+ * Tells a client of the legacy era what changes of all that it subscribed to, until its exchange is
+ * cancelled or it is gone. Only the newest of those that tell one client goes on. ERROR_LIMIT when
+ * too many listen already.
+ */
+CO_FN int mcp_tell_changes(struct mcp_server *server, struct mcp_exchange *exchange,
+                           struct error *err);
 
 /* --- What a tool, a resource or a prompt has in hand --- */
 

@@ -18,7 +18,7 @@ struct stdio {
     struct mcp_session session;
     const struct mcp_exchange *like;
     struct strbuf lines; /* what waits to be written */
-    bool is_writing, is_broken;
+    bool is_writing, is_broken, is_telling;
     size_t n_requests;
     struct gate changed; /* opened when a request ended, or a line was written */
 };
@@ -84,8 +84,34 @@ static void carry_out(void *argument)
     gate_open(stdio->loop, &stdio->changed);
 }
 
+/* --- What a legacy client is told by itself, from the time on when it is ready for it --- */
+
+static void tell_changes(void *argument)
+{
+    struct stdio *stdio = argument;
+    struct mcp_exchange exchange = *stdio->like;
+    exchange.session = &stdio->session;
+    exchange.origin = "stdio";
+    exchange.send = send_line;
+    exchange.argument = stdio;
+    (void)mcp_tell_changes(stdio->server, &exchange, NULL);
+    stdio->is_telling = false;
+    gate_open(stdio->loop, &stdio->changed);
+}
+
+static void begin_telling(struct stdio *stdio, const struct rpc_message *message)
+{
+    if (message->kind != RPC_NOTIFICATION ||
+        !text_equal(message->method, "notifications/initialized") || stdio->is_telling ||
+        !stdio->session.is_begun)
+        return;
+    stdio->is_telling = true;
+    loop_spawn(stdio->loop, "tell changes", tell_changes, stdio);
+}
+
 static void take_message(struct stdio *stdio, struct rpc_message *take_message)
 {
+    begin_telling(stdio, take_message);
     struct request *request = NEW(struct request);
     request->stdio = stdio;
     request->message = *take_message;
@@ -160,6 +186,8 @@ int mcp_serve_stdio(struct mcp_server *server, struct loop *loop, const struct m
     int r = read_lines(&stdio, err);
     mcp_cancel_origin(server, "stdio");
     await_room(&stdio, 0);
+    while (stdio.is_telling)
+        gate_wait(loop, &stdio.changed, -1, NULL);
     channel_free(stdio.channel);
     strbuf_done(&stdio.lines);
     mcp_session_done(&stdio.session);

@@ -65,9 +65,19 @@ static void ask_for_token(struct passage *passage)
     rpc_fault_done(&fault);
 }
 
+/* What Authorization: Bearer carries, NULL without one. */
+static const char *token_of(const struct http_request *request)
+{
+    static const char scheme[] = "Bearer ";
+    const char *header = http_request_header(request, "Authorization");
+    bool is_bearer = header && strncasecmp(header, scheme, sizeof(scheme) - 1) == 0 &&
+                     http_request_header_count(request, "Authorization") == 1;
+    return is_bearer ? header + sizeof(scheme) - 1 : NULL;
+}
+
 /* --- A stream: begun with the first message that comes before the answer --- */
 
-static int write_event(struct passage *passage, const char *text)
+static void begin_stream(struct passage *passage)
 {
     static const struct http_header headers[] = {{"Content-Type", "text/event-stream"},
                                                  {"Cache-Control", "no-store"},
@@ -76,6 +86,11 @@ static int write_event(struct passage *passage, const char *text)
     if (!passage->is_streaming)
         http_stream_begin(passage->request, 200, headers);
     passage->is_streaming = true;
+}
+
+static int write_event(struct passage *passage, const char *text)
+{
+    begin_stream(passage);
     CLEANUP(mem_freep) char *event = string_format("event: message\ndata: %s\n\n", text);
     return http_stream_write(passage->request, event, strlen(event), NULL);
 }
@@ -170,6 +185,39 @@ static void carry_out(struct passage *passage)
     mcp_answer_done(&answer);
 }
 
+/* --- What is told without having been asked for --- */
+
+/* A comment: what lies between us keeps the connection, and a token that was taken back is seen. */
+static int keep_stream(void *argument)
+{
+    struct passage *passage = argument;
+    struct web_identity now;
+    const struct web_settings *settings = &passage->web->settings;
+    if (!settings->authenticate(settings->argument, token_of(passage->request), &now))
+        return -1;
+    if (settings->release)
+        settings->release(settings->argument, &now);
+    begin_stream(passage);
+    return http_stream_write(passage->request, ":\n\n", 3, NULL);
+}
+
+/* A legacy client that has a session asks with GET to be told what changes. */
+static void tell_changes(struct passage *passage)
+{
+    CLEANUP(error_done) struct error err = {0};
+    passage->exchange.session = &passage->session;
+    if (!find_session(passage))
+        return;
+    http_request_on_gone(passage->request, note_gone, passage);
+    int r = mcp_tell_changes(passage->web->server, &passage->exchange, &err);
+    http_request_on_gone(passage->request, NULL, NULL);
+    if (passage->is_streaming)
+        http_stream_end(passage->request);
+    else
+        refuse(passage, 503, r < 0 ? error_message(&err) : "nothing can be told now");
+    mcp_session_done(&passage->session);
+}
+
 static void take_message(struct passage *passage)
 {
     struct rpc_fault fault = {0};
@@ -185,13 +233,38 @@ static void take_message(struct passage *passage)
 
 static bool authenticate(struct passage *passage)
 {
-    static const char scheme[] = "Bearer ";
     const struct web_settings *settings = &passage->web->settings;
-    const char *header = http_request_header(passage->request, "Authorization");
-    bool is_bearer = header && strncasecmp(header, scheme, sizeof(scheme) - 1) == 0 &&
-                     http_request_header_count(passage->request, "Authorization") == 1;
-    const char *token = is_bearer ? header + sizeof(scheme) - 1 : NULL;
-    return settings->authenticate(settings->argument, token, &passage->identity);
+    return settings->authenticate(settings->argument, token_of(passage->request),
+                                  &passage->identity);
+}
+
+/* Whether a GET is what a client of the legacy era listens with. */
+static bool is_listening(const struct http_request *request)
+{
+    const char *version = http_request_header(request, "MCP-Protocol-Version");
+    const char *accept = http_request_header(request, "Accept");
+    return text_equal(http_request_method(request), "GET") &&
+           http_request_header(request, "Mcp-Session-Id") &&
+           !http_request_header(request, "Last-Event-ID") &&
+           (!version || !text_equal(version, MCP_MODERN_VERSION)) && accept &&
+           strstr(accept, "text/event-stream");
+}
+
+/* Of a client that may come here. */
+static void let_in(struct passage *passage, bool listens)
+{
+    struct web *web = passage->web;
+    passage->exchange = (struct mcp_exchange){.principal = passage->identity.principal,
+                                              .caller = passage->identity.caller,
+                                              .send = send_message,
+                                              .keep = keep_stream,
+                                              .argument = passage};
+    if (listens)
+        tell_changes(passage);
+    else
+        take_message(passage);
+    if (web->settings.release)
+        web->settings.release(web->settings.argument, &passage->identity);
 }
 
 static void handle(void *argument, struct http_request *request)
@@ -201,24 +274,19 @@ static void handle(void *argument, struct http_request *request)
     struct passage passage = {.web = web, .request = request};
     const char *path = web->settings.path ? web->settings.path : "/mcp";
     const char *why = web_check_origin(request, web->settings.hosts, web->settings.origins);
+    bool listens = is_listening(request);
     if (why) {
         refuse(&passage, 403, why);
     } else if (!text_equal(http_request_path(request), path)) {
         refuse(&passage, 404, "there is nothing here but the MCP endpoint");
-    } else if (!text_equal(http_request_method(request), "POST")) {
+    } else if (!listens && !text_equal(http_request_method(request), "POST")) {
         http_answer(request, 405, allow, "", 0);
-    } else if ((why = web_check_content(request)) != NULL) {
+    } else if (!listens && (why = web_check_content(request)) != NULL) {
         refuse(&passage, text_starts_with(why, "Accept") ? 406 : 415, why);
     } else if (!authenticate(&passage)) {
         ask_for_token(&passage);
     } else {
-        passage.exchange = (struct mcp_exchange){.principal = passage.identity.principal,
-                                                 .caller = passage.identity.caller,
-                                                 .send = send_message,
-                                                 .argument = &passage};
-        take_message(&passage);
-        if (web->settings.release)
-            web->settings.release(web->settings.argument, &passage.identity);
+        let_in(&passage, listens);
     }
 }
 

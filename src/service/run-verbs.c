@@ -85,19 +85,18 @@ int service_list_runs(struct service *service, const char *word, size_t page,
                      err);
 }
 
-/* The id that a prefix of at least six digits means; a whole one is looked for among all. */
-static int complete_id(struct service *service, const char *prefix, char **ret_id,
-                       struct error *err)
+int service_complete_run_id(struct service *service, const char *prefix, char **ret_id,
+                            struct error *err)
 {
     CLEANUP(value_unrefp) struct value *runs = NULL;
-    int r = list_runs(service, NULL, 0, MAX_RUNS, &runs, err);
-    if (r < 0)
-        return r;
-    const char *found = strlen(prefix) == UUID_TEXT_SIZE - 1 ? prefix : NULL;
-    if (found) {
-        *ret_id = string_copy(found);
+    const char *found = NULL;
+    int r = service_need_store(service, false, err);
+    if (r == 0 && strlen(prefix) == UUID_TEXT_SIZE - 1) {
+        *ret_id = string_copy(prefix);
         return 0;
     }
+    if (r < 0 || (r = list_runs(service, NULL, 0, MAX_RUNS, &runs, err)) < 0)
+        return r;
     for (size_t i = 0; i < value_count(runs); i++) {
         const char *id = value_get_text(value_at(runs, i), "id");
         if (strlen(prefix) < 6 || !text_starts_with(id, prefix))
@@ -121,7 +120,7 @@ int service_show_run(struct service *service, const char *run_id, struct value *
 {
     CLEANUP(mem_freep) char *id = NULL;
     struct store_run run = {0};
-    int r = complete_id(service, run_id, &id, err);
+    int r = service_complete_run_id(service, run_id, &id, err);
     if (r < 0 || (r = store_get_run(service->store, id, &run, err)) < 0)
         return r;
     unbegun_settle(service, &run);
@@ -158,7 +157,7 @@ int service_cancel_run(struct service *service, const char *run_id, struct error
 {
     CLEANUP(mem_freep) char *id = NULL;
     CLEANUP(mem_freep) char *path = NULL;
-    int r = complete_id(service, run_id, &id, err);
+    int r = service_complete_run_id(service, run_id, &id, err);
     if (r < 0 || (r = check_under_way(service, id, err)) < 0 ||
         (r = run_socket_path(id, true, &path, err)) < 0)
         return r;

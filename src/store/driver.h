@@ -284,6 +284,9 @@ struct store_ops {
     CO_FN int (*commit)(struct store *store, const struct store_batch *batch, int64_t *ret_last_seq,
                         struct error *err);
 
+    /* A number that is another once another process has committed; NULL: there is no other. */
+    CO_FN int (*version)(struct store *store, int64_t *ret_version, struct error *err);
+
     /* Frees all of the driver and the store itself. No call is under way. */
     void (*close)(struct store *store);
 };

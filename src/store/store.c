@@ -885,3 +885,15 @@ int store_commit(struct store *store, struct store_batch *batch, int64_t *ret_la
         *ret_last_seq = last_seq;
     return r;
 }
+
+int store_get_version(struct store *store, int64_t *ret_version, struct error *err)
+{
+    int64_t version = 0;
+    store->n_calls++;
+    int r = store->ops->version ? store->ops->version(store, &version, err) : 0;
+    store->n_calls--;
+    /* Both only grow. */
+    if (r == 0)
+        *ret_version = version + (int64_t)store->n_commits;
+    return r;
+}

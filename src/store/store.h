@@ -399,5 +399,11 @@ void store_batch_audit(struct store_batch *batch, const char *kind, const struct
 CO_FN int store_commit(struct store *store, struct store_batch *batch, int64_t *ret_last_seq,
                        struct error *err);
 
+/*
+ * A number that is another once anybody has committed, this process or another; cheap to ask. It
+ * means nothing but that, and only for as long as the store is open.
+ */
+CO_FN int store_get_version(struct store *store, int64_t *ret_version, struct error *err);
+
 /* How many commits asked for and how many syncs were made for them, for tests and benchmarks. */
 void store_count_syncs(const struct store *store, uint64_t *ret_commits, uint64_t *ret_syncs);

@@ -275,6 +275,21 @@ STORE_TEST(a_refused_batch_changes_nothing_wherever_it_was_refused)
     CHECK(strcmp(changed, before) != 0);
 }
 
+STORE_TEST(the_version_is_another_after_a_commit_and_the_same_without_one)
+{
+    int64_t versions[4] = {0};
+    CHECK(store_get_version(store, &versions[0], NULL) == 0);
+    CHECK(begin_run());
+    CHECK(store_get_version(store, &versions[1], NULL) == 0);
+    mem_free(snapshot());
+    CHECK(store_get_version(store, &versions[2], NULL) == 0);
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    add_record(batch, "a", 1, "1");
+    CHECK(commits(batch, NULL));
+    CHECK(store_get_version(store, &versions[3], NULL) == 0);
+    CHECK(versions[1] != versions[0] && versions[2] == versions[1] && versions[3] != versions[2]);
+}
+
 STORE_TEST(a_batch_is_empty_after_a_commit_and_can_be_filled_again)
 {
     CHECK(begin_run());

@@ -36,8 +36,13 @@ static void see_each_other(void)
     for (int i = 0; i < 20; i++) {
         CLEANUP(mem_freep) char *address = string_format("more[%d]", i);
         add_record(batch, address, 1, "{}");
+        int64_t before[2], after = 0;
+        for (size_t k = 0; k < ARRAY_LENGTH(stores); k++)
+            CHECK(store_get_version(stores[k], &before[k], NULL) == 0);
         CHECK(store_commit(stores[i % 2], batch, NULL, NULL) == 0);
         for (size_t k = 0; k < ARRAY_LENGTH(stores); k++) {
+            CHECK(store_get_version(stores[k], &after, NULL) == 0);
+            CHECK(after != before[k]);
             struct records records = {0};
             CHECK(store_load_records(stores[k], DEPLOYMENT, &records, NULL) == 0);
             size_t n = records.n_items;

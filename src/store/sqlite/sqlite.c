@@ -74,6 +74,12 @@ static int sqlite_commit(struct store *store, const struct store_batch *batch,
     return writer_commit(((struct sqlite_store *)store)->writer, batch, ret_last_seq, err);
 }
 
+static int sqlite_version(struct store *store, int64_t *ret_version, struct error *err)
+{
+    struct sqlite_store *sqlite = (struct sqlite_store *)store;
+    return connection_ask_number(&sqlite->reader, "PRAGMA data_version", ret_version, err);
+}
+
 static void sqlite_close(struct store *store)
 {
     struct sqlite_store *sqlite = (struct sqlite_store *)store;
@@ -88,6 +94,7 @@ static const struct store_ops sqlite_ops = {
     .driver = "sqlite",
     .read = sqlite_read,
     .commit = sqlite_commit,
+    .version = sqlite_version,
     .close = sqlite_close,
 };
 
