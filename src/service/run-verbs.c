@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SECOND = 1000000, SEND_SECONDS = 5, PAGE = 1000, MAX_RUNS = 200 };
+enum { SECOND = 1000000, SEND_SECONDS = 5, PAGE = 1000, MAX_RUNS = 200, LOOK_AGAIN_US = 20000 };
 
 static struct value *run_to_value(const struct store_run *run)
 {
@@ -143,29 +143,50 @@ int service_show_run(struct service *service, const char *run_id, struct value *
 }
 
 /* Whether its end is in the store, though its process may still be about to go. */
-static int check_under_way(struct service *service, const char *id, struct error *err)
+static int check_under_way(struct service *service, const char *id, bool *ret_is_pending,
+                           struct error *err)
 {
     struct store_run run = {0};
     int r = store_get_run(service->store, id, &run, err);
     if (r == 0 && run.ended_at)
         r = error_set(err, ERROR_NOT_FOUND, "the run %.8s is not under way", id);
+    *ret_is_pending = run.status == RUN_PENDING;
     store_run_done(&run);
+    return r;
+}
+
+/* The process of a run that is pending is about to listen. */
+CO_FN static int reach_run(struct service *service, const char *id, int64_t deadline,
+                           struct channel **ret_channel, struct error *err)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    bool is_pending = false;
+    int r = run_socket_path(id, true, &path, err);
+    while (r == 0) {
+        struct error fault = {0};
+        r = check_under_way(service, id, &is_pending, err);
+        if (r < 0)
+            break;
+        r = channel_connect(service->loop, path, RUN_LINE_LIMIT, deadline, ret_channel, &fault);
+        if (r != -ERROR_NOT_FOUND)
+            return r < 0 ? error_move(err, &fault) : 0;
+        error_done(&fault);
+        if (!is_pending || world_monotonic_clock() >= deadline)
+            return error_set(err, ERROR_NOT_FOUND, "the run %.8s is not under way", id);
+        loop_sleep(service->loop, LOOK_AGAIN_US);
+        r = 0;
+    }
     return r;
 }
 
 int service_cancel_run(struct service *service, const char *run_id, struct error *err)
 {
+    static const char line[] = "{\"ask\":\"cancel\"}";
     CLEANUP(mem_freep) char *id = NULL;
-    CLEANUP(mem_freep) char *path = NULL;
-    int r = service_complete_run_id(service, run_id, &id, err);
-    if (r < 0 || (r = check_under_way(service, id, err)) < 0 ||
-        (r = run_socket_path(id, true, &path, err)) < 0)
-        return r;
     CLEANUP(channel_freep) struct channel *channel = NULL;
     int64_t deadline = world_monotonic_clock() + (int64_t)SEND_SECONDS * SECOND;
-    r = channel_connect(service->loop, path, RUN_LINE_LIMIT, deadline, &channel, err);
-    if (r == -ERROR_NOT_FOUND)
-        return error_set(err, ERROR_NOT_FOUND, "the run %.8s is not under way", id);
-    static const char line[] = "{\"ask\":\"cancel\"}";
-    return r < 0 ? r : channel_send(channel, line, sizeof(line) - 1, deadline, err);
+    int r = service_complete_run_id(service, run_id, &id, err);
+    if (r < 0 || (r = reach_run(service, id, deadline, &channel, err)) < 0)
+        return r;
+    return channel_send(channel, line, sizeof(line) - 1, deadline, err);
 }
