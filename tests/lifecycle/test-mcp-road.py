@@ -134,6 +134,10 @@ def who_waits_for_a_run_does_not_wait_for_another_and_ends_leave_nothing(place):
         quick, long = [client.call("plan_apply", plan=plan)["run"] for plan in plans]
         assert client.call("run_show", run=quick, wait_seconds=300)["status"] == "done"
         assert (status := client.call("run_show", run=long)["status"]) in ("pending", "running"), status
+        deadline = time.monotonic() + 60
+        # Until its process listens nobody can ask it to stop.
+        while client.call("run_show", run=long)["status"] == "pending":
+            assert time.monotonic() < deadline
         client.call("run_control", action="cancel", run=long)
         client.call("run_show", run=long, wait_seconds=300)
         deadline = time.monotonic() + 60
