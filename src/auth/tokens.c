@@ -206,20 +206,25 @@ static int refresh(struct tokens *tokens, struct error *err)
     return r;
 }
 
-int tokens_find(struct tokens *tokens, const char *token, struct caller *ret_caller,
-                struct error *err)
+void token_digest(const char *token, char ret_digest[TOKEN_DIGEST_SIZE])
+{
+    _Static_assert((int)TOKEN_DIGEST_SIZE == (int)DIGEST_HEX_SIZE, "a digest in hex");
+    digest_hex(token, strnlen(token, MAX_TOKEN), ret_digest);
+}
+
+int tokens_find_digest(struct tokens *tokens, const char *digest, struct caller *ret_caller,
+                       struct error *err)
 {
     const struct entry *found = NULL;
-    char digest[DIGEST_HEX_SIZE];
     int r = refresh(tokens, err);
     if (r < 0)
         return error_wrap(err, r, "no token can be looked up");
-    size_t length = strnlen(token, MAX_TOKEN);
-    digest_hex(token, length, digest);
+    if (strlen(digest) != DIGEST_DIGITS)
+        return error_set(err, ERROR_DENIED, "nobody has this token");
     for (size_t i = 0; i < tokens->entries.n_items; i++)
         if (sodium_memcmp(tokens->entries.items[i].digest, digest, DIGEST_DIGITS) == 0)
             found = &tokens->entries.items[i];
-    if (!found || length == MAX_TOKEN)
+    if (!found)
         return error_set(err, ERROR_DENIED, "nobody has this token");
     if (is_over(found))
         return error_set(err, ERROR_DENIED, "the token of %s expired at %s", found->principal,
@@ -231,6 +236,16 @@ int tokens_find(struct tokens *tokens, const char *token, struct caller *ret_cal
         .authentication = AUTHENTICATION_TOKEN,
     };
     return 0;
+}
+
+int tokens_find(struct tokens *tokens, const char *token, struct caller *ret_caller,
+                struct error *err)
+{
+    char digest[TOKEN_DIGEST_SIZE];
+    token_digest(token, digest);
+    /* One that is longer is none of ours, whatever its begin is. */
+    bool is_long = strnlen(token, MAX_TOKEN) == MAX_TOKEN;
+    return tokens_find_digest(tokens, is_long ? "" : digest, ret_caller, err);
 }
 
 /* --- Changing the file --- */

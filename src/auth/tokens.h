@@ -35,6 +35,13 @@ void tokens_free(struct tokens *tokens); /* accepts NULL */
 int tokens_find(struct tokens *tokens, const char *token, struct caller *ret_caller,
                 struct error *err);
 
+/* What stands in the file for a token: knowing it lets nobody in. */
+enum { TOKEN_DIGEST_SIZE = 65 };
+void token_digest(const char *token, char ret_digest[TOKEN_DIGEST_SIZE]);
+/* As tokens_find(), for a door that saw the token before and kept its digest. */
+int tokens_find_digest(struct tokens *tokens, const char *digest, struct caller *ret_caller,
+                       struct error *err);
+
 /* --- The file, for the owner's commands --- */
 
 /*

@@ -81,11 +81,19 @@ void mcp_log(struct mcp_call *call, const char *level, const char *text)
 
 /* --- What the client can be asked --- */
 
+bool mcp_has_form(const struct value *capabilities)
+{
+    const struct value *elicitation = value_get(capabilities, "elicitation");
+    return elicitation && (value_get(elicitation, "form") || !value_get(elicitation, "url"));
+}
+
 bool mcp_client_can(const struct mcp_call *call, const char *capability)
 {
     const struct mcp_session *session = call->exchange->session;
+    const struct value *capabilities = value_get(call->meta, META_CAPABILITIES);
     if (call->is_modern)
-        return value_get(value_get(call->meta, META_CAPABILITIES), capability) != NULL;
+        return text_equal(capability, "elicitation") ? mcp_has_form(capabilities)
+                                                     : value_get(capabilities, capability) != NULL;
     if (!session)
         return false;
     return text_equal(capability, "elicitation") ? session->can_elicit
@@ -110,6 +118,22 @@ bool mcp_can_ask(const struct mcp_call *call, const char *method)
 {
     return mcp_client_can(call, capability_of(method)) &&
            (call->is_modern || call->exchange->send != NULL);
+}
+
+bool mcp_can_open(const struct mcp_call *call)
+{
+    const struct mcp_session *session = call->exchange->session;
+    const struct value *capabilities = value_get(call->meta, META_CAPABILITIES);
+    if (call->is_modern)
+        return value_get(value_get(capabilities, "elicitation"), "url") != NULL;
+    return session && session->can_open && call->exchange->send != NULL;
+}
+
+/* Which of the two ways is in the params. */
+static bool can_be_asked(const struct mcp_call *call, const char *method)
+{
+    return mcp_can_ask(call, method) ||
+           (text_equal(method, "elicitation/create") && mcp_can_open(call));
 }
 
 /* --- Asking a modern client: the request ends, and comes again with the answers --- */
@@ -197,7 +221,7 @@ void mcp_take_response(struct mcp_server *server, const struct mcp_exchange *exc
 int mcp_ask(struct mcp_call *call, const char *key, const char *method, const char *params,
             struct value **ret_answer, struct error *err)
 {
-    if (!mcp_can_ask(call, method))
+    if (!can_be_asked(call, method))
         return error_set(err, ERROR_UNSUPPORTED, "the client cannot be asked with %s", method);
     if (!call->is_modern)
         return ask_legacy(call, method, params, ret_answer, err);

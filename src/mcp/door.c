@@ -56,7 +56,7 @@ static int serve_streams(struct loop *loop, struct pool *pool, struct error *err
         return r;
     }
     struct looks *looks = looks_new(loop, pool, &who);
-    struct mcp_caller caller = {pool, looks, &who, .may_read_files = true};
+    struct mcp_caller caller = {.pool = pool, .looks = looks, .who = &who, .may_read_files = true};
     struct mcp_exchange like = {.principal = who.principal, .caller = &caller};
     struct mcp_server *server = mcp_server_new(loop, tools_offer(), NULL);
     struct watch *watch = watch_new(loop, pool, &who, server);
@@ -82,7 +82,8 @@ struct web_door {
     struct loop *loop;
     struct pool *pool;
     struct looks *looks;
-    struct tokens *tokens; /* owned */
+    struct tokens *tokens;      /* owned */
+    struct approval_page *page; /* owned */
     unsigned char
         key[SECRET_KEY_SIZE]; /* of what clients keep for us: the next start has it, too */
     struct gate asked_to_end;
@@ -103,7 +104,8 @@ static bool authenticate(void *argument, const char *token, struct web_identity 
         return false;
     struct guest *guest = NEW(struct guest);
     guest->who = who;
-    guest->caller = (struct mcp_caller){door->pool, door->looks, &guest->who, false};
+    guest->caller = (struct mcp_caller){
+        .pool = door->pool, .looks = door->looks, .who = &guest->who, .page = door->page};
     *ret_identity = (struct web_identity){guest->who.principal, &guest->caller};
     return true;
 }
@@ -115,6 +117,21 @@ static void release(void *argument, struct web_identity *identity)
     (void)argument;
     caller_done(&guest->who);
     mem_free(guest);
+}
+
+static bool answer_page(void *argument, struct http_request *request)
+{
+    return page_answer(((struct web_door *)argument)->page, request);
+}
+
+static int open_page(struct web_door *door, struct error *err)
+{
+    unsigned char key[SECRET_KEY_SIZE];
+    int r = pool_derive_key(door->pool, "page", key, err);
+    if (r == 0)
+        door->page = page_new(door->pool, door->tokens, key);
+    sodium_memzero(key, sizeof(key));
+    return r;
 }
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT" or "PORT"; the caller frees the address, which is NULL
@@ -220,13 +237,16 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     CLEANUP(mem_freep) char *address = NULL;
     CLEANUP(mem_freep) char *certificate = NULL;
     CLEANUP(mem_freep) char *key = NULL;
-    struct web_settings settings = {
-        .authenticate = authenticate, .release = release, .argument = door};
+    struct web_settings settings = {.authenticate = authenticate,
+                                    .release = release,
+                                    .answer_other = answer_page,
+                                    .argument = door};
     const char *listen = place->listen ? place->listen : "127.0.0.1:7420";
     int r = read_place(listen, &address, &settings.http.port, err);
     if (r < 0 || (r = check_safety(place, address, err)) < 0 ||
         (r = find_tokens(door, place->tokens, owner, err)) < 0 ||
         (r = pool_derive_key(door->pool, "mcp", door->key, err)) < 0 ||
+        (r = open_page(door, err)) < 0 ||
         (r = read_pem(place->certificate, &certificate, err)) < 0 ||
         (r = read_pem(place->key, &key, err)) < 0)
         return r;
@@ -249,6 +269,7 @@ int door_serve_web(struct loop *loop, const struct service_options *options,
     struct caller owner = {0};
     struct web_door door = {.loop = loop, .pool = pool_new(loop, options)};
     int r = serve_web(&door, place, &owner, err);
+    page_free(door.page);
     tokens_free(door.tokens);
     sodium_memzero(door.key, sizeof(door.key));
     caller_done(&owner);

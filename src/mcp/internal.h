@@ -50,6 +50,9 @@ struct mcp_server {
 const struct value *mcp_schema_of(const struct mcp_server *server, const char *tool);
 
 /* --- seal.c --- */
+/* The same two with a key of one's own. */
+char *seal_close(const unsigned char *key, const char *text);
+char *seal_open(const unsigned char *key, const char *sealed);
 /* A text that only this server can have made, and nobody can read. The caller frees it. */
 char *mcp_seal(const struct mcp_server *server, const char *text);
 /* NULL when it is none of those. */
@@ -73,6 +76,8 @@ void mcp_end_call(struct mcp_call *call);
 void mcp_drop_call(struct mcp_call *call);
 /* What the client declared: "elicitation", "sampling", "roots". */
 bool mcp_client_can(const struct mcp_call *call, const char *capability);
+/* Whether a client with these capabilities shows forms: one that names no mode does. */
+bool mcp_has_form(const struct value *capabilities);
 /* Whether the client declared that it knows tasks. */
 bool mcp_knows_tasks(const struct mcp_call *call);
 /* The state that came with the request; a fault when it was tampered with. */

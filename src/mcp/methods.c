@@ -43,7 +43,8 @@ static int initialize(struct mcp_call *call, struct strbuf *members, struct rpc_
     mcp_session_done(session);
     *session = (struct mcp_session){
         .is_begun = true,
-        .can_elicit = value_get(capabilities, "elicitation") != NULL,
+        .can_elicit = mcp_has_form(capabilities),
+        .can_open = value_get(value_get(capabilities, "elicitation"), "url") != NULL,
         .can_sample = value_get(capabilities, "sampling") != NULL,
         .can_list_roots = value_get(capabilities, "roots") != NULL,
         .client = mcp_client_name(value_get(call->params, "clientInfo")),

@@ -48,10 +48,19 @@ static struct value *texts_of(const struct value *settings)
 
 /* --- Plans --- */
 
-static void write_next(const struct plan *plan, struct strbuf *text)
+/* link: where others approve it; NULL: the caller does. */
+static void write_next(const struct plan *plan, const char *link, struct strbuf *text)
 {
     if (!plan_has_effects(plan)) {
         strbuf_add(text, "\nNothing to do.\n");
+        return;
+    }
+    if (link) {
+        strbuf_addf(text,
+                    "\nNothing was changed. Next: give an approver this link, where they see the "
+                    "plan and decide; it proves nothing by itself and is good for one decision:\n"
+                    "%s\nOnce it is approved, plan_apply with plan=\"%.12s\".\n",
+                    link, plan->hash);
         return;
     }
     strbuf_addf(text,
@@ -98,12 +107,14 @@ static struct value *plan_in_short(const struct plan *plan, const struct plan_vi
     return value_builder_map(&fields);
 }
 
-static void add_plan(const struct plan *plan, const struct plan_view *view,
-                     struct mcp_result *result)
+CO_FN static void add_plan(const struct mcp_call *call, struct service *service,
+                           const struct plan *plan, const struct plan_view *view,
+                           struct mcp_result *result)
 {
     struct strbuf text = {0};
+    CLEANUP(mem_freep) char *link = tools_link_for_others(call, service, plan);
     render_plan(plan, view, &text);
-    write_next(plan, &text);
+    write_next(plan, link, &text);
     tools_add_text(result, strbuf_text(&text));
     strbuf_done(&text);
     result->structured = plan_in_short(plan, view);
@@ -122,7 +133,7 @@ static int ask_plan(struct mcp_call *call, const char *verb, struct value *take_
         return r;
     r = tools_ask(call, service, verb, value_ref(input), &answer, err);
     if (r == 0)
-        add_plan(answer.plan, &view, result);
+        add_plan(call, service, answer.plan, &view, result);
     add_diagnostics(&answer, value_get_text(input, "document"), r, result, err);
     verb_answer_done(&answer);
     tools_give_service(call, service);
@@ -225,7 +236,7 @@ int tool_plan_show(struct mcp_call *call, struct mcp_result *result, struct erro
         return r;
     r = find_plan(call, service, &plan, err);
     if (r == 0)
-        add_plan(plan, &view, result);
+        add_plan(call, service, plan, &view, result);
     if (r == 0 && value_get_bool(call->arguments, "full", false)) {
         CLEANUP(value_unrefp) struct value *short_one = result->structured;
         result->structured = value_with(short_one, "full", plan_view_to_value(plan, &view));
@@ -277,16 +288,46 @@ static int add_approval(struct service *service, const struct plan *plan, struct
                         struct error *err)
 {
     struct strbuf text = {0};
-    int r = service_show_approvals(service, plan->hash, &result->structured, err);
+    CLEANUP(value_unrefp) struct value *shown = NULL;
+    int r = service_show_approvals(service, plan->hash, &shown, err);
     if (r < 0)
         return r;
+    /* What was refused before is not in the schema, and in the text. */
+    result->structured = value_with(shown, "refusals", NULL);
     strbuf_addf(&text, "Plan %.12s of %s is approved by %s.\n", plan->hash, plan->deployment,
                 service->caller.principal);
-    render_approvals(result->structured, &text);
+    render_approvals(shown, &text);
     strbuf_addf(&text, "Next: plan_apply with plan=\"%.12s\".\n", plan->hash);
     mcp_add_text(result, strbuf_text(&text));
     strbuf_done(&text);
     return 0;
+}
+
+/* Whether somebody approved it meanwhile, as a service of its own sees it: one that waits is not
+ * kept from others. */
+static int look_whether_approved(struct mcp_call *call, void *argument, struct error *err)
+{
+    const struct plan *plan = argument;
+    struct service *service = NULL;
+    int r = tools_take_service(call, &service, err);
+    if (r == 0)
+        r = tools_check_approved(service, plan, err);
+    tools_give_service(call, service);
+    return r;
+}
+
+/* An approver whose client has no forms, and opens addresses: on the page, which is his alone. */
+static int approve_on_page(struct mcp_call *call, struct plan *plan, const char *link,
+                           struct error *err)
+{
+    struct error fault = {0};
+    int r = tools_open_link(call, plan, link, NULL);
+    if (r == 0)
+        r = tools_await_approver(call, look_whether_approved, plan, &fault);
+    if (r == -ERROR_APPROVAL_NEEDED)
+        error_set(&fault, ERROR_APPROVAL_NEEDED,
+                  "nobody has approved the plan %.12s on its page: %s", plan->hash, link);
+    return r < 0 ? error_move(err, &fault) : r;
 }
 
 static int approve(struct mcp_call *call, struct service *service, const struct plan *plan,
@@ -303,43 +344,101 @@ static int approve(struct mcp_call *call, struct service *service, const struct 
     return add_approval(service, plan, result, err);
 }
 
+static bool wants_page(const struct mcp_call *call)
+{
+    return !value_get(call->arguments, "confirm") && mcp_can_open(call) &&
+           !mcp_can_ask(call, "elicitation/create");
+}
+
 int tool_plan_approve(struct mcp_call *call, struct mcp_result *result, struct error *err)
 {
     struct service *service = NULL;
     CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(mem_freep) char *link = NULL;
     int r = tools_take_service(call, &service, err);
     if (r < 0)
         return r;
     r = find_plan(call, service, &plan, err);
-    if (r == 0)
+    if (r == 0 && wants_page(call))
+        link = tools_make_link(call, service, plan, service->caller.principal);
+    if (link) {
+        tools_give_service(call, service);
+        service = NULL;
+        r = approve_on_page(call, plan, link, err);
+        if (r != 0 || (r = tools_take_service(call, &service, err)) < 0)
+            return r;
+        r = add_approval(service, plan, result, err);
+    } else if (r == 0) {
         r = approve(call, service, plan, result, err);
+    }
     tools_give_service(call, service);
     return r;
 }
 
-int tool_plan_apply(struct mcp_call *call, struct mcp_result *result, struct error *err)
+/* A plan that is to begin. */
+struct begin {
+    struct plan *plan; /* owned */
+    char *link; /* owned: to who may approve it; NULL: nobody needs to, or there is no page */
+    char *run;  /* owned */
+};
+
+static int begin_run(struct mcp_call *call, void *argument, struct error *err)
 {
+    struct begin *begin = argument;
     struct service *service = NULL;
-    CLEANUP(plan_freep) struct plan *plan = NULL;
-    CLEANUP(mem_freep) char *run = NULL;
     int r = tools_take_service(call, &service, err);
     if (r < 0)
         return r;
-    r = find_plan(call, service, &plan, err);
+    if (!begin->plan)
+        r = find_plan(call, service, &begin->plan, err);
     if (r == 0)
-        r = service_start_run(service, plan, &run, err);
+        r = service_start_run(service, begin->plan, &begin->run, err);
+    if (r == -ERROR_APPROVAL_NEEDED && !begin->link)
+        begin->link = tools_make_link(call, service, begin->plan, NULL);
     tools_give_service(call, service);
-    if (r < 0)
-        return r;
-    struct value_builder fields = {0};
-    value_builder_set_string(&fields, "run", run);
-    value_builder_set_string(&fields, "plan", plan->hash);
-    result->structured = value_builder_map(&fields);
-    CLEANUP(mem_freep)
-    char *text =
-        string_format("Run %s has begun; it goes on whatever becomes of this connection.\n"
-                      "Next: run_show with run=\"%.8s\" and wait_seconds=50, until it has ended.\n",
-                      run, run);
-    mcp_add_text(result, text);
-    return 0;
+    return r;
+}
+
+/* Without an approval, the client opens the page for its user if it can; else the link is said. */
+static int begin_approved(struct mcp_call *call, struct begin *begin, struct error *err)
+{
+    struct error fault = {0};
+    int r = begin_run(call, begin, &fault);
+    if (r == -ERROR_APPROVAL_NEEDED && begin->link) {
+        int opened = tools_open_link(call, begin->plan, begin->link, NULL);
+        if (opened == MCP_ASKED) {
+            error_done(&fault);
+            return opened;
+        }
+        if (opened == 0) {
+            error_done(&fault);
+            r = tools_await_approver(call, begin_run, begin, &fault);
+        }
+    }
+    if (r == -ERROR_APPROVAL_NEEDED && begin->link)
+        error_set(&fault, ERROR_APPROVAL_NEEDED, "%s. An approver decides on %s",
+                  error_message(&fault), begin->link);
+    return r < 0 ? error_move(err, &fault) : r;
+}
+
+int tool_plan_apply(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    struct begin begin = {0};
+    int r = begin_approved(call, &begin, err);
+    if (r == 0) {
+        struct value_builder fields = {0};
+        value_builder_set_string(&fields, "run", begin.run);
+        value_builder_set_string(&fields, "plan", begin.plan->hash);
+        result->structured = value_builder_map(&fields);
+        CLEANUP(mem_freep)
+        char *text = string_format(
+            "Run %s has begun; it goes on whatever becomes of this connection.\n"
+            "Next: run_show with run=\"%.8s\" and wait_seconds=50, until it has ended.\n",
+            begin.run, begin.run);
+        mcp_add_text(result, text);
+    }
+    plan_free(begin.plan);
+    mem_free(begin.link);
+    mem_free(begin.run);
+    return r;
 }

@@ -13,14 +13,14 @@ enum { BASE64 = sodium_base64_VARIANT_URLSAFE_NO_PADDING, MAX_SEALED = 64 * 1024
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-char *mcp_seal(const struct mcp_server *server, const char *text)
+char *seal_close(const unsigned char *key, const char *text)
 {
     size_t length = strlen(text),
            size = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + length;
     unsigned char *box = mem_zeroed(1, size);
     world_random(box, crypto_secretbox_NONCEBYTES);
     crypto_secretbox_easy(box + crypto_secretbox_NONCEBYTES, (const unsigned char *)text, length,
-                          box, server->key);
+                          box, key);
     size_t room = sodium_base64_ENCODED_LEN(size, BASE64);
     char *sealed = mem_zeroed(1, room);
     sodium_bin2base64(sealed, room, box, size, BASE64);
@@ -28,7 +28,7 @@ char *mcp_seal(const struct mcp_server *server, const char *text)
     return sealed;
 }
 
-char *mcp_unseal(const struct mcp_server *server, const char *sealed)
+char *seal_open(const unsigned char *key, const char *sealed)
 {
     size_t room = strlen(sealed), size = 0;
     const size_t overhead = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES;
@@ -42,13 +42,23 @@ char *mcp_unseal(const struct mcp_server *server, const char *sealed)
         text = mem_zeroed(1, size - overhead + 1);
         text[size - overhead] = '\0';
         if (crypto_secretbox_open_easy((unsigned char *)text, box + crypto_secretbox_NONCEBYTES,
-                                       size - crypto_secretbox_NONCEBYTES, box, server->key) != 0) {
+                                       size - crypto_secretbox_NONCEBYTES, box, key) != 0) {
             mem_free(text);
             text = NULL;
         }
     }
     mem_free(box);
     return text;
+}
+
+char *mcp_seal(const struct mcp_server *server, const char *text)
+{
+    return seal_close(server->key, text);
+}
+
+char *mcp_unseal(const struct mcp_server *server, const char *sealed)
+{
+    return seal_open(server->key, sealed);
 }
 
 /* --- Sessions --- */
@@ -68,6 +78,7 @@ char *mcp_session_text(const struct mcp_server *server, const struct mcp_session
     value_builder_set_string(&fields, "version", session->version);
     value_builder_set_string(&fields, "client", session->client);
     value_builder_set(&fields, "elicitation", value_bool(session->can_elicit));
+    value_builder_set(&fields, "url", value_bool(session->can_open));
     value_builder_set(&fields, "sampling", value_bool(session->can_sample));
     value_builder_set(&fields, "roots", value_bool(session->can_list_roots));
     CLEANUP(value_unrefp) struct value *value = value_builder_map(&fields);
@@ -89,6 +100,7 @@ bool mcp_session_read(const struct mcp_server *server, const char *text,
     *ret_session = (struct mcp_session){
         .is_begun = true,
         .can_elicit = value_get_bool(value, "elicitation", false),
+        .can_open = value_get_bool(value, "url", false),
         .can_sample = value_get_bool(value, "sampling", false),
         .can_list_roots = value_get_bool(value, "roots", false),
         .client = string_copy(client ? client : ""),

@@ -119,7 +119,9 @@ const struct mcp_tool *mcp_find_tool(const struct mcp_server *server, const char
 struct mcp_session {
     bool is_begun;
     char version[16];
-    bool can_elicit, can_sample, can_list_roots;
+    bool can_elicit; /* by a form */
+    bool can_open;   /* an address, for its user */
+    bool can_sample, can_list_roots;
     char *client; /* owned: "NAME VERSION" */
 };
 void mcp_session_done(struct mcp_session *session);
@@ -136,6 +138,7 @@ struct mcp_exchange {
     const char *origin;          /* what its cancellations may name: one client's requests */
     const char *principal;       /* who asks */
     void *caller;                /* the same, as the door knows them */
+    const char *base;            /* "https://HOST:PORT" by which it reached us; NULL: none */
     /*
      * Sends a message that belongs to this request before its answer; NULL: there is no way. A
      * failure means that the client is gone.
@@ -255,8 +258,10 @@ CO_FN int mcp_ask(struct mcp_call *call, const char *key, const char *method, co
  * it is one now. A task lives as long as this process.
  */
 bool mcp_become_task(struct mcp_call *call);
-/* Whether the client can be asked with that method. */
+/* Whether the client can be asked with that method; elicitation: by a form. */
 bool mcp_can_ask(const struct mcp_call *call, const char *method);
+/* Whether it opens addresses for its user: elicitation in the mode "url". */
+bool mcp_can_open(const struct mcp_call *call);
 /*
  * Keeps a value with the client until it answers what was asked: sealed, so that it comes back as
  * it was, to this principal, in this request, within an hour. NULL from mcp_state(): there is none.

@@ -3,6 +3,7 @@
 
 #include "auth/caller.h"
 #include "mcp/looks.h"
+#include "mcp/page.h"
 #include "mcp/pool.h"
 #include "mcp/server.h"
 #include "service/verbs.h"
@@ -12,6 +13,7 @@ struct mcp_caller {
     struct pool *pool;
     struct looks *looks;
     const struct caller *who;
+    struct approval_page *page; /* where approvers decide; NULL: there is none */
     bool may_read_files; /* it is a process of this machine and user: documents may be named by path
                           */
 };

@@ -42,15 +42,23 @@ static bool is_origin_good(const char *origin, const char *const *origins)
     return is_this_machine(name);
 }
 
-const char *web_check_origin(const struct http_request *request, const char *const *hosts,
-                             const char *const *origins)
+const char *web_check_host(const struct http_request *request, const char *const *hosts)
 {
     const char *host = http_request_header(request, "Host");
-    const char *origin = http_request_header(request, "Origin");
     CLEANUP(mem_freep) char *name = host ? name_of(host) : NULL;
     if (!name || !(is_this_machine(name) || is_listed(hosts, name)))
         return "this server is not reached by that name: only by those of this machine, and those "
                "that its operator lists";
+    return NULL;
+}
+
+const char *web_check_origin(const struct http_request *request, const char *const *hosts,
+                             const char *const *origins)
+{
+    const char *origin = http_request_header(request, "Origin");
+    const char *why = web_check_host(request, hosts);
+    if (why)
+        return why;
     if (origin && !is_origin_good(origin, origins))
         return "pages of that origin may not ask this server";
     return NULL;

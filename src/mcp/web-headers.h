@@ -4,6 +4,8 @@
 #include "http/server.h"
 #include "mcp/server.h"
 
+/* Whether a request is to a name that must not reach us: as below. */
+const char *web_check_host(const struct http_request *request, const char *const *hosts);
 /*
  * Whether a request comes from a page or to a name that must not reach us: NULL when it may, else
  * why not. Against DNS rebinding: a page's own name leads to this machine.

@@ -250,11 +250,20 @@ static bool is_listening(const struct http_request *request)
            strstr(accept, "text/event-stream");
 }
 
+/* "https://HOST:PORT" as the client calls us; the caller frees it. */
+static char *base_of(const struct http_request *request)
+{
+    return string_format("http%s://%s", http_request_is_tls(request) ? "s" : "",
+                         http_request_header(request, "Host"));
+}
+
 /* Of a client that may come here. */
 static void let_in(struct passage *passage, bool listens)
 {
     struct web *web = passage->web;
+    CLEANUP(mem_freep) char *base = base_of(passage->request);
     passage->exchange = (struct mcp_exchange){.principal = passage->identity.principal,
+                                              .base = base,
                                               .caller = passage->identity.caller,
                                               .send = send_message,
                                               .keep = keep_stream,
@@ -267,12 +276,22 @@ static void let_in(struct passage *passage, bool listens)
         web->settings.release(web->settings.argument, &passage->identity);
 }
 
+/* What has rules of its own for who may ask, and from where. */
+static bool answer_other(const struct web *web, struct http_request *request)
+{
+    const struct web_settings *settings = &web->settings;
+    return settings->answer_other && !web_check_host(request, settings->hosts) &&
+           settings->answer_other(settings->argument, request);
+}
+
 static void handle(void *argument, struct http_request *request)
 {
     static const struct http_header allow[] = {{"Allow", "POST"}, {0}};
     struct web *web = argument;
     struct passage passage = {.web = web, .request = request};
     const char *path = web->settings.path ? web->settings.path : "/mcp";
+    if (answer_other(web, request))
+        return;
     const char *why = web_check_origin(request, web->settings.hosts, web->settings.origins);
     bool listens = is_listening(request);
     if (why) {

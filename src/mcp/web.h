@@ -27,6 +27,9 @@ struct web_settings {
      */
     bool (*authenticate)(void *argument, const char *token, struct web_identity *ret_identity);
     void (*release)(void *argument, struct web_identity *identity);
+    /* Answers a request to another path, which came to a name of ours; false: nothing is there. May
+     * be NULL. */
+    CO_FN bool (*answer_other)(void *argument, struct http_request *request);
     void *argument;
 };
 

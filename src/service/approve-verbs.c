@@ -103,6 +103,25 @@ int service_approve(struct service *service, const struct plan *plan, const stru
     return refuse_used(service, plan, r, &fault, err);
 }
 
+int service_check_approver(struct service *service, const struct plan *plan, struct error *err)
+{
+    return allowed_check_plan(service, VERB_APPROVE, plan, err);
+}
+
+int service_link_is_used(struct service *service, const struct plan *plan, const char *link,
+                         bool *ret_is_used, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *decisions = NULL;
+    int r = service_need_store(service, false, err);
+    if (r < 0 || (r = store_list_approvals(service->store, plan->hash, &decisions, err)) < 0)
+        return r;
+    *ret_is_used = false;
+    for (size_t i = 0; i < value_count(decisions); i++)
+        if (text_equal_or_null(value_get_text(value_at(decisions, i), "link"), link))
+            *ret_is_used = true;
+    return 0;
+}
+
 /* The run that uses the plan's approvals now; NULL: none. The caller frees it. */
 CO_FN static char *find_user(struct service *service, const struct plan *plan)
 {

@@ -262,6 +262,12 @@ CO_FN int service_sign(struct service *service, const struct plan *plan,
  */
 CO_FN int service_approve(struct service *service, const struct plan *plan,
                           const struct consent *consent, struct error *err);
+/* Whether the caller may decide about a plan at all; a refusal is in the audit chain. */
+CO_FN int service_check_approver(struct service *service, const struct plan *plan,
+                                 struct error *err);
+/* Whether somebody decided about the plan by that link. */
+CO_FN int service_link_is_used(struct service *service, const struct plan *plan, const char *link,
+                               bool *ret_is_used, struct error *err);
 /*
  * Records the no of this principal to a plan: approvals that were given before count no more, and
  * no run begins or is resumed by them. link as in consent. *ret_run, which the caller frees, is the
