@@ -1,6 +1,7 @@
 /* What the files of the server share. */
 #pragma once
 
+#include "base/map.h"
 #include "mcp/server.h"
 
 #include <sodium.h>
@@ -41,8 +42,9 @@ struct mcp_server {
     size_t n_listeners;
     struct subscriber *subscribers; /* of the legacy era, the newest first */
     struct mcp_watcher watcher;
-    struct task *tasks;     /* also tools that only may become one, while they run */
-    struct gate task_ended; /* opened when the tool of one returned */
+    struct task *tasks;         /* also tools that only may become one, while they run */
+    struct gate task_ended;     /* opened when the tool of one returned */
+    struct map cancelled_tasks; /* lasting ones, by principal and id */
 };
 
 /* --- server.c --- */
@@ -102,13 +104,30 @@ CO_FN int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc
 /* The fault of a client that is not capable of something, or does not know an extension. */
 int mcp_refuse_client(const char *needs, struct rpc_fault *fault);
 
+/* The members of a tool's result. */
+void mcp_write_tool_result(const struct mcp_result *result, struct strbuf *members);
+void mcp_result_done(struct mcp_result *result);
+
 /* --- tasks.c --- */
+/* Whether a request is about one of this process. */
+bool mcp_has_task(const struct mcp_call *call);
 bool mcp_offers_tasks(const struct mcp_offer *offer);
 /* Calls a tool that may become a task: writes its result, what it asks, or the new task. */
 CO_FN int mcp_call_as_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_update_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+
+/* --- lasting.c --- */
+/* A fault when a client wants a tool to be a task that is none. */
+int mcp_check_task(const struct mcp_call *call, struct rpc_fault *fault);
+void mcp_write_lasting(struct mcp_call *call, const struct mcp_lasting *task,
+                       struct strbuf *members);
+CO_FN int mcp_get_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_cancel_lasting(struct mcp_call *call, struct strbuf *members,
+                             struct rpc_fault *fault);
+CO_FN int mcp_await_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_list_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 
 /* --- listen.c --- */
 CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);

@@ -113,6 +113,8 @@ char *mcp_tool_text(const struct mcp_tool *tool)
     write_flag(&buffer, "idempotentHint", tool->is_idempotent);
     write_flag(&buffer, "openWorldHint", tool->is_open_world);
     strbuf_add_char(&buffer, '}');
+    if (tool->is_lasting)
+        strbuf_add(&buffer, ",\"execution\":{\"taskSupport\":\"optional\"}");
     write_raw(&buffer, "_meta", tool->meta);
     strbuf_add_char(&buffer, '}');
     return strbuf_take(&buffer);

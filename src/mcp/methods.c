@@ -120,7 +120,7 @@ void mcp_add_prompt_text(struct mcp_result *result, const char *text)
     strbuf_add(&result->content, "}}");
 }
 
-static void result_done(struct mcp_result *result)
+void mcp_result_done(struct mcp_result *result)
 {
     strbuf_done(&result->content);
     value_unref(result->structured);
@@ -141,13 +141,13 @@ static void add_failure(const struct mcp_call *call, struct mcp_result *result,
     strbuf_done(&text);
     if (result->content.length)
         mcp_add_content(&failed, strbuf_text(&result->content));
-    result_done(result);
+    mcp_result_done(result);
     *result = failed;
 }
 
 /* --- tools/call --- */
 
-static int write_tool_result(const struct mcp_result *result, struct strbuf *members)
+void mcp_write_tool_result(const struct mcp_result *result, struct strbuf *members)
 {
     strbuf_addf(members, "\"content\":[%s]", strbuf_text(&result->content));
     if (result->structured && !result->is_error) {
@@ -155,7 +155,6 @@ static int write_tool_result(const struct mcp_result *result, struct strbuf *mem
         json_write(members, result->structured);
     }
     strbuf_addf(members, ",\"isError\":%s", result->is_error ? "true" : "false");
-    return 0;
 }
 
 int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
@@ -175,9 +174,13 @@ int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault
         call->server->offer->called(call, &result);
     if (r < 0 && result.is_fault)
         r = rpc_fail(fault, RPC_INTERNAL_ERROR, "%s", error_message(&err));
+    else if (r == 0 && *result.lasting.id)
+        mcp_write_lasting(call, &result.lasting, members);
     else if (r != MCP_ASKED)
-        r = write_tool_result(&result, members);
-    result_done(&result);
+        mcp_write_tool_result(&result, members);
+    if (r < 0 && !result.is_fault)
+        r = 0;
+    mcp_result_done(&result);
     return r;
 }
 
@@ -221,6 +224,8 @@ static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_f
         return mcp_refuse_client(call->tool->needs, fault);
     if (call->tool->tasking == MCP_ONLY_TASK && !mcp_knows_tasks(call))
         return mcp_refuse_client(MCP_TASKS, fault);
+    if (mcp_check_task(call, fault) < 0)
+        return -1;
     if (arguments && value_kind(arguments) != VALUE_MAP)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "arguments must be an object");
     struct value_builder none = {0};
@@ -286,7 +291,7 @@ static int read_resource(struct mcp_call *call, struct strbuf *members, struct r
         r = mcp_refuse_uri(uri, error_message(&err), fault);
     else
         strbuf_addf(members, "\"contents\":[%s]", strbuf_text(&result.content));
-    result_done(&result);
+    mcp_result_done(&result);
     return r;
 }
 
@@ -333,7 +338,7 @@ static int get_prompt(struct mcp_call *call, struct strbuf *members, struct rpc_
         strbuf_addf(members, "%s\"messages\":[%s]", members->length ? "," : "",
                     strbuf_text(&result.content));
     }
-    result_done(&result);
+    mcp_result_done(&result);
     return r;
 }
 
@@ -377,9 +382,11 @@ static const struct method methods[] = {
     {"prompts/get", METHOD_MODERN | METHOD_LEGACY, get_prompt},
     {"completion/complete", METHOD_MODERN | METHOD_LEGACY, complete},
     {"logging/setLevel", METHOD_LEGACY, answer_nothing},
-    {"tasks/get", METHOD_MODERN, mcp_get_task},
+    {"tasks/get", METHOD_MODERN | METHOD_LEGACY, mcp_get_lasting},
+    {"tasks/result", METHOD_LEGACY, mcp_await_lasting},
+    {"tasks/list", METHOD_LEGACY, mcp_list_lasting},
     {"tasks/update", METHOD_MODERN, mcp_update_task},
-    {"tasks/cancel", METHOD_MODERN, mcp_cancel_task},
+    {"tasks/cancel", METHOD_MODERN | METHOD_LEGACY, mcp_cancel_lasting},
     {"subscriptions/listen", METHOD_MODERN | METHOD_LISTENS, mcp_listen},
 };
 

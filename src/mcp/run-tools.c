@@ -1,10 +1,14 @@
 /* The tools about runs. */
 #include "mcp/tools-internal.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
 #include "render/render.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { SECOND_US = 1000 * 1000, TICK_US = 250 * 1000 };
 
@@ -57,19 +61,6 @@ static int await_run(struct mcp_call *call, struct service *service, const char 
     return r;
 }
 
-static int find_run(struct mcp_call *call, struct service *service, char **ret_run,
-                    struct error *err)
-{
-    struct verb_answer answer = {0};
-    struct value_builder input = {0};
-    tools_copy_field(call, "run", "run", &input);
-    int r = tools_ask(call, service, "run_show", value_builder_map(&input), &answer, err);
-    if (r == 0)
-        *ret_run = string_copy(value_get_text(answer.value, "id"));
-    verb_answer_done(&answer);
-    return r;
-}
-
 static void write_next(const char *status, const char *run, struct strbuf *text)
 {
     if (text_equal(status, run_status_to_string(RUN_DONE)))
@@ -84,14 +75,20 @@ static void write_next(const char *status, const char *run, struct strbuf *text)
                          "action=\"resume\" and the deployment, or make another plan.\n");
 }
 
-static int add_run(struct mcp_call *call, struct service *service, struct mcp_result *result,
-                   struct error *err)
+static int ask_run(struct mcp_call *call, struct service *service, const char *run,
+                   struct verb_answer *ret_answer, struct error *err)
+{
+    struct value_builder input = {0};
+    value_builder_set_string(&input, "run", run);
+    return tools_ask(call, service, "run_show", value_builder_map(&input), ret_answer, err);
+}
+
+static int add_run(struct mcp_call *call, struct service *service, const char *run,
+                   struct mcp_result *result, struct error *err)
 {
     struct verb_answer answer = {0};
-    struct value_builder input = {0};
     struct strbuf text = {0};
-    tools_copy_field(call, "run", "run", &input);
-    int r = tools_ask(call, service, "run_show", value_builder_map(&input), &answer, err);
+    int r = ask_run(call, service, run, &answer, err);
     if (r == 0) {
         const char *status = value_get_text(answer.value, "status");
         render_run(answer.value, &text);
@@ -105,21 +102,106 @@ static int add_run(struct mcp_call *call, struct service *service, struct mcp_re
     return r;
 }
 
-int tool_run_show(struct mcp_call *call, struct mcp_result *result, struct error *err)
+/* --- A run as a task: of who began it, and for good --- */
+
+#define TASK_PREFIX "run-"
+
+static bool is_own(const struct mcp_call *call, const struct value *run)
 {
+    return text_equal(value_get_text(run, "principal"), call->exchange->principal);
+}
+
+static struct mcp_lasting task_of(const struct value *run)
+{
+    struct mcp_lasting task = {.created = value_get_integer(run, "started_at", 0),
+                               .updated = value_get_integer(run, "ended_at", 0)};
+    task.has_ended = task.updated > 0;
+    if (!task.has_ended)
+        task.updated = task.created;
+    snprintf(task.id, sizeof(task.id), TASK_PREFIX "%s", value_get_text(run, "id"));
+    return task;
+}
+
+int runs_look_at_task(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
+                      struct mcp_result *result, struct error *err)
+{
+    const char *run = text_starts_with(id, TASK_PREFIX) ? id + strlen(TASK_PREFIX) : "";
     struct service *service = NULL;
-    CLEANUP(mem_freep) char *run = NULL;
-    CLEANUP(error_done) struct error waiting = {0};
-    int64_t seconds = value_get_integer(call->arguments, "wait_seconds", 0);
+    struct verb_answer answer = {0};
+    if (strlen(run) != UUID_TEXT_SIZE - 1)
+        return -ERROR_NOT_FOUND;
     int r = tools_take_service(call, &service, err);
     if (r < 0)
         return r;
-    r = find_run(call, service, &run, err);
-    /* How it came to an end is in what is shown then. */
-    if (r == 0 && seconds > 0 && await_run(call, service, run, seconds, &waiting) < 0)
-        tools_add_text(result, error_message(&waiting));
-    if (r == 0)
-        r = add_run(call, service, result, err);
+    r = ask_run(call, service, run, &answer, err);
+    if (r == 0 && !is_own(call, answer.value))
+        r = -ERROR_NOT_FOUND;
+    if (r == 0) {
+        *ret_task = task_of(answer.value);
+        if (result && ret_task->has_ended)
+            r = add_run(call, service, run, result, err);
+    }
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+    return r;
+}
+
+int runs_list_tasks(struct mcp_call *call, struct mcp_lasting *ret_tasks, size_t limit,
+                    size_t *ret_n, struct error *err)
+{
+    struct service *service = NULL;
+    struct verb_answer answer = {0};
+    struct value_builder none = {0};
+    *ret_n = 0;
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    r = tools_ask(call, service, "run_list", value_builder_map(&none), &answer, err);
+    for (size_t i = 0; r == 0 && i < value_count(answer.value) && *ret_n < limit; i++)
+        if (is_own(call, value_at(answer.value, i)))
+            ret_tasks[(*ret_n)++] = task_of(value_at(answer.value, i));
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+    /* Where nothing was ever deployed there is no run. */
+    return r == -ERROR_NOT_FOUND ? 0 : r;
+}
+
+/* Whether the client takes a task for an answer, which then is in the result. */
+static bool answer_with_task(struct mcp_call *call, const struct value *run, bool waits,
+                             struct mcp_result *result)
+{
+    struct mcp_lasting task = task_of(run);
+    if (!is_own(call, run) || !mcp_wants_task(call, waits && !task.has_ended))
+        return false;
+    result->lasting = task;
+    return true;
+}
+
+static int show_or_await(struct mcp_call *call, struct service *service, struct mcp_result *result,
+                         struct error *err)
+{
+    struct verb_answer answer = {0};
+    CLEANUP(error_done) struct error waiting = {0};
+    int64_t seconds = value_get_integer(call->arguments, "wait_seconds", 0);
+    int r = ask_run(call, service, value_get_text(call->arguments, "run"), &answer, err);
+    if (r == 0 && !answer_with_task(call, answer.value, seconds > 0, result)) {
+        const char *run = value_get_text(answer.value, "id");
+        /* How it came to an end is in what is shown then. */
+        if (seconds > 0 && await_run(call, service, run, seconds, &waiting) < 0)
+            tools_add_text(result, error_message(&waiting));
+        r = add_run(call, service, run, result, err);
+    }
+    verb_answer_done(&answer);
+    return r;
+}
+
+int tool_run_show(struct mcp_call *call, struct mcp_result *result, struct error *err)
+{
+    struct service *service = NULL;
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    r = show_or_await(call, service, result, err);
     tools_give_service(call, service);
     return r;
 }

@@ -37,6 +37,9 @@ char *mcp_capabilities_text(const struct mcp_offer *offer, bool is_modern)
         strbuf_add(&buffer, ",\"completions\":{}");
     if (is_modern && mcp_offers_tasks(offer))
         strbuf_add(&buffer, ",\"extensions\":{\"" MCP_TASKS "\":{}}");
+    if (!is_modern && offer->look_at_task)
+        strbuf_add(&buffer, ",\"tasks\":{\"list\":{},\"cancel\":{},"
+                            "\"requests\":{\"tools\":{\"call\":{}}}}");
     strbuf_add(&buffer, ",\"logging\":{}}");
     return strbuf_take(&buffer);
 }
@@ -86,6 +89,7 @@ void mcp_server_free(struct mcp_server *server)
         value_unref(server->schemas[i]);
     }
     mcp_forget_subscribers(server);
+    map_done(&server->cancelled_tasks);
     mem_free(server->tool_texts);
     mem_free(server->schemas);
     mem_free(server->identity);

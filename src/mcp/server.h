@@ -60,7 +60,8 @@ struct mcp_tool {
     /* 0 with a result; negative with err, which becomes a result that says so; MCP_ASKED. */
     CO_FN int (*call)(struct mcp_call *call, struct mcp_result *result, struct error *err);
     enum mcp_tasking tasking;
-    int tag; /* the tool's own */
+    bool is_lasting; /* mcp_wants_task() is asked by it */
+    int tag;         /* the tool's own */
 };
 
 struct mcp_resource {
@@ -83,6 +84,13 @@ struct mcp_prompt {
     CO_FN int (*get)(struct mcp_call *call, struct mcp_result *result, struct error *err);
 };
 
+/* A task that is kept outside of this process. */
+struct mcp_lasting {
+    char id[64];
+    bool has_ended;
+    int64_t created, updated; /* microseconds since 1970 */
+};
+
 struct mcp_offer {
     const char *name, *title, *version, *instructions;
     const struct mcp_tool *tools;
@@ -101,6 +109,16 @@ struct mcp_offer {
      * or the template of a resource. */
     CO_FN void (*complete)(struct mcp_call *call, const char *name, const char *argument,
                            const char *typed, struct value_builder *values);
+    /*
+     * A task of this principal that is kept outside of this process, and, unless result is NULL and
+     * once it has ended, what its tool gives. ERROR_NOT_FOUND when the principal has none of this
+     * id. NULL: there are no such tasks.
+     */
+    CO_FN int (*look_at_task)(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
+                              struct mcp_result *result, struct error *err);
+    /* The newest of the principal's, at most limit. */
+    CO_FN int (*list_tasks)(struct mcp_call *call, struct mcp_lasting *ret_tasks, size_t limit,
+                            size_t *ret_n, struct error *err);
 };
 
 struct mcp_server;
@@ -258,6 +276,11 @@ CO_FN int mcp_ask(struct mcp_call *call, const char *key, const char *method, co
  * it is one now. A task lives as long as this process.
  */
 bool mcp_become_task(struct mcp_call *call);
+/*
+ * Whether the client takes a task that is kept outside of this process for an answer, goes_on being
+ * whether that has not ended yet; then the tool may set mcp_result.lasting and return.
+ */
+bool mcp_wants_task(const struct mcp_call *call, bool goes_on);
 /* Whether the client can be asked with that method; elicitation: by a form. */
 bool mcp_can_ask(const struct mcp_call *call, const char *method);
 /* Whether it opens addresses for its user: elicitation in the mode "url". */
@@ -272,8 +295,9 @@ const struct value *mcp_state(const struct mcp_call *call);
 /* --- Results --- */
 
 struct mcp_result {
-    struct strbuf content;    /* its items, with commas between them */
-    struct value *structured; /* owned; NULL: none */
+    struct strbuf content;      /* its items, with commas between them */
+    struct value *structured;   /* owned; NULL: none */
+    struct mcp_lasting lasting; /* the task that is the answer; no id: none is */
     bool is_error;
     bool is_fault; /* what the tool fails with is not its own, but the request's failure */
     const char *description; /* of a prompt; borrowed */

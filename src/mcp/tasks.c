@@ -47,7 +47,7 @@ bool mcp_offers_tasks(const struct mcp_offer *offer)
     for (size_t i = 0; i < offer->n_tools; i++)
         if (offer->tools[i].tasking)
             return true;
-    return false;
+    return offer->look_at_task != NULL;
 }
 
 /* --- Life --- */
@@ -265,6 +265,15 @@ static struct task *find_task(struct mcp_call *call, struct rpc_fault *fault)
     rpc_fail(fault, RPC_INVALID_PARAMS,
              "there is no such task: it is too old, another's, or of a server that has ended");
     return NULL;
+}
+
+bool mcp_has_task(const struct mcp_call *call)
+{
+    const char *id = value_get_text(call->params, "taskId");
+    for (const struct task *task = call->server->tasks; id && task; task = task->next)
+        if (task->is_task && text_equal(task->id, id))
+            return true;
+    return false;
 }
 
 int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)

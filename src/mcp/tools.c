@@ -171,7 +171,7 @@ static const struct mcp_tool tools[] = {
      .inputs = apply_inputs, .output_schema = RUN_OUTPUT, .call = tool_plan_apply},
     {.name = "run_show", .title = "Show or await a run", .is_read_only = true, .is_idempotent = true,
      .description = "How far a run is or how it ended, step by step; with wait_seconds it waits for the end.",
-     .inputs = run_inputs, .output_schema = RUN_SHOW_OUTPUT, .call = tool_run_show},
+     .inputs = run_inputs, .output_schema = RUN_SHOW_OUTPUT, .call = tool_run_show, .is_lasting = true},
     {.name = "run_control", .title = "Cancel or resume a run", .is_destructive = true, .is_idempotent = true, .is_open_world = true,
      .description = "Asks a run to stop, or goes on with one that ended early.",
      .inputs = control_inputs, .output_schema = RUN_OUTPUT, .call = tool_run_control},
@@ -246,6 +246,8 @@ const struct mcp_offer *tools_offer(void)
         .has_tool = has_tool,
         .called = called,
         .advise = tools_advise,
+        .look_at_task = runs_look_at_task,
+        .list_tasks = runs_list_tasks,
     };
     resources_fill(&offer);
     return &offer;
