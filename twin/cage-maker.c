@@ -196,12 +196,21 @@ static void show_resolver(void)
         mount(RESOLVER, resolver, NULL, MS_BIND | MS_RDONLY, NULL);
 }
 
-/* The old view goes with its mounts: nothing leads back. In a chroot that is no mount of its own it
- * cannot; there it stays below the new one. */
+/* Who enters a cage comes to the root of its namespace of mounts, wherever ours is: in a chroot,
+ * or where the system runs from its initial memory disk, that is another one. */
+static int leave_chroot(void)
+{
+    CLEANUP(close_descriptorp) int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    return mounts < 0 ? -1 : setns(mounts, CLONE_NEWNS);
+}
+
+/* The old view goes with its mounts: nothing leads back. The initial memory disk cannot go; it
+ * stays below the new one. */
 static int move_in(struct cage_answer *answer)
 {
     struct mount_attr sealed = {.attr_set = SEALED | MOUNT_ATTR_NOSUID};
-    if (chdir(SITE) < 0)
+    CLEANUP(close_descriptorp) int site = open(SITE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (site < 0 || leave_chroot() < 0 || fchdir(site) < 0)
         return failed(answer, "enter", "the new root");
     if (syscall(SYS_pivot_root, ".", ".") == 0) {
         if (umount2(".", MNT_DETACH) < 0)

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import json
 import os
+import pathlib
 import resource
 import signal
 import socket
@@ -522,6 +523,54 @@ def in_chroot(twin, *mounts):
     steps = [f"mount --bind / {root}", *(f"mount --rbind /{m} {root}/{m}" for m in mounts)]
     return ["unshare", "-m", "sh", "-c",
             " && ".join([*steps, f'exec chroot {root} "$@"']), "sh"]
+
+
+def roots_of_programs(twin):
+    """What each program of the twin's hosts finds in "/"."""
+    twin.put("docker:compose:stack", "stack", {"services": {"shop": {"image": "shop", "hosts": "l", "port": 80}}},
+             {"services.shop.hosts": "l"})
+    assert wait_until(lambda: len(workloads(twin)) == 2, 60), workloads(twin)
+    return [sorted(os.listdir(f"/proc/{pid}/root/")) for pid in workloads(twin)]
+
+
+def workloads(twin):
+    inner = twin.status()["pid"]
+    return [pid for pid in below(inner) if b"workload" in read_file(f"/proc/{pid}/cmdline")]
+
+
+def read_file(path):
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def below(pid):
+    """All that a process has started, and what that has."""
+    children = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        parent = read_file(f"/proc/{entry}/stat").rpartition(b")")[2].split()[1:2]
+        if parent:
+            children.setdefault(int(parent[0]), []).append(int(entry))
+    found = children.get(pid, [])
+    for child in found:
+        found += children.get(child, [])
+    return found
+
+
+@test
+@for_root
+def programs_in_a_chroot_see_no_more_than_elsewhere():
+    with Twin() as twin:
+        twin.start()
+        twin.vlan("left", "10.210.0.0/24")
+        twin.instances("l", "left", 2)
+        elsewhere = roots_of_programs(twin)
+    with Twin() as twin:
+        twin.start(wrapper=in_chroot(twin, "dev", "tmp", "proc"))
+        twin.vlan("left", "10.210.0.0/24")
+        twin.instances("l", "left", 2)
+        assert roots_of_programs(twin) == elsewhere, (roots_of_programs(twin), elsewhere)
 
 
 @test
