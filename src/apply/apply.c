@@ -33,11 +33,14 @@ static void start_calls(struct run *run)
     }
 }
 
+/* What a cancelled run does not begin is not written down: it is all that no row is about, and may
+ * be as much as the plan. The last row says how many. */
 static void skip(struct run *run, struct node *node, const char *because)
 {
     node->state = NODE_SKIPPED;
     run->n_over++;
-    run_add_skip(node, because);
+    if (!*run->context->is_cancelled)
+        run_add_skip(node, because);
 }
 
 /* Whether it was not skipped yet, and is now. */
@@ -103,6 +106,16 @@ static void add_results(struct run *run)
     }
 }
 
+/* Of a run that is cancelled. */
+static void skip_ready(struct run *run)
+{
+    while (!queue_is_empty(&run->ready)) {
+        struct node *node = &run->nodes[queue_take(&run->ready)];
+        skip(run, node, NULL);
+        skip_dependents(run, node);
+    }
+}
+
 /*
  * Writes the intents of what is ready. A step without an effect outside is carried out at once: its
  * intent and result are one transaction, together with whatever it frees.
@@ -110,14 +123,10 @@ static void add_results(struct run *run)
 static void add_intents(struct run *run)
 {
     size_t n_added = 0;
-    bool is_cancelled = *run->context->is_cancelled;
+    if (*run->context->is_cancelled)
+        skip_ready(run);
     while (!queue_is_empty(&run->ready) && n_added++ < MAX_INTENTS) {
         struct node *node = &run->nodes[queue_take(&run->ready)];
-        if (is_cancelled) {
-            skip(run, node, "cancelled");
-            skip_dependents(run, node);
-            continue;
-        }
         struct staging *staging = run_find_staging(node);
         if (staging && (staging->is_intended || staging->is_committing)) {
             queue_put(&staging->held, node->index);

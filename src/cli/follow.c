@@ -32,6 +32,8 @@ struct progress {
     struct map begun; /* ids of steps under way, for the line that a terminal overwrites */
     size_t n_ended;
     size_t n_steps;
+    size_t n_skipped;   /* that were told of, since the run was begun or resumed */
+    size_t n_not_begun; /* of a cancelled run; they are not told of one by one */
     struct stage_progress stages[STAGE_COUNT];
     int current; /* how many stages are over, in that order */
     bool has_status_line;
@@ -228,12 +230,27 @@ static void count_event(struct progress *progress, const char *kind, const struc
         write_bar(progress);
 }
 
+/* What is only known once a run has ended, until it is resumed. */
+static void count_skipped(struct progress *progress, const char *kind, const struct value *event)
+{
+    if (text_equal(kind, "skipped")) {
+        progress->n_skipped++;
+    } else if (text_equal(kind, "resumed")) {
+        progress->n_skipped = progress->n_not_begun = 0;
+    } else if (text_equal(kind, "finished")) {
+        size_t n_skipped = (size_t)value_get_integer(event, "skipped", 0);
+        progress->n_not_begun =
+            n_skipped > progress->n_skipped ? n_skipped - progress->n_skipped : 0;
+    }
+}
+
 static void show_event(struct progress *progress, const struct value *event)
 {
     const char *kind = value_get_text(event, "kind");
     const char *step = value_get_text(event, "step");
     if (!kind)
         return;
+    count_skipped(progress, kind, event);
     if (progress->is_many) {
         count_event(progress, kind, event);
         return;
@@ -350,6 +367,8 @@ int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan
     else
         clear_status_line(&progress);
     flush_all(&progress);
+    if (progress.n_not_begun > 0)
+        printf("  %zu not begun\n", progress.n_not_begun);
     map_done(&progress.begun);
     if (r < 0 && progress.follower.cancel_level > 1) {
         error_done(&err);

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -301,6 +302,26 @@ def the_first_interrupt_lets_calls_finish_and_can_be_resumed(place):
     assert place.parley("run", "list", "--json").json()[0]["status"] == "cancelled"
     place.parley("resume", "demo")
     is_complete(place, 10)
+
+
+@test
+def what_a_cancelled_run_did_not_begin_is_one_number(place):
+    """It has no rows, however much it is, and is told by the door and of the run."""
+    chain = {f"b{i}": box(**({"lid": f"b{i - 1}"} if i else {})) for i in range(20)}
+    given(place, chain | {f"d{i}": data("${b19.id}") for i in range(1000)}, latency="400ms")
+    door = place.start("up", "demo.yaml", "--yes")
+    wait_until(place.files, "the run made something")
+    door.send_signal(signal.SIGINT)
+    out, err = door.communicate(timeout=60)
+    assert door.returncode == 130, out + err
+    n_left = int(re.search(r"^  (\d+) not begun$", out, re.M)[1])
+    assert n_left >= 1000, out
+    run = place.parley("run", "list", "--json").json()[0]["id"]
+    rows = place.parley("run", "show", run, "--json").json()["journal"]
+    assert len(rows) < 100 and rows[-1]["skipped"] == n_left, (len(rows), rows[-1])
+    assert f"  {n_left} not begun\n" in place.parley("run", "show", run).out
+    place.parley("resume", "demo")
+    is_complete(place, 1020)
 
 
 @test

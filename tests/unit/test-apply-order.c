@@ -134,6 +134,34 @@ TEST(when_cancelled_nothing_new_begins_and_what_runs_ends)
     CHECK_NO_FAULTS();
 }
 
+TEST(what_a_cancelled_run_does_not_begin_has_no_rows)
+{
+    enum { N_BEHIND = 3000 };
+    scene_begin();
+    plan_begin();
+    create("first", "{}");
+    wait_for(create("second", "{}"), "create first#1");
+    for (size_t i = 0; i < N_BEHIND; i++) {
+        CLEANUP(mem_freep) char *name = string_format("r%zu", i);
+        wait_for(create(name, "{}"), "create second#1");
+    }
+    scene.on_event = cancel_at_first_result;
+    CHECK(ends_as("run-1", RUN_CANCELLED));
+    CHECK(count_in(&scene.events, "skipped ") == 0);
+    CLEANUP(value_unrefp) struct value *rows = read_journal("run-1");
+    /* Its start, both steps' intents and results, its end. */
+    CHECK(value_count(rows) == 6);
+    const struct value *end = value_at(rows, value_count(rows) - 1);
+    CHECK_TEXT(value_get_text(end, "kind"), "finished");
+    CHECK(value_get_integer(end, "skipped", 0) + value_get_integer(end, "failed", 0) ==
+          N_BEHIND + 1);
+    scene.on_event = NULL;
+    scene.is_cancelled = false;
+    CHECK(resume_ends_as("run-1", RUN_DONE));
+    CHECK(scene.records.n_items == N_BEHIND + 2 && records_equal_files());
+    CHECK_NO_FAULTS();
+}
+
 static void cancel_soon(void *argument)
 {
     (void)argument;
