@@ -55,7 +55,11 @@ static void serve_connection(void *argument)
     struct connection connection = *(struct connection *)argument;
     mem_free(argument);
     struct channel_server *server = connection.server;
-    server->serve(server->argument, connection.channel);
+    /* Whoever stopped listening since it was accepted may have freed the argument. */
+    if (server->fd >= 0)
+        server->serve(server->argument, connection.channel);
+    else
+        channel_free(connection.channel);
     server->n_connections--;
     watch_again(server);
     server_unref(server);

@@ -64,7 +64,8 @@ struct channel_server;
 int channel_listen(struct loop *loop, const char *path, size_t limit, size_t max_connections,
                    void (*serve)(void *argument, struct channel *take_channel), void *argument,
                    struct channel_server **ret_server, struct error *err);
-/* Stops listening and removes the socket file; connections go on. Accepts NULL. */
+/* Stops listening and removes the socket file. Connections that are served go on; no other begins
+ * to be. Accepts NULL. */
 void channel_server_free(struct channel_server *server);
 
 /* Removes a socket file on which nobody listens any more; also fine when there is none. ERROR_BUSY

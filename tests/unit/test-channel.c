@@ -513,6 +513,43 @@ TEST(a_connection_goes_on_after_its_server_was_freed)
     CHECK(end(&scene));
 }
 
+/* Connects, and stops the server some turns of the loop later. */
+struct hasty {
+    struct scene *scene;
+    struct echo *echo;
+    size_t n_turns;
+    size_t n_begun; /* when the server was stopped */
+};
+
+static void connect_and_stop(void *argument)
+{
+    struct hasty *hasty = argument;
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    CHECK(channel_connect(hasty->scene->loop, hasty->scene->path, 1000, -1, &channel, NULL) == 0);
+    for (size_t i = 0; i < hasty->n_turns; i++)
+        loop_sleep(hasty->scene->loop, 0);
+    hasty->n_begun = hasty->echo->n_now;
+    channel_server_free(hasty->echo->server);
+}
+
+TEST(who_is_accepted_but_not_served_yet_when_the_server_is_freed_is_not_served)
+{
+    size_t n_begun = 0;
+    for (size_t n_turns = 0; n_turns < 6; n_turns++) {
+        struct scene scene;
+        CHECK(begin(&scene));
+        struct echo echo = {0};
+        CHECK(listen_echo(&scene, &echo, 5, NULL) == 0);
+        struct hasty hasty = {&scene, &echo, n_turns, 0};
+        loop_spawn(scene.loop, "hasty", connect_and_stop, &hasty);
+        loop_run(scene.loop);
+        CHECK(echo.n_served == hasty.n_begun);
+        n_begun += hasty.n_begun;
+        CHECK(end(&scene));
+    }
+    CHECK(n_begun > 0);
+}
+
 TEST(a_socket_is_for_its_owner_alone)
 {
     struct scene scene;
