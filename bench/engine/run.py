@@ -2,13 +2,14 @@
 """What the engine costs by the number of resources: time, CPU, memory, store size and syncs.
 
     bench/engine/run.py [--build FOLDER] [--sizes 1000,4000,10000] [--shapes tree,chains,count,fan,groups]
-                        [--repeat N] [--terraform BINARY --terraform-sizes 1000] [--syncs 1000]
+                        [--repeat N] [--terraform BINARY|none] [--terraform-sizes 1000] [--syncs 1000]
                         [--interrupt 100000]
                         [--out FIGURES.json] [--plot CURVES.svg]
 
 Every step is a process of its own, as a user types it; the run that an apply starts is counted with it. Times
 are medians of --repeat runs. "cpu" is user and system time and says more than the clock on a busy machine.
-With --terraform the same graphs are given to that binary, step by step between ours. Nothing is asserted.
+The same graphs are given to Terraform or OpenTofu where one is to be had, round by round between ours; which one, or that
+there is none, is said. Nothing is asserted.
 """
 import argparse
 import contextlib
@@ -108,9 +109,13 @@ class Terraform:
 
     def __init__(self, binary):
         self.program = binary
+        self.environment = dict(os.environ, CHECKPOINT_DISABLE="1", TF_CLI_CONFIG_FILE="/dev/null")
+
+    def version(self):
+        said = subprocess.run([self.program, "version"], env=self.environment, check=True, capture_output=True, text=True)
+        return said.stdout.splitlines()[0]
 
     def prepare(self, shape, n, folder):
-        self.environment = dict(os.environ, CHECKPOINT_DISABLE="1", TF_CLI_CONFIG_FILE="/dev/null")
         with open(os.path.join(folder, "main.tf"), "w") as file:
             file.writelines(shapes.terraform(shape, n))
         measure([self.program, "init", "-input=false"], self.environment, folder)
@@ -245,7 +250,7 @@ def read_arguments():
     parser.add_argument("--sizes", default="1000,4000,10000")
     parser.add_argument("--shapes", default=",".join(shapes.SHAPES))
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--terraform")
+    parser.add_argument("--terraform", default=shutil.which("terraform") or shutil.which("tofu") or "none")
     parser.add_argument("--terraform-sizes", default="1000")
     parser.add_argument("--syncs", type=int, default=0)
     parser.add_argument("--interrupt", type=int, default=0)
@@ -260,9 +265,9 @@ def main():
     sizes = [int(size) for size in arguments.sizes.split(",")]
     terraform_sizes = [int(size) for size in arguments.terraform_sizes.split(",")]
     parley = Parley(arguments.build)
-    terraform = Terraform(arguments.terraform) if arguments.terraform else None
-    if not terraform:
-        print("Terraform is not compared: no --terraform BINARY was given.")
+    terraform = None if arguments.terraform == "none" else Terraform(arguments.terraform)
+    print(f"compared with {terraform.version()}, {terraform.program}" if terraform else
+          "compared with nothing: neither terraform nor tofu is to be had, or --terraform none was given")
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     adopt_orphans()
     figures = []
