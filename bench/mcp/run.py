@@ -24,6 +24,7 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLE = os.path.join(HERE, "..", "..", "examples", "shophub.yaml")
 SERVERS = ["ours", "ours legacy", "sdk-v2", "sdk-v1", "bare", "canned"]
 DOCUMENT = "deployment:\n  name: bench\n  resources: [{ type: core:data:value, name: a, properties: { value: 1 } }]\n"
 
@@ -181,6 +182,33 @@ def show_flatness(found, options):
     server.stop()
 
 
+def time_plans(build, count=60):
+    """Over stdio, each of another deployment than the one before; the first also looks at the machine."""
+    with open(EXAMPLE, encoding="utf-8") as file:
+        document = file.read()
+    times = []
+    with tempfile.TemporaryDirectory() as home:
+        server = subprocess.Popen([build + "/parley", "mcp", "--home", home + "/home"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        for i in range(count):
+            arguments = {"document": document.replace("shophub-platform", f"shophub-{i}")}
+            meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+                    "io.modelcontextprotocol/clientCapabilities": {}}
+            start = time.monotonic()
+            print(json.dumps({"jsonrpc": "2.0", "id": i, "method": "tools/call",
+                              "params": {"name": "plan_create", "arguments": arguments, "_meta": meta}}),
+                  file=server.stdin, flush=True)
+            answer = json.loads(server.stdout.readline())
+            times.append((time.monotonic() - start) * 1000)
+            if answer["result"]["structuredContent"]["counts"]["create"] < 20:
+                raise RuntimeError(answer)
+        server.stdin.close()
+        server.wait()
+    print(f"a plan of ShopHub: {times[0]:.1f} ms the first, {statistics.median(times[1:]):.1f} ms after it "
+          f"({min(times[1:]):.1f} to {max(times[1:]):.1f})")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
@@ -201,6 +229,7 @@ def main():
         print("node or its packages cannot be had: ours alone", file=sys.stderr)
     home = make_home(build)
     found = commands(build, home, modules)
+    time_plans(build)
     compare(found, modules, options)
     compare_stdio(build, home, modules, options)
     if options.slow:
