@@ -11,6 +11,10 @@ struct database_programs {
     char *rewind;
 };
 
+void database_programs_done(struct database_programs *programs);
+/* Takes the newest version that is installed. ERROR_MISSING names the package. */
+int database_find_programs(struct database_programs *ret_programs, struct error *err);
+
 /* Who makes it; all borrowed. */
 struct database_maker {
     struct twin *twin;

@@ -7,10 +7,6 @@
 
 #include <stdbool.h>
 
-void database_programs_done(struct database_programs *programs);
-/* Takes the newest version that is installed. ERROR_MISSING names the package. */
-int database_find_programs(struct database_programs *ret_programs, struct error *err);
-
 /* The paths of one server; owned. */
 struct database_paths {
     char *folder; /* the children's: sockets and, in it, the data */
