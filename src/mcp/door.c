@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "mcp/admission.h"
 #include "mcp/stdio.h"
 #include "mcp/tools.h"
 #include "mcp/watch.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PEM = 1024 * 1024 };
+enum { MAX_PEM = 1024 * 1024, SECOND_US = 1000 * 1000 };
 
 /* --- Over standard input and output --- */
 
@@ -55,7 +56,7 @@ static int serve_streams(struct loop *loop, struct pool *pool, struct error *err
         caller_done(&who);
         return r;
     }
-    struct looks *looks = looks_new(loop, pool, &who);
+    struct looks *looks = looks_new(loop, pool, &who, "looks", SECOND_US);
     struct mcp_caller caller = {.pool = pool, .looks = looks, .who = &who, .may_read_files = true};
     struct mcp_exchange like = {.principal = who.principal, .caller = &caller};
     struct mcp_server *server = mcp_server_new(loop, tools_offer(), NULL);
@@ -82,6 +83,7 @@ struct web_door {
     struct loop *loop;
     struct pool *pool;
     struct looks *looks;
+    struct admission *admission;
     struct tokens *tokens;      /* owned */
     struct approval_page *page; /* owned */
     unsigned char
@@ -132,6 +134,14 @@ static int open_page(struct web_door *door, struct error *err)
         door->page = page_new(door->pool, door->tokens, key);
     sodium_memzero(key, sizeof(key));
     return r;
+}
+
+static int64_t admit(void *argument, const struct web_identity *identity, const char *peer,
+                     bool shows_token)
+{
+    struct web_door *door = argument;
+    return identity ? admission_take_principal(door->admission, identity->principal)
+                    : admission_take_stranger(door->admission, peer, shows_token);
 }
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT" or "PORT"; the caller frees the address, which is NULL
@@ -239,6 +249,7 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     CLEANUP(mem_freep) char *key = NULL;
     struct web_settings settings = {.authenticate = authenticate,
                                     .release = release,
+                                    .admit = admit,
                                     .answer_other = answer_page,
                                     .argument = door};
     const char *listen = place->listen ? place->listen : "127.0.0.1:7420";
@@ -255,8 +266,10 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     settings.http.address = address;
     settings.http.certificate = certificate;
     settings.http.key = key;
-    door->looks = looks_new(door->loop, door->pool, owner);
+    door->looks = looks_new(door->loop, door->pool, owner, "looks", SECOND_US);
+    door->admission = admission_new(door->loop, door->pool, owner, place->rate);
     r = serve_until_asked(door, &settings, address, owner, err);
+    admission_end(door->admission);
     looks_end(door->looks);
     if (key)
         sodium_memzero(key, strlen(key));

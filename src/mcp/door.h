@@ -16,6 +16,7 @@ struct door_place {
     const char *tokens; /* the file of auth/tokens.h; NULL: tokens.yaml in the state folder */
     const char *certificate, *key; /* files in PEM; both NULL: without TLS, on this machine alone */
     const char *host;              /* a name by which clients may reach us; NULL: none but ours */
+    int64_t rate; /* requests of a principal in a minute; 0: what is usual, negative: no limit */
 };
 /*
  * Serves over HTTP until SIGINT or SIGTERM. ERROR_INVALID for what would not be safe: without

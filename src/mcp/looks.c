@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { SECOND_US = 1000 * 1000, MOST_ROWS = 1000 };
+enum { MOST_ROWS = 1000 };
 
 /* Calls that are alike. */
 struct look {
@@ -18,6 +18,8 @@ struct looks {
     struct loop *loop;
     struct pool *pool;
     const struct caller *as;
+    const char *kind;
+    int64_t interval;
     struct map rows; /* key -> owned struct look */
     struct timer *timer;
     bool is_writing;
@@ -33,11 +35,18 @@ static void look_free(struct look *look)
     mem_free(look);
 }
 
-struct looks *looks_new(struct loop *loop, struct pool *pool, const struct caller *as)
+struct looks *looks_new(struct loop *loop, struct pool *pool, const struct caller *as,
+                        const char *kind, int64_t interval)
 {
     struct looks *looks = NEW(struct looks);
-    *looks = (struct looks){.loop = loop, .pool = pool, .as = as};
+    *looks =
+        (struct looks){.loop = loop, .pool = pool, .as = as, .kind = kind, .interval = interval};
     return looks;
+}
+
+size_t looks_count(const struct looks *looks)
+{
+    return looks->rows.n_live;
 }
 
 static struct value *look_to_value(const struct look *look)
@@ -82,10 +91,10 @@ static void write_rows(struct looks *looks)
     struct value_builder fields = {0};
     CLEANUP(error_done) struct error err = {0};
     size_t n_rows = looks->rows.n_live;
-    value_builder_set(&fields, "looks", take_rows(looks));
+    value_builder_set(&fields, looks->kind, take_rows(looks));
     int r = pool_take(looks->pool, looks->as, "mcp", &service, &err);
     if (r == 0) {
-        r = service_audit(service, "looks", &fields, &err);
+        r = service_audit(service, looks->kind, &fields, &err);
         pool_give(looks->pool, service);
     }
     if (r < 0 && r != -ERROR_NOT_FOUND)
@@ -144,7 +153,7 @@ void looks_note(struct looks *looks, const char *principal, const char *client, 
     if (looks->rows.n_live >= MOST_ROWS)
         begin_writing(looks);
     else if (!looks->timer)
-        looks->timer = loop_timer(looks->loop, SECOND_US, ring, looks);
+        looks->timer = loop_timer(looks->loop, looks->interval, ring, looks);
 }
 
 void looks_end(struct looks *looks)

@@ -8,8 +8,11 @@
 #include "mcp/pool.h"
 
 struct looks;
-/* as: in whose name the entries are written. Both are borrowed. */
-struct looks *looks_new(struct loop *loop, struct pool *pool, const struct caller *as);
+/* as: in whose name the entries are written, under this kind, at most one in so many microseconds
+ * but for a thousand rows. All are borrowed. */
+struct looks *looks_new(struct loop *loop, struct pool *pool, const struct caller *as,
+                        const char *kind, int64_t interval);
+size_t looks_count(const struct looks *looks);
 /* Notes a call of a tool; about is the deployment or other thing that it named, or "". */
 void looks_note(struct looks *looks, const char *principal, const char *client, const char *tool,
                 const char *about);

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "mcp/web-headers.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,6 +74,32 @@ static const char *token_of(const struct http_request *request)
     bool is_bearer = header && strncasecmp(header, scheme, sizeof(scheme) - 1) == 0 &&
                      http_request_header_count(request, "Authorization") == 1;
     return is_bearer ? header + sizeof(scheme) - 1 : NULL;
+}
+
+/* Whether it came too often, and was answered so. */
+static bool is_too_often(struct passage *passage, const struct web_identity *identity)
+{
+    const struct web_settings *settings = &passage->web->settings;
+    struct http_request *request = passage->request;
+    char seconds[24];
+    int64_t wait = settings->admit
+                       ? settings->admit(settings->argument, identity, http_request_peer(request),
+                                         token_of(request) != NULL)
+                       : 0;
+    if (wait == 0)
+        return false;
+    snprintf(seconds, sizeof(seconds), "%" PRId64, (wait + SECOND_US - 1) / SECOND_US);
+    const struct http_header headers[] = {
+        {"Content-Type", "application/json"}, {"Retry-After", seconds}, {0}};
+    struct rpc_fault fault = {0};
+    rpc_fail(&fault, MCP_TOO_OFTEN,
+             "too many requests of %s: nothing was done. Wait %s seconds, then send it again; "
+             "run_show with wait_seconds waits for a run in one request",
+             identity ? identity->principal : "this address", seconds);
+    CLEANUP(mem_freep) char *text = rpc_fault_text(NULL, &fault);
+    http_answer(request, 429, headers, text, strlen(text));
+    rpc_fault_done(&fault);
+    return true;
 }
 
 /* --- A stream: begun with the first message that comes before the answer --- */
@@ -268,7 +295,9 @@ static void let_in(struct passage *passage, bool listens)
                                               .send = send_message,
                                               .keep = keep_stream,
                                               .argument = passage};
-    if (listens)
+    if (is_too_often(passage, &passage->identity))
+        ;
+    else if (listens)
         tell_changes(passage);
     else
         take_message(passage);
@@ -303,7 +332,8 @@ static void handle(void *argument, struct http_request *request)
     } else if (!listens && (why = web_check_content(request)) != NULL) {
         refuse(&passage, text_starts_with(why, "Accept") ? 406 : 415, why);
     } else if (!authenticate(&passage)) {
-        ask_for_token(&passage);
+        if (!is_too_often(&passage, NULL))
+            ask_for_token(&passage);
     } else {
         let_in(&passage, listens);
     }

@@ -27,6 +27,12 @@ struct web_settings {
      */
     bool (*authenticate)(void *argument, const char *token, struct web_identity *ret_identity);
     void (*release)(void *argument, struct web_identity *identity);
+    /*
+     * Whether one more request may come now: 0, or how many microseconds to wait. identity NULL: of
+     * nobody that is known, from the address peer; shows_token: it tried one. May be NULL.
+     */
+    int64_t (*admit)(void *argument, const struct web_identity *identity, const char *peer,
+                     bool shows_token);
     /* Answers a request to another path, which came to a name of ours; false: nothing is there. May
      * be NULL. */
     CO_FN bool (*answer_other)(void *argument, struct http_request *request);

@@ -48,7 +48,7 @@ class Server:
         connection.request("POST", "/mcp", json.dumps(body), headers)
         response = connection.getresponse()
         text = response.read().decode()
-        self.session = response.getheader("Mcp-Session-Id")
+        self.headers, self.session = response.headers, response.getheader("Mcp-Session-Id")
         connection.close()
         return response.status, json.loads(text) if text else None
 

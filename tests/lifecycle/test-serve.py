@@ -30,6 +30,28 @@ def nobody_is_let_in_without_a_token_and_a_removed_one_opens_nothing(place):
 
 
 @test
+def wrong_tokens_without_end_are_put_off_and_the_right_one_opens_all_the_same(place):
+    agent = token_of(place, "agent", "planner", "operator", "approver")
+    with Server(place) as server:
+        server.call(agent, "plan_create", document=DOCUMENT)
+        for _ in range(500):
+            status, answer = server.post("wrong", "tools/list")
+            if status == 429:
+                break
+            assert status == 401, status
+        assert status == 429 and answer["error"]["code"] == 429 and answer["id"] is None, answer
+        assert 0 < int(server.headers["Retry-After"]) <= 60 and "seconds" in answer["error"]["message"], answer
+        for _ in range(50):
+            server.post("wrong", "tools/list")
+        assert server.post(agent, "tools/list")[0] == 200
+    entries = [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "refusals"]
+    rows = [row for entry in entries for row in entry["refusals"]]
+    assert len(entries) == 1 and [row["principal"] for row in rows] == ["address 127.0.0.1"], entries
+    assert rows[0]["tool"] == "too many requests" and rows[0]["calls"] > 1, rows
+    assert "refusals" in place.parley("audit", "list").out
+
+
+@test
 def the_file_of_the_tokens_has_no_token_and_is_nobody_elses(place):
     agent = token_of(place, "agent", "viewer")
     path = place.path("home/tokens.yaml")
