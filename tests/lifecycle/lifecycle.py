@@ -68,6 +68,7 @@ class Place:
         self.folder = tempfile.mkdtemp(prefix="parley-life-")
         self.home = os.path.join(self.folder, "home")
         self.is_store_damaged = False
+        self.program = PROGRAM
         self.env = {key: value for key, value in os.environ.items()
                     if not key.startswith("PARLEY_") and not key.startswith("XDG_")}
         self.env["HOME"] = self.folder
@@ -87,7 +88,7 @@ class Place:
             return file.read()
 
     def line(self, *words):
-        return [PROGRAM, *words, "--home", self.home]
+        return [self.program, *words, "--home", self.home]
 
     def start(self, *words, **options):
         return subprocess.Popen(self.line(*words), cwd=self.folder, env=self.env, text=True,

@@ -3,26 +3,16 @@
 a token that plans and operates. Whatever it tries, nothing takes effect that nobody approved."""
 import concurrent.futures
 import hashlib
-import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
 import uuid
 
-import lifecycle
-from lifecycle import Skip, main, test
-from mcp_server import Server
+from attack_scene import DOCUMENT, Scene
+from lifecycle import main, test
 
-SERVER, AGENT = 64001, 64002
-DOCUMENT = """deployment:
-  name: shop
-  resources:
-    - { type: core:data:value, name: a, properties: { value: %s } }
-  outputs: { said: "${a.outputs.value}" }
-"""
+SITE = "site: { approval: { level: separated, expires: 2s } }\n"
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 ATTACKS = []
 
@@ -30,60 +20,6 @@ ATTACKS = []
 def attack(function):
     ATTACKS.append(function)
     return function
-
-
-class Scene:
-    """The server's folder, which only its user may enter, an agent's, and a plan that nobody approved."""
-
-    def __init__(self, place):
-        self.place = place
-        self.agents_folder = place.path("agent")
-        os.chmod(place.folder, 0o755)
-        os.mkdir(self.agents_folder)
-        os.chown(self.agents_folder, AGENT, AGENT)
-        place.write("parley.yaml", "site: { approval: { level: separated, expires: 2s } }\n")
-        for name in (place.home, place.env["XDG_RUNTIME_DIR"]):
-            os.makedirs(name, mode=0o700, exist_ok=True)
-            os.chown(name, SERVER, SERVER)
-        self.agent, self.boss = (self.token(name, roles) for name, roles in (
-            ("agent", ("planner", "operator")), ("boss", ("approver",))))
-        self.server = Server(place, user=SERVER)
-        assert self.server.port, self.server.line
-        self.plan = self.make_plan("evil")
-
-    def as_user(self, user, *words, environment=None):
-        return subprocess.run(words, env=self.place.env | (environment or {}), cwd="/", user=user, group=user,
-                              extra_groups=[], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-                              check=False)
-
-    def token(self, name, roles):
-        words = [word for role in roles for word in ("--role", role)]
-        made = self.as_user(SERVER, *self.place.line("token", "new", name, *words, "--json"))
-        assert made.returncode == 0, made.stderr
-        return json.loads(made.stdout)["token"]
-
-    def make_plan(self, value):
-        return self.server.call(self.agent, "plan_create", document=DOCUMENT % value)["plan"]
-
-    def shell(self, *words):
-        """What the agent types. It has a home of its own, and every word that it likes."""
-        return self.as_user(AGENT, *words, environment={"HOME": self.agents_folder,
-                                                         "XDG_RUNTIME_DIR": self.agents_folder})
-
-    def parley(self, *words):
-        return self.shell(lifecycle.PROGRAM, *words, "--home", self.place.home)
-
-    def apply(self, plan=None):
-        """True when a run began."""
-        answer = self.server.post(self.agent, "tools/call", name="plan_apply", arguments={"plan": plan or self.plan})[1]
-        return "result" in answer and not answer["result"]["isError"]
-
-    def has_effect(self):
-        shown = self.as_user(SERVER, *self.place.line("status", "--json"))
-        return json.loads(shown.stdout or "[]") != []
-
-    def python(self, code):
-        return self.shell("/usr/bin/python3", "-c", code)
 
 
 # --- Through the server ---
@@ -210,7 +146,7 @@ def come_from_a_page(scene):
 
 @attack
 def plan_a_document_that_runs_a_program_of_the_server(scene):
-    command = f"[{lifecycle.PROGRAM}, up, {scene.agents_folder}/shop.yaml, --yes, --home, {scene.place.home}]"
+    command = f"[{scene.place.program}, up, {scene.agents_folder}/shop.yaml, --yes, --home, {scene.place.home}]"
     scene.server.call(scene.agent, "plan_create", is_error=True,
                       document=DOCUMENT % "x" + f"  secrets: {{ s: {{ command: {command} }} }}\n")
 
@@ -282,24 +218,12 @@ def speak_to_the_sockets_of_runs(scene):
 
 @test
 def at_separated_no_attack_has_an_effect(place):
-    if os.geteuid() != 0:
-        raise Skip("only root can be two other users")
-    # Where it lies nobody else may be able to go.
-    lifecycle.PROGRAM = shutil.copy(lifecycle.PROGRAM, place.path("parley"))
+    scene = Scene(place, SITE)
     assert len(ATTACKS) >= 20
-    scene = Scene(place)
     with scene.server:
-        for one in ATTACKS:
-            one(scene)
-            assert not scene.has_effect(), one.__name__
-        # The plan would have had one.
+        scene.try_all(ATTACKS)
         scene.server.call(scene.boss, "plan_approve", plan=scene.plan)
-        assert scene.apply()
-        run_is_over = time.monotonic() + 60
-        while not scene.has_effect():
-            assert time.monotonic() < run_is_over
-            time.sleep(0.1)
-    shutil.rmtree(scene.agents_folder)
+        scene.show_that_it_would_have_had_an_effect()
 
 
 @test

@@ -1,15 +1,10 @@
 #!/usr/bin/env python3
 """Signed approvals at the command line: a key under a passphrase, asked for at a terminal (DESIGN section 5)."""
-import fcntl
 import os
-import pty
 import re
-import select
-import subprocess
-import termios
-import time
 
 from lifecycle import data, document, main, said, test
+from terminal import typed
 
 PASSPHRASE = "correct horse battery"
 SITE = """site:
@@ -19,41 +14,6 @@ SITE = """site:
   environments:
     live: { production: true }
 """
-
-
-def typed(place, answers, *words, want=0, patience=60):
-    """Runs a command at a terminal of its own: each answer is typed when its question is there. Gives stdout and what
-    the terminal showed."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(place.line(*words), cwd=place.folder, env=place.env, stdin=slave, stderr=slave,
-                               stdout=subprocess.PIPE, text=True, start_new_session=True,
-                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-    os.close(slave)
-    shown, asked, end = "", "", time.monotonic() + patience
-    try:
-        for question, answer in answers:
-            while question not in asked:
-                assert time.monotonic() < end, f"{words}: {question} was not asked\n{shown}"
-                if select.select([master], [], [], 0.1)[0]:
-                    try:
-                        piece = os.read(master, 4096).decode()
-                    except OSError:
-                        raise AssertionError(f"{words}: ended before {question}\n{shown}") from None
-                    shown, asked = shown + piece, asked + piece
-            asked = ""
-            os.write(master, answer.encode() + b"\n")
-        out, _ = process.communicate(timeout=patience)
-        while select.select([master], [], [], 0)[0]:
-            try:
-                shown += os.read(master, 4096).decode()
-            except OSError:
-                break
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    assert process.returncode == want, f"{words}: exit {process.returncode}, not {want}\n{out}{shown}"
-    return out, shown
 
 
 def new_key(place, name="anna.key"):
