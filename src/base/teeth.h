@@ -24,7 +24,8 @@
     X(LEASE_UNCHECKED, "a call begun without a look at the lease") \
     X(DEPENDENTS_FIRST, "dependents before durability")            \
     X(BASE_IGNORED, "a base revision ignored in the merge")        \
-    X(ADOPT_BY_NAME, "adoption by name")
+    X(ADOPT_BY_NAME, "adoption by name")                           \
+    X(WRITE_IN_PLACE, "a document written in its place")
 
 enum tooth {
     TOOTH_NONE,

@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "base/teeth.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -184,14 +185,16 @@ int world_write_file(const char *path, const void *content, size_t size, unsigne
 int world_write_file_by(const char *path, const void *content, size_t size, unsigned int mode,
                         int (*sync)(void *argument, int fd), void *argument, struct error *err)
 {
-    CLEANUP(mem_freep) char *draft = string_format("%s.%d.new", path, (int)getpid());
+    CLEANUP(mem_freep)
+    char *draft =
+        TOOTH(WRITE_IN_PLACE) ? string_copy(path) : string_format("%s.%d.new", path, (int)getpid());
     CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY | O_CREAT | O_TRUNC, mode);
     if (fd < 0)
         return error_set_errno(err, -fd, "create %s", draft);
     int r = files_write(fd, content, size);
     if (r == 0)
         r = sync(argument, fd);
-    if (r == 0)
+    if (r == 0 && !TOOTH(WRITE_IN_PLACE))
         r = files_rename(draft, path);
     if (r < 0) {
         (void)files_remove(draft);

@@ -593,16 +593,26 @@ void disk_take_image(void)
     }
 }
 
+/* Under a name that may have been another file's. */
+static void put_durable(const char *path, const struct content *content)
+{
+    struct inode *inode = disk_create(path);
+    content_copy(&inode->now, content);
+    content_copy(&inode->durable, content);
+    keep_changes(disk.n_changes);
+}
+
 void disk_put_image(void)
 {
     size_t cursor = 0;
     struct map_entry *entry;
-    while ((entry = map_next(&image.files, &cursor))) {
-        struct inode *inode = disk_create(entry->key);
-        content_copy(&inode->now, entry->value);
-        content_copy(&inode->durable, entry->value);
-    }
-    keep_changes(disk.n_changes);
+    while ((entry = map_next(&image.files, &cursor)))
+        put_durable(entry->key, entry->value);
+}
+
+void disk_save(const char *path, const char *text)
+{
+    put_durable(path, &(struct content){.bytes = (char *)text, .size = strlen(text)});
 }
 
 void disk_done(void)

@@ -40,6 +40,8 @@ void **inode_attachment(struct inode *inode);
 /* An empty disk whose files_ops are in place; and its end. */
 void disk_begin(void);
 void disk_done(void);
+/* A file as somebody has saved it, durable. */
+void disk_save(const char *path, const char *text);
 /* Keeps the files that there are, for disk_put_image(), until the program ends. */
 void disk_take_image(void);
 /* Puts them there, durable; nothing when none were kept. */

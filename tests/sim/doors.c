@@ -7,6 +7,7 @@
 #include "base/world.h"
 #include "service/edits.h"
 #include "sim/estate.h"
+#include "sim/file.h"
 #include "sim/oracle.h"
 #include "sim/remote.h"
 #include "sim/story.h"
@@ -23,13 +24,21 @@ struct finding found;
 
 /* As the person at the door would send it: with the newest revision that was seen, where the file
  * and what was done since contradict each other. The caller frees it. */
-static char *write_document(void)
+static char *read_document(void)
 {
     static const char first[] = "deployment:\n";
-    if (sim->seen_revision == 0)
-        return string_copy(sim->document);
-    return string_format("%s  revision: %" PRId64 "\n%s", first, sim->seen_revision,
-                         sim->document + strlen(first));
+    char *text = file_read();
+    if (!text || sim->seen_revision == 0)
+        return text;
+    /* One that was brought up to date names another. */
+    char *line = strstr(text, "\n  revision: ");
+    char *rest = line ? strchr(line + 1, '\n') : NULL;
+    if (line)
+        memmove(line, rest ? rest : "", rest ? strlen(rest) + 1 : 1);
+    char *named = string_format("%s  revision: %" PRId64 "\n%s", first, sim->seen_revision,
+                                text + strlen(first));
+    mem_free(text);
+    return named;
 }
 
 /* A file may contradict what somebody else did, and while the disk is in trouble a new secret
@@ -82,10 +91,12 @@ static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, stru
                            struct error *err)
 {
     struct diagnostics diagnostics = {0};
-    CLEANUP(mem_freep) char *text = write_document();
+    CLEANUP(mem_freep) char *text = read_document();
     CLEANUP(value_unrefp) struct value *adopt = NULL;
     struct plan_request request = {.source = {.path = "story.yaml", .text = text}, .refresh = true};
     *ret_has_conflict = false;
+    if (!text)
+        return error_set(err, ERROR_UNAVAILABLE, "the document cannot be read");
     name_estate(process, &request, &adopt);
     process->only_adopts = request.only_adopts;
     int r = service_plan(process->service, &request, ret_plan, NULL, &diagnostics, err);
@@ -152,12 +163,17 @@ static CO_FN int approve(struct process *process, const struct plan *plan, struc
     return r;
 }
 
+static CO_FN int approve_new(struct process *process, const struct plan *plan, struct error *err)
+{
+    oracle_planned(plan);
+    sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
+    return approve(process, plan, err);
+}
+
 static CO_FN int start(struct process *process, const struct plan *plan, struct error *err)
 {
     CLEANUP(mem_freep) char *run = NULL;
-    oracle_planned(plan);
-    sim_trace("process %d plans %.12s with %zu steps", process->id, plan->hash, plan->n_steps);
-    int r = approve(process, plan, err);
+    int r = approve_new(process, plan, err);
     return r < 0 ? r : service_start_run(process->service, plan, &run, err);
 }
 
@@ -427,5 +443,79 @@ void editor_body(struct process *process)
             break;
         loop_sleep(process->loop, 100 * SECOND);
     }
+    error_done(&err);
+}
+
+/* --- The file, by a command --- */
+
+/* What it comes to is planned and approved, then written, then carried out. */
+static CO_FN int set_in_file(struct process *process, const char *setting, struct error *err)
+{
+    struct edited edited = {0};
+    struct value_builder settings = {0};
+    struct diagnostics diagnostics = {0};
+    bool has_conflict = false;
+    CLEANUP(mem_freep) char *run = NULL;
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    CLEANUP(value_unrefp) struct value *adopt = NULL;
+    value_builder_append(&settings, value_string(setting));
+    CLEANUP(value_unrefp) struct value *list = value_builder_list(&settings);
+    struct edit_request request = {.settings = list, .file = SIM_FILE};
+    int r = service_edit(process->service, &request, &edited, err);
+    struct plan_request wanted = {.source = {.path = SIM_FILE, .text = edited.after},
+                                  .refresh = true};
+    if (r == 0) {
+        name_estate(process, &wanted, &adopt);
+        r = service_plan(process->service, &wanted, &plan, NULL, &diagnostics, err);
+    }
+    if (!process->is_dead)
+        note_faults(&diagnostics, &has_conflict);
+    diagnostics_done(&diagnostics);
+    bool has_effects = r == 0 && plan_has_effects(plan);
+    if (has_effects)
+        r = approve_new(process, plan, err);
+    if (r == 0)
+        r = file_write(edited.after, err);
+    if (r == 0 && has_effects)
+        r = service_start_run(process->service, plan, &run, err);
+    edited_done(&edited);
+    return r;
+}
+
+/* The file takes over what was done beside it, and names the newest revision. */
+static CO_FN int pull(struct process *process, struct error *err)
+{
+    struct edited edited = {0};
+    struct diagnostics diagnostics = {0};
+    CLEANUP(mem_freep) char *text = file_read();
+    if (!text)
+        return error_set(err, ERROR_UNAVAILABLE, "the document cannot be read");
+    int r =
+        service_pull(process->service, SIM_DEPLOYMENT, SIM_FILE, text, &edited, &diagnostics, err);
+    diagnostics_done(&diagnostics);
+    if (r == 0 && edited.base > sim->known_revision)
+        sim->known_revision = edited.base;
+    if (r == 0)
+        r = file_write(edited.after, err);
+    edited_done(&edited);
+    return r;
+}
+
+void writer_body(struct process *process)
+{
+    struct error err = {0};
+    bool pulls = random_chance(&sim->writers, 40);
+    CLEANUP(mem_freep) char *name = story_choose_edit(random_next(&sim->writers));
+    CLEANUP(mem_freep)
+    char *setting = name ? string_format("%s.label=" SIM_FILE_LABEL "%d", name, process->id) : NULL;
+    int r = process_open(process, &err);
+    if (r == 0 && pulls)
+        r = pull(process, &err);
+    else if (r == 0 && setting)
+        r = set_in_file(process, setting, &err);
+    oracle_note_output(process, error_message(&err));
+    if (!process->is_dead)
+        sim_trace("process %d %s %s: %s", process->id, pulls ? "pulls" : "sets in the file",
+                  pulls || !setting ? "" : setting, r < 0 ? error_message(&err) : "0");
     error_done(&err);
 }

@@ -226,6 +226,17 @@ void sim_point(enum boundary boundary)
     }
 }
 
+void fault_in_writing(void)
+{
+    struct process *process = sim->current;
+    if (sim->is_calm || process->is_dead || process->dying_of || random_chance(&sim->writers, 40))
+        return;
+    sim->writing =
+        (struct fault){.kind = random_chance(&sim->writers, 30) ? FAULT_POWER : FAULT_KILL};
+    process->dying_of = &sim->writing;
+    process->disk_steps = (unsigned int)random_between(&sim->writers, 1, 6);
+}
+
 bool sim_disk_step(const char *what)
 {
     struct process *process = sim->current;

@@ -9,6 +9,7 @@
 #include "sim/canaries.h"
 #include "sim/disk.h"
 #include "sim/estate.h"
+#include "sim/file.h"
 #include "sim/oracle.h"
 #include "sim/remote.h"
 #include "sim/story.h"
@@ -164,8 +165,11 @@ static void settle_revision(bool is_last)
             is_last && !sim->is_calm && story_has_estate() && random_chance(&sim->importers, 30);
         if (forgets)
             (void)process_start("forgetter", forgetter_body);
+        bool writes = !sim->is_calm && story_has_writers() && random_chance(&sim->writers, 25);
+        if (writes)
+            (void)process_start("writer", writer_body);
         run_processes("door", door_body);
-        found.is_settled = found.is_settled && !forgets;
+        found.is_settled = found.is_settled && !forgets && !writes;
         idle(random_between(&sim->doors, 1, 400) * SECOND);
     }
     if (is_last && !has_answer())
@@ -176,13 +180,12 @@ static void tell_story(void)
 {
     for (unsigned int i = 1; i <= story_revisions() && !*sim->report->violation; i++) {
         CLEANUP(mem_freep) char *document = story_next_document();
-        sim->document = document;
+        file_save(document);
         sim->seen_revision = 0;
         sim_trace("revision %u is wanted", i);
         if (sim->options->is_traced)
             printf("%s", document);
         settle_revision(i == story_revisions());
-        sim->document = NULL;
     }
     if (*sim->report->violation)
         return;
@@ -200,6 +203,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->doors = random_stream(seed, "doors", 0);
     world->rivals = random_stream(seed, "rivals", 0);
     world->importers = random_stream(seed, "importers", 0);
+    world->writers = random_stream(seed, "writers", 0);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);
@@ -228,6 +232,7 @@ static void live_in_home(void)
     faults_choose(sim);
     tell_story();
     story_done();
+    file_done();
 }
 
 static void run_world(const struct sim_options *options, struct sim_report *ret_report,

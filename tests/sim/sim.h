@@ -139,6 +139,7 @@ struct sim {
     struct random doors;
     struct random rivals;
     struct random importers;
+    struct random writers;
     int64_t now;
     int64_t wall_offset;
     struct process *current;
@@ -147,12 +148,12 @@ struct sim {
     bool has_dead; /* who are not buried yet */
     bool is_power_lost;
     struct fault faults[FAULTS_MAX];
+    struct fault writing; /* of the document; the newest */
     unsigned int n_points[BOUNDARY_COUNT];
     unsigned int armed[FAULT_KIND_COUNT]; /* how many of the next calls meet it */
     unsigned int disk_trouble;            /* steps until the disk is well again */
     int64_t wrong_account_until;
     bool is_calm;           /* no fault strikes any more */
-    const char *document;   /* what a rival door plans, too */
     int64_t seen_revision;  /* that the file names, as its writer has seen it; 0: none */
     int64_t known_revision; /* the newest that anybody who wrote the file has seen */
     uint64_t edit;          /* which value the next editor changes */
@@ -184,6 +185,8 @@ enum { FAULT_LATER = FAULT_LEASE }; /* this kind and those after it are chosen a
 void faults_choose(struct sim *world);
 /* The process has come to a boundary: faults may strike. It may be dead or paused afterwards. */
 CO_FN void sim_point(enum boundary boundary);
+/* The process may die over one of its next steps on the disk. */
+void fault_in_writing(void);
 /* Whether the next call meets this fault; counted down. */
 bool fault_takes(enum fault_kind kind);
 

@@ -37,6 +37,7 @@ static struct {
     bool has_dry_runs;
     bool has_estate;
     bool has_lists;
+    bool has_writers;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -76,7 +77,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     random = random_stream(options->seed, "lists", 0);
     story.has_lists =
         random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_LISTS);
+    random = random_stream(options->seed, "document", 0);
+    story.has_writers =
+        random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_WRITERS);
     story.generation = 1;
+}
+
+bool story_has_writers(void)
+{
+    return story.has_writers;
 }
 
 bool story_has_lists(void)

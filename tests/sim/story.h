@@ -19,6 +19,7 @@ enum {
     PART_DRY_RUNS,
     PART_ESTATE,
     PART_LISTS,
+    PART_WRITERS,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
@@ -30,6 +31,8 @@ unsigned int story_revisions(void);
 bool story_has_dry_runs(void);
 /* Whether the systems list what there is. */
 bool story_has_lists(void);
+/* Whether commands write into the document's file. */
+bool story_has_writers(void);
 /* Whether some resources are there already, and people let records go. */
 bool story_has_estate(void);
 /* Whether the last document has a resource of that name on the system. */
