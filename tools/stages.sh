@@ -313,11 +313,14 @@ stage_test() {
     need_build gcc && run_tests test gcc "${own_suites[@]/#/--no-suite=}"
 }
 
+# In --fast without the lifecycle tests: each starts programs by the hundred, and the stage test has them.
 stage_sanitize() {
+    local options=(-t 4 --no-suite=house "${own_suites[@]/#/--no-suite=}")
+    [ "$mode" != fast ] || options+=(--no-suite=lifecycle)
     need_build sanitize || return
     ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        run_tests sanitize sanitize -t 4 --no-suite=house "${own_suites[@]/#/--no-suite=}"
+        run_tests sanitize sanitize "${options[@]}"
 }
 
 stage_valgrind() {
