@@ -126,12 +126,13 @@ static bool answer_page(void *argument, struct http_request *request)
     return page_answer(((struct web_door *)argument)->page, request);
 }
 
+/* Once it is known how often who may come. */
 static int open_page(struct web_door *door, struct error *err)
 {
     unsigned char key[SECRET_KEY_SIZE];
     int r = pool_derive_key(door->pool, "page", key, err);
     if (r == 0)
-        door->page = page_new(door->pool, door->tokens, key);
+        door->page = page_new(door->pool, door->tokens, door->admission, key);
     sodium_memzero(key, sizeof(key));
     return r;
 }
@@ -257,7 +258,6 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     if (r < 0 || (r = check_safety(place, address, err)) < 0 ||
         (r = find_tokens(door, place->tokens, owner, err)) < 0 ||
         (r = pool_derive_key(door->pool, "mcp", door->key, err)) < 0 ||
-        (r = open_page(door, err)) < 0 ||
         (r = read_pem(place->certificate, &certificate, err)) < 0 ||
         (r = read_pem(place->key, &key, err)) < 0)
         return r;
@@ -268,7 +268,8 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     settings.http.key = key;
     door->looks = looks_new(door->loop, door->pool, owner, "looks", SECOND_US);
     door->admission = admission_new(door->loop, door->pool, owner, place->rate);
-    r = serve_until_asked(door, &settings, address, owner, err);
+    if ((r = open_page(door, err)) == 0)
+        r = serve_until_asked(door, &settings, address, owner, err);
     admission_end(door->admission);
     looks_end(door->looks);
     if (key)

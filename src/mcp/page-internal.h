@@ -10,6 +10,7 @@ enum { LINK_ID_SIZE = 17 };
 struct approval_page {
     struct pool *pool;
     struct tokens *tokens;
+    struct admission *admission;
     unsigned char key[SECRET_KEY_SIZE];
     char *policy; /* owned: Content-Security-Policy */
 };

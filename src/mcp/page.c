@@ -27,17 +27,19 @@ struct visit {
     const char *cookie;      /* a header to set it, or NULL */
     struct service *service; /* taken for who */
     struct plan *plan;       /* owned */
+    char seconds[24];        /* to wait */
 };
 
 /* --- Its life --- */
 
 struct approval_page *page_new(struct pool *pool, struct tokens *tokens,
+                               struct admission *admission,
                                const unsigned char key[SECRET_KEY_SIZE])
 {
     struct approval_page *page = NEW(struct approval_page);
     unsigned char digest[crypto_hash_sha256_BYTES];
     char text[sodium_base64_ENCODED_LEN(sizeof(digest), sodium_base64_VARIANT_ORIGINAL)];
-    *page = (struct approval_page){.pool = pool, .tokens = tokens};
+    *page = (struct approval_page){.pool = pool, .tokens = tokens, .admission = admission};
     memcpy(page->key, key, sizeof(page->key));
     crypto_hash_sha256(digest, (const unsigned char *)page_style, strlen(page_style));
     sodium_bin2base64(text, sizeof(text), digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
@@ -77,6 +79,8 @@ static void answer(struct visit *visit, unsigned int status, const struct strbuf
     size_t n = 8;
     if (visit->cookie)
         headers[n++] = (struct http_header){"Set-Cookie", visit->cookie};
+    if (status == 429)
+        headers[n++] = (struct http_header){"Retry-After", visit->seconds};
     if (status == 303)
         headers[n++] = (struct http_header){"Location", http_request_path(visit->request)};
     if (status == 405)
@@ -114,6 +118,25 @@ static void answer_error(struct visit *visit, const char *title, const struct er
                           : err->code == ERROR_NOT_FOUND                                  ? 404
                                                                                           : 500;
     answer_message(visit, status, title, error_message(err));
+}
+
+/* Whether it was told to come later: who signed in, or an address from which only what is wrong
+ * comes. */
+static bool is_too_often(struct visit *visit, int64_t wait)
+{
+    if (wait <= 0)
+        return false;
+    snprintf(visit->seconds, sizeof(visit->seconds), "%lld",
+             (long long)((wait + SECOND_US - 1) / SECOND_US));
+    answer_message(visit, 429, "Too many requests", "Nothing was done: wait a little.");
+    return true;
+}
+
+static bool is_stranger_too_often(struct visit *visit, bool shows_token)
+{
+    return is_too_often(visit,
+                        admission_take_stranger(visit->page->admission,
+                                                http_request_peer(visit->request), shows_token));
 }
 
 /* --- Who looks --- */
@@ -221,6 +244,8 @@ static void show(struct visit *visit)
         ask_to_sign_in(visit, 200, NULL);
         return;
     }
+    if (is_too_often(visit, admission_take_principal(visit->page->admission, visit->who.principal)))
+        return;
     int r = take_plan(visit, &err);
     if (r == 0)
         r = service_link_is_used(visit->service, visit->plan, visit->link.id, &is_used, &err);
@@ -262,7 +287,8 @@ static void sign_in(struct visit *visit, const char *token)
     struct error err = {0};
     char digest[TOKEN_DIGEST_SIZE];
     if (tokens_find(visit->page->tokens, token, &visit->who, NULL) < 0) {
-        ask_to_sign_in(visit, 403, "Nobody has this token.");
+        if (!is_stranger_too_often(visit, true))
+            ask_to_sign_in(visit, 403, "Nobody has this token.");
         return;
     }
     if (visit->link.principal && !text_equal(visit->link.principal, visit->who.principal)) {
@@ -331,6 +357,8 @@ static void decide(struct visit *visit, char *const values[FIELD_COUNT])
         ask_to_sign_in(visit, 403, "Nothing was decided: sign in, then decide.");
         return;
     }
+    if (is_too_often(visit, admission_take_principal(visit->page->admission, visit->who.principal)))
+        return;
     int r = take_plan(visit, &err);
     if (r == 0)
         r = text_equal_or_null(decision, "approve") ? approve(visit, values[FIELD_NAME], &err)
@@ -381,25 +409,32 @@ static void take_form(struct visit *visit)
     }
 }
 
+/* A link that we made. */
+static void answer_link(struct visit *visit)
+{
+    const char *method = http_request_method(visit->request);
+    if (visit->link.until <= world_wall_clock())
+        answer_message(visit, 410, "This link is over",
+                       "Ask for the plan again, which gives another one.");
+    else if (text_equal(method, "GET"))
+        show(visit);
+    else if (text_equal(method, "POST"))
+        take_form(visit);
+    else
+        answer_message(visit, 405, "That cannot be done here", "The page takes GET and POST.");
+}
+
 bool page_answer(struct approval_page *page, struct http_request *request)
 {
     const char *path = http_request_path(request);
-    const char *method = http_request_method(request);
     struct visit visit = {.page = page, .request = request};
     if (!text_starts_with(path, PLACE))
         return false;
-    if (!page_read_link(page, path + strlen(PLACE), &visit.link))
+    if (page_read_link(page, path + strlen(PLACE), &visit.link))
+        answer_link(&visit);
+    else if (!is_stranger_too_often(&visit, false))
         answer_message(&visit, 404, "There is no such page",
                        "This server did not make the link, or not all of it is there.");
-    else if (visit.link.until <= world_wall_clock())
-        answer_message(&visit, 410, "This link is over",
-                       "Ask for the plan again, which gives another one.");
-    else if (text_equal(method, "GET"))
-        show(&visit);
-    else if (text_equal(method, "POST"))
-        take_form(&visit);
-    else
-        answer_message(&visit, 405, "That cannot be done here", "The page takes GET and POST.");
     if (visit.service)
         pool_give(page->pool, visit.service);
     plan_free(visit.plan);

@@ -7,11 +7,13 @@
 
 #include "auth/tokens.h"
 #include "http/server.h"
+#include "mcp/admission.h"
 #include "mcp/pool.h"
 
 struct approval_page;
 /* All borrowed but the key, which seals what browsers and clients keep for it. */
 struct approval_page *page_new(struct pool *pool, struct tokens *tokens,
+                               struct admission *admission,
                                const unsigned char key[SECRET_KEY_SIZE]);
 void page_free(struct approval_page *page); /* accepts NULL */
 

@@ -8,6 +8,7 @@ import urllib.parse
 from approval_page import Browser
 
 URL = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
+NONE = (404, 429)  # There is no such page, or too many were asked for that are not there.
 ATTACKS = []
 
 
@@ -47,7 +48,7 @@ def sign_in_with_the_token_of_the_agent(scene):
 def sign_in_with_made_up_tokens(scene):
     browser = Browser(scene.server, scene.link())
     for token in ("", "x", "parley_" + "A" * 43, scene.boss[:-1], scene.boss + " ", scene.boss.upper(), "A" * 5000):
-        assert browser.sign_in(token).status == 403, token
+        assert browser.sign_in(token).status in (403, 429), token
 
 
 @attack
@@ -55,9 +56,9 @@ def guess_links(scene):
     browser = Browser(scene.server, scene.link())
     for _ in range(100):
         sealed = base64.urlsafe_b64encode(random.randbytes(150)).decode().rstrip("=")
-        assert browser.ask("GET", "/approve/" + sealed).status == 404
+        assert browser.ask("GET", "/approve/" + sealed).status in NONE
     for path in ("/approve/", "/approve/../mcp", "/approve/" + scene.plan, "/approve/%00", "/approve/a/b"):
-        assert browser.ask("GET", path).status == 404, path
+        assert browser.ask("GET", path).status in NONE, path
 
 
 @attack
@@ -69,7 +70,7 @@ def change_the_link(scene):
         other = "A" if browser.path[place] != "A" else "B"
         path = browser.path[:place] + other + browser.path[place + 1:]
         # The last letter of base64 has bits that say nothing; libsodium refuses them.
-        assert browser.ask("GET", path).status == 404, place
+        assert browser.ask("GET", path).status in NONE, place
 
 
 @attack
@@ -86,7 +87,7 @@ def show_what_else_the_server_sealed_as_link_or_cookie(scene):
     browser = signed_in(scene, scene.boss)
     form, sealed = browser.get().form, browser.cookie.split("=")[1]
     for text in filter(None, (asked.get("requestState"), session, form, sealed)):
-        assert browser.ask("GET", "/approve/" + text).status == 404
+        assert browser.ask("GET", "/approve/" + text).status in NONE
     for text in (browser.path[len("/approve/"):], form, session):
         thief = Browser(scene.server, browser.path)
         thief.cookie = "parley_approver=" + text

@@ -215,6 +215,19 @@ def where_a_signature_is_demanded_the_page_refuses_and_does_not_approve(place):
         assert "Refused" in browser.decide("refuse").words
 
 
+@test
+def who_guesses_is_put_off_and_who_may_approve_signs_in_all_the_same(place):
+    with Scene(place) as scene:
+        plan, link = scene.plan()
+        stranger = scene.browser(link)
+        answers = [stranger.sign_in("parley_" + "A" * 43).status for _ in range(40)]
+        assert set(answers) == {403, 429} and answers[0] == 403, answers
+        late = stranger.sign_in("parley_" + "A" * 43)
+        assert late.status == 403 or int(late.headers["Retry-After"]) > 0
+        assert "Approved" in scene.browser(link, scene.boss).decide("approve").words
+        scene.run(plan)
+
+
 # --- Through the client ---
 
 URL = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
