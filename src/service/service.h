@@ -386,8 +386,8 @@ CO_FN int service_get_run_plan(struct service *service, const char *run_id, stru
 enum { SERVICE_PAGE_ROWS = 50 };
 CO_FN int service_list_runs(struct service *service, const char *word, size_t page,
                             struct value **ret_runs, struct error *err);
-/* The id that a prefix of at least six digits means; a whole one is taken as it is. The caller frees
- * it. */
+/* The id that a prefix of at least six digits means; a whole one is taken as it is. The caller
+ * frees it. */
 CO_FN int service_complete_run_id(struct service *service, const char *prefix, char **ret_id,
                                   struct error *err);
 CO_FN int service_show_run(struct service *service, const char *run_id, struct value **ret_run,
