@@ -154,8 +154,9 @@ enum store_query {
     QUERY_FIND_PLANS,
     /* (prefix of the hash of one plan) -> STEP_TEXT_*; by number */
     QUERY_READ_STEPS,
-    /* (run id, number) -> STEP_TEXT_* of that step of the run's plan */
-    QUERY_GET_STEP,
+    /* (run id, first number, how many) -> STEP_TEXT_* of those steps of the run's plan; by number
+     */
+    QUERY_LIST_STEPS,
     /* (plan hash) -> JSON; oldest first */
     QUERY_LIST_MAKERS,
     /* (plan hash) -> JSON; oldest first */
@@ -298,6 +299,7 @@ struct store {
     char *place;                 /* owned: where it is, in words for errors */
     char id[UUID_TEXT_SIZE];
     size_t n_calls; /* under way */
+    uint64_t n_reads;
     uint64_t n_commits;
     uint64_t n_syncs; /* counted by the driver */
 };

@@ -30,6 +30,11 @@ void store_close(struct store *store)
     store->ops->close(store);
 }
 
+uint64_t store_count_reads(const struct store *store)
+{
+    return store->n_reads;
+}
+
 void store_count_syncs(const struct store *store, uint64_t *ret_commits, uint64_t *ret_syncs)
 {
     *ret_commits = store->n_commits;
@@ -60,6 +65,7 @@ int store_query(struct store *store, enum store_query query, const struct store_
                 store_visit *visit, void *argument, struct error *err)
 {
     store->n_calls++;
+    store->n_reads++;
     int r = store->ops->read(store, query, parameters, visit, argument, err);
     store->n_calls--;
     assert(r <= 0);
@@ -744,27 +750,76 @@ CO_FN static int read_run_plan(struct store *store, const char *run_id, struct v
     return r;
 }
 
-/* A step of a run's plan; in plans of older programs they stand inside: *plan is read then, once
- * for all that are looked for, and is the caller's. */
-CO_FN static int find_step(struct store *store, const char *run_id, int64_t place,
-                           struct value **plan, struct value **ret_step, struct error *err)
+/* Steps of a run's plan that follow each other. */
+struct step_heads {
+    int64_t first;
+    struct value *steps; /* owned; NULL is none */
+};
+
+static void step_heads_done(struct step_heads *heads)
 {
-    if (!*plan) {
-        CLEANUP(value_unrefp) struct value *found = NULL;
-        int r = query_values(store, QUERY_GET_STEP, PARAMETERS(text(run_id), integer(place)),
-                             add_step_head, "a step", &found, err);
-        if (r == 0 && value_count(found) > 0)
-            *ret_step = value_ref(value_at(found, 0));
-        else if (r == 0)
-            r = read_run_plan(store, run_id, plan, err);
-        if (r < 0 || *ret_step)
-            return r;
+    value_unref(heads->steps);
+}
+
+static struct value *head_at(const struct step_heads *heads, int64_t place)
+{
+    bool is_in = heads->steps && place >= heads->first &&
+                 place - heads->first < (int64_t)value_count(heads->steps);
+    return is_in ? value_at(heads->steps, (size_t)(place - heads->first)) : NULL;
+}
+
+/* Where they are not all there, what there is has no places that could be counted: then none. */
+CO_FN static int read_heads(struct store *store, const char *run_id, int64_t first, int64_t n,
+                            struct step_heads *heads, struct error *err)
+{
+    CLEANUP(value_unrefp) struct value *found = NULL;
+    int r =
+        query_values(store, QUERY_LIST_STEPS, PARAMETERS(text(run_id), integer(first), integer(n)),
+                     add_step_head, "a step", &found, err);
+    if (r < 0 || (int64_t)value_count(found) != n)
+        return r;
+    value_unref(heads->steps);
+    *heads = (struct step_heads){first, take_ptr(found)};
+    return 0;
+}
+
+/* Rows that follow each other are mostly of steps that do, too: these are read at once, unless
+ * more than half of them would be for nothing. */
+CO_FN static int read_heads_of(struct store *store, const char *run_id, const struct value *rows,
+                               struct step_heads *heads, struct error *err)
+{
+    int64_t first = INT64_MAX;
+    int64_t last = -1;
+    for (size_t i = 0; i < value_count(rows); i++) {
+        int64_t place = value_get_integer(value_at(rows, i), "place", -1);
+        first = place >= 0 && place < first ? place : first;
+        last = place > last ? place : last;
     }
-    const struct value *steps = value_get(*plan, "steps");
-    if (place < 0 || (size_t)place >= value_count(steps))
+    bool is_dense = last > first && last - first < (int64_t)value_count(rows);
+    return is_dense ? read_heads(store, run_id, first, last - first + 1, heads, err) : 0;
+}
+
+/* A step of a run's plan. In plans of older programs they stand inside: that is read once for all
+ * that are looked for. */
+CO_FN static int find_head(struct store *store, const char *run_id, int64_t place,
+                           struct step_heads *heads, struct value **ret_step, struct error *err)
+{
+    int r = head_at(heads, place) ? 0 : read_heads(store, run_id, place, 1, heads, err);
+    if (r == 0 && !head_at(heads, place)) {
+        CLEANUP(value_unrefp) struct value *plan = NULL;
+        r = read_run_plan(store, run_id, &plan, err);
+        value_unref(heads->steps);
+        *heads = (struct step_heads){0};
+        if (r == 0 && value_get(plan, "steps"))
+            heads->steps = value_ref(value_get(plan, "steps"));
+    }
+    if (r < 0)
+        return r;
+    struct value *step = head_at(heads, place);
+    if (!step)
         return error_set(err, ERROR_CORRUPT, "%s: the plan of run %s has no step %" PRId64,
                          store->place, run_id, place);
-    *ret_step = value_ref(value_at(steps, (size_t)place));
+    *ret_step = value_ref(step);
     return 0;
 }
 
@@ -788,15 +843,15 @@ static struct value *describe_row(const struct value *row, const struct value *s
 CO_FN static int describe_rows(struct store *store, const char *run_id, const struct value *rows,
                                struct value **ret_rows, struct error *err)
 {
-    CLEANUP(value_unrefp) struct value *plan = NULL;
+    CLEANUP(step_heads_done) struct step_heads heads = {0};
     struct value_builder described = {0};
-    int r = 0;
+    int r = read_heads_of(store, run_id, rows, &heads, err);
     for (size_t i = 0; r == 0 && i < value_count(rows); i++) {
         struct value *row = value_at(rows, i);
         CLEANUP(value_unrefp) struct value *step = NULL;
         int64_t place = value_get_integer(row, "place", -1);
         if (place >= 0)
-            r = find_step(store, run_id, place, &plan, &step, err);
+            r = find_head(store, run_id, place, &heads, &step, err);
         if (r == 0)
             value_builder_append(&described, step ? describe_row(row, step) : value_ref(row));
     }

@@ -405,5 +405,7 @@ CO_FN int store_commit(struct store *store, struct store_batch *batch, int64_t *
  */
 CO_FN int store_get_version(struct store *store, int64_t *ret_version, struct error *err);
 
+/* How many queries were asked, for tests. */
+uint64_t store_count_reads(const struct store *store);
 /* How many commits asked for and how many syncs were made for them, for tests and benchmarks. */
 void store_count_syncs(const struct store *store, uint64_t *ret_commits, uint64_t *ret_syncs);

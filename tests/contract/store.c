@@ -725,6 +725,43 @@ STORE_TEST(a_row_about_a_step_of_an_older_plan_is_read_the_same)
     check_step_row(false);
 }
 
+STORE_TEST(steps_of_rows_that_follow_each_other_are_read_at_once)
+{
+    enum { N_STEPS = 300 };
+    CLEANUP(store_batch_freep) struct store_batch *batch = store_batch_new();
+    CLEANUP(value_unrefp) struct value *body = from_json("{}");
+    add_deployment(batch, DEPLOYMENT, "web", 1);
+    store_batch_put_plan(batch, PLAN, DEPLOYMENT, "{}", NULL);
+    for (int i = 0; i < N_STEPS; i++) {
+        CLEANUP(mem_freep) char *step = string_format("{\"id\":\"create a%d#1\"}", i);
+        add_step_body(batch, PLAN, i, step);
+    }
+    add_run(batch, RUN);
+    CHECK(commits(batch, NULL));
+    /* Backwards, twice each. */
+    for (int i = 0; i < N_STEPS; i++) {
+        store_batch_journal_step(batch, RUN, "intent", (size_t)(N_STEPS - 1 - i), body);
+        store_batch_journal_step(batch, RUN, "result", (size_t)(N_STEPS - 1 - i), body);
+    }
+    int64_t last;
+    CHECK(commits(batch, &last));
+    uint64_t n_before = store_count_reads(store);
+    CLEANUP(value_unrefp) struct value *rows = read_journal(RUN, 0, 1000);
+    CHECK(store_count_reads(store) - n_before <= 3);
+    CHECK(rows && value_count(rows) == (size_t)2 * N_STEPS);
+    for (int i = 0; rows && i < 2 * N_STEPS; i++) {
+        CLEANUP(mem_freep) char *want = string_format("create a%d#1", N_STEPS - 1 - i / 2);
+        CHECK_TEXT(value_get_text(value_at(rows, (size_t)i), "step"), want);
+    }
+    store_batch_journal_step(batch, RUN, "result", 7, body);
+    store_batch_journal_step(batch, RUN, "result", 299, body);
+    CHECK(commits(batch, NULL));
+    CLEANUP(value_unrefp) struct value *apart = read_journal(RUN, last, 1000);
+    CHECK(apart && value_count(apart) == 2);
+    CHECK_TEXT(value_get_text(value_at(apart, 0), "step"), "create a7#1");
+    CHECK_TEXT(value_get_text(value_at(apart, 1), "step"), "create a299#1");
+}
+
 STORE_TEST(a_row_about_a_step_that_the_plan_lacks_is_damage)
 {
     CHECK(begin_run_of_steps(true));

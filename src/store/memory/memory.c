@@ -218,17 +218,19 @@ static void read_steps(struct memory_store *memory, const struct store_row *para
     } while (found->n_rows > n_before);
 }
 
-static void get_step(struct memory_store *memory, const struct store_row *parameters,
-                     struct found *found)
+static void list_steps(struct memory_store *memory, const struct store_row *parameters,
+                       struct found *found)
 {
     const struct store_row *run =
         map_get(&memory->tables[TABLE_RUNS], store_row_text(parameters, 0));
     if (!run)
         return;
-    CLEANUP(mem_freep)
-    char *key =
-        memory_step_key(store_row_text(run, RUN_COLUMN_PLAN_HASH), store_row_number(parameters, 1));
-    add_found(memory, TABLE_STEPS, key, found);
+    int64_t first = store_row_number(parameters, 1);
+    for (int64_t number = first; number < first + store_row_number(parameters, 2); number++) {
+        CLEANUP(mem_freep)
+        char *key = memory_step_key(store_row_text(run, RUN_COLUMN_PLAN_HASH), number);
+        add_found(memory, TABLE_STEPS, key, found);
+    }
 }
 
 static void list_makers(struct memory_store *memory, const struct store_row *parameters,
@@ -387,7 +389,7 @@ static const struct {
     [QUERY_LIST_REVISIONS] = {list_revisions, {0, 3}},
     [QUERY_FIND_PLANS] = {find_plans, {3, 5}},
     [QUERY_READ_STEPS] = {read_steps, {2, 2 + STEP_TEXT_COUNT}},
-    [QUERY_GET_STEP] = {get_step, {2, 2 + STEP_TEXT_COUNT}},
+    [QUERY_LIST_STEPS] = {list_steps, {2, 2 + STEP_TEXT_COUNT}},
     [QUERY_LIST_MAKERS] = {list_makers, {1, 2}},
     [QUERY_LIST_APPROVALS] = {list_approvals, {1, 2}},
     [QUERY_FIND_SECRET] = {find_secret, {4, 5}},

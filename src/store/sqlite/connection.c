@@ -76,8 +76,10 @@ static const char *const query_texts[] = {
         "SELECT " STEP_LIST "FROM plans CROSS JOIN steps ON steps.id >= plans.id << 32 "
         "AND steps.id < (plans.id + 1) << 32 "
         "WHERE plans.hash >= ?1 AND plans.hash < ?1 || 'g' ORDER BY steps.id",
-    [QUERY_GET_STEP] = "SELECT " STEP_LIST "FROM steps WHERE id = "
-                       "(SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1)",
+    [QUERY_LIST_STEPS] =
+        "SELECT " STEP_LIST
+        "FROM steps WHERE id >= (SELECT plan << 32 | ?2 FROM runs WHERE uid = ?1) "
+        "AND id < (SELECT (plan << 32 | ?2) + ?3 FROM runs WHERE uid = ?1) ORDER BY id",
     [QUERY_FIND_PLANS] =
         "SELECT body, document FROM plans WHERE hash >= ?1 AND hash < ?1 || 'g' LIMIT 2",
     [QUERY_LIST_MAKERS] = "SELECT body FROM makers "
