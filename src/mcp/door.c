@@ -145,25 +145,6 @@ static int64_t admit(void *argument, const struct web_identity *identity, const 
                     : admission_take_stranger(door->admission, peer, shows_token);
 }
 
-/* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT" or "PORT"; the caller frees the address, which is NULL
- * for this machine alone. */
-static int read_place(const char *text, char **ret_address, uint16_t *ret_port, struct error *err)
-{
-    const char *colon = strrchr(text, ':');
-    const char *number = colon ? colon + 1 : text;
-    size_t length = colon ? (size_t)(colon - text) : 0;
-    int64_t port = 0;
-    bool is_bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
-    if (!text_to_integer(number, &port) || port < 0 || port > 65535)
-        return error_set(err, ERROR_INVALID,
-                         "--listen takes ADDRESS:PORT, such as 127.0.0.1:7420, not \"%s\"", text);
-    *ret_port = (uint16_t)port;
-    *ret_address = length == 0    ? NULL
-                   : is_bracketed ? string_copy_n(text + 1, length - 2)
-                                  : string_copy_n(text, length);
-    return 0;
-}
-
 static bool is_loopback(const char *address)
 {
     return !address || text_equal(address, "::1") || text_starts_with(address, "127.");
@@ -242,27 +223,62 @@ static int find_tokens(struct web_door *door, const char *given, struct caller *
     return r;
 }
 
-static int serve_web(struct web_door *door, const struct door_place *place, struct caller *owner,
-                     struct error *err)
+/* What options and site say together; options come first. */
+static void choose_place(const struct door_place *given, const struct site_server *site,
+                         struct door_place *ret_place)
+{
+    /* Certificate and key are one thing. */
+    bool is_tls_given = given->certificate || given->key;
+    *ret_place = *given;
+    ret_place->listen = given->listen  ? given->listen
+                        : site->listen ? site->listen
+                                       : "127.0.0.1:7420";
+    ret_place->tokens = given->tokens ? given->tokens : site->tokens.path;
+    ret_place->certificate = is_tls_given ? given->certificate : site->certificate.path;
+    ret_place->key = is_tls_given ? given->key : site->key.path;
+    if (given->rate == 0)
+        ret_place->rate = site->requests;
+}
+
+/* A file that the site names cannot be read: then its line says where that stands. */
+static int blame_site(const struct site_server *site, const char *path, int r, struct error *err)
+{
+    const struct server_file *files[] = {&site->tokens, &site->certificate, &site->key};
+    for (size_t i = 0; r < 0 && path && i < ARRAY_LENGTH(files); i++)
+        if (files[i]->path && text_equal(files[i]->path, path))
+            return error_wrap(err, r, "%s:%u", site->file, files[i]->line);
+    return r;
+}
+
+static int serve_at(struct web_door *door, const struct door_place *place,
+                    const struct site_server *site, struct caller *owner, struct error *err)
 {
     CLEANUP(mem_freep) char *address = NULL;
     CLEANUP(mem_freep) char *certificate = NULL;
     CLEANUP(mem_freep) char *key = NULL;
-    struct web_settings settings = {.authenticate = authenticate,
-                                    .release = release,
-                                    .admit = admit,
-                                    .answer_other = answer_page,
-                                    .argument = door};
-    const char *listen = place->listen ? place->listen : "127.0.0.1:7420";
-    int r = read_place(listen, &address, &settings.http.port, err);
-    if (r < 0 || (r = check_safety(place, address, err)) < 0 ||
-        (r = find_tokens(door, place->tokens, owner, err)) < 0 ||
-        (r = pool_derive_key(door->pool, "mcp", door->key, err)) < 0 ||
-        (r = read_pem(place->certificate, &certificate, err)) < 0 ||
-        (r = read_pem(place->key, &key, err)) < 0)
-        return r;
     const char *const hosts[] = {place->host, NULL};
-    settings.hosts = place->host ? hosts : NULL;
+    struct web_settings settings = {
+        .authenticate = authenticate,
+        .release = release,
+        .admit = admit,
+        .answer_other = answer_page,
+        .argument = door,
+        .hosts = place->host ? hosts : (const char *const *)site->hosts,
+        .http = {.max_connections = (size_t)site->connections, .max_body = (size_t)site->body},
+    };
+    if (!site_server_read_place(place->listen, &address, &settings.http.port))
+        return error_set(err, ERROR_INVALID,
+                         "--listen takes ADDRESS:PORT, such as 127.0.0.1:7420, not \"%s\"",
+                         place->listen);
+    int r = check_safety(place, address, err);
+    if (r < 0 ||
+        (r = blame_site(site, place->tokens, find_tokens(door, place->tokens, owner, err), err)) <
+            0 ||
+        (r = pool_derive_key(door->pool, "mcp", door->key, err)) < 0 ||
+        (r = blame_site(site, place->certificate, read_pem(place->certificate, &certificate, err),
+                        err)) < 0 ||
+        (r = blame_site(site, place->key, read_pem(place->key, &key, err), err)) < 0)
+        return r;
     settings.http.address = address;
     settings.http.certificate = certificate;
     settings.http.key = key;
@@ -275,6 +291,18 @@ static int serve_web(struct web_door *door, const struct door_place *place, stru
     if (key)
         sodium_memzero(key, strlen(key));
     return r;
+}
+
+static int serve_web(struct web_door *door, const struct door_place *given, struct caller *owner,
+                     struct error *err)
+{
+    CLEANUP(site_server_done) struct site_server site = {0};
+    struct door_place place;
+    int r = pool_find_server(door->pool, &site, err);
+    if (r < 0)
+        return r;
+    choose_place(given, &site, &place);
+    return serve_at(door, &place, &site, owner, err);
 }
 
 int door_serve_web(struct loop *loop, const struct service_options *options,

@@ -138,6 +138,17 @@ int pool_find_owner(struct pool *pool, struct caller *ret_caller, char **ret_hom
     return 0;
 }
 
+int pool_find_server(struct pool *pool, struct site_server *ret_server, struct error *err)
+{
+    struct service *service = NULL;
+    int r = open_service(pool, &service, err);
+    if (r < 0)
+        return r;
+    site_server_copy(ret_server, site_server(service->site));
+    service_close(service);
+    return 0;
+}
+
 int pool_take(struct pool *pool, const struct caller *caller, const char *words,
               struct service **ret_service, struct error *err)
 {

@@ -15,6 +15,8 @@ void pool_free(struct pool *pool);
  * state folder, which the caller frees. */
 int pool_find_owner(struct pool *pool, struct caller *ret_caller, char **ret_home,
                     struct error *err);
+/* What the site says of the server, freed with site_server_done(). */
+int pool_find_server(struct pool *pool, struct site_server *ret_server, struct error *err);
 /* As service_derive_key(). */
 int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_key[SECRET_KEY_SIZE],
                     struct error *err);

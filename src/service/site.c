@@ -23,11 +23,12 @@ struct instance {
 };
 
 struct site {
-    char *folder;               /* owned: of the file; NULL without a file, as the next */
-    char *catalog_folder;       /* owned: catalog/ beside it */
-    struct value *secrets;      /* owned map of name -> source; NULL without any */
-    struct value *content;      /* owned map; NULL without a file */
-    struct site_rules rules;    /* empty without a file */
+    char *folder;            /* owned: of the file; NULL without a file, as the next */
+    char *catalog_folder;    /* owned: catalog/ beside it */
+    struct value *secrets;   /* owned map of name -> source; NULL without any */
+    struct value *content;   /* owned map; NULL without a file */
+    struct site_rules rules; /* empty without a file, as the next */
+    struct site_server server;
     struct instance *instances; /* owned; those of the file, then those made up on demand */
     size_t n_instances;
     size_t capacity;
@@ -46,6 +47,7 @@ void site_free(struct site *site)
     value_unref(site->content);
     value_unref(site->secrets);
     site_rules_done(&site->rules);
+    site_server_done(&site->server);
     mem_free(site->catalog_folder);
     mem_free(site->folder);
     mem_free(site);
@@ -117,7 +119,7 @@ static void read_content(struct site *site, const struct yaml_tree *tree,
                          struct diagnostics *diagnostics)
 {
     static const char *const keys[] = {"format", "secrets",  "instances", "environments",
-                                       "caps",   "approval", "approvers"};
+                                       "caps",   "approval", "approvers", "server"};
     const struct yaml_node *root = yaml_root(tree);
     const struct yaml_node *body = yaml_get(root, "site");
     if (!body || body->kind != VALUE_MAP) {
@@ -143,6 +145,7 @@ static void read_content(struct site *site, const struct yaml_tree *tree,
          i++)
         read_instance(site, tree, &instances->pairs[i], diagnostics);
     site_rules_read(&site->rules, tree, body, diagnostics);
+    site_server_read(&site->server, tree, body, site->folder, diagnostics);
     site->content = yaml_to_value(body);
 }
 
@@ -277,6 +280,11 @@ bool site_is_production(const struct site *site, const char *environment)
 {
     bool is_named_so = text_equal(environment, "production") || text_equal(environment, "prod");
     return value_get_bool(environment_of(site, environment), "production", is_named_so);
+}
+
+const struct site_server *site_server(const struct site *site)
+{
+    return &site->server;
 }
 
 const struct site_rules *site_rules(const struct site *site)

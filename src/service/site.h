@@ -7,6 +7,7 @@
 #include "model/diagnostic.h"
 #include "model/value.h"
 #include "service/site-rules.h"
+#include "service/site-server.h"
 
 #include <stdbool.h>
 
@@ -46,5 +47,7 @@ int site_find_instance(const struct site *site, const char *instance, const char
 bool site_is_production(const struct site *site, const char *environment);
 /* What the file allows and demands. Borrowed. */
 const struct site_rules *site_rules(const struct site *site);
+/* What it says of the server; empty without a word of it. Borrowed. */
+const struct site_server *site_server(const struct site *site);
 /* The environment's variables, a map, or NULL. Borrowed. */
 const struct value *site_variables(const struct site *site, const char *environment);

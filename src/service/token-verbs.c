@@ -6,11 +6,13 @@
 #include "base/text.h"
 #include "base/world.h"
 
-/* What --file says, else the one in the state folder. The caller frees it. */
+/* What --file says, else the site, else the one in the state folder. The caller frees it. */
 static int find_file(const struct service *service, const struct verb_call *call, char **ret_path,
                      struct error *err)
 {
     const char *file = value_get_text(call->input, "file");
+    if (!file)
+        file = site_server(service->site)->tokens.path;
     if (file) {
         *ret_path = string_copy(file);
         return 0;

@@ -364,7 +364,7 @@ static int show_events(struct service *service, const struct verb_call *call,
     {"page", INPUT_TEXT, false, "--page", "N", "older ones: 50 are a page, the newest on the first"}
 #define SNAPSHOT {"snapshot", INPUT_TEXT, true, NULL, "FILE", "the snapshot's file"}
 #define TOKEN_FILE \
-    {"file", INPUT_TEXT, false, "--file", "FILE", "the file of the tokens; else tokens.yaml in the state folder"}
+    {"file", INPUT_TEXT, false, "--file", "FILE", "the file of the tokens; else what the site says, or tokens.yaml in the state folder"}
 #define RUN {"run", INPUT_TEXT, true, NULL, "ID", "the run's id"}
 
 static const struct verb verbs[] = {

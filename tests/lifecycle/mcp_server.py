@@ -9,11 +9,12 @@ from mcp_client import META
 
 
 class Server:
-    """user: whom it runs as; None: us."""
+    """user: whom it runs as; None: us. says_where: else the site does."""
 
-    def __init__(self, place, *words, user=None):
+    def __init__(self, place, *words, user=None, says_where=True):
         who = {"user": user, "group": user, "extra_groups": []} if user else {}
-        self.process = subprocess.Popen(place.line("serve", "--listen", "127.0.0.1:0", *words), env=place.env,
+        where = ["--listen", "127.0.0.1:0"] if says_where else []
+        self.process = subprocess.Popen(place.line("serve", *where, *words), env=place.env,
                                         cwd=place.folder, text=True, stderr=subprocess.PIPE, **who)
         self.line = self.process.stderr.readline()
         while "WARNING: ASan" in self.line:

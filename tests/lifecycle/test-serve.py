@@ -73,6 +73,51 @@ def what_would_not_be_safe_is_not_served(place):
 
 
 @test
+def the_site_says_where_and_whom_and_how_often(place):
+    place.write("etc/parley.yaml", """site:
+  server:
+    listen: "127.0.0.1:0"
+    tokens: agents.yaml
+    hosts: [parley.test]
+    limits: { requests: 12, connections: 50, body: 16Ki }
+""")
+    agent = place.parley("token", "new", "agent", "--role", "viewer", "--site", place.path("etc/parley.yaml"), "--json")
+    agent = agent.json()["token"]
+    assert os.path.exists(place.path("etc/agents.yaml")) and not os.path.exists(place.path("home/tokens.yaml"))
+    with Server(place, "--site", place.path("etc/parley.yaml"), says_where=False) as server:
+        assert server.post(agent, "tools/list", {"Host": "parley.test"})[0] == 200
+        assert server.post(agent, "tools/list", {"Host": "other.test"})[0] == 403
+        assert server.post(agent, "tools/list", more="x" * 20000)[0] == 413
+        answers = [server.post(agent, "tools/list") for _ in range(20)]
+        status, answer = next(row for row in answers if row[0] != 200)
+        assert status == 429 and "of agent" in answer["error"]["message"], answer
+    with Server(place, "--site", place.path("etc/parley.yaml"), "--host", "third.test") as server:
+        assert server.post(agent, "tools/list", {"Host": "third.test"})[0] == 200
+        assert server.post(agent, "tools/list", {"Host": "parley.test"})[0] == 403
+
+
+@test
+def faults_of_what_the_site_says_of_the_server_are_named_with_their_lines(place):
+    token_of(place, "agent", "viewer")
+    place.write("parley.yaml", """site:
+  server:
+    listen: nowhere
+    hosts: parley.test
+    limits: { requests: 0, body: 1Ki, hurry: 1 }
+    certificate: a.pem
+    colour: red
+""")
+    text = place.parley("serve", want=1).err
+    for line, word in ((3, "listen"), (4, "hosts"), (5, "whole number"), (5, "16Ki"), (5, "no limit"), (7, "no such key"),
+                       (3, "belong together")):
+        assert any(f"parley.yaml:{line}:" in row and word in row + after for row, after
+                   in zip(text.split("\n"), [*text.split("\n")[1:], ""])), (line, word, text)
+    place.write("parley.yaml", "site:\n  server:\n    certificate: a.pem\n    key: b.pem\n")
+    text = place.parley("serve", want=1).err
+    assert "parley.yaml:3" in text and "a.pem" in text, text
+
+
+@test
 def each_role_has_the_tools_it_may_use_and_no_others(place):
     tokens = {role: token_of(place, role, role) for role in ("viewer", "planner", "approver", "operator", "admin")}
     with Server(place) as server:
