@@ -5,11 +5,12 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/world.h"
 #include "mcp/rpc.h"
 #include "net/channel.h"
 
 /* A message has room for the largest document that Parley reads. */
-enum { MAX_MESSAGE = 16 * 1024 * 1024, MAX_REQUESTS = 64 };
+enum { MAX_MESSAGE = 16 * 1024 * 1024, MAX_REQUESTS = 64, CANCEL_AGAIN_US = 100 * 1000 };
 
 struct stdio {
     struct loop *loop;
@@ -178,16 +179,24 @@ static int read_lines(struct stdio *stdio, struct error *err)
     }
 }
 
+/* Nobody waits any more. What has not begun yet can only be cancelled once it has. */
+static void end_all(struct stdio *stdio)
+{
+    mcp_cancel_origin(stdio->server, "stdio");
+    while (stdio->n_requests > 0 || stdio->is_writing || stdio->is_telling) {
+        int64_t again = world_monotonic_clock() + CANCEL_AGAIN_US;
+        gate_wait(stdio->loop, &stdio->changed, again, NULL);
+        mcp_cancel_origin(stdio->server, "stdio");
+    }
+}
+
 int mcp_serve_stdio(struct mcp_server *server, struct loop *loop, const struct mcp_exchange *like,
                     int take_input, int take_output, struct error *err)
 {
     struct stdio stdio = {.loop = loop, .server = server, .like = like};
     stdio.channel = channel_new_pair(loop, take_input, take_output, MAX_MESSAGE);
     int r = read_lines(&stdio, err);
-    mcp_cancel_origin(server, "stdio");
-    await_room(&stdio, 0);
-    while (stdio.is_telling)
-        gate_wait(loop, &stdio.changed, -1, NULL);
+    end_all(&stdio);
     channel_free(stdio.channel);
     strbuf_done(&stdio.lines);
     mcp_session_done(&stdio.session);

@@ -180,6 +180,17 @@ def who_may_not_listen_gets_no_stream(place):
             connection.close()
 
 
+@test
+def who_goes_at_once_keeps_no_server(place):
+    for number in range(10):
+        with Stdio(place) as client:
+            if number % 2:
+                client.begin("2025-11-25")
+            else:
+                client.write({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen",
+                              "params": {"notifications": {"toolsListChanged": True}, "_meta": META}})
+
+
 def naps_of(pid):
     """How often a process went to sleep by itself."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
