@@ -97,7 +97,7 @@ static void bench_main(void *argument)
     struct bench *bench = argument;
     struct error err = {0};
     int r = pool_find_owner(bench->pool, &bench->owner, NULL, &err);
-    bench->looks = looks_new(bench->loop, bench->pool, &bench->owner, "looks", 1000 * 1000);
+    bench->looks = looks_new(bench->loop, bench->pool, &bench->owner, "looks", 1000000);
     bench->server = mcp_server_new(bench->loop, &offer, NULL);
     if (r == 0)
         r = bench->is_stdio ? serve_stdio(bench, &err) : serve_web(bench, &err);

@@ -41,7 +41,7 @@ void site_server_copy(struct site_server *ret_copy, const struct site_server *se
     ret_copy->key.path = copy_or_null(server->key.path);
     ret_copy->file = copy_or_null(server->file);
     ret_copy->hosts = server->hosts ? NEW_ARRAY(char *, server->n_hosts + 1) : NULL;
-    for (size_t i = 0; i < server->n_hosts; i++)
+    for (size_t i = 0; ret_copy->hosts && i < server->n_hosts; i++)
         ret_copy->hosts[i] = string_copy(server->hosts[i]);
 }
 
@@ -123,11 +123,11 @@ static void read_number(const struct reading *reading, const struct yaml_node *n
 
 static void read_size(const struct reading *reading, const struct yaml_node *node)
 {
-    enum { LEAST = 16 * 1024, MOST = 64 * 1024 * 1024 };
+    static const double least = 16 << 10, most = 64 << 20;
     CLEANUP(value_unrefp)
     struct value *size = node->kind == VALUE_STRING ? literal_size(node->text) : NULL;
     double bytes = size ? literal_size_bytes(value_text(size)) : 0;
-    if (bytes >= LEAST && bytes <= MOST)
+    if (bytes >= least && bytes <= most)
         reading->server->body = (int64_t)bytes;
     else
         fail(reading, node, "such as 1Mi", "A request's body may have from 16Ki to 64Mi.");

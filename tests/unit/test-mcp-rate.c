@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "harness.h"
 
-enum { SECOND = 1000 * 1000 };
+static const int64_t SECOND = 1000000;
 
 TEST(a_burst_is_taken_at_once_and_comes_back_evenly)
 {
@@ -17,7 +17,7 @@ TEST(a_burst_is_taken_at_once_and_comes_back_evenly)
     CHECK(rate_take(rate, "a", 1, now + SECOND) == 0);
     CHECK(rate_take(rate, "a", 1, now + SECOND) == SECOND);
     /* It is never fuller than full, however long nobody came. */
-    now += (int64_t)365 * 86400 * SECOND;
+    now += 365 * 86400 * SECOND;
     for (int i = 0; i < 3; i++)
         CHECK(rate_take(rate, "a", 1, now) == 0);
     CHECK(rate_take(rate, "a", 1, now) == SECOND);
@@ -54,7 +54,8 @@ TEST(no_limit_is_none)
 TEST(of_very_many_names_the_first_are_forgotten)
 {
     struct rate *rate = rate_new(60, 1);
-    CHECK(rate_take(rate, "first", 1, 0) == 0 && rate_take(rate, "first", 1, 0) > 0);
+    CHECK(rate_take(rate, "first", 1, 0) == 0);
+    CHECK(rate_take(rate, "first", 1, 0) > 0);
     for (int i = 0; i < 5000; i++) {
         char name[32];
         snprintf(name, sizeof(name), "address %d", i);
