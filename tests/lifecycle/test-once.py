@@ -11,10 +11,14 @@ SEPARATED = "  approval: separated\n"
 TURNS = 12
 
 
-def served(place, **settings):
-    """A site that demands separated, with boxes; the tokens of who operates and of two who approve."""
+def demand(place, **settings):
     place.with_boxes(**settings)
     place.write("parley.yaml", place.read("parley.yaml") + SEPARATED)
+
+
+def served(place, **settings):
+    """A site that demands separated, with boxes; the tokens of who operates and of two who approve."""
+    demand(place, **settings)
     return (token_of(place, "agent", "planner", "operator"), token_of(place, "boss", "approver"),
             token_of(place, "other", "approver"))
 
@@ -67,7 +71,7 @@ def a_run_that_is_resumed_goes_on_by_its_approval(place):
 
 @test
 def a_run_that_was_killed_is_resumed_by_its_approval_and_no_other_begins(place):
-    agent, boss, _ = served(place, latency="400ms")
+    agent, boss, _ = served(place, resources={"two": {"latency": "1h"}})
     with Server(place) as server:
         plan = planned(server, agent, one=box(colour="red"), two=box(note="${one.id}"))
         server.call(boss, "plan_approve", plan=plan)
@@ -78,6 +82,7 @@ def a_run_that_was_killed_is_resumed_by_its_approval_and_no_other_begins(place):
         wait_until(lambda: not place.run_processes(), "the run's process is gone")
         other, why = apply(server, agent, plan)
         assert other is None and "used by the run" in why, why
+        demand(place)
         server.call(agent, "run_control", action="resume", deployment="demo")
         wait_until(lambda: ended(server, agent, run)["status"] == "done", "the run is done")
         assert len(place.files()) == 2
