@@ -137,7 +137,7 @@ static void read_limit(const struct reading *reading, const char *key, const str
 {
     struct site_server *server = reading->server;
     if (text_equal(key, "requests"))
-        read_number(reading, node, 1000 * 1000, &server->requests);
+        read_number(reading, node, 1000000, &server->requests);
     else if (text_equal(key, "connections"))
         read_number(reading, node, 65536, &server->connections);
     else if (text_equal(key, "body"))

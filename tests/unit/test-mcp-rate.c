@@ -17,7 +17,7 @@ TEST(a_burst_is_taken_at_once_and_comes_back_evenly)
     CHECK(rate_take(rate, "a", 1, now + SECOND) == 0);
     CHECK(rate_take(rate, "a", 1, now + SECOND) == SECOND);
     /* It is never fuller than full, however long nobody came. */
-    now += 365 * 86400 * SECOND;
+    now += INT64_C(31536000) * SECOND;
     for (int i = 0; i < 3; i++)
         CHECK(rate_take(rate, "a", 1, now) == 0);
     CHECK(rate_take(rate, "a", 1, now) == SECOND);
