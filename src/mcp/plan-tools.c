@@ -6,6 +6,7 @@
 #include "model/json.h"
 #include "render/plan-view.h"
 #include "render/render.h"
+#include "service/marks.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -107,6 +108,20 @@ static struct value *plan_in_short(const struct plan *plan, const struct plan_vi
     return value_builder_map(&fields);
 }
 
+/* Whether it was carried out already, and then what shows how that went. */
+CO_FN static bool write_done(struct service *service, const struct plan *plan, struct strbuf *text)
+{
+    struct store_run run = {0};
+    bool is_done = service_find_run_of(service, plan, &run, NULL) == 0 && run.epoch > 0;
+    if (is_done)
+        strbuf_addf(text,
+                    "\nThis plan was carried out already. Next: run_show with run=\"%.8s\" says "
+                    "how that went.\n",
+                    run.id);
+    store_run_done(&run);
+    return is_done;
+}
+
 CO_FN static void add_plan(const struct mcp_call *call, struct service *service,
                            const struct plan *plan, const struct plan_view *view,
                            struct mcp_result *result)
@@ -114,7 +129,8 @@ CO_FN static void add_plan(const struct mcp_call *call, struct service *service,
     struct strbuf text = {0};
     CLEANUP(mem_freep) char *link = tools_link_for_others(call, service, plan);
     render_plan(plan, view, &text);
-    write_next(plan, link, &text);
+    if (!write_done(service, plan, &text))
+        write_next(plan, link, &text);
     tools_add_text(result, strbuf_text(&text));
     strbuf_done(&text);
     result->structured = plan_in_short(plan, view);

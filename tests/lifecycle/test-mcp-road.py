@@ -62,6 +62,8 @@ def a_document_becomes_real_and_goes_again_in_both_eras(place):
             plan = client.call("plan_create", document=DOCUMENT)
             assert plan["counts"] == {"create": 2} and plan["changes"], plan
             assert client.apply(plan["plan"])["status"] == "done"
+            shown = client.result("plan_show", {"plan": plan["plan"]})["content"][0]["text"]
+            assert "carried out already" in shown and "plan_apply" not in shown, shown
             assert place.parley("output", "shop", "said").out.strip() == "hello world"
             edited = client.call("plan_edit", set={"a.value": "bye"})
             assert client.apply(edited["plan"])["status"] == "done"
