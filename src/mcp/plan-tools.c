@@ -337,7 +337,7 @@ static int approve_on_page(struct mcp_call *call, struct plan *plan, const char 
                            struct error *err)
 {
     struct error fault = {0};
-    int r = tools_open_link(call, plan, link, NULL);
+    int r = tools_open_link(call, plan, link, &fault);
     if (r == 0)
         r = tools_await_approver(call, look_whether_approved, plan, &fault);
     if (r == -ERROR_APPROVAL_NEEDED)
