@@ -137,6 +137,10 @@ static int enter_sandbox(pid_t pid, struct error *err)
 {
     static const char *const names[] = {"user", "mnt", "pid", "ipc", "uts", "net"};
     int fds[ARRAY_LENGTH(names)];
+    CLEANUP(mem_freep) char *root_path = string_format("/proc/%d/root", (int)pid);
+    CLEANUP(close_descriptorp) int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set_errno(err, errno, "open the twin's root %s", root_path);
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         CLEANUP(mem_freep) char *path = string_format("/proc/%d/ns/%s", (int)pid, names[i]);
         fds[i] = open(path, O_RDONLY | O_CLOEXEC);
@@ -149,6 +153,9 @@ static int enter_sandbox(pid_t pid, struct error *err)
             return error_set_errno(err, errno, "enter the twin's namespace %s", names[i]);
         close_descriptor(fds[i]);
     }
+    /* A twin in a chroot has its /proc and /run there. */
+    if (fchdir(root) < 0 || chroot(".") < 0)
+        return error_set_errno(err, errno, "enter the twin's root");
     return 0;
 }
 

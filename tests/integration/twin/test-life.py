@@ -571,6 +571,10 @@ def programs_in_a_chroot_see_no_more_than_elsewhere():
         twin.vlan("left", "10.210.0.0/24")
         twin.instances("l", "left", 2)
         assert roots_of_programs(twin) == elsewhere, (roots_of_programs(twin), elsewhere)
+        # Nor does a command, which comes from outside of it.
+        seen = twin.run("l-0", "ls", "-A", "/")
+        assert sorted(seen.stdout.split()) == elsewhere[0], (seen, elsewhere)
+        assert twin.run("router", "ls", "/run/netns").stdout.split(), "the router is not where the twin is"
 
 
 @test
