@@ -14,7 +14,7 @@ packages_demo=(
 packages_check=(
     clang libclang-rt-14-dev clang-format clang-tidy valgrind libc6-dbg
     prometheus-blackbox-exporter docker.io dnsmasq-base udhcpc
-    shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables
+    shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables systemd
 )
 
 # Prints those of its arguments that are not installed.
