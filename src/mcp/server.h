@@ -52,6 +52,7 @@ struct mcp_tool {
     const char *title;
     const char *description;
     bool is_read_only, is_destructive, is_idempotent, is_open_world;
+    bool is_lasting;                /* mcp_wants_task() is asked by it */
     const struct mcp_input *inputs; /* checked before the tool is called; NULL: input_schema */
     const char *input_schema;       /* JSON of a schema that the tool checks itself */
     const char *output_schema;      /* JSON; NULL: no structured content */
@@ -60,8 +61,7 @@ struct mcp_tool {
     /* 0 with a result; negative with err, which becomes a result that says so; MCP_ASKED. */
     CO_FN int (*call)(struct mcp_call *call, struct mcp_result *result, struct error *err);
     enum mcp_tasking tasking;
-    bool is_lasting; /* mcp_wants_task() is asked by it */
-    int tag;         /* the tool's own */
+    int tag; /* the tool's own */
 };
 
 struct mcp_resource {
