@@ -115,16 +115,32 @@ def a_plan_is_carried_out_once_somebody_else_approved_it_and_not_before():
     assert "person" in audit and "separated" in audit and not any(text in audit for text in TOKENS.values()), audit
 
 
-def a_run_goes_on_while_its_server_is_started_anew():
-    plan = SERVICE.call(TOKENS[AGENT], "plan_create", document=chain(5))["plan"]
+def begin_chain(n):
+    plan = SERVICE.call(TOKENS[AGENT], "plan_create", document=chain(n))["plan"]
     SERVICE.call(TOKENS["person"], "plan_approve", plan=plan)
-    run = SERVICE.call(TOKENS[AGENT], "plan_apply", plan=plan)["run"]
+    return SERVICE.call(TOKENS[AGENT], "plan_apply", plan=plan)["run"]
+
+
+def restart():
     sh("systemctl", "restart", "parley")
     SERVICE.await_answer()
+
+
+def a_run_goes_on_while_its_server_is_started_anew():
+    run = begin_chain(5)
+    restart()
     shown = SERVICE.call(TOKENS[AGENT], "run_show", run=run)
-    assert shown["status"] in ("pending", "running"), shown
+    assert shown["status"] in ("pending", "running"), (shown, sh("cat", f"{HOME}/logs/run-{run[:13]}.log"))
     shown = SERVICE.call(TOKENS[AGENT], "run_show", run=run, wait_seconds=120)
     assert shown["status"] == "done", shown
+
+
+def a_run_is_reached_by_a_server_that_did_not_begin_it():
+    run = begin_chain(60)
+    restart()
+    SERVICE.call(TOKENS[AGENT], "run_control", run=run, action="cancel")
+    shown = SERVICE.call(TOKENS[AGENT], "run_show", run=run, wait_seconds=120)
+    assert shown["status"] == "cancelled", shown
 
 
 def a_server_that_is_killed_comes_back():
@@ -141,7 +157,8 @@ def a_server_that_is_killed_comes_back():
 TESTS = [the_unit_as_it_is_installed_starts_a_server_that_asks_for_a_token,
          who_is_another_user_reads_and_changes_nothing_of_it,
          a_plan_is_carried_out_once_somebody_else_approved_it_and_not_before,
-         a_run_goes_on_while_its_server_is_started_anew, a_server_that_is_killed_comes_back]
+         a_run_goes_on_while_its_server_is_started_anew, a_run_is_reached_by_a_server_that_did_not_begin_it,
+         a_server_that_is_killed_comes_back]
 
 
 def main():
