@@ -8,6 +8,7 @@
 enum {
     COMMAND_TIME = 2 * 1000 * 1000, /* microseconds */
     CHECK_TIME = 3 * 1000 * 1000,   /* until a new server's first check has ended */
+    UP_TIME = 10 * 1000 * 1000,     /* until somebody takes over from the last one that goes */
     DRAIN_TIME = 30 * 1000 * 1000,  /* for requests that are under way; docs/twin.md names it */
     CLOSE_TIME = 2 * 1000 * 1000,   /* for connections that were cut, or idle */
     POLL_PAUSE = 5 * 1000
@@ -221,6 +222,48 @@ static CO_FN int move_server(struct balancer_control *control, const struct bala
     return r;
 }
 
+/* Whether somebody but this one takes requests in its backend. */
+static bool has_others(const struct balancer_control *control,
+                       const struct balancer_servers *servers, const struct balancer_server *server)
+{
+    for (size_t i = 0; i < servers->n_items; i++) {
+        const struct balancer_server *other = &servers->items[i];
+        const struct balancer_line *line =
+            balancer_find_line(&control->statistics, other->backend, other->name);
+        if (text_equal(other->backend, server->backend) && !text_equal(other->name, server->name) &&
+            line && balancer_line_is_sound(line))
+            return true;
+    }
+    return false;
+}
+
+/* Whether one that goes takes requests, and none of those that stay or come does. */
+static bool leaves_nobody(const struct balancer_control *control,
+                          const struct balancer_servers *running,
+                          const struct balancer_servers *wanted)
+{
+    for (size_t i = 0; i < running->n_items; i++) {
+        const struct balancer_server *server = &running->items[i];
+        const struct balancer_line *line =
+            balancer_find_line(&control->statistics, server->backend, server->name);
+        if (!has_name(wanted, server) && line && balancer_line_is_sound(line) &&
+            !has_others(control, wanted, server))
+            return true;
+    }
+    return false;
+}
+
+/* What runs on those that come may have begun just now, and have failed its first check. */
+static CO_FN void await_successors(struct balancer_control *control,
+                                   const struct balancer_servers *running,
+                                   const struct balancer_servers *wanted)
+{
+    int64_t deadline = world_monotonic_clock() + UP_TIME;
+    while (balancer_control_look(control, NULL) == 0 && leaves_nobody(control, running, wanted) &&
+           world_monotonic_clock() < deadline)
+        loop_sleep(control->loop, POLL_PAUSE);
+}
+
 /* All that go do so at the same time: no request of one waits for those of another. */
 static CO_FN int remove_unwanted(struct balancer_control *control,
                                  const struct balancer_servers *running,
@@ -250,28 +293,16 @@ CO_FN int balancer_servers_change(struct balancer_control *control,
         else if (!has_server(running, server))
             r = move_server(control, server, err);
     }
-    return r < 0 ? r : remove_unwanted(control, running, wanted, err);
+    if (r < 0)
+        return r;
+    await_successors(control, running, wanted);
+    return remove_unwanted(control, running, wanted, err);
 }
 
 /* A server by its host and port, in any backend. */
 static bool is_at(const struct balancer_server *server, const char *host, uint16_t port)
 {
     return text_equal(server->name, host) && (port == 0 || server->port == port);
-}
-
-/* Whether others take the requests of one that is not asked any more. */
-static bool has_others(const struct balancer_control *control,
-                       const struct balancer_servers *running, const struct balancer_server *server)
-{
-    for (size_t i = 0; i < running->n_items; i++) {
-        const struct balancer_server *other = &running->items[i];
-        const struct balancer_line *line =
-            balancer_find_line(&control->statistics, other->backend, other->name);
-        if (text_equal(other->backend, server->backend) && !text_equal(other->name, server->name) &&
-            line && balancer_line_is_sound(line))
-            return true;
-    }
-    return false;
 }
 
 CO_FN void balancer_servers_drain(struct balancer_control *control,

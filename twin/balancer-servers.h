@@ -49,7 +49,8 @@ CO_FN int balancer_control_look(struct balancer_control *control, struct error *
 /*
  * Makes the servers that run those that are wanted, without a request lost: one that goes ends what
  * it has within 30 seconds, one that comes gets requests when a check has told how it is, one that
- * moves must answer at both places. When it fails, some of the changes are made.
+ * moves must answer at both places. The last one that serves goes when another one does, or after
+ * 10 seconds in vain. When it fails, some of the changes are made.
  */
 CO_FN int balancer_servers_change(struct balancer_control *control,
                                   const struct balancer_servers *running,
