@@ -237,7 +237,15 @@ static bool has_others(const struct balancer_control *control,
     return false;
 }
 
-/* Whether one that goes takes requests, and none of those that stay or come does. */
+static bool has_backend(const struct balancer_servers *servers, const char *backend)
+{
+    for (size_t i = 0; i < servers->n_items; i++)
+        if (text_equal(servers->items[i].backend, backend))
+            return true;
+    return false;
+}
+
+/* Whether one that goes takes requests, and others stay or come of which none does. */
 static bool leaves_nobody(const struct balancer_control *control,
                           const struct balancer_servers *running,
                           const struct balancer_servers *wanted)
@@ -246,8 +254,8 @@ static bool leaves_nobody(const struct balancer_control *control,
         const struct balancer_server *server = &running->items[i];
         const struct balancer_line *line =
             balancer_find_line(&control->statistics, server->backend, server->name);
-        if (!has_name(wanted, server) && line && balancer_line_is_sound(line) &&
-            !has_others(control, wanted, server))
+        if (!has_name(wanted, server) && has_backend(wanted, server->backend) && line &&
+            balancer_line_is_sound(line) && !has_others(control, wanted, server))
             return true;
     }
     return false;
