@@ -1,4 +1,4 @@
-#include "twin/database-data.h"
+#include "twin/database-programs.h"
 
 #include "base/text.h"
 #include "twin/service.h"
