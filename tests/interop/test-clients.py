@@ -20,17 +20,7 @@ DOCUMENT = """deployment:
     - { type: acme:thing:box, name: first, properties: { size: 1 } }
     - { type: acme:thing:box, name: second, properties: { size: 2 }, dependsOn: [first] }
 """
-CATALOG = """
-types:
-  acme:thing:box:
-    description: A box.
-    stage: infrastructure
-    properties: { size: { kind: integer } }
-    outputs: { id: { type: string } }
-    drivers: { fake: { fidelity: stand-in } }
-    repeat: tag
-    seconds: { create: 1, update: 1, delete: 1 }
-"""
+CATALOG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/catalog/acme.yaml")
 SITE = "site: { instances: { acme.lab: { driver: fake } } }\n"
 
 
@@ -49,9 +39,9 @@ def with_place(function):
         place = tempfile.mkdtemp(prefix="parley-interop-")
         try:
             os.mkdir(f"{place}/catalog")
-            for name, text in (("catalog/acme.yaml", CATALOG), ("parley.yaml", SITE)):
-                with open(f"{place}/{name}", "w", encoding="utf-8") as file:
-                    file.write(text)
+            shutil.copy(CATALOG, f"{place}/catalog")
+            with open(f"{place}/parley.yaml", "w", encoding="utf-8") as file:
+                file.write(SITE)
             function(folder, place)
         finally:
             shutil.rmtree(place, ignore_errors=True)

@@ -5,7 +5,7 @@ import os
 import time
 
 import mcp_client
-from lifecycle import main, test
+from lifecycle import CATALOG, main, test
 from mcp_client import META
 
 DOCUMENT = """deployment:
@@ -21,17 +21,6 @@ SLOW = """deployment:
   resources:
     - { type: acme:thing:box, name: first, properties: { size: 1 } }
     - { type: acme:thing:box, name: second, properties: { size: 2 }, dependsOn: [first] }
-"""
-CATALOG = """
-types:
-  acme:thing:box:
-    description: A box.
-    stage: infrastructure
-    properties: { size: { kind: integer } }
-    outputs: { id: { type: string } }
-    drivers: { fake: { fidelity: stand-in } }
-    repeat: tag
-    seconds: { create: 1, update: 1, delete: 1 }
 """
 SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n"
 

@@ -3,7 +3,7 @@
 import os
 import time
 
-from lifecycle import main, test
+from lifecycle import CATALOG, main, test
 from mcp_server import Server, token_of
 
 DOCUMENT = """deployment:
@@ -200,17 +200,7 @@ def what_clients_keep_is_good_after_a_restart_and_in_no_other_home(place):
 
 @test
 def a_server_that_is_killed_leaves_the_run_going(place):
-    place.write("catalog/acme.yaml", """
-types:
-  acme:thing:box:
-    description: A box.
-    stage: infrastructure
-    properties: { size: { kind: integer } }
-    outputs: { id: { type: string } }
-    drivers: { fake: { fidelity: stand-in } }
-    repeat: tag
-    seconds: { create: 1, update: 1, delete: 1 }
-""")
+    place.write("catalog/acme.yaml", CATALOG)
     place.write("parley.yaml", "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n")
     admin = token_of(place, "admin", "admin")
     with Server(place) as server:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,17 +16,6 @@ from mcp_server import Server
 SITE = """site:
   approval: { level: separated }
   instances: { acme.lab: { driver: fake, latency: 700ms } }
-"""
-CATALOG = """
-types:
-  acme:thing:box:
-    description: A box.
-    stage: infrastructure
-    properties: { size: { kind: integer } }
-    outputs: { id: { type: string } }
-    drivers: { fake: { fidelity: stand-in } }
-    repeat: tag
-    seconds: { create: 1, update: 1, delete: 1 }
 """
 DOCUMENT = "deployment:\n  name: shop\n  resources: [%s]\n"
 BOX = "{ type: acme:thing:box, name: box-%d, properties: { size: 1 }, dependsOn: [%s] }"
@@ -71,7 +61,7 @@ def set_up():
     ETC.mkdir()
     (ETC / "parley.yaml").write_text(SITE)
     (ETC / "catalog").mkdir()
-    (ETC / "catalog" / "acme.yaml").write_text(CATALOG)
+    shutil.copy(pathlib.Path(__file__).with_name("acme.yaml"), ETC / "catalog")
     os.chown(ETC / "parley.yaml", 0, pwd.getpwnam("parley").pw_gid)
     os.chmod(ETC / "parley.yaml", 0o640)
     unit = next(folder / "share/parley/parley.service" for folder in map(pathlib.Path, ("/usr/local", "/usr"))

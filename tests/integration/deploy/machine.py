@@ -56,8 +56,9 @@ def mount_kernel(root):
 def install(root, build, results):
     run("meson", "install", "--no-rebuild", "--quiet", "-C", build, "--destdir", root)
     shutil.copytree(HERE, root / "srv/deploy")
-    for name in ("mcp_client.py", "mcp_server.py"):
-        shutil.copy(HERE.parents[1] / "lifecycle" / name, root / "srv/deploy")
+    top = HERE.parents[2]
+    for name in ("tests/lifecycle/mcp_client.py", "tests/lifecycle/mcp_server.py", "examples/catalog/acme.yaml"):
+        shutil.copy(top / name, root / "srv/deploy")
     for wanted in (root / "etc/systemd/system").glob("*.wants/*"):
         wanted.unlink()
     (root / "etc/fstab").write_text("")
