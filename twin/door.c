@@ -14,6 +14,8 @@
 enum { MOST_CONNECTIONS = 64, MOST_REQUESTS = 256 };
 /* A client that does not read its answers is left. */
 #define SEND_TIME 10000000
+/* How long a twin that holds nothing waits for somebody: who started it asks within moments. */
+#define LONELY_TIME 3000000
 
 struct door {
     struct twin *twin;
@@ -22,6 +24,8 @@ struct door {
     size_t n_connections;
     size_t n_requests;
     bool is_ending;
+    bool is_watching;    /* the coroutine that looks whether anybody needs the twin */
+    int64_t left_at;     /* when the last connection ended, or the door was made */
     struct gate changed; /* opened when a connection or request has ended */
 };
 
@@ -330,6 +334,7 @@ static void free_connection(struct connection *connection)
         link = &(*link)->next;
     *link = connection->next;
     door->n_connections--;
+    door->left_at = world_monotonic_clock();
     gate_open(door->twin->loop, &door->changed);
     channel_free(connection->channel);
     mem_free(connection);
@@ -359,11 +364,33 @@ static void serve_connection(void *argument)
     free_connection(connection);
 }
 
+/*
+ * Who started the twin may have been killed before the first resource, and the last one may go
+ * while something else is being decided: nobody comes back for what nobody knows of.
+ */
+static void end_when_lonely(void *argument)
+{
+    struct door *door = argument;
+    while (!door->is_ending) {
+        int64_t now = world_monotonic_clock();
+        if (!door->first && converge_is_empty(door->twin->converge) &&
+            now - door->left_at >= LONELY_TIME)
+            end_twin(door, false);
+        else
+            gate_wait(door->twin->loop, &door->changed, now + LONELY_TIME, NULL);
+    }
+    door->is_watching = false;
+    gate_open(door->twin->loop, &door->changed);
+}
+
 struct door *door_new(struct twin *twin, const struct door_events *events)
 {
     struct door *door = NEW(struct door);
     door->twin = twin;
     door->events = *events;
+    door->left_at = world_monotonic_clock();
+    door->is_watching = true;
+    loop_spawn(twin->loop, "lonely", end_when_lonely, door);
     return door;
 }
 
@@ -391,7 +418,8 @@ CO_FN void door_free(struct door *door)
         gate_wait(door->twin->loop, &door->changed, -1, NULL);
     for (struct connection *connection = door->first; connection; connection = connection->next)
         channel_shut(connection->channel);
-    while (door->n_connections > 0)
+    gate_open(door->twin->loop, &door->changed);
+    while (door->n_connections > 0 || door->is_watching)
         gate_wait(door->twin->loop, &door->changed, -1, NULL);
     mem_free(door);
 }

@@ -6,7 +6,8 @@
 struct door;
 
 struct door_events {
-    /* Everything is to end: after "down", or with the last resource. Called once. */
+    /* Everything is to end: after "down", with the last resource, or when nothing is held and
+     * nobody has been connected for some seconds. Called once. */
     void (*ended)(void *argument, bool wipe);
     void *argument;
 };

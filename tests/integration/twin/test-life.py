@@ -227,6 +227,28 @@ def it_ends_by_itself_with_its_last_resource():
 
 
 @test
+def it_ends_by_itself_when_it_holds_nothing_and_nobody_is_there():
+    with Twin() as twin:
+        twin.start()
+        with twin.connect() as connection:
+            assert connection.ask("status")["resources"] == 0
+            time.sleep(4)
+            assert twin.process.poll() is None, "somebody is there"
+        assert twin.process.wait(10) == 0
+        twin.start()
+        assert twin.process.wait(10) == 0, "who started it was killed before its first request"
+
+
+@test
+def it_stays_with_what_it_holds_when_nobody_is_there():
+    with Twin() as twin:
+        twin.start()
+        twin.vlan("left", "10.210.0.0/24")
+        time.sleep(5)
+        assert twin.get("uid-left")["present"]
+
+
+@test
 def down_with_wipe_empties_the_state_folder():
     with Twin() as twin:
         build(twin)
