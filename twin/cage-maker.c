@@ -294,7 +294,9 @@ static _Noreturn void idle(void)
 static _Noreturn void begin_cage(int take_network, int take_report)
 {
     struct cage_answer answer = {0};
-    int r = take_network >= 0 ? setns(take_network, CLONE_NEWNET) : unshare(CLONE_NEWNET);
+    int r = !GUARD(NETWORK)     ? 0
+            : take_network >= 0 ? setns(take_network, CLONE_NEWNET)
+                                : unshare(CLONE_NEWNET);
     if (r < 0)
         failed(&answer, "enter", "its network");
     else if (furnish(&answer) == 0)
@@ -309,7 +311,8 @@ static _Noreturn void begin_cage(int take_network, int take_report)
 /* On success the answer has errno_value 0, and *ret_life is the caller's to close. */
 static void make_cage(int network, struct cage_answer *answer, int *ret_life)
 {
-    const unsigned long flags = CLONE_NEWNS | (GUARD(PROCESSES) ? CLONE_NEWPID : 0) |
+    const unsigned long flags = (GUARD(MOUNTS) ? CLONE_NEWNS : 0) |
+                                (GUARD(PROCESSES) ? CLONE_NEWPID : 0) |
                                 (GUARD(MEMORY) ? CLONE_NEWIPC : 0) | CLONE_PIDFD | SIGCHLD;
     int report[2], life = -1;
     if (pipe2(report, O_CLOEXEC) < 0) {

@@ -16,6 +16,8 @@
     X(USER, "another user than root")                              \
     X(PROCESSES, "a process namespace")                            \
     X(MEMORY, "a namespace of shared memory and semaphores")       \
+    X(NETWORK, "its host's network and no other")                  \
+    X(MOUNTS, "a namespace of mounts")                             \
     X(VIEW, "a view of the files with nothing but the system")     \
     X(TEMPORARY, "a /tmp and a /dev/shm of its own")               \
     X(READ_ONLY, "what all see is read-only")                      \

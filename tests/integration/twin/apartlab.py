@@ -41,12 +41,25 @@ def build(twin, wrapper=()):
     return twin
 
 
-def inside(twin, host, script, *arguments):
-    """What a Python script prints that runs with the rights of a host's programs."""
+def build_hosts(twin, wrapper=()):
+    """Two hosts of one network that run nothing."""
+    twin.start(wrapper=wrapper)
+    twin.vlan("shop", "10.210.0.0/24")
+    twin.instances("s", "shop", 2)
+    return twin
+
+
+def command_inside(twin, host, script, *arguments):
+    """Of a Python script that runs with the rights of a host's programs."""
     command = twin.command(host, twinlab.PYTHON, "-c", script, *arguments)
     command[command.index(host):command.index(host)] = ["--as", "instance"]
-    done = twinlab.subprocess.run(command, stdin=twinlab.subprocess.DEVNULL, timeout=20, text=True,
-                                  capture_output=True)
+    return command
+
+
+def inside(twin, host, script, *arguments):
+    """What such a script prints."""
+    done = twinlab.subprocess.run(command_inside(twin, host, script, *arguments), stdin=twinlab.subprocess.DEVNULL,
+                                  timeout=20, text=True, capture_output=True)
     assert done.returncode == 0, (done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -268,6 +281,74 @@ def faults_of_sockets(twin, port, name):
     """Those of the machine: one of TCP, one of a name that lies in no file."""
     found = zip(("TCP", "abstract"), inside(twin, "s-0", CONNECT, str(port), name))
     return {f"the machine's socket, {kind}": what for kind, what in found if what != "ConnectionRefusedError"}
+
+
+# Listens at a name that lies in no file, and ends with its stdin.
+NAMED = ("import socket, sys\n"
+         "s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + sys.argv[1]); s.listen(1)\n"
+         "print('listening', flush=True); sys.stdin.read()")
+NEIGHBOUR = """
+import json, socket, sys
+def tried(act):
+    try:
+        act()
+        return 'done'
+    except OSError as e:
+        return type(e).__name__ + ' ' + str(e.errno)
+print(json.dumps({
+    'interfaces': sorted(name for _, name in socket.if_nameindex()),
+    'addresses': {a: tried(lambda: socket.socket().bind((a, 0))) for a in sys.argv[2:]},
+    'named': tried(lambda: socket.socket(socket.AF_UNIX).connect(chr(0) + sys.argv[1])),
+}))
+"""
+
+
+def faults_of_networks(twin):
+    """Whether a host has its own network alone: no other's interfaces, addresses, or sockets of a name."""
+    name = f"parley-neighbour-{os.getpid()}"
+    own, others = "10.210.0.11", ("10.210.0.1", "10.210.0.12", "198.51.100.1")
+    assert twin.hosts()["s-0"]["address"] == own and twin.hosts()["s-1"]["address"] == others[1], twin.hosts()
+    neighbour = twinlab.subprocess.Popen(command_inside(twin, "s-1", NAMED, name), stdin=twinlab.subprocess.PIPE,
+                                         stdout=twinlab.subprocess.PIPE)
+    try:
+        assert neighbour.stdout.readline() == b"listening\n"
+        found = inside(twin, "s-0", NEIGHBOUR, name, own, *others)
+    finally:
+        neighbour.stdin.close()
+        neighbour.wait(10)
+        neighbour.stdout.close()
+    faults = {f"has the address {address}": "bound" for address in others if found["addresses"][address] == "done"}
+    if found["interfaces"] != ["eth0", "lo"] or found["addresses"][own] != "done":
+        faults["not its host's network"] = found
+    if not found["named"].startswith("ConnectionRefusedError"):
+        faults["a neighbour's socket"] = found["named"]
+    return faults
+
+
+# Leaves a file, says which ones there are, and in which namespace of mounts.
+LEAVE = """
+import json, os, sys
+def mounts():
+    try:
+        return os.readlink('/proc/self/ns/mnt')
+    except OSError:
+        return ''
+open('/tmp/' + sys.argv[1], 'w').close()
+print(json.dumps({'tmp': sorted(os.listdir('/tmp')), 'mounts': mounts()}))
+"""
+
+
+def faults_of_mounts(twin):
+    """Whether a host's mounts are its own, whichever of two hosts came first."""
+    found = [(host, inside(twin, host, LEAVE, host)) for host in ("s-0", "s-1", "s-0")]
+    mounts = {seen["mounts"] for _, seen in found}
+    faults = {"another's /tmp": seen["tmp"] for host, seen in found
+              if {"s-0", "s-1"} & set(seen["tmp"]) != {host}}
+    if "" in mounts:
+        faults["another's /proc"] = sorted(mounts)
+    elif len(mounts) != 2:
+        faults["a neighbour's mounts"] = sorted(mounts)
+    return faults
 
 
 # As many processes as it gets, all at once. They end before it does.

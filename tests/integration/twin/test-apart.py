@@ -106,6 +106,14 @@ def the_machine_s_sockets_are_out_of_reach():
         assert apartlab.faults_of_sockets(twin, tcp.getsockname()[1], name) == {}
 
 
+@test
+def an_instance_has_its_host_s_network_and_mounts_and_no_others():
+    with Twin() as twin:
+        build(twin)
+        assert apartlab.faults_of_networks(twin) == {}
+        assert apartlab.faults_of_mounts(twin) == {}
+
+
 def spaces_of_all(twin):
     found = {}
     for host, pid in servers(twin).items():

@@ -43,19 +43,19 @@ def cover():
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", COVER, "sh"] if os.geteuid() == 0 else []
 
 
-def faults_without(guards, *attempts):
+def faults_without(guards, *attempts, build=apartlab.build):
     os.environ["PARLEY_TWIN_WITHOUT"] = f",{guards},"
     try:
         with Twin() as twin:
-            apartlab.build(twin, wrapper=cover())
+            build(twin, wrapper=cover())
             return {way: what for attempt in attempts for way, what in attempt(twin).items()}
     finally:
         del os.environ["PARLEY_TWIN_WITHOUT"]
 
 
-def noticed(guards, ways, *attempts):
+def noticed(guards, ways, *attempts, build=apartlab.build):
     """That these ways out are noticed where these guards are missing."""
-    found = faults_without(guards, *attempts)
+    found = faults_without(guards, *attempts, build=build)
     missed = [way for way in ways if way not in found]
     assert not missed, f"without {guards} nobody noticed {missed}, but {sorted(found)}"
     NOTICED.update(ways)
@@ -65,7 +65,8 @@ def noticed(guards, ways, *attempts):
 @test
 def with_all_guards_there_is_no_way_out():
     assert faults_without("", apartlab.faults_of_rights, apartlab.faults_of_sight, apartlab.faults_of_calls,
-                          apartlab.faults_of_files, apartlab.faults_of_owners, apartlab.faults_of_signals) == {}
+                          apartlab.faults_of_files, apartlab.faults_of_owners, apartlab.faults_of_networks,
+                          apartlab.faults_of_mounts, apartlab.faults_of_signals) == {}
 
 
 @test
@@ -102,6 +103,20 @@ def processes_that_are_not_apart_are_noticed():
 @test
 def shared_memory_that_is_not_apart_is_noticed():
     noticed("MEMORY", ["shares ipc"], apartlab.faults_of_rights)
+
+
+@test
+def networks_that_are_not_apart_are_noticed():
+    # Of hosts that run nothing: what serves at its host's address would not even start.
+    noticed("NETWORK", ["not its host's network", "a neighbour's socket"], apartlab.faults_of_networks,
+            build=apartlab.build_hosts)
+
+
+@test
+def mounts_that_are_not_apart_are_noticed():
+    # Of hosts that run nothing, too: what a program was given may lie below what another cage mounted since.
+    noticed("MOUNTS", ["another's /proc", "another's /tmp"], apartlab.faults_of_mounts,
+            build=apartlab.build_hosts)
 
 
 @test
