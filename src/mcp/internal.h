@@ -60,11 +60,23 @@ char *mcp_seal(const struct mcp_server *server, const char *text);
 /* NULL when it is none of those. */
 char *mcp_unseal(const struct mcp_server *server, const char *sealed);
 
+/* --- pages.c --- */
+/* The last item that the page before it had (owned), NULL for the first page; or a fault. */
+int mcp_read_cursor(struct mcp_call *call, char **ret_after, struct rpc_fault *fault);
+/* Says that more comes after this one. */
+void mcp_write_cursor(const struct mcp_call *call, const char *last, struct strbuf *members);
+/* A fault where a list of one page is asked for another. */
+int mcp_refuse_cursor(struct mcp_call *call, struct rpc_fault *fault);
+/* A page of what exists now, behind `after`; ends the array that members has begun. */
+CO_FN int mcp_list_present(struct mcp_call *call, const char *after, struct strbuf *members,
+                           struct rpc_fault *fault);
+
 /* --- lists.c: what is offered, as members of a result --- */
 char *mcp_tool_text(const struct mcp_tool *tool);
 void mcp_write_field(struct strbuf *buffer, const char *name, const char *text_or_null);
 int mcp_list_tools(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
-int mcp_list_resources(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+CO_FN int mcp_list_resources(struct mcp_call *call, struct strbuf *members,
+                             struct rpc_fault *fault);
 int mcp_list_templates(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 int mcp_list_prompts(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 /* Whether arguments fit the inputs; else all faults, a line each, in *ret_faults (owned). */

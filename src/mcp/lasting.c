@@ -186,20 +186,27 @@ int mcp_await_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_
 
 int mcp_list_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
-    struct mcp_lasting tasks[MOST_LISTED];
+    struct mcp_lasting tasks[MOST_LISTED + 1];
     size_t n = 0;
     CLEANUP(error_done) struct error err = {0};
+    CLEANUP(mem_freep) char *after = NULL;
     const struct mcp_offer *offer = call->server->offer;
     if (!offer->list_tasks)
         return rpc_fail(fault, RPC_METHOD_NOT_FOUND, "nothing here is a task");
-    if (offer->list_tasks(call, tasks, MOST_LISTED, &n, &err) < 0)
-        return rpc_fail(fault, RPC_INTERNAL_ERROR, "%s", error_message(&err));
+    if (mcp_read_cursor(call, &after, fault) < 0)
+        return -1;
+    int r = offer->list_tasks(call, after, tasks, ARRAY_LENGTH(tasks), &n, &err);
+    if (r < 0)
+        return rpc_fail(fault, r == -ERROR_NOT_FOUND ? RPC_INVALID_PARAMS : RPC_INTERNAL_ERROR,
+                        "%s", error_message(&err));
     strbuf_add(members, "\"tasks\":[");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && i < MOST_LISTED; i++) {
         strbuf_add(members, i ? ",{" : "{");
         write_task(call, &tasks[i], members);
         strbuf_add_char(members, '}');
     }
     strbuf_add_char(members, ']');
+    if (n > MOST_LISTED)
+        mcp_write_cursor(call, tasks[MOST_LISTED - 1].id, members);
     return 0;
 }

@@ -122,19 +122,10 @@ char *mcp_tool_text(const struct mcp_tool *tool)
 
 /* --- Lists --- */
 
-/* Everything is on the first page, whose cursor is the empty one. */
-static int check_cursor(struct mcp_call *call, struct rpc_fault *fault)
-{
-    const struct value *cursor = value_get(call->params, "cursor");
-    if (!cursor || (value_kind(cursor) == VALUE_STRING && !*value_text(cursor)))
-        return 0;
-    return rpc_fail(fault, RPC_INVALID_PARAMS, "no page of this list has that cursor");
-}
-
 int mcp_list_tools(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     const struct mcp_offer *offer = call->server->offer;
-    if (check_cursor(call, fault) < 0)
+    if (mcp_refuse_cursor(call, fault) < 0)
         return -1;
     strbuf_add(members, "\"tools\":[");
     for (size_t i = 0; i < offer->n_tools; i++)
@@ -144,13 +135,8 @@ int mcp_list_tools(struct mcp_call *call, struct strbuf *members, struct rpc_fau
     return 0;
 }
 
-static int list_resources(struct mcp_call *call, bool templates, struct strbuf *members,
-                          struct rpc_fault *fault)
+static void write_resources(const struct mcp_offer *offer, bool templates, struct strbuf *members)
 {
-    const struct mcp_offer *offer = call->server->offer;
-    if (check_cursor(call, fault) < 0)
-        return -1;
-    strbuf_add(members, templates ? "\"resourceTemplates\":[" : "\"resources\":[");
     for (size_t i = 0; i < offer->n_resources; i++) {
         const struct mcp_resource *resource = &offer->resources[i];
         if (resource->is_template != templates)
@@ -163,18 +149,28 @@ static int list_resources(struct mcp_call *call, bool templates, struct strbuf *
         mcp_write_field(members, "mimeType", resource->mime_type);
         strbuf_add_char(members, '}');
     }
-    strbuf_add_char(members, ']');
-    return 0;
 }
 
+/* Those that are always there come first, and do not count for the page. */
 int mcp_list_resources(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
-    return list_resources(call, false, members, fault);
+    CLEANUP(mem_freep) char *after = NULL;
+    if (mcp_read_cursor(call, &after, fault) < 0)
+        return -1;
+    strbuf_add(members, "\"resources\":[");
+    if (!after)
+        write_resources(call->server->offer, false, members);
+    return mcp_list_present(call, after, members, fault);
 }
 
 int mcp_list_templates(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
-    return list_resources(call, true, members, fault);
+    if (mcp_refuse_cursor(call, fault) < 0)
+        return -1;
+    strbuf_add(members, "\"resourceTemplates\":[");
+    write_resources(call->server->offer, true, members);
+    strbuf_add_char(members, ']');
+    return 0;
 }
 
 static void write_arguments(struct strbuf *members, const struct mcp_argument *arguments)
@@ -193,7 +189,7 @@ static void write_arguments(struct strbuf *members, const struct mcp_argument *a
 int mcp_list_prompts(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     const struct mcp_offer *offer = call->server->offer;
-    if (check_cursor(call, fault) < 0)
+    if (mcp_refuse_cursor(call, fault) < 0)
         return -1;
     strbuf_add(members, "\"prompts\":[");
     for (size_t i = 0; i < offer->n_prompts; i++) {

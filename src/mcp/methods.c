@@ -373,7 +373,7 @@ static const struct method methods[] = {
     {"server/discover", METHOD_MODERN | METHOD_KEPT, discover},
     {"initialize", METHOD_LEGACY | METHOD_BEGINS, initialize},
     {"ping", METHOD_LEGACY, answer_nothing},
-    {"resources/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_resources},
+    {"resources/list", METHOD_MODERN | METHOD_LEGACY | METHOD_LOOKED_AT, mcp_list_resources},
     {"resources/templates/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_templates},
     {"resources/read", METHOD_MODERN | METHOD_LEGACY | METHOD_LOOKED_AT, read_resource},
     {"resources/subscribe", METHOD_LEGACY, mcp_subscribe},

@@ -94,6 +94,51 @@ static const struct mcp_resource resources[] = {
 };
 /* clang-format on */
 
+/* --- Those of the deployments that exist --- */
+
+static void append_resource(const char *kind, const char *name, const char *what,
+                            const char *mime_type, struct value_builder *list)
+{
+    struct value_builder fields = {0};
+    CLEANUP(mem_freep) char *uri = string_format("parley://%s/%s", kind, name);
+    CLEANUP(mem_freep) char *title = string_format("%s of %s", what, name);
+    value_builder_set_string(&fields, "uri", uri);
+    value_builder_set_string(&fields, "name", name);
+    value_builder_set_string(&fields, "title", title);
+    value_builder_set_string(&fields, "mimeType", mime_type);
+    value_builder_append(list, value_builder_map(&fields));
+}
+
+/* One that is gone has no records, and its documents are history. */
+static void append_deployment(const struct value *deployment, struct value_builder *list)
+{
+    const char *environment = value_get_text(deployment, "environment");
+    CLEANUP(mem_freep)
+    char *name = string_format("%s@%s", value_get_text(deployment, "name"), environment);
+    if (text_equal(value_get_text(deployment, "state"), "destroyed"))
+        return;
+    append_resource("deployment", name, "Records", "application/json", list);
+    if (value_get_integer(deployment, "revision", 0) > 0)
+        append_resource("document", name, "Document", "application/yaml", list);
+}
+
+static int list_resources(struct mcp_call *call, struct value_builder *list, struct error *err)
+{
+    struct service *service = NULL;
+    struct verb_answer answer = {0};
+    struct value_builder none = {0};
+    int r = tools_take_service(call, &service, err);
+    if (r < 0)
+        return r;
+    r = tools_ask(call, service, "deployment_status", value_builder_map(&none), &answer, err);
+    for (size_t i = 0; r == 0 && i < value_count(answer.value); i++)
+        append_deployment(value_at(answer.value, i), list);
+    verb_answer_done(&answer);
+    tools_give_service(call, service);
+    /* Where nothing was ever deployed there is no store yet. */
+    return r == -ERROR_NOT_FOUND ? 0 : r;
+}
+
 /* --- Prompts --- */
 
 static const char *argument(const struct mcp_call *call, const char *name)
@@ -237,6 +282,7 @@ void resources_fill(struct mcp_offer *offer)
 {
     offer->resources = resources;
     offer->n_resources = ARRAY_LENGTH(resources);
+    offer->list_resources = list_resources;
     offer->prompts = prompts;
     offer->n_prompts = ARRAY_LENGTH(prompts);
     offer->complete = complete;

@@ -146,24 +146,63 @@ int runs_look_at_task(struct mcp_call *call, const char *id, struct mcp_lasting 
     return r;
 }
 
-int runs_list_tasks(struct mcp_call *call, struct mcp_lasting *ret_tasks, size_t limit,
-                    size_t *ret_n, struct error *err)
+/* One's own tasks, from behind the one that was given last. */
+struct task_page {
+    const char *after; /* NULL: whatever comes is behind it */
+    struct mcp_lasting *tasks;
+    size_t limit, n;
+};
+
+static void take_tasks(const struct mcp_call *call, const struct value *runs,
+                       struct task_page *page)
+{
+    for (size_t i = 0; i < value_count(runs) && page->n < page->limit; i++) {
+        const struct value *run = value_at(runs, i);
+        if (!is_own(call, run))
+            continue;
+        struct mcp_lasting task = task_of(run);
+        if (!page->after)
+            page->tasks[page->n++] = task;
+        else if (text_equal(page->after, task.id))
+            page->after = NULL;
+    }
+}
+
+/* *ret_more: whether there may be older ones. */
+CO_FN static int take_page(struct mcp_call *call, struct service *service, size_t number,
+                           struct task_page *page, bool *ret_more, struct error *err)
+{
+    struct verb_answer answer = {0};
+    struct value_builder input = {0};
+    CLEANUP(mem_freep) char *text = string_format("%zu", number);
+    value_builder_set_string(&input, "page", text);
+    int r = tools_ask(call, service, "run_list", value_builder_map(&input), &answer, err);
+    if (r == 0)
+        take_tasks(call, answer.value, page);
+    *ret_more = r == 0 && value_count(answer.value) > 0 && page->n < page->limit;
+    verb_answer_done(&answer);
+    return r;
+}
+
+int runs_list_tasks(struct mcp_call *call, const char *after, struct mcp_lasting *ret_tasks,
+                    size_t limit, size_t *ret_n, struct error *err)
 {
     struct service *service = NULL;
-    struct verb_answer answer = {0};
-    struct value_builder none = {0};
-    *ret_n = 0;
+    struct task_page page = {.after = after, .tasks = ret_tasks, .limit = limit};
+    bool has_more = true;
     int r = tools_take_service(call, &service, err);
     if (r < 0)
         return r;
-    r = tools_ask(call, service, "run_list", value_builder_map(&none), &answer, err);
-    for (size_t i = 0; r == 0 && i < value_count(answer.value) && *ret_n < limit; i++)
-        if (is_own(call, value_at(answer.value, i)))
-            ret_tasks[(*ret_n)++] = task_of(value_at(answer.value, i));
-    verb_answer_done(&answer);
+    for (size_t number = 1; r == 0 && has_more && !call->is_cancelled; number++)
+        r = take_page(call, service, number, &page, &has_more, err);
     tools_give_service(call, service);
+    *ret_n = page.n;
     /* Where nothing was ever deployed there is no run. */
-    return r == -ERROR_NOT_FOUND ? 0 : r;
+    if (r == -ERROR_NOT_FOUND)
+        r = 0;
+    if (r == 0 && page.after)
+        return error_set(err, ERROR_NOT_FOUND, "there is no such task of yours");
+    return r;
 }
 
 /* Whether the client takes a task for an answer, which then is in the result. */

@@ -97,6 +97,10 @@ struct mcp_offer {
     size_t n_tools;
     const struct mcp_resource *resources;
     size_t n_resources;
+    /* What exists now beside them, in any order: appends maps with uri, name, title, description
+     * and mimeType; NULL: nothing does. */
+    CO_FN int (*list_resources)(struct mcp_call *call, struct value_builder *resources,
+                                struct error *err);
     const struct mcp_prompt *prompts;
     size_t n_prompts;
     /* Whether this caller has a tool at all; NULL: everybody has all. */
@@ -116,9 +120,10 @@ struct mcp_offer {
      */
     CO_FN int (*look_at_task)(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
                               struct mcp_result *result, struct error *err);
-    /* The newest of the principal's, at most limit. */
-    CO_FN int (*list_tasks)(struct mcp_call *call, struct mcp_lasting *ret_tasks, size_t limit,
-                            size_t *ret_n, struct error *err);
+    /* The newest of the principal's, at most limit; of those that are older than the task `after`,
+     * unless that is NULL. ERROR_NOT_FOUND when there is none of that id. */
+    CO_FN int (*list_tasks)(struct mcp_call *call, const char *after, struct mcp_lasting *ret_tasks,
+                            size_t limit, size_t *ret_n, struct error *err);
 };
 
 struct mcp_server;

@@ -52,8 +52,8 @@ CO_FN int tool_run_control(struct mcp_call *call, struct mcp_result *result, str
 /* As mcp_offer.look_at_task and .list_tasks. */
 CO_FN int runs_look_at_task(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
                             struct mcp_result *result, struct error *err);
-CO_FN int runs_list_tasks(struct mcp_call *call, struct mcp_lasting *ret_tasks, size_t limit,
-                          size_t *ret_n, struct error *err);
+CO_FN int runs_list_tasks(struct mcp_call *call, const char *after, struct mcp_lasting *ret_tasks,
+                          size_t limit, size_t *ret_n, struct error *err);
 
 /* --- look-tools.c --- */
 /* Those that ask one verb and show its answer; the tag says which. */

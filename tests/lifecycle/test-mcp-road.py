@@ -194,6 +194,25 @@ def resources_prompts_and_completion_lead_on(place):
 
 
 @test
+def what_is_deployed_is_in_the_list_of_resources_and_can_be_read_there(place):
+    def listed(client):
+        return [row["uri"] for row in client.ask("resources/list")["result"]["resources"]]
+    for version in (None, "2025-06-18"):
+        with Client(place) as client:
+            if version:
+                client.begin(version)
+            before = listed(client)
+            assert "parley://deployments" in before and not any("shop" in uri for uri in before), before
+            client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
+            new = set(listed(client)) - set(before)
+            assert new == {"parley://deployment/shop@default", "parley://document/shop@default"}, new
+            for uri in new:
+                assert client.ask("resources/read", uri=uri)["result"]["contents"][0]["text"], uri
+            client.apply(client.call("plan_destroy", deployment="shop")["plan"])
+            assert listed(client) == before
+
+
+@test
 def who_looked_at_what_is_in_the_audit_chain(place):
     with Client(place) as client:
         client.apply(client.call("plan_create", document=DOCUMENT)["plan"])

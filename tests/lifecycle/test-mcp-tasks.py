@@ -18,6 +18,13 @@ KNOWS = {"io.modelcontextprotocol/clientCapabilities": {"extensions": TASKS}}
 RELATED = "io.modelcontextprotocol/related-task"
 
 
+VALUE = """deployment:
+  name: value
+  resources:
+    - { type: core:data:value, name: a, properties: { value: v } }
+"""
+
+
 class Client(mcp_client.Client):
     def __init__(self, place):
         super().__init__(place.line("mcp"), place.env, place.folder)
@@ -134,6 +141,26 @@ def a_client_of_2025_11_25_has_them_as_its_version_says(place):
         client.begin("2025-06-18")
         answer = client.ask("tools/call", name="run_show", arguments={"run": run}, task={})["result"]
         assert answer["structuredContent"]["status"] == "done", answer
+
+
+@test
+def tasks_of_2025_11_25_come_in_pages_newest_first(place):
+    with_boxes(place)
+    n_runs = 52
+    with Client(place) as client:
+        client.begin("2025-11-25")
+        runs = []
+        client.apply(client.call("plan_create", document=VALUE)["plan"])
+        for number in range(n_runs):
+            plan = client.call("plan_edit", set={"a.value": f"v{number}"})["plan"]
+            runs.append(client.apply(plan)["id"])
+        first = client.ask("tasks/list")["result"]
+        assert len(first["tasks"]) == 50, len(first["tasks"])
+        second = client.ask("tasks/list", cursor=first["nextCursor"])["result"]
+        assert "nextCursor" not in second, second
+        ids = [row["taskId"] for row in first["tasks"] + second["tasks"]]
+        assert ids[:n_runs] == [f"run-{run}" for run in reversed(runs)] and len(ids) == n_runs + 1, ids
+        assert client.ask("tasks/list", cursor="no")["error"]["code"] == -32602
 
 
 if __name__ == "__main__":
