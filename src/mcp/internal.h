@@ -34,6 +34,7 @@ struct mcp_server {
     char **tool_texts;      /* owned, each tool as tools/list has it */
     struct value **schemas; /* owned, of each tool that has its own; NULL: it has none */
     char *identity;         /* owned: serverInfo as JSON */
+    char *portrait;         /* owned: the same with its icon, for who begins */
     char *capabilities;     /* owned: JSON, of the modern era */
     struct mcp_call *calls;
     size_t n_calls;
@@ -70,6 +71,12 @@ int mcp_refuse_cursor(struct mcp_call *call, struct rpc_fault *fault);
 /* A page of what exists now, behind `after`; ends the array that members has begun. */
 CO_FN int mcp_list_present(struct mcp_call *call, const char *after, struct strbuf *members,
                            struct rpc_fault *fault);
+
+/* --- icons.c --- */
+/* The member "icons" of something by its name, if it has any, behind others. */
+void mcp_write_icon(const struct mcp_offer *offer, const char *of, struct strbuf *members);
+/* Whether the client's version has such a member. */
+bool mcp_knows_icons(const struct mcp_call *call);
 
 /* --- lists.c: what is offered, as members of a result --- */
 char *mcp_tool_text(const struct mcp_tool *tool);
@@ -111,6 +118,8 @@ const struct mcp_resource *mcp_find_resource(const struct mcp_offer *offer, cons
 int mcp_refuse_uri(const char *uri, const char *why, struct rpc_fault *fault);
 
 /* --- methods.c --- */
+/* Bytes as base64; the caller frees it. */
+char *mcp_base64(const void *bytes, size_t length);
 /* Calls the tool and writes its result. 0; MCP_ASKED, with nothing written; or the fault. */
 CO_FN int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 /* The fault of a client that is not capable of something, or does not know an extension. */

@@ -135,8 +135,9 @@ int mcp_list_tools(struct mcp_call *call, struct strbuf *members, struct rpc_fau
     return 0;
 }
 
-static void write_resources(const struct mcp_offer *offer, bool templates, struct strbuf *members)
+static void write_resources(const struct mcp_call *call, bool templates, struct strbuf *members)
 {
+    const struct mcp_offer *offer = call->server->offer;
     for (size_t i = 0; i < offer->n_resources; i++) {
         const struct mcp_resource *resource = &offer->resources[i];
         if (resource->is_template != templates)
@@ -147,6 +148,8 @@ static void write_resources(const struct mcp_offer *offer, bool templates, struc
         mcp_write_field(members, "title", resource->title);
         mcp_write_field(members, "description", resource->description);
         mcp_write_field(members, "mimeType", resource->mime_type);
+        if (mcp_knows_icons(call))
+            mcp_write_icon(offer, resource->name, members);
         strbuf_add_char(members, '}');
     }
 }
@@ -159,7 +162,7 @@ int mcp_list_resources(struct mcp_call *call, struct strbuf *members, struct rpc
         return -1;
     strbuf_add(members, "\"resources\":[");
     if (!after)
-        write_resources(call->server->offer, false, members);
+        write_resources(call, false, members);
     return mcp_list_present(call, after, members, fault);
 }
 
@@ -168,7 +171,7 @@ int mcp_list_templates(struct mcp_call *call, struct strbuf *members, struct rpc
     if (mcp_refuse_cursor(call, fault) < 0)
         return -1;
     strbuf_add(members, "\"resourceTemplates\":[");
-    write_resources(call->server->offer, true, members);
+    write_resources(call, true, members);
     strbuf_add_char(members, ']');
     return 0;
 }
@@ -200,6 +203,8 @@ int mcp_list_prompts(struct mcp_call *call, struct strbuf *members, struct rpc_f
         mcp_write_field(members, "description", prompt->description);
         if (prompt->arguments)
             write_arguments(members, prompt->arguments);
+        if (mcp_knows_icons(call))
+            mcp_write_icon(offer, prompt->name, members);
         strbuf_add_char(members, '}');
     }
     strbuf_add_char(members, ']');

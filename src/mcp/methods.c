@@ -52,7 +52,8 @@ static int initialize(struct mcp_call *call, struct strbuf *members, struct rpc_
     snprintf(session->version, sizeof(session->version), "%s", agreed_version(wanted));
     CLEANUP(mem_freep) char *offered = mcp_capabilities_text(call->server->offer, false);
     strbuf_addf(members, "\"protocolVersion\":\"%s\",\"capabilities\":%s,\"serverInfo\":%s",
-                session->version, offered, call->server->identity);
+                session->version, offered,
+                mcp_knows_icons(call) ? call->server->portrait : call->server->identity);
     mcp_write_field(members, "instructions", call->server->offer->instructions);
     return 0;
 }
@@ -100,12 +101,18 @@ void mcp_add_resource_text(struct mcp_result *result, const char *uri, const cha
     strbuf_add_char(&result->content, '}');
 }
 
+char *mcp_base64(const void *bytes, size_t length)
+{
+    size_t room = sodium_base64_ENCODED_LEN(length, sodium_base64_VARIANT_ORIGINAL);
+    char *text = mem_zeroed(1, room);
+    sodium_bin2base64(text, room, bytes, length, sodium_base64_VARIANT_ORIGINAL);
+    return text;
+}
+
 void mcp_add_resource_bytes(struct mcp_result *result, const char *uri, const char *mime_type,
                             const void *bytes, size_t length)
 {
-    size_t room = sodium_base64_ENCODED_LEN(length, sodium_base64_VARIANT_ORIGINAL);
-    CLEANUP(mem_freep) char *text = mem_zeroed(1, room);
-    sodium_bin2base64(text, room, bytes, length, sodium_base64_VARIANT_ORIGINAL);
+    CLEANUP(mem_freep) char *text = mcp_base64(bytes, length);
     mcp_add_content(result, "{");
     mcp_write_field(&result->content, "uri", uri);
     mcp_write_field(&result->content, "mimeType", mime_type);
@@ -370,7 +377,7 @@ static int complete(struct mcp_call *call, struct strbuf *members, struct rpc_fa
 static const struct method methods[] = {
     {"tools/call", METHOD_MODERN | METHOD_LEGACY, call_tool},
     {"tools/list", METHOD_MODERN | METHOD_LEGACY | METHOD_KEPT, mcp_list_tools},
-    {"server/discover", METHOD_MODERN | METHOD_KEPT, discover},
+    {"server/discover", METHOD_MODERN | METHOD_KEPT | METHOD_INTRODUCES, discover},
     {"initialize", METHOD_LEGACY | METHOD_BEGINS, initialize},
     {"ping", METHOD_LEGACY, answer_nothing},
     {"resources/list", METHOD_MODERN | METHOD_LEGACY | METHOD_LOOKED_AT, mcp_list_resources},

@@ -7,10 +7,11 @@
 enum {
     METHOD_MODERN = 1,
     METHOD_LEGACY = 2,
-    METHOD_KEPT = 4,      /* a client may keep it for a while */
-    METHOD_LOOKED_AT = 8, /* a client may keep it, but it may have changed at once */
-    METHOD_BEGINS = 16,   /* a session */
-    METHOD_LISTENS = 32   /* the answer is the end of listening */
+    METHOD_KEPT = 4,       /* a client may keep it for a while */
+    METHOD_LOOKED_AT = 8,  /* a client may keep it, but it may have changed at once */
+    METHOD_BEGINS = 16,    /* a session */
+    METHOD_LISTENS = 32,   /* the answer is the end of listening */
+    METHOD_INTRODUCES = 64 /* the server shows its icon */
 };
 
 struct method {

@@ -240,6 +240,24 @@ static const struct mcp_prompt prompts[] = {
      troubleshoot},
 };
 
+/* --- Pictures --- */
+
+static const struct mcp_icon icons[] = {
+    {"parley", "M1 2h14v10H8l-4 3v-3H1zM4 5v2h8V5zM4 8v2h5V8z"},
+    {"deployments", "M1 2h14v3H1zM1 7h14v3H1zM1 12h14v3H1z"},
+    {"deployment", "M1 2h14v3H1zM1 7h14v3H1zM1 12h14v3H1z"},
+    {"types", "M2 2h5v5H2zM9 2h5v5H9zM2 9h5v5H2zM9 9h5v5H9z"},
+    {"type", "M2 2h5v5H2zM9 2h5v5H9zM2 9h5v5H2zM9 9h5v5H9z"},
+    {"audit", "M2 3h2v2H2zM6 3h8v2H6zM2 7h2v2H2zM6 7h8v2H6zM2 11h2v2H2zM6 11h8v2H6z"},
+    {"document", "M3 1h7l3 3v11H3zM5 6v2h6V6zM5 10v2h6v-2z"},
+    {"plan", "M1 7h8V3l6 5-6 5V9H1z"},
+    {"run", "M4 2l9 6-9 6z"},
+    {"deploy", "M8 1l6 6h-4v8H6V7H2z"},
+    {"change", "M2 11l8-8 3 3-8 8H2z"},
+    {"review-plan", "M4 1h5l3 3v5l-1 1 4 4-1 1-4-4-1 1H4L1 9V4zM5 3L3 5v3l2 2h3l2-2V5L8 3z"},
+    {"troubleshoot", "M8 1l7 14H1zM7 6v4h2V6zM7 11v2h2v-2z"},
+};
+
 /* --- Completion: names that begin as what was typed --- */
 
 static void complete_from(struct mcp_call *call, const char *verb, const char *field,
@@ -285,5 +303,7 @@ void resources_fill(struct mcp_offer *offer)
     offer->list_resources = list_resources;
     offer->prompts = prompts;
     offer->n_prompts = ARRAY_LENGTH(prompts);
+    offer->icons = icons;
+    offer->n_icons = ARRAY_LENGTH(icons);
     offer->complete = complete;
 }

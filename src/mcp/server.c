@@ -14,13 +14,15 @@ enum { LIST_TTL_MS = 3600 * 1000, MAX_SCHEMA_DEPTH = 64 };
 
 /* --- Its life --- */
 
-static char *make_identity(const struct mcp_offer *offer)
+static char *make_identity(const struct mcp_offer *offer, bool has_icon)
 {
     struct strbuf buffer = {0};
     strbuf_add_char(&buffer, '{');
     mcp_write_field(&buffer, "name", offer->name);
     mcp_write_field(&buffer, "title", offer->title);
     mcp_write_field(&buffer, "version", offer->version);
+    if (has_icon)
+        mcp_write_icon(offer, offer->name, &buffer);
     strbuf_add_char(&buffer, '}');
     return strbuf_take(&buffer);
 }
@@ -69,7 +71,8 @@ struct mcp_server *mcp_server_new(struct loop *loop, const struct mcp_offer *off
         memcpy(server->key, key, sizeof(server->key));
     else
         world_random(server->key, sizeof(server->key));
-    server->identity = make_identity(offer);
+    server->identity = make_identity(offer, false);
+    server->portrait = make_identity(offer, true);
     server->capabilities = mcp_capabilities_text(offer, true);
     server->tool_texts = NEW_ARRAY(char *, offer->n_tools);
     server->schemas = NEW_ARRAY(struct value *, offer->n_tools);
@@ -93,6 +96,7 @@ void mcp_server_free(struct mcp_server *server)
     mem_free(server->tool_texts);
     mem_free(server->schemas);
     mem_free(server->identity);
+    mem_free(server->portrait);
     mem_free(server->capabilities);
     sodium_memzero(server->key, sizeof(server->key));
     mem_free(server);
@@ -150,7 +154,8 @@ static void close_result(const struct mcp_call *call, const struct method *metho
                     method->flags & METHOD_KEPT ? LIST_TTL_MS : 0,
                     call->server->offer->has_tool ? "private" : "public");
     strbuf_add(members, ",\"_meta\":{\"" META_SERVER "\":");
-    strbuf_add(members, call->server->identity);
+    strbuf_add(members,
+               method->flags & METHOD_INTRODUCES ? call->server->portrait : call->server->identity);
     if (method->flags & METHOD_LISTENS) {
         strbuf_add(members, ",\"" META_SUBSCRIPTION "\":");
         json_write(members, call->id);

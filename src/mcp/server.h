@@ -84,6 +84,12 @@ struct mcp_prompt {
     CO_FN int (*get)(struct mcp_call *call, struct mcp_result *result, struct error *err);
 };
 
+/* A picture of what has that name: the server, a resource, a prompt. */
+struct mcp_icon {
+    const char *of;
+    const char *path; /* of SVG, in a square of 16 by 16 */
+};
+
 /* A task that is kept outside of this process. */
 struct mcp_lasting {
     char id[64];
@@ -103,6 +109,8 @@ struct mcp_offer {
                                 struct error *err);
     const struct mcp_prompt *prompts;
     size_t n_prompts;
+    const struct mcp_icon *icons;
+    size_t n_icons;
     /* Whether this caller has a tool at all; NULL: everybody has all. */
     bool (*has_tool)(void *caller, const struct mcp_tool *tool);
     /* Hears of each call of a tool once it has ended; NULL: nobody does. */

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """`parley mcp`: an AI client drives the whole road over standard input and output, in both eras of the protocol."""
+import base64
 import json
 import os
 import time
+from xml.etree import ElementTree
 
 import mcp_client
 from lifecycle import CATALOG, main, test
@@ -23,6 +25,7 @@ SLOW = """deployment:
     - { type: acme:thing:box, name: second, properties: { size: 2 }, dependsOn: [first] }
 """
 SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n"
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 class Client(mcp_client.Client):
@@ -191,6 +194,37 @@ def resources_prompts_and_completion_lead_on(place):
         found = client.ask("completion/complete", ref={"type": "ref/prompt", "name": "change"},
                            argument={"name": "deployment", "value": "sh"})["result"]["completion"]
         assert found["values"] == ["shop"], found
+
+
+def picture_of(item):
+    """The shapes of its icon, which is an SVG that stands for itself and runs nothing."""
+    icon, = item["icons"]
+    head, _comma, data = icon["src"].partition(",")
+    assert (head, icon["mimeType"], icon["sizes"]) == ("data:image/svg+xml;base64", "image/svg+xml", ["any"]), icon
+    tree = ElementTree.fromstring(base64.b64decode(data, validate=True))
+    assert {part.tag for part in tree.iter()} == {f"{SVG}svg", f"{SVG}path"}, data
+    return [part.get("d") for part in tree.iter(f"{SVG}path")]
+
+
+@test
+def clients_that_know_icons_get_small_ones_and_others_none(place):
+    lists = {"prompts/list": "prompts", "resources/list": "resources",
+             "resources/templates/list": "resourceTemplates"}
+    with Client(place) as client:
+        answer = client.ask("server/discover")["result"]
+        assert picture_of(answer["_meta"]["io.modelcontextprotocol/serverInfo"])
+        # What comes with each answer stays small.
+        answer = client.ask("prompts/list")["result"]
+        assert "icons" not in answer["_meta"]["io.modelcontextprotocol/serverInfo"]
+        for method, field in lists.items():
+            assert all(picture_of(item) for item in client.ask(method)["result"][field])
+    for version, knows in (("2025-11-25", True), ("2025-06-18", False)):
+        with Client(place) as client:
+            begun = client.begin(version)["serverInfo"]
+            assert picture_of(begun) if knows else "icons" not in begun
+            for method, field in lists.items():
+                for item in client.ask(method)["result"][field]:
+                    assert picture_of(item) if knows else "icons" not in item
 
 
 @test
