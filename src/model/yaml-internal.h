@@ -18,6 +18,31 @@ void yaml_read_anew(const char *file, const char *text, size_t size,
                     const struct yaml_limits *limits, struct yaml_tree **ret_tree,
                     struct diagnostics *diagnostics);
 
+/*
+ * Reads the most common form of YAML into an empty tree (yaml-plain.c). False when the text is not
+ * of that form, has a fault or breaks a limit; the tree is then to be emptied with
+ * yaml_tree_empty(), and read otherwise. What it reads is what libyaml would have made of it,
+ * positions too.
+ */
+bool yaml_read_plain(const char *text, size_t size, const struct yaml_limits *limits,
+                     struct yaml_tree *tree);
+/* The same by libyaml, whatever the form: it alone tells faults. Returns -1 when there is no tree.
+ */
+int yaml_read_events(const char *text, size_t size, const struct yaml_limits *limits,
+                     struct yaml_tree *tree, struct diagnostics *diagnostics);
+void yaml_tree_empty(struct yaml_tree *tree);
+
+/* Tells of each pair whose key an earlier one has. */
+typedef void yaml_duplicate_fn(void *context, const struct yaml_pair *pair,
+                               const struct yaml_pair *earlier);
+void yaml_find_duplicates(const struct yaml_pair *pairs, size_t n_pairs, yaml_duplicate_fn *report,
+                          void *context);
+
+/* A list of the values of pairs. */
+const struct yaml_node *yaml_add_pending_list(struct yaml_tree *tree,
+                                              const struct yaml_pair *pending, size_t n_items,
+                                              unsigned int line, unsigned int column);
+
 /* The copy of a key that lives as long as the tree: the same one for the same short word. */
 const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length);
 

@@ -3,6 +3,7 @@
 
 #include "base/memo.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "model/json.h"
 #include "model/yaml-internal.h"
 
@@ -12,6 +13,8 @@ enum {
     /* Keys of a document are mostly the same words: so many are kept once. */
     MAX_SHARED_KEYS = 4096,
     MAX_SHARED_KEY_LENGTH = 32,
+    /* Maps of up to so many keys are searched for a key given twice by looking at each. */
+    FEW_KEYS = 16,
 };
 
 const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length)
@@ -27,7 +30,30 @@ const char *yaml_keep_key(struct yaml_tree *tree, const char *key, size_t length
     return kept;
 }
 
-static void free_nodes(struct yaml_tree *tree)
+void yaml_find_duplicates(const struct yaml_pair *pairs, size_t n_pairs, yaml_duplicate_fn *report,
+                          void *context)
+{
+    if (n_pairs <= FEW_KEYS) {
+        for (size_t i = 1; i < n_pairs; i++)
+            for (size_t k = 0; k < i; k++)
+                if (pairs[i].key == pairs[k].key || text_equal(pairs[i].key, pairs[k].key)) {
+                    report(context, &pairs[i], &pairs[k]);
+                    break;
+                }
+        return;
+    }
+    struct map seen = {0};
+    for (size_t i = 0; i < n_pairs; i++) {
+        const struct yaml_pair *earlier = map_get(&seen, pairs[i].key);
+        if (earlier)
+            report(context, &pairs[i], earlier);
+        else
+            map_put(&seen, pairs[i].key, (void *)&pairs[i]);
+    }
+    map_done(&seen);
+}
+
+void yaml_tree_empty(struct yaml_tree *tree)
 {
     arena_done(&tree->arena);
     map_done(&tree->keys);
@@ -37,14 +63,14 @@ static void free_nodes(struct yaml_tree *tree)
 void yaml_tree_drop_nodes(struct yaml_tree *tree)
 {
     if (tree->n_refs == 0)
-        free_nodes(tree);
+        yaml_tree_empty(tree);
 }
 
 void yaml_tree_free(struct yaml_tree *tree)
 {
     if (!tree || tree->n_refs-- > 0)
         return;
-    free_nodes(tree);
+    yaml_tree_empty(tree);
     mem_free(tree->file);
     mem_free(tree);
 }
@@ -81,6 +107,22 @@ const struct yaml_node *yaml_add_list(struct yaml_tree *tree, const struct yaml_
                                .column = column,
                                .n_items = (unsigned int)n_items,
                                .items = copy};
+    return node;
+}
+
+const struct yaml_node *yaml_add_pending_list(struct yaml_tree *tree,
+                                              const struct yaml_pair *pending, size_t n_items,
+                                              unsigned int line, unsigned int column)
+{
+    const struct yaml_node **items = arena_take(&tree->arena, n_items, sizeof(struct yaml_node *));
+    for (size_t i = 0; i < n_items; i++)
+        items[i] = pending[i].value;
+    struct yaml_node *node = arena_take(&tree->arena, 1, sizeof(struct yaml_node));
+    *node = (struct yaml_node){.kind = VALUE_LIST,
+                               .line = line,
+                               .column = column,
+                               .n_items = (unsigned int)n_items,
+                               .items = items};
     return node;
 }
 
@@ -128,6 +170,21 @@ const struct yaml_node *yaml_add_scalar(struct yaml_tree *tree, const struct val
     node->n_items = (unsigned int)strlen(text);
     node->text = arena_copy_text(&tree->arena, text, node->n_items);
     return node;
+}
+
+void yaml_read_anew(const char *file, const char *text, size_t size,
+                    const struct yaml_limits *limits, struct yaml_tree **ret_tree,
+                    struct diagnostics *diagnostics)
+{
+    CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NEW(struct yaml_tree);
+    tree->file = string_copy(file);
+    int r = 0;
+    if (size > limits->bytes || !yaml_read_plain(text, size, limits, tree)) {
+        yaml_tree_empty(tree);
+        r = yaml_read_events(text, size, limits, tree, diagnostics);
+    }
+    map_done(&tree->keys);
+    *ret_tree = r < 0 ? NULL : take_ptr(tree);
 }
 
 static struct memo known;

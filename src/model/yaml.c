@@ -1,4 +1,5 @@
-/* libyaml's events become a tree here. It knows no document: only YAML, positions and limits. */
+/* libyaml's events become a tree here, and its faults ours. It knows no document: only YAML,
+ * positions and limits. */
 #include "model/yaml.h"
 
 #include "base/map.h"
@@ -11,9 +12,6 @@
 #include <yaml.h>
 
 const struct yaml_limits yaml_default_limits = YAML_DEFAULT_LIMITS;
-
-/* Maps of up to so many keys are searched for a key given twice by looking at each. */
-enum { FEW_KEYS = 16 };
 
 /* What an anchor names, and what each alias of it costs. */
 struct anchor {
@@ -324,50 +322,13 @@ static int open_frame(struct reader *reader, const yaml_event_t *event)
     return 0;
 }
 
-static void report_duplicate(struct reader *reader, const struct yaml_pair *pair,
+static void report_duplicate(void *context, const struct yaml_pair *pair,
                              const struct yaml_pair *earlier)
 {
+    const struct reader *reader = context;
     diagnostics_add(reader->diagnostics, DIAGNOSTIC_DUPLICATE_KEY,
                     yaml_key_position(reader->tree, pair), "Remove one of them.",
                     "The key \"%.80s\" stands in line %u already.", pair->key, earlier->line);
-}
-
-static void check_duplicates(struct reader *reader, const struct yaml_pair *pairs, size_t n_pairs)
-{
-    if (n_pairs <= FEW_KEYS) {
-        for (size_t i = 1; i < n_pairs; i++)
-            for (size_t k = 0; k < i; k++)
-                if (pairs[i].key == pairs[k].key || text_equal(pairs[i].key, pairs[k].key)) {
-                    report_duplicate(reader, &pairs[i], &pairs[k]);
-                    break;
-                }
-        return;
-    }
-    struct map seen = {0};
-    for (size_t i = 0; i < n_pairs; i++) {
-        const struct yaml_pair *earlier = map_get(&seen, pairs[i].key);
-        if (earlier)
-            report_duplicate(reader, &pairs[i], earlier);
-        else
-            map_put(&seen, pairs[i].key, (void *)&pairs[i]);
-    }
-    map_done(&seen);
-}
-
-static const struct yaml_node *list_of_pending(struct yaml_tree *tree,
-                                               const struct yaml_pair *pending, size_t n_items,
-                                               const struct frame *frame)
-{
-    const struct yaml_node **items = arena_take(&tree->arena, n_items, sizeof(struct yaml_node *));
-    for (size_t i = 0; i < n_items; i++)
-        items[i] = pending[i].value;
-    struct yaml_node *node = arena_take(&tree->arena, 1, sizeof(struct yaml_node));
-    *node = (struct yaml_node){.kind = VALUE_LIST,
-                               .line = frame->line,
-                               .column = frame->column,
-                               .n_items = (unsigned int)n_items,
-                               .items = items};
-    return node;
 }
 
 static void close_frame(struct reader *reader)
@@ -377,11 +338,10 @@ static void close_frame(struct reader *reader)
     size_t n_items = reader->n_pending - frame.first;
     const struct yaml_node *node;
     if (frame.kind == VALUE_MAP) {
-        if (n_items)
-            check_duplicates(reader, pending, n_items);
+        yaml_find_duplicates(pending, n_items, report_duplicate, reader);
         node = yaml_add_map(reader->tree, pending, n_items, frame.line, frame.column);
     } else {
-        node = list_of_pending(reader->tree, pending, n_items, &frame);
+        node = yaml_add_pending_list(reader->tree, pending, n_items, frame.line, frame.column);
     }
     reader->n_pending = frame.first;
     if (frame.anchor)
@@ -473,12 +433,9 @@ static int read_text(struct reader *reader)
     return r;
 }
 
-void yaml_read_anew(const char *file, const char *text, size_t size,
-                    const struct yaml_limits *limits, struct yaml_tree **ret_tree,
-                    struct diagnostics *diagnostics)
+int yaml_read_events(const char *text, size_t size, const struct yaml_limits *limits,
+                     struct yaml_tree *tree, struct diagnostics *diagnostics)
 {
-    CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NEW(struct yaml_tree);
-    tree->file = string_copy(file);
     struct reader reader = {
         .text = text,
         .size = size,
@@ -491,6 +448,5 @@ void yaml_read_anew(const char *file, const char *text, size_t size,
     mem_free(reader.frames);
     mem_free(reader.pending);
     map_done(&reader.anchors);
-    map_done(&tree->keys);
-    *ret_tree = r < 0 ? NULL : take_ptr(tree);
+    return r;
 }

@@ -1,7 +1,7 @@
 /* Any bytes read as YAML: a tree, or at least one fault that says why not; never both missing. */
 #include "fuzz/fuzz.h"
 #include "model/json.h"
-#include "model/yaml.h"
+#include "model/yaml-internal.h"
 
 /* Small enough that the fuzzer reaches every limit. */
 static const struct yaml_limits limits = {
@@ -13,8 +13,25 @@ static const struct yaml_limits limits = {
     .scalar_bytes = 1 << 12,
 };
 
+/* What is read without libyaml is what libyaml makes of it, without a fault. */
+static void check_plain(const char *text, size_t size)
+{
+    struct diagnostics diagnostics = {0};
+    CLEANUP(yaml_tree_freep) struct yaml_tree *plain = NEW(struct yaml_tree);
+    CLEANUP(yaml_tree_freep) struct yaml_tree *events = NEW(struct yaml_tree);
+    if (size <= limits.bytes && yaml_read_plain(text, size, &limits, plain)) {
+        MUST(yaml_read_events(text, size, &limits, events, &diagnostics) == 0);
+        MUST(diagnostics.n_items == 0);
+        CLEANUP(value_unrefp) struct value *value = yaml_to_value(yaml_root(plain));
+        CLEANUP(value_unrefp) struct value *want = yaml_to_value(yaml_root(events));
+        MUST(value_equal(value, want));
+    }
+    diagnostics_done(&diagnostics);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
 {
+    check_plain((const char *)text, size);
     struct diagnostics diagnostics = {0};
     CLEANUP(yaml_tree_freep) struct yaml_tree *tree = NULL;
     yaml_read("fuzz.yaml", (const char *)text, size, &limits, &tree, &diagnostics);
