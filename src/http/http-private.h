@@ -3,10 +3,10 @@
 
 #include "base/strbuf.h"
 #include "http/head.h"
+#include "http/late.h"
 #include "http/server.h"
 #include "net/loop.h"
 
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 

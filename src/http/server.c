@@ -224,7 +224,9 @@ int http_server_start(struct loop *loop, const struct http_settings *settings,
     server->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
     if (server->hangup_fd < 0)
         return error_set_errno(err, errno, "watch for clients that hang up");
-    int r = start_daemon(server, settings, err);
+    int r = late_load(err);
+    if (r >= 0)
+        r = start_daemon(server, settings, err);
     if (r >= 0 && settings->address)
         r = listen_once(server, settings->address, settings->port, err);
     else if (r >= 0)

@@ -166,6 +166,20 @@ def what_is_counted_costs_what_its_instances_cost(place):
 
 
 @test
+def a_command_that_serves_nothing_loads_no_server(place):
+    """The library of the HTTP server brings eight others, which take 2 ms of a start."""
+    place.env["LD_TRACE_LOADED_OBJECTS"] = "1"
+    try:
+        names = [line.split()[0] for line in place.parley("--version").out.splitlines()]
+    finally:
+        del place.env["LD_TRACE_LOADED_OBJECTS"]
+    tell(f"{len(names)} libraries: {' '.join(names)}")
+    assert any(name.startswith("libsqlite3") for name in names), names
+    strangers = [name for name in names if name.startswith(("libmicrohttpd", "libgnutls", "libp11", "libcurl"))]
+    assert strangers == [], strangers
+
+
+@test
 def the_first_plan_of_a_home_waits_for_the_disk_a_few_times(place):
     """A store is synced as a whole, then what it is called; the plan is one commit, and closing moves it."""
     costs = Costs(place, "plan", write(place, "first", {"one": data(1)}))
