@@ -130,12 +130,13 @@ void mcp_write_tool_result(const struct mcp_result *result, struct strbuf *membe
 void mcp_result_done(struct mcp_result *result);
 
 /* --- tasks.c --- */
-/* Whether a request is about one of this process. */
-bool mcp_has_task(const struct mcp_call *call);
+/* Whether a task of this process has that id. */
+bool mcp_has_task(const struct mcp_call *call, const char *id);
 bool mcp_offers_tasks(const struct mcp_offer *offer);
 /* Calls a tool that may become a task: writes its result, what it asks, or the new task. */
 CO_FN int mcp_call_as_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
-CO_FN int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
+int mcp_get_task(struct mcp_call *call, const char *id, struct strbuf *members,
+                 struct rpc_fault *fault);
 CO_FN int mcp_update_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 
@@ -144,6 +145,9 @@ CO_FN int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct 
 int mcp_check_task(const struct mcp_call *call, struct rpc_fault *fault);
 void mcp_write_lasting(struct mcp_call *call, const struct mcp_lasting *task,
                        struct strbuf *members);
+/* What tasks/get says of a task, of this process or not. */
+CO_FN int mcp_describe_task(struct mcp_call *call, const char *id, struct strbuf *members,
+                            struct rpc_fault *fault);
 CO_FN int mcp_get_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_cancel_lasting(struct mcp_call *call, struct strbuf *members,
                              struct rpc_fault *fault);
@@ -151,6 +155,8 @@ CO_FN int mcp_await_lasting(struct mcp_call *call, struct strbuf *members, struc
 CO_FN int mcp_list_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 
 /* --- listen.c --- */
+/* Tells who listens to a task that it may be another. */
+void mcp_announce_task(struct mcp_server *server, const char *id);
 CO_FN int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_subscribe(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);
 CO_FN int mcp_unsubscribe(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault);

@@ -108,10 +108,14 @@ void mcp_write_lasting(struct mcp_call *call, const struct mcp_lasting *task,
 
 /* --- What a client asks about them --- */
 
-CO_FN static int look(struct mcp_call *call, struct mcp_lasting *ret_task, char **ret_result,
-                      struct rpc_fault *fault)
+static const char *id_of(const struct mcp_call *call)
 {
-    const char *id = value_get_text(call->params, "taskId");
+    return value_get_text(call->params, "taskId");
+}
+
+CO_FN static int look(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
+                      char **ret_result, struct rpc_fault *fault)
+{
     CLEANUP(error_done) struct error err = {0};
     struct mcp_result result = {0};
     if (!call->server->offer->look_at_task)
@@ -132,13 +136,20 @@ CO_FN static int look(struct mcp_call *call, struct mcp_lasting *ret_task, char 
     return r < 0 ? rpc_fail(fault, RPC_INTERNAL_ERROR, "%s", error_message(&err)) : 0;
 }
 
-int mcp_get_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
+/* Those of this process are of the modern era alone. */
+static bool is_of_process(const struct mcp_call *call, const char *id)
+{
+    return call->is_modern && (mcp_has_task(call, id) || !call->server->offer->look_at_task);
+}
+
+int mcp_describe_task(struct mcp_call *call, const char *id, struct strbuf *members,
+                      struct rpc_fault *fault)
 {
     struct mcp_lasting task = {0};
     CLEANUP(mem_freep) char *result = NULL;
-    if (call->is_modern && (mcp_has_task(call) || !call->server->offer->look_at_task))
-        return mcp_get_task(call, members, fault);
-    if (look(call, &task, call->is_modern ? &result : NULL, fault) < 0)
+    if (is_of_process(call, id))
+        return mcp_get_task(call, id, members, fault);
+    if (look(call, id, &task, call->is_modern ? &result : NULL, fault) < 0)
         return -1;
     write_task(call, &task, members);
     if (result)
@@ -146,19 +157,26 @@ int mcp_get_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fa
     return 0;
 }
 
+int mcp_get_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
+{
+    return mcp_describe_task(call, id_of(call), members, fault);
+}
+
 int mcp_cancel_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     struct mcp_lasting task = {0};
-    if (call->is_modern && (mcp_has_task(call) || !call->server->offer->look_at_task))
+    if (is_of_process(call, id_of(call)))
         return mcp_cancel_task(call, members, fault);
-    if (look(call, &task, NULL, fault) < 0)
+    if (look(call, id_of(call), &task, NULL, fault) < 0)
         return -1;
     bool is_over = task.has_ended || is_cancelled(call, task.id);
     if (!call->is_modern && is_over)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "the task is %s already",
                         status_of(call, &task));
-    if (!is_over)
+    if (!is_over) {
         remember_cancelled(call, task.id);
+        mcp_announce_task(call->server, task.id);
+    }
     if (!call->is_modern)
         write_task(call, &task, members);
     return 0;
@@ -170,7 +188,7 @@ int mcp_await_lasting(struct mcp_call *call, struct strbuf *members, struct rpc_
     for (;;) {
         struct mcp_lasting task = {0};
         CLEANUP(mem_freep) char *result = NULL;
-        if (look(call, &task, &result, fault) < 0)
+        if (look(call, id_of(call), &task, &result, fault) < 0)
             return -1;
         if (result) {
             strbuf_addf(members, "%s,\"_meta\":{\"" RELATED "\":{\"taskId\":\"%s\"}}", result,

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
-#include "mcp/internal.h"
+#include "mcp/heard-tasks.h"
 #include "model/json.h"
 
 #include <string.h>
@@ -33,7 +33,8 @@ struct listener {
     bool topics[MCP_RESOURCE_UPDATED + 1];
     struct value *uris;            /* owned list: the resources that it wants to hear of; or NULL */
     struct subscriber *subscriber; /* the same of the legacy era; or NULL */
-    char **waiting;                /* owned texts */
+    struct heard_tasks tasks;
+    char **waiting; /* owned texts */
     size_t n_waiting, capacity;
     struct listener *next;
 };
@@ -65,6 +66,9 @@ void mcp_visit_heard(const struct mcp_server *server,
     for (const struct listener *at = server->listeners; at; at = at->next) {
         for (size_t i = 0; at->uris && i < value_count(at->uris); i++)
             visit(argument, value_text(value_at(at->uris, i)));
+        for (size_t i = 0; i < at->tasks.n; i++)
+            if (at->tasks.items[i].uri)
+                visit(argument, at->tasks.items[i].uri);
         for (size_t i = 0; at->subscriber && i < at->subscriber->n_uris; i++)
             visit(argument, at->subscriber->uris[i]);
     }
@@ -116,9 +120,18 @@ static bool is_waiting(const struct listener *listener, const char *text)
     return false;
 }
 
+void mcp_announce_task(struct mcp_server *server, const char *id)
+{
+    for (struct listener *at = server->listeners; at; at = at->next)
+        if (heard_tasks_note(&at->tasks, id, NULL))
+            gate_open(server->loop, &at->call->woken);
+}
+
 void mcp_announce(struct mcp_server *server, enum mcp_topic topic, const char *uri)
 {
     for (struct listener *at = server->listeners; at; at = at->next) {
+        if (uri && heard_tasks_note(&at->tasks, NULL, uri))
+            gate_open(server->loop, &at->call->woken);
         if (!at->topics[topic] || (uri && !has_uri(at, uri)))
             continue;
         struct value_builder fields = {0};
@@ -151,13 +164,31 @@ static int send_waiting(struct listener *listener)
     return 0;
 }
 
+/* Tells of the tasks that are others than what was told of them last. */
+static int send_tasks(struct listener *listener)
+{
+    struct mcp_call *call = listener->call;
+    while (!call->is_cancelled && heard_tasks_are_stale(&listener->tasks)) {
+        CLEANUP(mem_freep) char *members = heard_tasks_take(call, &listener->tasks);
+        if (!members)
+            continue;
+        CLEANUP(mem_freep) char *id = json_text(call->id);
+        CLEANUP(mem_freep)
+        char *params = string_format("{%s,\"_meta\":{\"" META_SUBSCRIPTION "\":%s}}", members, id);
+        CLEANUP(mem_freep) char *text = rpc_notification_text("notifications/tasks", params);
+        if (call->exchange->send(call->exchange->argument, text) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Until it is cancelled or gone. */
 static void serve(struct listener *listener)
 {
     struct mcp_call *call = listener->call;
     const struct mcp_exchange *exchange = call->exchange;
     int64_t next_look = world_monotonic_clock() + KEEP_US;
-    while (!call->is_cancelled && send_waiting(listener) == 0) {
+    while (!call->is_cancelled && send_waiting(listener) == 0 && send_tasks(listener) == 0) {
         if (call->is_cancelled || listener->n_waiting > 0)
             continue;
         gate_wait(call->loop, &call->woken, exchange->keep ? next_look : -1, NULL);
@@ -200,6 +231,7 @@ static void remove_listener(struct listener *listener)
         mem_free(listener->waiting[i]);
     mem_free(listener->waiting);
     value_unref(listener->uris);
+    heard_tasks_done(&listener->tasks);
     if (server->watcher.ended)
         server->watcher.ended(server->watcher.argument);
 }
@@ -261,6 +293,12 @@ int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *
         return rpc_fail(fault, RPC_INVALID_REQUEST,
                         "too many listen already: end another subscription first");
     read_wanted(&listener, &honoured);
+    if (heard_tasks_read(call, value_get(value_get(call->params, "notifications"), "taskIds"),
+                         &listener.tasks, &honoured, fault) < 0) {
+        value_unref(listener.uris);
+        value_builder_done(&honoured);
+        return -1;
+    }
     add_listener(&listener);
     if (acknowledge(&listener, &honoured) == 0)
         serve(&listener);

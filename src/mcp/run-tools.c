@@ -146,6 +146,13 @@ int runs_look_at_task(struct mcp_call *call, const char *id, struct mcp_lasting 
     return r;
 }
 
+char *runs_find_task_uri(const char *id)
+{
+    return text_starts_with(id, TASK_PREFIX)
+               ? string_format("parley://run/%s", id + strlen(TASK_PREFIX))
+               : NULL;
+}
+
 /* One's own tasks, from behind the one that was given last. */
 struct task_page {
     const char *after; /* NULL: whatever comes is behind it */

@@ -128,6 +128,8 @@ struct mcp_offer {
      */
     CO_FN int (*look_at_task)(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
                               struct mcp_result *result, struct error *err);
+    /* The URI of the resource that changes with such a task (owned); NULL: there is none. */
+    char *(*find_task_uri)(const char *id);
     /* The newest of the principal's, at most limit; of those that are older than the task `after`,
      * unless that is NULL. ERROR_NOT_FOUND when there is none of that id. */
     CO_FN int (*list_tasks)(struct mcp_call *call, const char *after, struct mcp_lasting *ret_tasks,
@@ -215,7 +217,7 @@ enum mcp_topic {
     MCP_RESOURCES_CHANGED,
     MCP_RESOURCE_UPDATED
 };
-/* uri: of the resource that changed; NULL otherwise. */
+/* uri: of the resource that changed, and with it a task perhaps; NULL otherwise. */
 void mcp_announce(struct mcp_server *server, enum mcp_topic topic, const char *uri);
 /* Who finds out what changes: it has work only while somebody listens. */
 struct mcp_watcher {
@@ -227,7 +229,8 @@ struct mcp_watcher {
 };
 void mcp_set_watcher(struct mcp_server *server, const struct mcp_watcher *watcher);
 bool mcp_is_heard(const struct mcp_server *server);
-/* Calls visit for each resource that somebody listens to, more than once where several do. */
+/* Calls visit for each resource that somebody listens to, or to a task that changes with it, more
+ * than once where several do. */
 void mcp_visit_heard(const struct mcp_server *server,
                      void (*visit)(void *argument, const char *uri), void *argument);
 /*

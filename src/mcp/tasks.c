@@ -56,14 +56,14 @@ static void touch(struct task *task, enum task_status status)
 {
     task->status = status;
     task->updated = world_wall_clock();
+    mcp_announce_task(task->call.server, task->id);
 }
 
 static struct task *make_task(struct mcp_call *call)
 {
     struct task *task = NEW(struct task);
     uuid_random(task->id);
-    task->created = world_wall_clock();
-    touch(task, TASK_WORKING);
+    task->created = task->updated = world_wall_clock();
     task->principal = string_copy(call->exchange->principal);
     task->client = string_copy(call->client);
     task->id_of_call = value_ref((struct value *)(uintptr_t)call->id);
@@ -246,9 +246,8 @@ int mcp_call_as_task(struct mcp_call *call, struct strbuf *members, struct rpc_f
 
 /* --- What a client asks about them --- */
 
-static struct task *find_task(struct mcp_call *call, struct rpc_fault *fault)
+static struct task *find_task(struct mcp_call *call, const char *id, struct rpc_fault *fault)
 {
-    const char *id = value_get_text(call->params, "taskId");
     if (!mcp_offers_tasks(call->server->offer)) {
         rpc_fail(fault, RPC_METHOD_NOT_FOUND, "nothing here is a task");
         return NULL;
@@ -267,18 +266,18 @@ static struct task *find_task(struct mcp_call *call, struct rpc_fault *fault)
     return NULL;
 }
 
-bool mcp_has_task(const struct mcp_call *call)
+bool mcp_has_task(const struct mcp_call *call, const char *id)
 {
-    const char *id = value_get_text(call->params, "taskId");
     for (const struct task *task = call->server->tasks; id && task; task = task->next)
         if (task->is_task && text_equal(task->id, id))
             return true;
     return false;
 }
 
-int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
+int mcp_get_task(struct mcp_call *call, const char *id, struct strbuf *members,
+                 struct rpc_fault *fault)
 {
-    const struct task *task = find_task(call, fault);
+    const struct task *task = find_task(call, id, fault);
     if (!task)
         return -1;
     write_task(task, task->status, members);
@@ -288,6 +287,7 @@ int mcp_get_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault
         strbuf_addf(members, ",\"error\":{\"code\":%d,\"message\":", task->fault.code);
         json_write_string(members, task->fault.message, strlen(task->fault.message));
         strbuf_add_char(members, '}');
+        mcp_write_field(members, "statusMessage", task->fault.message);
     } else if (task->status == TASK_ASKING) {
         strbuf_add(members, ",\"inputRequests\":");
         json_write(members, task->pending);
@@ -304,7 +304,7 @@ static void put(struct value **map, const char *key, struct value *value_or_null
 
 int mcp_update_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
-    struct task *task = find_task(call, fault);
+    struct task *task = find_task(call, value_get_text(call->params, "taskId"), fault);
     const struct value *responses = value_get(call->params, "inputResponses");
     (void)members;
     if (!task)
@@ -328,7 +328,7 @@ int mcp_update_task(struct mcp_call *call, struct strbuf *members, struct rpc_fa
 
 int mcp_cancel_task(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
-    struct task *task = find_task(call, fault);
+    struct task *task = find_task(call, value_get_text(call->params, "taskId"), fault);
     (void)members;
     if (!task)
         return -1;

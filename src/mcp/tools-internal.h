@@ -49,7 +49,8 @@ CO_FN int tool_plan_apply(struct mcp_call *call, struct mcp_result *result, stru
 CO_FN int tool_run_show(struct mcp_call *call, struct mcp_result *result, struct error *err);
 CO_FN int tool_run_control(struct mcp_call *call, struct mcp_result *result, struct error *err);
 
-/* As mcp_offer.look_at_task and .list_tasks. */
+/* As mcp_offer.look_at_task, .find_task_uri and .list_tasks. */
+char *runs_find_task_uri(const char *id);
 CO_FN int runs_look_at_task(struct mcp_call *call, const char *id, struct mcp_lasting *ret_task,
                             struct mcp_result *result, struct error *err);
 CO_FN int runs_list_tasks(struct mcp_call *call, const char *after, struct mcp_lasting *ret_tasks,

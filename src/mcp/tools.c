@@ -247,6 +247,7 @@ const struct mcp_offer *tools_offer(void)
         .called = called,
         .advise = tools_advise,
         .look_at_task = runs_look_at_task,
+        .find_task_uri = runs_find_task_uri,
         .list_tasks = runs_list_tasks,
     };
     resources_fill(&offer);

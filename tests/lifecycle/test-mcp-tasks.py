@@ -143,6 +143,47 @@ def a_client_of_2025_11_25_has_them_as_its_version_says(place):
         assert answer["structuredContent"]["status"] == "done", answer
 
 
+def listen_to(client, *tasks, **more):
+    client.n += 1
+    client.write({"jsonrpc": "2.0", "id": client.n, "method": "subscriptions/listen",
+                  "params": {"notifications": {"taskIds": list(tasks)}, "_meta": META | more}})
+    return client.read_any()
+
+
+@test
+def who_listens_to_a_task_is_told_how_it_ends_also_when_another_process_ends_it(place):
+    with_boxes(place)
+    with Client(place) as client:
+        run = begin(client)
+        task = client.wait(run=run)["taskId"]
+        with Client(place) as other:
+            assert listen_to(other, task)["error"]["code"] == -32021
+            heard = listen_to(other, task, "run-" + "0" * 36, "x", **KNOWS)
+            assert heard["params"]["notifications"] == {"taskIds": [task]}, heard
+            first = other.read_any()
+            assert first["method"] == "notifications/tasks" and first["params"]["status"] == "working", first
+            # A run that has read what is there begins anew what it says of its time.
+            while (last := other.read_any()["params"])["status"] == "working":
+                pass
+            tag = last.pop("_meta")
+            assert tag == {"io.modelcontextprotocol/subscriptionId": other.n}, tag
+            assert last["status"] == "completed" and last["result"]["structuredContent"]["status"] == "done", last
+            shown = other.about("tasks/get", task)["result"]
+            assert last == {key: shown[key] for key in shown if key not in ("resultType", "_meta")}, shown
+
+
+@test
+def who_listens_to_a_task_is_told_that_it_was_cancelled(place):
+    with_boxes(place)
+    with Client(place) as client:
+        task = client.wait(run=begin(client))["taskId"]
+        listen_to(client, task, **KNOWS)
+        assert client.read_any()["params"]["status"] == "working"
+        client.about("tasks/cancel", task)
+        while not [note for note in client.notes if note["params"]["status"] == "cancelled"]:
+            client.notes.append(client.read_any())
+
+
 @test
 def tasks_of_2025_11_25_come_in_pages_newest_first(place):
     with_boxes(place)

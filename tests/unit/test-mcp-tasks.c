@@ -206,6 +206,7 @@ static void end_badly(struct scene *scene)
     check_part(look_at_end(scene, request), "result.status", "\"failed\"");
     check_part(scene->answer.text, "result.error.code", "-32603");
     check_part(scene->answer.text, "result.error.message", "\"the tool is busy\"");
+    check_part(scene->answer.text, "result.statusMessage", "\"the tool is busy\"");
     check_part(scene->answer.text, "result.result", "(nothing)");
 }
 
@@ -251,6 +252,125 @@ TEST(who_knows_no_tasks_gets_none)
 {
     run(know_no_tasks);
 }
+
+/* --- Being told of them --- */
+
+/* A client that listens on a connection of its own. */
+struct listening {
+    struct scene *scene;
+    struct mcp_exchange exchange;
+    struct rpc_message message;
+    struct mcp_answer answer;
+    struct strbuf sent;
+    bool is_ended;
+};
+
+static int take_heard(void *argument, const char *text)
+{
+    struct listening *listening = argument;
+    strbuf_clear(&listening->sent);
+    strbuf_add(&listening->sent, text);
+    return 0;
+}
+
+static void listen_main(void *argument)
+{
+    struct listening *listening = argument;
+    mcp_handle(listening->scene->server, &listening->exchange, &listening->message,
+               &listening->answer);
+    listening->is_ended = true;
+}
+
+static void begin_listening(struct scene *scene, struct listening *listening, const char *ids,
+                            const char *capabilities)
+{
+    struct rpc_fault fault = {0};
+    CLEANUP(mem_freep)
+    char *text = string_format(
+        "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"subscriptions/listen\",\"params\":{"
+        "\"notifications\":{\"taskIds\":[%s]},\"_meta\":{"
+        "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+        "\"io.modelcontextprotocol/clientCapabilities\":%s}}}",
+        ids, capabilities);
+    *listening = (struct listening){.scene = scene, .exchange = scene->exchange};
+    listening->exchange.send = take_heard;
+    listening->exchange.argument = listening;
+    CHECK(rpc_read(text, strlen(text), &listening->message, &fault) == 0);
+    loop_spawn(scene->loop, "listen", listen_main, listening);
+    loop_sleep(scene->loop, 1000);
+}
+
+static void end_listening(struct listening *listening)
+{
+    mcp_cancel_exchange(listening->scene->server, &listening->exchange);
+    while (!listening->is_ended)
+        loop_sleep(listening->scene->loop, 1000);
+    mcp_answer_done(&listening->answer);
+    rpc_message_done(&listening->message);
+    strbuf_done(&listening->sent);
+}
+
+/* Waits for the newest that was told to have this status. */
+static void await_told(struct listening *listening, const char *status)
+{
+    for (;;) {
+        CLEANUP(value_unrefp)
+        struct value *told = part(strbuf_text(&listening->sent), "params.status");
+        if (told && strcmp(value_text(told), status) == 0)
+            break;
+        loop_sleep(listening->scene->loop, 1000);
+    }
+    check_part(strbuf_text(&listening->sent), "method", "\"notifications/tasks\"");
+    CLEANUP(value_unrefp) struct value *params = part(strbuf_text(&listening->sent), "params");
+    CHECK(value_to_integer(value_get(value_get(params, "_meta"),
+                                     "io.modelcontextprotocol/subscriptionId")) == 9);
+}
+
+static void hear_of_tasks(struct scene *scene)
+{
+    struct listening one;
+    CLEANUP(mem_freep) char *asking = begin_task(scene, "\"name\":\"ask_two\"");
+    CLEANUP(mem_freep)
+    char *ids = string_format("\"%s\",\"x\",7,\"%s\"", asking, asking);
+    begin_listening(scene, &one, ids, KNOWS);
+    await_told(&one, "input_required");
+    check_part(strbuf_text(&one.sent), "params.inputRequests.one.method", "\"elicitation/create\"");
+    about(scene, "tasks/update", asking,
+          ",\"inputResponses\":{\"one\":{\"content\":{\"name\":\"a\"}},"
+          "\"two\":{\"content\":{\"name\":\"b\"}}}");
+    await_told(&one, "completed");
+    check_part(strbuf_text(&one.sent), "params.result.content[1].text", "\"b\"");
+    end_listening(&one);
+}
+
+TEST(who_listens_to_a_task_is_told_what_a_look_would_show)
+{
+    run(hear_of_tasks);
+}
+
+static void hear_of_others(struct scene *scene)
+{
+    struct listening one;
+    CLEANUP(mem_freep) char *id = begin_task(scene, "\"name\":\"work\"");
+    CLEANUP(mem_freep) char *ids = string_format("\"%s\"", id);
+    scene->exchange.principal = "user:b";
+    begin_listening(scene, &one, ids, KNOWS);
+    check_part(strbuf_text(&one.sent), "params.notifications", "{\"taskIds\":[]}");
+    end_listening(&one);
+    scene->exchange.principal = "user:a";
+    begin_listening(scene, &one, ids, "{}");
+    check_part(one.answer.text, "error.code", "-32021");
+    check_part(one.answer.text, "error.data.requiredCapabilities.extensions",
+               "{\"io.modelcontextprotocol/tasks\":{}}");
+    end_listening(&one);
+}
+
+TEST(nobody_hears_of_anothers_task_nor_who_does_not_say_that_it_knows_tasks)
+{
+    run(hear_of_others);
+}
+
+/* --- --- */
 
 static void begin_many(struct scene *scene)
 {
