@@ -98,11 +98,14 @@ int service_twin_top(struct service *service, struct value **ret_top, struct err
 
 int service_twin_down(struct service *service, struct error *err)
 {
-    struct value_builder request = twin_request("down");
-    value_builder_set(&request, "wipe", value_bool(false));
-    struct value *answer = NULL;
-    int r = ask(service, &request, &answer, err);
-    value_unref(answer);
+    struct twin_home home = {0};
+    struct call call = service_read_call(service);
+    int r = twin_home_init(&home, service->home, err);
+    if (r == 0)
+        r = twin_end(&home, &call, err);
+    if (r == -ERROR_NOT_FOUND)
+        r = error_set(err, ERROR_NOT_FOUND, "no twin runs for %s", service->home);
+    twin_home_done(&home);
     return r;
 }
 

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,11 +32,10 @@ void twin_answer_done(struct twin_answer *answer)
 
 /* The folder of the socket may be one that everybody can write to. */
 static int check_peer(const struct twin_home *home, const struct channel *channel,
-                      struct error *err)
+                      pid_t *ret_process, struct error *err)
 {
     uid_t user;
-    pid_t process;
-    int r = channel_peer(channel, &user, &process, err);
+    int r = channel_peer(channel, &user, ret_process, err);
     if (r < 0)
         return r;
     if (user != geteuid() && user != 0)
@@ -113,10 +113,11 @@ static CO_FN int reach(const struct twin_home *home, const struct call *call,
     for (;;) {
         CLEANUP(channel_freep) struct channel *channel = NULL;
         bool is_greeted = false;
+        pid_t process;
         int r =
             channel_connect(call->loop, home->socket, MESSAGE_LIMIT, call->deadline, &channel, err);
         if (r == 0)
-            r = check_peer(home, channel, err);
+            r = check_peer(home, channel, &process, err);
         if (r == 0)
             r = hear_greeting(call, channel, &is_greeted, err);
         if (r < 0)
@@ -414,4 +415,67 @@ CO_FN void twin_clear(const struct twin_home *home, const struct call *call)
     world_list_folder(monitors, count_name, &n, NULL);
     if (n > 0)
         (void)child_run(call->loop, &spec, LOG_LIMIT, call->deadline, &status, NULL, NULL);
+}
+
+/* --- Ending --- */
+
+/*
+ * A connection to whoever listens, and a descriptor of that process: it is the outer half, which
+ * ends last of all. -1 where it cannot be had.
+ */
+static CO_FN int find_outer(const struct twin_home *home, const struct call *call,
+                            struct channel **ret_channel, int *ret_life, struct error *err)
+{
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    pid_t process;
+    int r = channel_connect(call->loop, home->socket, MESSAGE_LIMIT, call->deadline, &channel, err);
+    if (r == 0)
+        r = check_peer(home, channel, &process, err);
+    if (r < 0)
+        return r;
+    *ret_life = pidfd_open(process, 0);
+    *ret_channel = take_ptr(channel);
+    return 0;
+}
+
+static CO_FN int await_end(const struct twin_home *home, const struct call *call, int life,
+                           struct error *err)
+{
+    int r = life < 0 ? 0 : loop_wait_fd(call->loop, life, LOOP_READABLE, call->deadline, err);
+    if (r == 0)
+        r = twin_wait_gone(home, call, call->deadline, err);
+    return r < 0 ? error_wrap(err, r, "wait for the end of the twin") : 0;
+}
+
+CO_FN int twin_end(const struct twin_home *home, const struct call *call, struct error *err)
+{
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    CLEANUP(close_descriptorp) int life = -1;
+    struct twin_answer answer = {0};
+    struct value_builder request = twin_request("down");
+    value_builder_set(&request, "wipe", value_bool(false));
+    CLEANUP(value_unrefp) struct value *message = value_builder_map(&request);
+    int r = find_outer(home, call, &channel, &life, err);
+    if (r == 0)
+        r = twin_ask(home, call, message, &answer, err);
+    twin_answer_done(&answer);
+    return r < 0 ? r : await_end(home, call, life, err);
+}
+
+CO_FN void twin_see_out(const struct twin_home *home, const struct call *call)
+{
+    CLEANUP(error_done) struct error err = {0};
+    CLEANUP(value_unrefp) struct value *manifest = NULL;
+    CLEANUP(channel_freep) struct channel *channel = NULL;
+    CLEANUP(close_descriptorp) int life = -1;
+    bool is_greeted = false;
+    if (twin_home_read(home, &manifest, &err) < 0 || !manifest ||
+        value_count(value_get(manifest, "resources")) > 0)
+        return;
+    int r = find_outer(home, call, &channel, &life, &err);
+    if (r == 0)
+        r = hear_greeting(call, channel, &is_greeted, &err);
+    /* Somebody else has use for one that greets. */
+    if (r == -ERROR_NOT_FOUND || (r == 0 && !is_greeted))
+        (void)await_end(home, call, life, NULL);
 }

@@ -66,6 +66,15 @@ CO_FN int twin_start(const struct twin_home *home, const struct call *call, cons
 CO_FN void twin_clear(const struct twin_home *home, const struct call *call);
 
 /*
+ * Ends the supervisor, and returns when nothing is left of it: no process, no namespace, no mount.
+ * ERROR_NOT_FOUND when none runs.
+ */
+CO_FN int twin_end(const struct twin_home *home, const struct call *call, struct error *err);
+/* Waits in the same way for one that ends by itself since it has nothing left; also fine when it
+ * has something, or none runs. At the call's deadline it is left alone. */
+CO_FN void twin_see_out(const struct twin_home *home, const struct call *call);
+
+/*
  * Tells whether this machine's kernel lets a twin stand: one is made for a moment, of no home. What
  * propose() tells is not repeated.
  */

@@ -383,8 +383,11 @@ static CO_FN void hold(struct twin_provider *twin, const struct call *call)
 static CO_FN void twin_conclude(struct provider *provider, struct call *call)
 {
     struct twin_provider *twin = twin_of(provider);
+    bool has_changed = twin->has_asked;
     twin->has_asked = false;
     twin_let_go(call, take_ptr(twin->held));
+    if (has_changed)
+        twin_see_out(&twin->home, call);
 }
 
 static bool is_promotion(const char *action)

@@ -174,5 +174,29 @@ def a_machine_that_started_anew_has_its_twin_back_with_its_rows():
         assert visit(door(platform)) == visits + 1, "rows are lost"
 
 
-platformlab.run([twins_of_one_user_do_not_meet, twins_of_root_and_of_other_users_do_not_meet,
+def groups_of(home):
+    """Folders of control groups that are named after this home's twin."""
+    identity = json.loads((home / "twin" / "manifest.json").read_text())["identity"]
+    return [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"*/**/parley/{identity}")]
+
+
+def ended_by(platform, *command):
+    """What is still there when a command that ends a twin returns."""
+    family = below(outer_half(platform))
+    spaces = [twinlab.namespaces_of(pid) for pid in family[1:]]
+    assert len(family) > 10, family
+    platform.parley(*command)
+    left, since = [pid for pid in family if lives(pid)], twinlab.ticks()
+    return left + [each for space in spaces for each in twinlab.leftovers(space, since)] + groups_of(platform.home)
+
+
+def who_ends_a_twin_hears_of_it_when_nothing_of_it_is_left():
+    with Platform(TEXT) as platform:
+        for command in ("twin", "down"), ("destroy", "plain", "--yes"):
+            platform.up()
+            assert ended_by(platform, *command) == []
+            assert "no twin runs" in platform.parley("twin", "down", code=1).stderr
+
+
+platformlab.run([who_ends_a_twin_hears_of_it_when_nothing_of_it_is_left, twins_of_one_user_do_not_meet, twins_of_root_and_of_other_users_do_not_meet,
                  a_machine_that_started_anew_has_its_twin_back_with_its_rows])
