@@ -9,11 +9,12 @@
 #include "twin/measure.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #define SECOND INT64_C(1000000)
 
 #define LOOK_TIME (1 * SECOND)
-/* What load is measured over, at most. */
+/* What load is measured over, at most; else over a quarter of the cooldown. */
 #define WINDOW (15 * SECOND)
 /* As AWS has it. */
 #define USUAL_COOLDOWN (300 * SECOND)
@@ -29,12 +30,40 @@ struct autoscaler {
 
 /* --- Deciding --- */
 
+/* What hosts that are gone have used is not in the sum any more. */
+static bool is_new(const struct autoscaler_state *state, unsigned int n_hosts, int64_t used_us)
+{
+    return state->begun_at == 0 || n_hosts != state->n_hosts ||
+           used_us < state->samples[state->n_samples - 1].used_us;
+}
+
+/* What was needed is known still when hosts went for just that reason. */
 static void begin_anew(struct autoscaler_state *state, int64_t now, unsigned int n_hosts,
                        int64_t used_us)
 {
+    bool is_ours = state->begun_at != 0 && n_hosts < state->n_hosts && n_hosts == state->shrunk_to;
+    if (!is_ours)
+        *state = (struct autoscaler_state){.begun_at = now};
     state->n_hosts = n_hosts;
-    state->begun_at = now;
-    state->used_at_begin = used_us;
+    state->samples[0] = (struct autoscaler_sample){now, used_us};
+    state->n_samples = 1;
+}
+
+static void drop_first(struct autoscaler_state *state)
+{
+    state->n_samples--;
+    memmove(state->samples, state->samples + 1, state->n_samples * sizeof(state->samples[0]));
+}
+
+/* Adds what is known now; the window becomes the newest one that is long enough. */
+static void move_window(struct autoscaler_state *state, int64_t window, int64_t now,
+                        int64_t used_us)
+{
+    if (state->n_samples == AUTOSCALER_SAMPLES) /* a look too many: the one before gives way */
+        state->n_samples--;
+    state->samples[state->n_samples++] = (struct autoscaler_sample){now, used_us};
+    while (state->n_samples > 2 && now - state->samples[1].at >= window)
+        drop_first(state);
 }
 
 static unsigned int clamp(double count, const struct autoscaler_limits *limits)
@@ -57,20 +86,20 @@ static unsigned int size_for(unsigned int n_hosts, double load,
     return clamp(whole > 2.0 * n_hosts ? 2.0 * n_hosts : whole, limits);
 }
 
-/* It must have fitted for a whole cooldown, into as many as it needed when it was busiest. */
+/* As many as it needed in the last cooldown when it was busiest, if it is known for so long. */
 static unsigned int shrink(struct autoscaler_state *state, const struct autoscaler_limits *limits,
                            int64_t now, unsigned int size)
 {
-    if (size >= state->n_hosts) {
-        state->fits_since = 0;
+    int64_t since = now - limits->cooldown_us;
+    if (state->n_hosts > AUTOSCALER_MOST_HOSTS)
         return state->n_hosts;
-    }
-    if (state->fits_since == 0) {
-        state->fits_since = now;
-        state->fits_into = size;
-    }
-    state->fits_into = size > state->fits_into ? size : state->fits_into;
-    return now - state->fits_since >= limits->cooldown_us ? state->fits_into : state->n_hosts;
+    state->needed_at[size] = state->samples[0].at;
+    if (state->begun_at > since)
+        return state->n_hosts;
+    for (unsigned int needed = state->n_hosts; needed > size; needed--)
+        if (state->needed_at[needed] >= since)
+            return needed;
+    return size;
 }
 
 unsigned int autoscaler_decide(struct autoscaler_state *state,
@@ -78,21 +107,22 @@ unsigned int autoscaler_decide(struct autoscaler_state *state,
                                unsigned int n_hosts, double n_processors, int64_t used_us,
                                double *ret_load)
 {
-    int64_t window = limits->cooldown_us < WINDOW ? limits->cooldown_us : WINDOW;
+    int64_t window = limits->cooldown_us / 4 < WINDOW ? limits->cooldown_us / 4 : WINDOW;
     *ret_load = 0;
-    /* What hosts that are gone have used is not in the sum any more. */
-    if (state->begun_at == 0 || n_hosts != state->n_hosts || used_us < state->used_at_begin) {
-        *state = (struct autoscaler_state){0};
+    if (is_new(state, n_hosts, used_us)) {
         begin_anew(state, now, n_hosts, used_us);
         return n_hosts;
     }
-    if (n_hosts == 0 || n_processors <= 0 || now - state->begun_at < window)
+    move_window(state, window, now, used_us);
+    int64_t time = now - state->samples[0].at;
+    if (n_hosts == 0 || n_processors <= 0 || time < window)
         return n_hosts;
-    *ret_load =
-        (double)(used_us - state->used_at_begin) / ((double)(now - state->begun_at) * n_processors);
-    begin_anew(state, now, n_hosts, used_us);
+    *ret_load = (double)(used_us - state->samples[0].used_us) / ((double)time * n_processors);
     unsigned int size = size_for(n_hosts, *ret_load, limits);
-    return size > n_hosts ? size : shrink(state, limits, now, size);
+    if (size > n_hosts)
+        return size;
+    state->shrunk_to = shrink(state, limits, now, size);
+    return state->shrunk_to;
 }
 
 /* --- Groups --- */

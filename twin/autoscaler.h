@@ -4,7 +4,8 @@
  * as the services on it may use together when all of them are limited.
  *
  * A group grows, at most to twice its size at once, as soon as its load over the last seconds asks
- * for it, and shrinks when all of its load during a whole cooldown would have fitted into less.
+ * for it, and shrinks when all of its load during the last cooldown would have fitted into less:
+ * a cooldown after the load has gone.
  * Each change is an event; the document's min and max are never left, and a group of none stays so.
  */
 #pragma once
@@ -26,13 +27,23 @@ struct autoscaler_limits {
     int64_t cooldown_us;
 };
 
+enum {
+    AUTOSCALER_SAMPLES = 20,     /* of one window of 15 looks, a second apart */
+    AUTOSCALER_MOST_HOSTS = 100, /* as the catalog has it; a larger group does not shrink */
+};
+
 /* What is known of a group. Zero-initialise it. */
 struct autoscaler_state {
     unsigned int n_hosts;
-    int64_t begun_at; /* of what is measured now */
-    int64_t used_at_begin;
-    int64_t fits_since; /* since when its load would fit into less; 0: it does not */
-    unsigned int fits_into;
+    int64_t begun_at;       /* since then it is known what was needed; 0: nothing is */
+    unsigned int shrunk_to; /* what was decided last */
+    /* What its hosts had used, and when: the first began the window that ends with the last. */
+    struct autoscaler_sample {
+        int64_t at, used_us;
+    } samples[AUTOSCALER_SAMPLES];
+    size_t n_samples;
+    /* For each number of hosts, the begin of the newest window that needed so many. */
+    int64_t needed_at[AUTOSCALER_MOST_HOSTS + 1];
 };
 
 /*

@@ -80,6 +80,29 @@ TEST(hosts_go_only_after_a_whole_cooldown_of_less_load)
     CHECK(group.n_hosts == 2);
 }
 
+/* Load is measured over 15 seconds, or a quarter of the cooldown: so exactly is it known when it
+ * ended. */
+TEST(hosts_go_a_cooldown_after_the_load_however_long_that_is)
+{
+    static const struct {
+        int64_t cooldown, exact;
+    } cases[] = {{4 * SECOND, SECOND},
+                 {12 * SECOND, 3 * SECOND},
+                 {40 * SECOND, 10 * SECOND},
+                 {5 * MINUTE, 15 * SECOND}};
+    for (size_t i = 0; i < 4; i++) {
+        struct group group = {.n_hosts = 8, .now = SECOND};
+        const struct autoscaler_limits limits = {
+            .least = 1, .most = 8, .target = 0.5, .cooldown_us = cases[i].cooldown};
+        pass(&group, &limits, 10 * MINUTE, 1.0);
+        CHECK(group.n_hosts == 8);
+        pass(&group, &limits, cases[i].cooldown - cases[i].exact, 0.01);
+        CHECK(group.n_hosts == 8);
+        pass(&group, &limits, 2 * cases[i].exact + SECOND, 0.01);
+        CHECK(group.n_hosts == 1);
+    }
+}
+
 TEST(hosts_stay_for_the_busiest_time_of_the_cooldown)
 {
     struct group group = {.n_hosts = 8, .now = SECOND};
