@@ -37,6 +37,7 @@ static inline void scene_done(void)
     strbuf_done(&scene.events);
     strbuf_done(&scene.faults);
     map_done(&scene.open);
+    map_done(&scene.seen);
     nftw(scene.home, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     memset(&scene, 0, sizeof(scene));
 }
@@ -352,7 +353,7 @@ static inline void job_start(struct job *job, enum verb verb, const struct plan 
                              const char *run_id)
 {
     *job = (struct job){.verb = verb, .plan = plan, .run = get_run(run_id)};
-    scene.run_id = run_id;
+    watch_run(run_id);
     loop_spawn(scene.loop, "job", job_main, job);
 }
 

@@ -86,6 +86,8 @@ static struct scene {
     struct strbuf faults; /* promises that were broken */
     struct map open;      /* step ids whose last call has an unknown outcome and was not probed */
     const char *run_id;   /* whose journal the watchers look into; NULL: they do not look */
+    struct map seen;      /* "intent create web#1" and the like of its rows */
+    int64_t seen_seq;     /* of the last of them */
     void (*on_event)(const struct value *event);
     bool is_cancelled;
     bool says_cancelled; /* whoever cancels opens the gate */
@@ -171,16 +173,21 @@ static inline bool is_row(const struct value *row, const char *kind, const char 
     return row_kind && row_step && text_equal(row_kind, kind) && text_equal(row_step, step);
 }
 
-static inline struct value *read_journal(const char *run_id)
+static inline struct value *read_journal_after(const char *run_id, int64_t seq)
 {
     struct value *rows = NULL;
     struct error err = {0};
-    if (store_read_journal(scene.memory, run_id, 0, 1000000, &rows, &err) < 0) {
+    if (store_read_journal(scene.memory, run_id, seq, 1000000, &rows, &err) < 0) {
         fault("read the journal: %s", error_message(&err));
         rows = value_list(NULL, 0);
     }
     error_done(&err);
     return rows;
+}
+
+static inline struct value *read_journal(const char *run_id)
+{
+    return read_journal_after(run_id, 0);
 }
 
 static inline bool has_row(const struct value *rows, const char *kind, const char *step)
@@ -191,22 +198,48 @@ static inline bool has_row(const struct value *rows, const char *kind, const cha
     return false;
 }
 
-static inline bool is_done_in(const struct value *rows, const char *step)
+/* Looks into the journal of another run, or of none (NULL). */
+static inline void watch_run(const char *run_id)
 {
+    scene.run_id = run_id;
+    scene.seen_seq = 0;
+    map_done(&scene.seen);
+}
+
+static inline void see(const char *what, const char *step)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s %s", what, step);
+    map_put(&scene.seen, key, NULL);
+}
+
+/* Reads what was written since the last look: a run of many steps is watched row by row. */
+static inline void look_on(void)
+{
+    CLEANUP(value_unrefp) struct value *rows = read_journal_after(scene.run_id, scene.seen_seq);
     for (size_t i = 0; i < value_count(rows); i++) {
         const struct value *row = value_at(rows, i);
+        const char *step = value_get_text(row, "step");
         const char *outcome = value_get_text(row, "outcome");
+        int64_t seq = value_get_integer(row, "seq", 0);
+        scene.seen_seq = seq > scene.seen_seq ? seq : scene.seen_seq;
+        if (!step)
+            continue;
+        see(value_get_text(row, "kind"), step);
         if (is_row(row, "result", step) && outcome && text_equal(outcome, "done"))
-            return true;
+            see("done", step);
     }
-    return false;
+}
+
+static inline bool was_seen(const char *what, const char *step)
+{
+    CLEANUP(mem_freep) char *key = string_format("%s %s", what, step);
+    return map_has(&scene.seen, key);
 }
 
 /* --- The fake, watched --- */
 
 /* What a step waits for, and what is in the groups that it waits for, has a row. */
-static inline void look_for_done(const struct value *rows, const char *step,
-                                 const struct string_list *depends_on)
+static inline void look_for_done(const char *step, const struct string_list *depends_on)
 {
     for (size_t i = 0; i < depends_on->n_items; i++) {
         const struct step_group *group = NULL;
@@ -214,8 +247,8 @@ static inline void look_for_done(const struct value *rows, const char *step,
             if (text_equal(scene.plan->groups[k].id, depends_on->items[i]))
                 group = &scene.plan->groups[k];
         if (group)
-            look_for_done(rows, step, &group->depends_on);
-        else if (!is_done_in(rows, depends_on->items[i]))
+            look_for_done(step, &group->depends_on);
+        else if (!was_seen("done", depends_on->items[i]))
             fault("%s began before %s was durably done", step, depends_on->items[i]);
     }
 }
@@ -224,10 +257,10 @@ static inline void look_into_journal(const struct step *step)
 {
     if (!scene.run_id || scene.is_quick || scene.is_dead)
         return;
-    CLEANUP(value_unrefp) struct value *rows = read_journal(scene.run_id);
-    if (!has_row(rows, "intent", step->id))
+    look_on();
+    if (!was_seen("intent", step->id))
         fault("%s was called without a durable intent", step->id);
-    look_for_done(rows, step->id, &step->depends_on);
+    look_for_done(step->id, &step->depends_on);
 }
 
 /* Passes a handle on, and looks whether it is durable then. */
@@ -241,8 +274,8 @@ static inline int watched_handle(void *argument, const char *handle, struct erro
     struct watched_call *watched = argument;
     int r = watched->call->journal_handle(watched->call->argument, handle, err);
     if (r == 0 && scene.run_id && !scene.is_dead) {
-        CLEANUP(value_unrefp) struct value *rows = read_journal(scene.run_id);
-        if (!has_row(rows, "handle", watched->step->id))
+        look_on();
+        if (!was_seen("handle", watched->step->id))
             fault("the handle of %s was not durable", watched->step->id);
     }
     return r;
@@ -367,8 +400,8 @@ static inline int watched_activation(struct provider *provider, struct call *cal
         return outcome_set(ret_outcome, OUTCOME_UNKNOWN, ERROR_TIMEOUT, "the process is dead");
     strbuf_addf(&scene.calls, "commit\n");
     if (scene.run_id) {
-        CLEANUP(value_unrefp) struct value *rows = read_journal(scene.run_id);
-        if (!has_row(rows, "intent", "commit acme.default"))
+        look_on();
+        if (!was_seen("intent", "commit acme.default"))
             fault("a commit was called without a durable intent");
     }
     return fake_provider_ops.commit(provider, call, activation, ret_outcome, err);

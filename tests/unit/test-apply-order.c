@@ -136,7 +136,7 @@ TEST(when_cancelled_nothing_new_begins_and_what_runs_ends)
 
 TEST(what_a_cancelled_run_does_not_begin_has_no_rows)
 {
-    enum { N_BEHIND = 300 }; /* the watch reads the whole plan with each call */
+    enum { N_BEHIND = 300 };
     scene_begin();
     plan_begin();
     create("first", "{}");
