@@ -9,10 +9,21 @@ enum { MAX_DEPTH = 8, MAX_DIGITS = 15 };
 struct text {
     const char *at;
     const char *end;
+    bool is_foreign;
+    int max_depth;
 };
+
+/* We write none. */
+static void skip_blanks(struct text *text)
+{
+    while (text->is_foreign && text->at < text->end &&
+           (*text->at == ' ' || *text->at == '\t' || *text->at == '\n' || *text->at == '\r'))
+        text->at++;
+}
 
 static bool skip(struct text *text, char c)
 {
+    skip_blanks(text);
     if (text->at == text->end || *text->at != c)
         return false;
     text->at++;
@@ -49,7 +60,9 @@ static const char *read_quoted(struct text *text, size_t *ret_length)
     const char *start = text->at;
     *ret_length = json_count_unescaped(start, (size_t)(text->end - start));
     text->at += *ret_length;
-    return skip(text, '"') && is_ascii(start, *ret_length) ? start : NULL;
+    bool is_closed = text->at < text->end && *text->at == '"';
+    text->at += is_closed;
+    return is_closed && is_ascii(start, *ret_length) ? start : NULL;
 }
 
 static struct value *read_string(struct text *text)
@@ -96,7 +109,9 @@ static struct value *read_list(struct text *text, int depth)
     return NULL;
 }
 
-/* Whether a key comes behind the one before it, and none begins with the sign of markers. */
+/* Whether a key of ours comes behind the one before it, and does not begin with the sign of
+ * markers.
+ */
 static bool follows(const char *before, size_t before_length, const char *key, size_t length)
 {
     if (length > 0 && *key == '$')
@@ -126,32 +141,38 @@ static struct value *read_map(struct text *text, int depth)
 {
     struct value_builder fields = {0};
     const char *before = NULL;
-    size_t before_length = 0;
+    size_t before_length = 0, n_fields = 0;
     bool is_plain = skip(text, '{');
     if (is_plain && skip(text, '}'))
         return value_builder_map(&fields);
     while (is_plain) {
         size_t length = 0;
         const char *key = read_quoted(text, &length);
-        bool is_key = key && follows(before, before_length, key, length) && skip(text, ':');
+        bool is_key = key && (text->is_foreign || follows(before, before_length, key, length)) &&
+                      skip(text, ':');
         struct value *item = is_key ? read_item(text, depth + 1) : NULL;
         if (item)
             value_builder_set_n(&fields, key, length, item);
         is_plain = item;
         before = key;
         before_length = length;
+        n_fields++;
         if (!is_plain || !skip(text, ','))
             break;
     }
-    if (is_plain && skip(text, '}'))
-        return value_builder_map(&fields);
-    value_builder_done(&fields);
+    is_plain = is_plain && skip(text, '}');
+    struct value *map = value_builder_map(&fields);
+    /* A key that stands twice is a fault, and only one of the two is left. */
+    if (is_plain && value_count(map) == n_fields)
+        return map;
+    value_unref(map);
     return NULL;
 }
 
 static struct value *read_item(struct text *text, int depth)
 {
-    if (text->at == text->end || depth > MAX_DEPTH)
+    skip_blanks(text);
+    if (text->at == text->end || depth > text->max_depth)
         return NULL;
     switch (*text->at) {
     case '"':
@@ -159,7 +180,8 @@ static struct value *read_item(struct text *text, int depth)
     case '[':
         return read_list(text, depth);
     case '{':
-        return skip_word(text, unknown_begin) ? read_unknown(text) : read_map(text, depth);
+        return !text->is_foreign && skip_word(text, unknown_begin) ? read_unknown(text)
+                                                                   : read_map(text, depth);
     case 't':
         return skip_word(text, "true") ? value_bool(true) : NULL;
     case 'f':
@@ -171,13 +193,26 @@ static struct value *read_item(struct text *text, int depth)
     }
 }
 
-struct value *json_read_plain(const char *text, size_t size)
+static struct value *read_whole(struct text *text)
 {
-    struct text rest = {text, text + size};
-    struct value *value = read_item(&rest, 0);
-    if (value && rest.at != rest.end) {
+    struct value *value = read_item(text, 0);
+    skip_blanks(text);
+    if (value && text->at != text->end) {
         value_unref(value);
         return NULL;
     }
     return value;
+}
+
+struct value *json_read_plain(const char *text, size_t size)
+{
+    return read_whole(&(struct text){.at = text, .end = text + size, .max_depth = MAX_DEPTH});
+}
+
+struct value *json_read_plain_foreign(const char *text, size_t size, int max_depth)
+{
+    return read_whole(&(struct text){.at = text,
+                                     .end = text + size,
+                                     .is_foreign = true,
+                                     .max_depth = max_depth < MAX_DEPTH ? max_depth : MAX_DEPTH});
 }

@@ -15,3 +15,6 @@ size_t json_count_unescaped(const char *text, size_t length);
  * to tell. Gives what jansson would make of it.
  */
 struct value *json_read_plain(const char *text, size_t size);
+/* The same of somebody else's text, as json_read_foreign() takes it: its keys come in any order and
+ * may begin with "$", and blanks stand where they may. */
+struct value *json_read_plain_foreign(const char *text, size_t size, int max_depth);

@@ -370,7 +370,8 @@ int json_read_foreign(const char *text, size_t size, int max_depth, struct value
                       struct error *err)
 {
     struct reading reading = {.max_depth = max_depth, .is_foreign = true};
-    return read_any(&reading, text, size, ret_value, err);
+    *ret_value = json_read_plain_foreign(text, size, max_depth);
+    return *ret_value ? 0 : read_any(&reading, text, size, ret_value, err);
 }
 
 static int read_anew(const char *text, size_t size, struct value **ret_value, struct error *err)

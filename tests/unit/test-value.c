@@ -46,7 +46,17 @@ TEST(json_survives_reading_and_writing)
     }
 }
 
-/* Space in front leaves a text to the library alone. Ends are cut off, and bytes put in. */
+/* What is ours and what is not differ in keys that begin with "$". */
+static void check_foreign(const char *text, int r, const struct value *value)
+{
+    CLEANUP(value_unrefp) struct value *foreign = NULL;
+    if (!strchr(text, '$')) {
+        CHECK(r == json_read_foreign(text, strlen(text), 1000, &foreign, NULL));
+        CHECK(r < 0 || value_equal(foreign, value));
+    }
+}
+
+/* Space in front leaves a text of ours to the library alone. Ends are cut off, and bytes put in. */
 TEST(plain_json_gives_what_the_library_makes_of_it)
 {
     static const char *const texts[] = {
@@ -54,6 +64,8 @@ TEST(plain_json_gives_what_the_library_makes_of_it)
         "[0,-1,10,999999999999999,-999999999999999,1000000000000000,9007199254740993]",
         "{\"aa\":1,\"b\":2,\"ba\":3}",
         "{\"a\":{\"$unknown\":{\"origin\":\"${x.id}\",\"type\":\"string\"}}}",
+        "{ \"b\" : 1 ,\t\"a\": [ ] , \"c\":\r\n{ } }",
+        "{\"b\":1,\"a\":2,\"b\":3}",
         "[[[[[[[[[[[[\"deep\"]]]]]]]]]]]]"};
     static const char bytes[] = "\"\\{}[],:$0-1.e \n\x7f\xc3natf";
     for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
@@ -67,6 +79,7 @@ TEST(plain_json_gives_what_the_library_makes_of_it)
                 int r = json_read(text + 1, strlen(text + 1), &with, NULL);
                 CHECK(r == json_read(text, strlen(text), &without, NULL));
                 CHECK(r < 0 || value_equal(with, without));
+                check_foreign(text, r, without);
                 value_unref(with);
                 value_unref(without);
             }
@@ -80,6 +93,18 @@ TEST(keys_in_another_order_or_twice_are_told_apart)
     CHECK_TEXT(value_get_text(value, "b"), "1");
     struct value *twice = NULL;
     CHECK(json_read("{\"a\":\"1\",\"a\":\"1\"}", 17, &twice, NULL) < 0 && twice == NULL);
+}
+
+TEST(somebody_elses_keys_are_keys_and_his_depth_has_its_limit)
+{
+    static const char text[] = "{\"$unknown\": {\"origin\":\"a\",\"type\":\"b\"}, \"$$\": 1}";
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    CHECK(json_read_foreign(text, strlen(text), 4, &value, NULL) == 0);
+    CHECK(value_kind(value_get(value, "$unknown")) == VALUE_MAP && value_get(value, "$$"));
+    struct value *deep = NULL;
+    CHECK(json_read_foreign("[[[1]]]", 7, 3, &deep, NULL) == 0);
+    value_unref(take_ptr(deep));
+    CHECK(json_read_foreign("[[[1]]]", 7, 2, &deep, NULL) == -ERROR_LIMIT && !deep);
 }
 
 /* Bytes are looked at eight at a time: each special one at each place among them. */
