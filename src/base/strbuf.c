@@ -73,14 +73,6 @@ static enum conversion read_conversion(const char *text, size_t *ret_length)
     return text[0] == 'l' && text[1] == 'l' && text[2] == 'd' ? CONVERT_LONG_LONG : CONVERT_OTHER;
 }
 
-static bool is_simple(const char *format)
-{
-    for (size_t length; (format = strchr(format, '%')); format += 1 + length)
-        if (read_conversion(format + 1, &length) == CONVERT_OTHER)
-            return false;
-    return true;
-}
-
 static void add_unsigned(struct strbuf *buffer, uint64_t rest, bool is_negative)
 {
     char digits[24];
@@ -98,15 +90,16 @@ void strbuf_add_integer(struct strbuf *buffer, int64_t integer)
     add_unsigned(buffer, integer < 0 ? -(uint64_t)integer : (uint64_t)integer, integer < 0);
 }
 
-/* Without the locale, the widths and the buffers of vsnprintf(), which most texts do not need. */
-__attribute__((format(printf, 2, 0))) static void add_simple(struct strbuf *buffer,
+/* Without the locale, the widths and the buffers of vsnprintf(), which most texts do not need.
+ * False when something else does: what was added by then is to be taken back. */
+__attribute__((format(printf, 2, 0))) static bool add_simple(struct strbuf *buffer,
                                                              const char *format, va_list arguments)
 {
     for (;;) {
         const char *percent = strchrnul(format, '%');
         strbuf_add_n(buffer, format, (size_t)(percent - format));
         if (!*percent)
-            return;
+            return true;
         size_t length;
         switch (read_conversion(percent + 1, &length)) {
         case CONVERT_TEXT: {
@@ -127,7 +120,7 @@ __attribute__((format(printf, 2, 0))) static void add_simple(struct strbuf *buff
             add_unsigned(buffer, va_arg(arguments, size_t), false);
             break;
         case CONVERT_OTHER:
-            assert(false);
+            return false;
         }
         format = percent + 1 + length;
     }
@@ -154,10 +147,14 @@ __attribute__((format(printf, 2, 0))) static void add_printed(struct strbuf *buf
 void strbuf_addv(struct strbuf *buffer, const char *format, va_list arguments)
 {
     assert(format);
-    if (is_simple(format))
-        add_simple(buffer, format, arguments);
-    else
-        add_printed(buffer, format, arguments);
+    size_t length = buffer->length;
+    va_list again;
+    va_copy(again, arguments);
+    if (!add_simple(buffer, format, arguments)) {
+        buffer->length = length;
+        add_printed(buffer, format, again);
+    }
+    va_end(again);
 }
 
 void strbuf_addf(struct strbuf *buffer, const char *format, ...)

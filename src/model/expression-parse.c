@@ -300,20 +300,48 @@ static size_t key_length(const char *text)
     return length <= 300 && text[1 + length] == ']' ? length : 0;
 }
 
-/* The pieces of a reference; each is owned, or NULL when it is not there. */
+/* The pieces of a reference, or NULL where it has none; they lie in room, or one block for all. */
 struct reference_parts {
     char *type;
     char *root;
     char *key;
     char *path;
+    char *at;       /* where the next piece goes */
+    char *block;    /* owned; NULL while room is enough */
+    char room[120]; /* nearly all fit: there is one for each resource, and for each pass over it */
 };
 
 static void reference_parts_done(struct reference_parts *parts)
 {
-    mem_free(parts->type);
-    mem_free(parts->root);
-    mem_free(parts->key);
-    mem_free(parts->path);
+    mem_free(parts->block);
+}
+
+/* Room for all pieces of a reference of so many bytes. */
+static void make_room(struct reference_parts *parts, size_t length)
+{
+    size_t size = length + 4; /* each piece has a NUL behind */
+    if (size > sizeof(parts->room))
+        parts->block = NEW_ARRAY(char, size);
+    parts->at = parts->block ? parts->block : parts->room;
+}
+
+static char *add_piece(struct reference_parts *parts, const char *text, size_t length)
+{
+    char *piece = parts->at;
+    memcpy(piece, text, length);
+    piece[length] = '\0';
+    parts->at += length + 1;
+    return piece;
+}
+
+/* The length of all of a reference whose [TYPE:]root has been measured; what is wrong with the rest
+ * makes it shorter. */
+static size_t reference_length(const char *text, size_t length)
+{
+    size_t size = text[length] == '[' ? key_length(text + length) : 0;
+    if (size > 0)
+        length += size + 2;
+    return text[length] == '.' ? length + 1 + path_length(text + length + 1) : length;
 }
 
 /* Reads a reference whose [TYPE:]root has been measured. */
@@ -322,18 +350,19 @@ static int parse_parts(struct expression_parser *parser, size_t length,
 {
     const char *colon = memrchr(parser->at, ':', length);
     const char *root = colon ? colon + 1 : parser->at;
+    make_room(parts, reference_length(parser->at, length));
     if (colon)
-        parts->type = string_copy_n(parser->at, (size_t)(colon - parser->at));
+        parts->type = add_piece(parts, parser->at, (size_t)(colon - parser->at));
     size_t root_length = length - (size_t)(root - parser->at);
     if (root_length == 0 || (colon && colon == parser->at))
         return fail_syntax(parser, err, "a name");
-    parts->root = string_copy_n(root, root_length);
+    parts->root = add_piece(parts, root, root_length);
     parser->at += length;
     if (*parser->at == '[') {
         size_t size = key_length(parser->at);
         if (size == 0)
             return fail_syntax(parser, err, "an index such as [0] or [\"a\"]");
-        parts->key = string_copy_n(parser->at + 1, size);
+        parts->key = add_piece(parts, parser->at + 1, size);
         parser->at += size + 2;
     }
     size_t size = 0;
@@ -343,32 +372,23 @@ static int parse_parts(struct expression_parser *parser, size_t length,
         if (size == 0)
             return fail_syntax(parser, err, "an attribute");
     }
-    parts->path = string_copy_n(parser->at, size);
+    parts->path = add_piece(parts, parser->at, size);
     parser->at += size;
     return 0;
 }
 
-static struct value *unknown_reference(const struct reference_parts *parts, const char *type)
+/* A reference is its own text: nothing stands between its pieces. */
+static struct value *unknown_reference(const char *start, const char *end, const char *type)
 {
-    struct strbuf origin = {0};
-    strbuf_add(&origin, "${");
-    if (parts->type) {
-        strbuf_add(&origin, parts->type);
-        strbuf_add_char(&origin, ':');
-    }
-    strbuf_add(&origin, parts->root);
-    if (parts->key) {
-        strbuf_add_char(&origin, '[');
-        strbuf_add(&origin, parts->key);
-        strbuf_add_char(&origin, ']');
-    }
-    if (*parts->path) {
-        strbuf_add_char(&origin, '.');
-        strbuf_add(&origin, parts->path);
-    }
-    strbuf_add_char(&origin, '}');
-    struct value *unknown = value_unknown(type, origin.text);
-    strbuf_done(&origin);
+    size_t length = (size_t)(end - start);
+    char room[128];
+    char *origin = length + 4 <= sizeof(room) ? room : NEW_ARRAY(char, length + 4);
+    memcpy(origin, "${", 2);
+    memcpy(origin + 2, start, length);
+    memcpy(origin + 2 + length, "}", 2);
+    struct value *unknown = value_unknown(type, origin);
+    if (origin != room)
+        mem_free(origin);
     return unknown;
 }
 
@@ -384,10 +404,12 @@ static int look_up(struct expression_parser *parser, const struct reference_part
         parser->fault.offset = (size_t)(start - parser->text);
         return r;
     }
-    if (!value) {
-        value = unknown_reference(parts, "any");
+    if (parser->found) {
+        value = value_null(); /* nobody asks for it */
+    } else if (!value) {
+        value = unknown_reference(start, parser->at, "any");
     } else if (value_kind(value) == VALUE_UNKNOWN && value_text_length(value) == 0) {
-        struct value *typed = unknown_reference(parts, value_unknown_type(value));
+        struct value *typed = unknown_reference(start, parser->at, value_unknown_type(value));
         value_unref(value);
         value = typed;
     }

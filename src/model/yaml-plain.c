@@ -7,6 +7,7 @@
 #include "model/yaml-internal.h"
 
 #include "base/memory.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -28,6 +29,10 @@ static const unsigned char classes[256] = {
     ['-'] = IN_KEY,         ['$'] = BEGINS_TEXT,
     ['~'] = BEGINS_TEXT,    ['+'] = BEGINS_TEXT,
     ['('] = BEGINS_TEXT,    ['='] = BEGINS_TEXT,
+};
+
+struct place {
+    unsigned int line, column;
 };
 
 struct known_key {
@@ -81,6 +86,11 @@ static unsigned int column_of(const struct plain *plain)
     return (unsigned int)(plain->at - plain->line_start) + 1;
 }
 
+static struct place place_of(const struct plain *plain)
+{
+    return (struct place){plain->line, column_of(plain)};
+}
+
 static void skip_spaces(struct plain *plain)
 {
     while (is_at(plain, ' '))
@@ -108,9 +118,8 @@ static void skip_lines(struct plain *plain)
 /* False when something stands behind what was read. */
 static bool end_line(struct plain *plain)
 {
-    const char *start = plain->at;
     skip_spaces(plain);
-    if (is_at(plain, '#') && plain->at > start)
+    if (is_at(plain, '#') && plain->at[-1] == ' ')
         skip_comment(plain);
     if (plain->at < plain->end && *plain->at != '\n')
         return false;
@@ -174,14 +183,14 @@ static const struct yaml_node *leave_map(struct plain *plain, size_t first, unsi
 /* --- Scalars --- */
 
 static const struct yaml_node *add_scalar(struct plain *plain, const char *text, size_t length,
-                                          unsigned int column, bool is_plain)
+                                          struct place place, bool is_plain)
 {
     if (length > plain->limits->scalar_bytes || !count_node(plain))
         return NULL;
     struct yaml_node *node = arena_take(&plain->tree->arena, 1, sizeof(struct yaml_node));
     *node = (struct yaml_node){.kind = VALUE_STRING,
-                               .line = plain->line,
-                               .column = column,
+                               .line = place.line,
+                               .column = place.column,
                                .n_items = (unsigned int)length,
                                .text = arena_copy_text(&plain->tree->arena, text, length)};
     const char *fault = NULL;
@@ -194,7 +203,7 @@ static const struct yaml_node *add_scalar(struct plain *plain, const char *text,
 static const struct yaml_node *read_quoted(struct plain *plain)
 {
     char quote = *plain->at;
-    unsigned int column = column_of(plain);
+    struct place place = place_of(plain);
     const char *start = ++plain->at;
     while (plain->at < plain->end && *plain->at != quote && *plain->at != '\n' &&
            *plain->at != '\\')
@@ -203,7 +212,7 @@ static const struct yaml_node *read_quoted(struct plain *plain)
         return NULL;
     size_t length = (size_t)(plain->at++ - start);
     /* Two single quotes are one of the text. */
-    return is_at(plain, quote) ? NULL : add_scalar(plain, start, length, column, false);
+    return is_at(plain, quote) ? NULL : add_scalar(plain, start, length, place, false);
 }
 
 static bool begins_text(const struct plain *plain)
@@ -214,27 +223,75 @@ static bool begins_text(const struct plain *plain)
            (*plain->at == '-' && !is_word_end(plain, plain->at + 1));
 }
 
-/* A text without quotes, to the end of the line or to a comment. */
-static const struct yaml_node *read_block_text(struct plain *plain)
+/* A text without quotes, to the end of the line or to a comment; false when a colon ends a word. */
+static bool skip_block_text(struct plain *plain)
 {
-    const char *start = plain->at;
-    unsigned int column = column_of(plain);
     for (; plain->at < plain->end && *plain->at != '\n'; plain->at++) {
         if (*plain->at == ':' && is_word_end(plain, plain->at + 1))
-            return NULL;
+            return false;
         if (*plain->at == '#' && plain->at[-1] == ' ')
             break;
     }
     while (plain->at[-1] == ' ')
         plain->at--;
-    return add_scalar(plain, start, (size_t)(plain->at - start), column, true);
+    return true;
+}
+
+/* Whether a text goes on in the next line, in which something stands deeper than outer; then that
+ * is where it is. What may be a comment or a mark there is not understood: nothing goes on. */
+static bool goes_on_below(struct plain *plain, unsigned int outer)
+{
+    struct plain below = *plain;
+    skip_spaces(&below);
+    if (!is_at(&below, '\n'))
+        return false;
+    below.line_start = ++below.at;
+    below.line++;
+    skip_spaces(&below);
+    if (column_of(&below) <= outer || !begins_text(&below))
+        return false;
+    plain->at = below.at;
+    plain->line_start = below.line_start;
+    plain->line = below.line;
+    return true;
+}
+
+/* A text of several lines, which are joined by spaces. */
+static const struct yaml_node *join_block_text(struct plain *plain, struct strbuf *text,
+                                               struct place place, unsigned int outer)
+{
+    bool is_text = true, is_more = true;
+    while (is_text && is_more) {
+        const char *start = plain->at;
+        is_text = skip_block_text(plain);
+        strbuf_add_char(text, ' ');
+        strbuf_add_n(text, start, (size_t)(plain->at - start));
+        is_more = goes_on_below(plain, outer);
+    }
+    return is_text ? add_scalar(plain, strbuf_text(text), text->length, place, true) : NULL;
+}
+
+static const struct yaml_node *read_block_text(struct plain *plain, unsigned int outer)
+{
+    const char *start = plain->at;
+    struct place place = place_of(plain);
+    if (!skip_block_text(plain))
+        return NULL;
+    size_t length = (size_t)(plain->at - start);
+    if (!goes_on_below(plain, outer))
+        return add_scalar(plain, start, length, place, true);
+    struct strbuf text = {0};
+    strbuf_add_n(&text, start, length);
+    const struct yaml_node *node = join_block_text(plain, &text, place, outer);
+    strbuf_done(&text);
+    return node;
 }
 
 /* A text without quotes within brackets. */
 static const struct yaml_node *read_flow_text(struct plain *plain)
 {
     const char *start = plain->at;
-    unsigned int column = column_of(plain);
+    struct place place = place_of(plain);
     while (plain->at < plain->end && !strchr(",[]{}?#\n", *plain->at)) {
         if (*plain->at == ':' &&
             (plain->at + 1 == plain->end || !(classes[(unsigned char)plain->at[1]] & IN_KEY)))
@@ -244,7 +301,7 @@ static const struct yaml_node *read_flow_text(struct plain *plain)
     const char *end = plain->at;
     while (end[-1] == ' ')
         end--;
-    return add_scalar(plain, start, (size_t)(end - start), column, true);
+    return add_scalar(plain, start, (size_t)(end - start), place, true);
 }
 
 /* --- Keys --- */
@@ -255,7 +312,8 @@ static size_t key_length(const struct plain *plain)
     const char *at = plain->at;
     if (at == plain->end || !(classes[(unsigned char)*at] & BEGINS_KEY))
         return 0;
-    while (at < plain->end && classes[(unsigned char)*at] & IN_KEY)
+    while (at < plain->end &&
+           (classes[(unsigned char)*at] & IN_KEY || (*at == ':' && !is_word_end(plain, at + 1))))
         at++;
     size_t length = (size_t)(at - plain->at);
     bool is_key = at < plain->end && *at == ':' && is_word_end(plain, at + 1);
@@ -291,9 +349,20 @@ static struct yaml_pair read_key(struct plain *plain)
     return pair;
 }
 
-/* --- On one line --- */
+/* --- In brackets --- */
 
 static const struct yaml_node *read_flow(struct plain *plain);
+
+/* Between what stands in brackets there may be line ends and comments. False at the beginning of a
+ * line, where what is next could be the mark of a new document. */
+static bool skip_in_brackets(struct plain *plain)
+{
+    skip_spaces(plain);
+    if (is_at(plain, '#') && plain->at[-1] == ' ')
+        skip_comment(plain);
+    skip_lines(plain);
+    return plain->at > plain->line_start;
+}
 
 static const struct yaml_node *read_flow_item(struct plain *plain)
 {
@@ -309,7 +378,8 @@ static bool read_flow_items(struct plain *plain, char close)
 {
     do {
         struct yaml_pair pair = {0};
-        skip_spaces(plain);
+        if (!skip_in_brackets(plain))
+            return false;
         if (close == '}') {
             pair = read_key(plain);
             if (!pair.key)
@@ -320,7 +390,8 @@ static bool read_flow_items(struct plain *plain, char close)
         if (!pair.value)
             return false;
         keep(plain, pair);
-        skip_spaces(plain);
+        if (!skip_in_brackets(plain))
+            return false;
     } while (is_at(plain, ',') && plain->at++);
     return is_at(plain, close);
 }
@@ -341,8 +412,8 @@ static const struct yaml_node *read_flow(struct plain *plain)
                         : leave_list(plain, first, line, column);
 }
 
-/* What stands in the rest of a line, and the end of that line. */
-static const struct yaml_node *read_line(struct plain *plain)
+/* What stands in the rest of a line, and the end of that line; in a list or map at column outer. */
+static const struct yaml_node *read_line(struct plain *plain, unsigned int outer)
 {
     const struct yaml_node *node = NULL;
     if (is_at(plain, '{') || is_at(plain, '['))
@@ -350,7 +421,7 @@ static const struct yaml_node *read_line(struct plain *plain)
     else if (is_at(plain, '"') || is_at(plain, '\''))
         node = read_quoted(plain);
     else if (begins_text(plain))
-        node = read_block_text(plain);
+        node = read_block_text(plain, outer);
     return node && end_line(plain) ? node : NULL;
 }
 
@@ -373,7 +444,7 @@ static const struct yaml_node *read_pair_value(struct plain *plain, unsigned int
 {
     skip_spaces(plain);
     if (plain->at < plain->end && *plain->at != '\n' && *plain->at != '#')
-        return read_line(plain);
+        return read_line(plain, column);
     if (is_at(plain, '#'))
         skip_comment(plain);
     skip_lines(plain);
@@ -409,8 +480,8 @@ static const struct yaml_node *read_block_list(struct plain *plain)
     while (is_more) {
         plain->at++;
         skip_spaces(plain);
-        struct yaml_pair item = {.value =
-                                     key_length(plain) ? read_block_map(plain) : read_line(plain)};
+        struct yaml_pair item = {.value = key_length(plain) ? read_block_map(plain)
+                                                            : read_line(plain, column)};
         if (!item.value)
             return NULL;
         keep(plain, item);

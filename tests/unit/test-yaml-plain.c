@@ -65,10 +65,13 @@ static const char *const plain_texts[] = {
     "a: {b: [], c: {}, d: [[1], {e: -1.5}]}\nb: http://x/y?z=1#f\n",
     "a: # why\n  b: -x\n  c: ~\n  d: true\n  e: 0x1f\n  f: 1e3\n  g: 'it is'\n",
     "  a: 1\n  b:\n   c: x y z   \n   d: ${a.b}\n  e/f.g-h: /i\n",
+    "a: b c\n  d 1\n  e # f\ng:\n- h\n  i\n- j\nk: 1\n 2\n",
+    "a: {b: 1, # c\n  d: [e,\n   f], g: h\n }\ni: [\n  {j: k},\n\n  l # m\n  ]\n",
     "a:\n  - - b\n",
+    "a:b: 1\nc:\n  - d:e:f:\n      g:h: {i:j: k}\n",
     "a: [core:data:value, ${b.c}, d e]\n",
 };
-enum { N_PLAIN = 8 };
+enum { N_PLAIN = 10 }; /* the first ones */
 
 TEST(the_usual_form_is_read_without_libyaml)
 {
@@ -87,7 +90,7 @@ TEST(all_else_is_left_to_libyaml)
         "- a\n",
         "a:\n",
         "a: |\n  b\n",
-        "a: b\n  c\n",
+        "a: b\n\n  c\n",
         "a: &x 1\n",
         "a: !!str 1\n",
         "---\na: 1\n",
@@ -102,7 +105,7 @@ TEST(all_else_is_left_to_libyaml)
         "true: 1\n",
         "? a\n: b\n",
         "a: {b: 1,}\n",
-        "a: [\n 1]\n",
+        "a: [\n1]\n",
         "a: b: c\n",
         "a: [b\n",
         "<<: {a: 1}\n",
