@@ -59,8 +59,8 @@ static const char *const plain_texts[] = {
     "a: 1\n",
     "a: 1",
     "# first\n\n  # second\na: b # third\n\n# last",
-    "deployment:\n  name: bench\n  resources:\n    - type: core:data:value\n      name: r1\n"
-    "      properties: { value: \"v1-${r0.id}\" }\n    - type: x\n      name: y\n",
+    ("deployment:\n  name: bench\n  resources:\n    - type: core:data:value\n      name: r1\n"
+     "      properties: { value: \"v1-${r0.id}\" }\n    - type: x\n      name: y\n"),
     "a:\n- 1\n- b: 2\n  c: 3\n-   d: 4\ne: [x, 'y', \"z\"]\n",
     "a: {b: [], c: {}, d: [[1], {e: -1.5}]}\nb: http://x/y?z=1#f\n",
     "a: # why\n  b: -x\n  c: ~\n  d: true\n  e: 0x1f\n  f: 1e3\n  g: 'it is'\n",
