@@ -96,13 +96,27 @@ static int read_call(struct rpc_message *message, struct rpc_fault *fault)
     return 0;
 }
 
+/* What is JSON and still none that is taken is a request that is wrong: it knows its number. */
+static int refuse_text(const char *text, size_t size, const struct error *err,
+                       struct rpc_message *message, struct rpc_fault *fault)
+{
+    message->body = json_find_member(text, size, "id");
+    if (!is_id(message->body))
+        return rpc_fail(fault, RPC_PARSE_ERROR, "this is no JSON: %s", error_message(err));
+    message->id = message->body;
+    return rpc_fail(fault, RPC_INVALID_REQUEST,
+                    "a message nests at most %d deep, and no text has a "
+                    "zero byte in it: %s",
+                    MAX_DEPTH, error_message(err));
+}
+
 int rpc_read(const char *text, size_t size, struct rpc_message *ret_message,
              struct rpc_fault *fault)
 {
     CLEANUP(error_done) struct error err = {0};
     *ret_message = (struct rpc_message){0};
     if (json_read_foreign(text, size, MAX_DEPTH, &ret_message->body, &err) < 0)
-        return rpc_fail(fault, RPC_PARSE_ERROR, "this is no JSON: %s", error_message(&err));
+        return refuse_text(text, size, &err, ret_message, fault);
     const struct value *body = ret_message->body;
     if (!is_map(body))
         return rpc_fail(fault, RPC_INVALID_REQUEST,
@@ -146,7 +160,7 @@ char *rpc_fault_text(const struct value *id, const struct rpc_fault *fault)
     json_write_string(&buffer, fault->message, strlen(fault->message));
     if (fault->data) {
         strbuf_add(&buffer, ",\"data\":");
-        json_write(&buffer, fault->data);
+        json_write_foreign(&buffer, fault->data);
     }
     strbuf_add(&buffer, "}}");
     return strbuf_take(&buffer);

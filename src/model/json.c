@@ -118,10 +118,24 @@ static void break_line(struct strbuf *buffer, int indent)
     strbuf_add_repeated(buffer, ' ', (size_t)indent * 2);
 }
 
-static void write_value(struct strbuf *buffer, const struct value *value, int indent);
+/* How a value is written. */
+struct writing {
+    struct strbuf *buffer;
+    bool is_foreign; /* a key that begins with "$" is a key like any other */
+};
 
-static void write_items(struct strbuf *buffer, const struct value *value, int indent)
+static void write_key(const struct writing *writing, const char *key)
 {
+    bool is_doubled = key[0] == '$' && !writing->is_foreign;
+    CLEANUP(mem_freep) char *doubled = is_doubled ? string_format("$%s", key) : NULL;
+    json_write_string(writing->buffer, doubled ? doubled : key, strlen(doubled ? doubled : key));
+}
+
+static void write_value(const struct writing *writing, const struct value *value, int indent);
+
+static void write_items(const struct writing *writing, const struct value *value, int indent)
+{
+    struct strbuf *buffer = writing->buffer;
     bool is_map = value_kind(value) == VALUE_MAP;
     int inner = indent < 0 ? indent : indent + 1;
     strbuf_add_char(buffer, is_map ? '{' : '[');
@@ -130,12 +144,10 @@ static void write_items(struct strbuf *buffer, const struct value *value, int in
             strbuf_add_char(buffer, ',');
         break_line(buffer, inner);
         if (is_map) {
-            const char *key = value_key_at(value, i);
-            CLEANUP(mem_freep) char *doubled = key[0] == '$' ? string_format("$%s", key) : NULL;
-            json_write_string(buffer, doubled ? doubled : key, strlen(doubled ? doubled : key));
+            write_key(writing, value_key_at(value, i));
             strbuf_add(buffer, indent < 0 ? ":" : ": ");
         }
-        write_value(buffer, value_at(value, i), inner);
+        write_value(writing, value_at(value, i), inner);
     }
     if (value_count(value) > 0)
         break_line(buffer, indent);
@@ -156,8 +168,9 @@ static void write_secret(struct strbuf *buffer, const struct value *secret)
     strbuf_add_char(buffer, '}');
 }
 
-static void write_value(struct strbuf *buffer, const struct value *value, int indent)
+static void write_value(const struct writing *writing, const struct value *value, int indent)
 {
+    struct strbuf *buffer = writing->buffer;
     switch (value_kind(value)) {
     case VALUE_BOOL:
         strbuf_add(buffer, value_to_bool(value) ? "true" : "false");
@@ -174,7 +187,7 @@ static void write_value(struct strbuf *buffer, const struct value *value, int in
     case VALUE_LIST:
     case VALUE_SET:
     case VALUE_MAP:
-        write_items(buffer, value, indent);
+        write_items(writing, value, indent);
         break;
     case VALUE_UNKNOWN:
         strbuf_add(buffer, "{\"$unknown\":{\"origin\":");
@@ -195,7 +208,12 @@ static void write_value(struct strbuf *buffer, const struct value *value, int in
 
 void json_write(struct strbuf *buffer, const struct value *value)
 {
-    write_value(buffer, value, -1);
+    write_value(&(struct writing){.buffer = buffer}, value, -1);
+}
+
+void json_write_foreign(struct strbuf *buffer, const struct value *value)
+{
+    write_value(&(struct writing){.buffer = buffer, .is_foreign = true}, value, -1);
 }
 
 char *json_text(const struct value *value)
@@ -208,7 +226,14 @@ char *json_text(const struct value *value)
 char *json_pretty(const struct value *value)
 {
     struct strbuf buffer = {0};
-    write_value(&buffer, value, 0);
+    write_value(&(struct writing){.buffer = &buffer}, value, 0);
+    return strbuf_take(&buffer);
+}
+
+char *json_pretty_foreign(const struct value *value)
+{
+    struct strbuf buffer = {0};
+    write_value(&(struct writing){.buffer = &buffer, .is_foreign = true}, value, 0);
     return strbuf_take(&buffer);
 }
 
@@ -372,6 +397,21 @@ int json_read_foreign(const char *text, size_t size, int max_depth, struct value
     struct reading reading = {.max_depth = max_depth, .is_foreign = true};
     *ret_value = json_read_plain_foreign(text, size, max_depth);
     return *ret_value ? 0 : read_any(&reading, text, size, ret_value, err);
+}
+
+struct value *json_find_member(const char *text, size_t size, const char *name)
+{
+    struct value *value = NULL;
+    json_t *json = json_loadb(
+        text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+    const json_t *member = json_object_get(json, name);
+    const char *string = json_string_value(member);
+    if (string && strlen(string) == json_string_length(member))
+        value = value_string(string);
+    else if (json_is_number(member))
+        value = from_number(json_number_value(member));
+    json_decref(json);
+    return value;
 }
 
 static int read_anew(const char *text, size_t size, struct value **ret_value, struct error *err)

@@ -16,10 +16,17 @@
 
 /* Appends the canonical form. */
 void json_write(struct strbuf *buffer, const struct value *value);
+/*
+ * Appends it for a reader who knows no marks of ours: a key is written as it is, also one that
+ * begins with "$", which the canonical form doubles. It is not to be read back by json_read().
+ */
+void json_write_foreign(struct strbuf *buffer, const struct value *value);
 /* The canonical form as a new string. */
 char *json_text(const struct value *value);
 /* The same value indented by two spaces, for people. */
 char *json_pretty(const struct value *value);
+/* As json_write_foreign() has it. */
+char *json_pretty_foreign(const struct value *value);
 
 /* Appends text as a JSON string with its quotes. */
 void json_write_string(struct strbuf *buffer, const char *text, size_t length);
@@ -35,6 +42,12 @@ int json_read(const char *text, size_t size, struct value **ret_value, struct er
  */
 int json_read_foreign(const char *text, size_t size, int max_depth, struct value **ret_value,
                       struct error *err);
+/*
+ * The text or number that a member of an object is, in a text that is JSON although it is none that
+ * json_read_foreign() takes: with a zero byte in a text, or too deep. NULL: there is none. The
+ * caller owns it.
+ */
+struct value *json_find_member(const char *text, size_t size, const char *name);
 /* From now on what was read is kept, and given again for the same text; or no longer. Only on a
  * simulated machine (base/memo.h). */
 void json_remember(bool is_on);

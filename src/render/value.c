@@ -54,6 +54,6 @@ void render_value(const struct value *value, struct strbuf *buffer)
         strbuf_addf(buffer, "%s\n", value_text(shown));
         return;
     }
-    CLEANUP(mem_freep) char *text = json_pretty(shown);
+    CLEANUP(mem_freep) char *text = json_pretty_foreign(shown);
     strbuf_addf(buffer, "%s\n", text);
 }

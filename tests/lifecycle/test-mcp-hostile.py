@@ -37,7 +37,7 @@ def what_is_no_message_is_answered_with_its_error(place):
     with open_client(place) as client:
         for line, want in ((b"{", PARSE), (b"nonsense", PARSE), (b"\xff\xfe{}", PARSE), (b'{"a":"\xc3\x28"}', PARSE),
                            (b'{"a":"\\ud800"}', PARSE), (b"\x00", PARSE), (b'{"jsonrpc":"2.0"}\x00', PARSE),
-                           (b'{"jsonrpc":"2.0","id":1,"method":"a\\u0000"}', PARSE),
+                           (b'{"jsonrpc":"2.0","method":"a\\u0000"}', PARSE),
                            ('{"jsonrpc":"2.0","id":1,"method":"\\ud8\u035b\u0756j"}'.encode(), PARSE),
                            (deep, PARSE), (lists, PARSE), (b"[]", REQUEST), (b"null", REQUEST), (b"17", REQUEST),
                            (b"{}", REQUEST), (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', REQUEST),
@@ -46,6 +46,23 @@ def what_is_no_message_is_answered_with_its_error(place):
                            (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', REQUEST),
                            (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', REQUEST)):
             assert error_of(client, line) == want, line[:80]
+        assert is_alive(client)
+
+
+@test
+def what_is_json_and_no_message_that_is_taken_is_answered_with_its_number(place):
+    nested = b'{"a":' * 100 + b"1" + b"}" * 100
+    with open_client(place) as client:
+        for number in (b"7", b'"seven"'):
+            for rest in (b'"method":"tools/list\\u0000"',
+                         b'"method":"tools/call","params":{"name":"type_show","arguments":{"type":"x\\u0000y"}}',
+                         b'"method":"tools/list","params":' + nested):
+                client.write_bytes(b'{"jsonrpc":"2.0","id":%s,%s}\n' % (number, rest))
+                message = client.read_any()
+                assert message["id"] == json.loads(number) and message["error"]["code"] == REQUEST, message
+        client.write_bytes(b'{"jsonrpc":"2.0","id":"a\\u0000","method":"tools/list"}\n')
+        message = client.read_any()
+        assert message["id"] is None and message["error"]["code"] == PARSE, message
         assert is_alive(client)
 
 

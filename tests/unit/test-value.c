@@ -296,6 +296,43 @@ TEST(unknowns_are_seen_at_any_depth)
     CHECK(value_at_path(known, "[0].b") == NULL && value_at_path(known, "[1]") == NULL);
 }
 
+TEST(what_others_wrote_is_written_for_others_as_it_was)
+{
+    static const char text[] =
+        "{\"$$b\":[{\"$unknown\":1}],\"$a\":\"$c\",\"$secret\":\"x\",\"d\":{\"$\":null}}";
+    CLEANUP(value_unrefp) struct value *value = NULL;
+    CLEANUP(strbuf_done) struct strbuf written = {0};
+    CHECK(json_read_foreign(text, strlen(text), 8, &value, NULL) == 0);
+    json_write_foreign(&written, value);
+    CHECK_TEXT(strbuf_text(&written), text);
+    /* The canonical form can be read back as what it was. */
+    CLEANUP(mem_freep) char *canonical = json_text(value);
+    CLEANUP(value_unrefp) struct value *again = read_json(canonical);
+    CHECK(strcmp(canonical, text) != 0 && value_equal(value, again));
+}
+
+TEST(a_member_is_found_in_json_that_is_not_taken)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"{\"id\":7,\"a\":\"\\u0000\"}", "7"},
+        {"{\"a\":[[[[[1]]]]],\"id\":\"x\"}", "\"x\""},
+        {"{\"id\":\"x\\u0000\"}", NULL},
+        {"{\"id\":{}}", NULL},
+        {"{\"id\":7,\"id\":8}", NULL},
+        {"[7]", NULL},
+        {"{\"id\":7", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(value_unrefp)
+        struct value *found = json_find_member(cases[i].text, strlen(cases[i].text), "id");
+        CLEANUP(mem_freep) char *text = found ? json_text(found) : NULL;
+        CHECK(cases[i].want ? text && strcmp(text, cases[i].want) == 0 : !text);
+    }
+}
+
 TEST(malformed_json_is_refused_with_a_place)
 {
     static const char *const bad[] = {"",
