@@ -48,7 +48,8 @@ static const char *const kind_texts[] = {
     [MCP_FLAG] = "\"type\":\"boolean\"",
     [MCP_TEXTS] = "\"type\":\"array\",\"items\":{\"type\":\"string\"}",
     [MCP_SETTINGS] =
-        "\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}",
+        "\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"type\":\"string\"},"
+        "{\"type\":\"number\"},{\"type\":\"boolean\"}]}",
 };
 
 static void write_choices(struct strbuf *buffer, const char *choices)

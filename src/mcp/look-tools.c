@@ -10,50 +10,89 @@
 
 enum { LOG_LINES = 100 };
 
-/* A page is a number here and a text there. */
-static void copy_page(const struct mcp_call *call, struct value_builder *input)
-{
-    int64_t page = value_get_integer(call->arguments, "page", 0);
-    if (page > 0) {
-        CLEANUP(mem_freep) char *text = string_format("%" PRId64, page);
-        value_builder_set_string(input, "page", text);
-    }
-}
-
 /* What only asks one verb and shows its answer. */
 static const struct look {
     const char *verb;
     void (*render)(const struct value *answer, struct strbuf *buffer);
     const char *list;  /* what an answer that is a list is called in the structured result */
     bool is_one_of_it; /* what is no list is one item of it */
+    bool has_pages;    /* the list has, unless one item is asked for */
 } looks[] = {
-    {"deployment_status", render_status, "deployments", false},
-    {"deployment_history", render_history, "history", false},
-    {"deployment_drift", NULL, "deployments", false},
-    {"resource_show", render_value, "resources", true},
-    {"type_show", render_types, "types", true},
-    {"audit_list", render_audit, "entries", false},
+    {"deployment_status", render_status, "deployments", false, false},
+    {"deployment_history", render_history, "history", false, false},
+    {"deployment_drift", NULL, "deployments", false, false},
+    {"resource_show", render_value, "resources", true, true},
+    {"type_show", render_types, "types", true, false},
+    {"audit_list", render_audit, "entries", false, false},
 };
 
-static void add_look(const struct look *look, struct value *answer, struct mcp_result *result)
+/* The page that is asked for, or that a list begins with; 0: there are none. */
+static int64_t page_of(const struct mcp_call *call, const struct look *look)
+{
+    bool is_list = look->has_pages && !value_get(call->arguments, "address");
+    return value_get_integer(call->arguments, "page", is_list ? 1 : 0);
+}
+
+/* What the verb is asked: a page is a number here and a text there. */
+static struct value *make_input(const struct mcp_call *call, const struct look *look)
+{
+    int64_t page = page_of(call, look);
+    CLEANUP(mem_freep) char *text = string_format("%" PRId64, page);
+    return value_with(call->arguments, "page", page > 0 ? value_string(text) : NULL);
+}
+
+/* A full page has another behind it, perhaps. */
+static void add_next_page(const struct look *look, const struct value *answer, int64_t page,
+                          struct value_builder *fields, struct strbuf *text)
+{
+    if (!look->has_pages || page < 1 || value_kind(answer) != VALUE_LIST ||
+        value_count(answer) < SERVICE_PAGE_ROWS)
+        return;
+    strbuf_addf(text, "These are %d, page %" PRId64 "; page=%" PRId64 " has those behind them.\n",
+                SERVICE_PAGE_ROWS, page, page + 1);
+    value_builder_set(fields, "next_page", value_integer(page + 1));
+}
+
+static void add_look(const struct look *look, struct value *answer, int64_t page,
+                     struct mcp_result *result)
 {
     struct strbuf text = {0};
+    struct value_builder fields = {0}, one = {0};
     if (look->render)
         look->render(answer, &text);
     else
-        json_write(&text, answer);
+        json_write_foreign(&text, answer);
+    add_next_page(look, answer, page, &fields, &text);
     tools_add_text(result, text.length ? strbuf_text(&text) : "There is nothing.");
     strbuf_done(&text);
     bool is_list = value_kind(answer) == VALUE_LIST;
     if (!is_list && !look->is_one_of_it) {
-        result->structured = value_ref(answer);
+        result->structured = tools_without_nulls(answer);
         return;
     }
-    struct value_builder fields = {0}, one = {0};
     if (!is_list)
         value_builder_append(&one, value_ref(answer));
     value_builder_set(&fields, look->list, is_list ? value_ref(answer) : value_builder_list(&one));
     result->structured = value_builder_map(&fields);
+}
+
+/* Where nothing was ever deployed all of it is nothing, and no failure. */
+static int add_nothing(const struct mcp_call *call, const struct look *look,
+                       struct mcp_result *result, struct error *err)
+{
+    struct value_builder fields = {0}, none = {0};
+    if (err->code != ERROR_NOT_FOUND || value_get(call->arguments, "deployment") ||
+        look->is_one_of_it)
+        return -(int)err->code;
+    CLEANUP(mem_freep)
+    char *text = string_format("There is nothing yet: %s.\nNext: plan_create with a document plans "
+                               "the first deployment.\n",
+                               error_message(err));
+    mcp_add_text(result, text);
+    value_builder_set(&fields, look->list, value_builder_list(&none));
+    result->structured = value_builder_map(&fields);
+    error_done(err);
+    return 0;
 }
 
 int tool_show(struct mcp_call *call, struct mcp_result *result, struct error *err)
@@ -61,20 +100,14 @@ int tool_show(struct mcp_call *call, struct mcp_result *result, struct error *er
     const struct look *look = &looks[call->tool->tag];
     struct service *service = NULL;
     struct verb_answer answer = {0};
-    CLEANUP(value_unrefp) struct value *without_page = value_with(call->arguments, "page", NULL);
-    struct value_builder page = {0};
     int r = tools_take_service(call, &service, err);
     if (r < 0)
         return r;
-    copy_page(call, &page);
-    CLEANUP(value_unrefp) struct value *number = value_builder_map(&page);
-    struct value *text = value_get(number, "page");
-    r = tools_ask(call, service, look->verb,
-                  text ? value_with(without_page, "page", value_ref(text))
-                       : value_ref(without_page),
-                  &answer, err);
+    r = tools_ask(call, service, look->verb, make_input(call, look), &answer, err);
     if (r == 0)
-        add_look(look, answer.value, result);
+        add_look(look, answer.value, page_of(call, look), result);
+    else
+        r = add_nothing(call, look, result, err);
     verb_answer_done(&answer);
     tools_give_service(call, service);
     return r;

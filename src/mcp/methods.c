@@ -159,7 +159,7 @@ void mcp_write_tool_result(const struct mcp_result *result, struct strbuf *membe
     strbuf_addf(members, "\"content\":[%s]", strbuf_text(&result->content));
     if (result->structured && !result->is_error) {
         strbuf_add(members, ",\"structuredContent\":");
-        json_write(members, result->structured);
+        json_write_foreign(members, result->structured);
     }
     strbuf_addf(members, ",\"isError\":%s", result->is_error ? "true" : "false");
 }

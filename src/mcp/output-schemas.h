@@ -7,8 +7,6 @@
 
 /* clang-format off */
 #define FIELD(name, type, text) "\"" name "\":{\"type\":\"" type "\",\"description\":\"" text "\"}"
-/* Of that type, or null. */
-#define MAYBE(name, type, text) "\"" name "\":{\"type\":[\"" type "\",\"null\"],\"description\":\"" text "\"}"
 /* A list of objects; text says what they have. */
 #define LIST(name, text) "\"" name "\":{\"type\":\"array\",\"items\":{\"type\":\"object\"},\"description\":\"" text "\"}"
 #define OUTPUT(fields) "{\"type\":\"object\",\"properties\":{" fields "}}"
@@ -19,7 +17,7 @@
     FIELD("deployment", "string", "Whose") "," \
     FIELD("environment", "string", "Where") "," \
     FIELD("changes", "boolean", "False: nothing to do") "," \
-    FIELD("needs_name", "boolean", "Approving needs the typed name") "," \
+    FIELD("needs_name", "boolean", "Name must be typed") "," \
     FIELD("counts", "object", "Steps by kind") "," \
     LIST("steps", steps) "," \
     FIELD("steps_in_all", "integer", "Steps that fit")
@@ -27,7 +25,7 @@
 #define PLAN_SHOW_OUTPUT OUTPUT_WITH("\"plan\",\"changes\"", PLAN_FIELDS("First 50: id, kind, address, type, instance, reason, irreversible") "," FIELD("full", "object", "With full: the whole plan"))
 #define APPROVE_OUTPUT OUTPUT_WITH("\"plan\"", \
     FIELD("plan", "string", "Hash of what was approved") "," \
-    FIELD("demanded", "object", "The level of approval that is needed, and what says so") "," \
+    FIELD("demanded", "object", "The level needed, and what says so") "," \
     FIELD("makers", "array", "Who made the plan") "," \
     FIELD("approvals", "array", "Who approved, at which level, and what that proves"))
 #define RUN_OUTPUT OUTPUT_WITH("\"run\"", \
@@ -38,18 +36,18 @@
     FIELD("plan", "string", "Hash of its plan") "," \
     FIELD("status", "string", "How far it is") "," \
     FIELD("principal", "string", "Who began it") "," \
-    MAYBE("client", "string", "With what program") "," \
-    MAYBE("words", "string", "In which words") "," \
+    FIELD("client", "string", "With what program") "," \
+    FIELD("words", "string", "In which words") "," \
     FIELD("started_at", "integer", "Microseconds since 1970") "," \
-    MAYBE("ended_at", "integer", "0: goes on") "," \
-    MAYBE("message", "string", "Why it ended early"))
+    FIELD("ended_at", "integer", "0: goes on") "," \
+    FIELD("message", "string", "Why it ended early"))
 #define STATUS_OUTPUT OUTPUT( \
     LIST("deployments", "All: name, environment, state, revision, resources (their number), updated_at") "," \
     FIELD("deployment", "object", "The one asked for") "," \
     LIST("resources", "Its: address, type, instance, state, fidelity, status, problem") "," \
     LIST("sections", "More, by title") "," \
     LIST("left", "What it left behind") "," \
-    MAYBE("outputs", "object", "Of its document"))
+    FIELD("outputs", "object", "Of its document"))
 #define HISTORY_OUTPUT OUTPUT( \
     LIST("revisions", "number, plan, run, principal, words, created_at") "," \
     LIST("runs", "id, plan, status, principal, words, started_at, ended_at, message") "," \
@@ -60,6 +58,7 @@
     FIELD("document", "string", "YAML text") "," \
     FIELD("revision", "integer", "Its number"))
 #define RESOURCE_OUTPUT OUTPUT( \
+    FIELD("next_page", "integer", "Where this one is full") "," \
     LIST("resources", "address, type, instance, status, spec, outputs, depends_on, provider_id, created_at, updated_at"))
 #define TYPE_OUTPUT OUTPUT( \
     LIST("types", "name, description; of one also stage, properties, outputs, drivers"))

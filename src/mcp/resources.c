@@ -56,9 +56,11 @@ static void add_answer(struct verb_answer *answer, const struct source *source, 
 {
     const struct value *value = verb_answer_value(answer);
     const char *text = source->part ? value_get_text(value, source->part) : NULL;
-    CLEANUP(mem_freep) char *json = text ? NULL : json_text(value);
+    CLEANUP(strbuf_done) struct strbuf json = {0};
+    if (!text)
+        json_write_foreign(&json, value);
     mcp_add_resource_text(result, uri, text ? "application/yaml" : "application/json",
-                          text ? text : json);
+                          text ? text : strbuf_text(&json));
 }
 
 static int read_source(struct mcp_call *call, const char *uri, struct mcp_result *result,
@@ -74,8 +76,14 @@ static int read_source(struct mcp_call *call, const char *uri, struct mcp_result
     if (source->field)
         value_builder_set_string(&input, source->field, name_in(uri));
     r = tools_ask(call, service, source->verb, value_builder_map(&input), &answer, err);
-    if (r == 0)
+    if (r == 0) {
         add_answer(&answer, source, uri, result);
+    } else if (r == -ERROR_NOT_FOUND && !source->field) {
+        /* Where nothing was ever deployed a list of all has nothing in it. */
+        error_done(err);
+        mcp_add_resource_text(result, uri, "application/json", "[]");
+        r = 0;
+    }
     verb_answer_done(&answer);
     tools_give_service(call, service);
     return r;

@@ -95,7 +95,8 @@ static int add_run(struct mcp_call *call, struct service *service, const char *r
         strbuf_addf(&text, "\nStatus: %s\n", status);
         write_next(status, value_get_text(answer.value, "id"), &text);
         tools_add_text(result, strbuf_text(&text));
-        result->structured = value_with(answer.value, "journal", NULL);
+        CLEANUP(value_unrefp) struct value *run_alone = value_with(answer.value, "journal", NULL);
+        result->structured = tools_without_nulls(run_alone);
     }
     strbuf_done(&text);
     verb_answer_done(&answer);

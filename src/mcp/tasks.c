@@ -290,7 +290,7 @@ int mcp_get_task(struct mcp_call *call, const char *id, struct strbuf *members,
         mcp_write_field(members, "statusMessage", task->fault.message);
     } else if (task->status == TASK_ASKING) {
         strbuf_add(members, ",\"inputRequests\":");
-        json_write(members, task->pending);
+        json_write_foreign(members, task->pending);
     }
     return 0;
 }

@@ -9,6 +9,9 @@ enum { TOOLS_MOST_LOG_LINES = 2000 };
 void tools_copy_field(const struct mcp_call *call, const char *from, const char *to,
                       struct value_builder *input);
 
+/* A map without its fields that are null: what is not known of something is not said. */
+struct value *tools_without_nulls(const struct value *map);
+
 /* --- hints.c --- */
 /* A text, and behind it which tools and arguments its words of the command line are. */
 void tools_add_text(struct mcp_result *result, const char *text);

@@ -53,6 +53,15 @@ void tools_copy_field(const struct mcp_call *call, const char *from, const char 
         value_builder_set(input, to, value_ref(value));
 }
 
+struct value *tools_without_nulls(const struct value *map)
+{
+    struct value_builder fields = {0};
+    for (size_t i = 0; i < value_count(map); i++)
+        if (!value_is_null(value_at(map, i)))
+            value_builder_set(&fields, value_key_at(map, i), value_ref(value_at(map, i)));
+    return value_builder_map(&fields);
+}
+
 /* --- The table --- */
 
 /* clang-format off */
@@ -64,14 +73,14 @@ void tools_copy_field(const struct mcp_call *call, const char *from, const char 
     {.name = "plan", .is_required = true, .description = "Its hash, or the first 8 digits or more."}
 #define REFRESH \
     {.name = "refresh", .choices = "full|changed|none", .default_value = "\"full\"", \
-     .description = "What is read of what exists: all, only what changes, or nothing."}
+     .description = "What is read of what exists: all, what changes, nothing."}
 #define PAGE \
-    {.name = "page", .kind = MCP_INTEGER, .lowest = 1, .highest = 1000000, .default_value = "1", .description = "Page of the answer, from 1."}
+    {.name = "page", .kind = MCP_INTEGER, .lowest = 1, .highest = 1000000, .default_value = "1", .description = "From 1."}
 
 static const struct mcp_input any_deployment_inputs[] = {ANY_DEPLOYMENT, {0}};
 static const struct mcp_input history_inputs[] = {DEPLOYMENT, PAGE, {0}};
 static const struct mcp_input resource_inputs[] = {DEPLOYMENT,
-    {.name = "address", .description = "Only this one: web, or web[0] of a counted one."}, {0}};
+    {.name = "address", .description = "Only this one: web, or web[0] of a counted one."}, PAGE, {0}};
 static const struct mcp_input type_inputs[] = {
     {.name = "type", .description = "Such as opnsense:network:vlan; without it, the list of all."}, {0}};
 static const struct mcp_input log_inputs[] = {
@@ -125,16 +134,16 @@ static const struct mcp_tool tools[] = {
      .description = "Revisions and runs of a deployment, newest first: who changed what, when, in which words, and how it ended.",
      .inputs = history_inputs, .output_schema = HISTORY_OUTPUT, .call = tool_show, .tag = 1},
     {.name = "deployment_drift", .title = "Drift", .is_read_only = true, .is_idempotent = true, .is_open_world = true,
-     .description = "What was changed outside of Parley since it was applied, and the plans that put it back or let the document follow.",
+     .description = "What was changed outside of Parley since it was applied, and the plans that put it back or follow it.",
      .inputs = any_deployment_inputs, .output_schema = DRIFT_OUTPUT, .call = tool_show, .tag = 2},
     {.name = "document_show", .title = "Document of a deployment", .is_read_only = true, .is_idempotent = true,
-     .description = "The newest applied document of a deployment as YAML: the place to begin an edit of more than single values.",
+     .description = "The newest applied document as YAML: where an edit of more than single values begins.",
      .inputs = document_inputs, .output_schema = DOCUMENT_OUTPUT, .call = tool_document_show},
     {.name = "resource_show", .title = "Records of resources", .is_read_only = true, .is_idempotent = true,
-     .description = "What is recorded of the resources of a deployment, or of one: spec, outputs, dependencies, ids.",
+     .description = "What is recorded of a deployment's resources, 50 a page, or of one: spec, outputs, dependencies, ids.",
      .inputs = resource_inputs, .output_schema = RESOURCE_OUTPUT, .call = tool_show, .tag = 3},
     {.name = "type_show", .title = "Resource types", .is_read_only = true, .is_idempotent = true,
-     .description = "The resource types that documents can use, or all about one: properties, references, defaults, outputs, which drivers serve it. Call it before writing a document.",
+     .description = "The types that documents can use, or all about one: properties, references, defaults, outputs, drivers. Call it before writing a document.",
      .inputs = type_inputs, .output_schema = TYPE_OUTPUT, .call = tool_show, .tag = 4},
     {.name = "log_show", .title = "Logs", .is_read_only = true, .is_idempotent = true,
      .description = "What the programs of a deployment, a resource or an instance printed, the newest lines.",
@@ -149,7 +158,7 @@ static const struct mcp_tool tools[] = {
      .description = "Plans a change of single values of what is deployed: scale, limit, port, image, size. Changes nothing.",
      .inputs = edit_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_edit},
     {.name = "plan_destroy", .title = "Plan a removal", .is_open_world = true,
-     .description = "Plans the removal of a whole deployment. Changes nothing; the plan names what cannot be brought back.",
+     .description = "Plans the removal of a deployment. Changes nothing; the plan names what cannot be brought back.",
      .inputs = destroy_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 0},
     {.name = "plan_undo", .title = "Plan an undo", .is_open_world = true,
      .description = "Plans the way back of a deployment to an earlier revision. Changes nothing.",
@@ -161,7 +170,7 @@ static const struct mcp_tool tools[] = {
      .description = "Plans an operation that is no change of the document: promote, fence, drain, rejoin or resume a member of a resource. Changes nothing.",
      .inputs = act_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 3},
     {.name = "plan_show", .title = "Show a plan", .is_read_only = true, .is_idempotent = true,
-     .description = "A plan that was made before: all of it, one page, or only steps of a type or kind.",
+     .description = "A plan made before: all of it, one page, or only steps of a type or kind.",
      .inputs = plan_show_inputs, .output_schema = PLAN_SHOW_OUTPUT, .call = tool_plan_show},
     {.name = "plan_approve", .title = "Approve a plan", .is_idempotent = true,
      .description = "Records the yes of a person to one plan by its hash. Call it only after the person has seen the plan and said yes; approving is theirs, not yours.",

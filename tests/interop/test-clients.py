@@ -102,6 +102,7 @@ def inspector_finds_the_era_and_no_fault_in_the_tools(folder, place):
                                 "--strict"))
     tools = listed.get("result", listed)["tools"]
     assert "plan_create" in [tool["name"] for tool in tools]
+    assert not listed.get("schemaFindings"), listed["schemaFindings"]
 
 
 @with_place

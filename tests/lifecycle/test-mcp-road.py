@@ -177,6 +177,70 @@ def the_tools_are_few_small_and_say_what_they_do(place):
         assert len(client.ask("server/discover")["result"]["instructions"]) < 2000
 
 
+def type_arrays(schema, path):
+    """Where it says `type` by a list, of which clients with other dialects of schemas make nothing."""
+    if isinstance(schema, list):
+        return [found for item in schema for found in type_arrays(item, path)]
+    if not isinstance(schema, dict):
+        return []
+    here = [path] if isinstance(schema.get("type"), list) else []
+    return here + [found for key, item in schema.items() for found in type_arrays(item, f"{path}.{key}")]
+
+
+@test
+def no_schema_of_a_tool_says_several_types_at_once(place):
+    with Client(place) as client:
+        found = [where for tool in client.tools() for part in ("inputSchema", "outputSchema")
+                 for where in type_arrays(tool[part], tool["name"])]
+        assert not found, found
+
+
+@test
+def where_nothing_was_ever_deployed_there_is_nothing_and_no_failure(place):
+    with Client(place) as client:
+        for tool, want in (("deployment_status", {"deployments": []}), ("deployment_drift", {"deployments": []}),
+                           ("audit_show", {"entries": []})):
+            result = client.result(tool, {})
+            assert result["structuredContent"] == want and not result["isError"], result
+            assert "Next: plan_create" in result["content"][0]["text"], result
+        assert "plan_create" in client.call("deployment_status", is_error=True, deployment="shop")
+        for row in client.ask("resources/list")["result"]["resources"]:
+            text = client.ask("resources/read", uri=row["uri"])["result"]["contents"][0]["text"]
+            assert text == "[]" or row["uri"] == "parley://types", row
+
+
+@test
+def a_deployment_of_many_resources_is_shown_in_pages(place):
+    many = DOCUMENT.split("    - {")[0] + """    - { type: core:data:value, name: a, count: 60, properties: { value: hello } }
+"""
+    with Client(place) as client:
+        client.apply(client.call("plan_create", document=many)["plan"])
+        first = client.result("resource_show", {"deployment": "shop"})
+        assert len(first["structuredContent"]["resources"]) == 50 and first["structuredContent"]["next_page"] == 2, first
+        assert "page=2" in first["content"][0]["text"]
+        second = client.call("resource_show", deployment="shop", page=2)
+        assert len(second["resources"]) == 10 and "next_page" not in second, second
+        pages = first["structuredContent"]["resources"] + second["resources"]
+        assert {row["address"] for row in pages} == {f"a[{number}]" for number in range(60)}
+        assert len(client.call("resource_show", deployment="shop", address="a[59]")["resources"]) == 1
+
+
+@test
+def keys_that_begin_with_a_dollar_are_shown_as_they_are(place):
+    value = {"$ref": "x", "$$two": 1, "$secret": "no secret"}
+    document = f"deployment: {{ name: shop, resources: [{{ type: core:data:value, name: a, properties: {{ value: {json.dumps(value)} }} }}] }}"
+    with Client(place) as client:
+        plan = client.call("plan_create", document=document)["plan"]
+        steps = client.call("plan_show", plan=plan, full=True)["full"]["steps"]
+        assert [step["after"]["value"] for step in steps] == [value], steps
+        client.apply(plan)
+        result = client.result("resource_show", {"deployment": "shop", "address": "a"})
+        assert [row["spec"]["value"] for row in result["structuredContent"]["resources"]] == [value], result
+        assert json.loads(result["content"][0]["text"])["spec"]["value"] == value, result
+        read = client.ask("resources/read", uri="parley://deployment/shop")["result"]["contents"][0]["text"]
+        assert json.loads(read)[0]["spec"]["value"] == value, read
+
+
 @test
 def resources_prompts_and_completion_lead_on(place):
     with Client(place) as client:
