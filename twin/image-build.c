@@ -70,6 +70,8 @@ static char *build_path(struct image_work *work)
     struct value_builder labels = {0};
     value_builder_set_string(&labels, LABEL_UID, work->uid);
     value_builder_set_string(&labels, LABEL_RECIPE, work->recipe);
+    if (work->twin)
+        value_builder_set_string(&labels, LABEL_TWIN, work->twin);
     CLEANUP(value_unrefp) struct value *label_map = value_builder_map(&labels);
     CLEANUP(mem_freep) char *label_text = json_text(label_map);
     strbuf_add(&path, "/build?rm=1&forcerm=1");

@@ -3,6 +3,8 @@
 
 #include "base/text.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <string.h>
 
 int image_ask(struct image_work *work, const char *method, const char *path,
@@ -12,11 +14,10 @@ int image_ask(struct image_work *work, const char *method, const char *path,
     return engine_ask(work->engine, &request, ret_answer, err);
 }
 
-int image_list_ours(struct image_work *work, const char *kind, struct value **ret_list,
-                    struct error *err)
+int image_list(struct image_work *work, const char *kind, const char *label, const char *text,
+               struct value **ret_list, struct error *err)
 {
-    CLEANUP(mem_freep)
-    char *filter = string_format("{\"label\":[\"" LABEL_UID "=%s\"]}", work->uid);
+    CLEANUP(mem_freep) char *filter = string_format("{\"label\":[\"%s=%s\"]}", label, text);
     CLEANUP(mem_freep) char *escaped = engine_escape(work->engine, filter);
     CLEANUP(mem_freep) char *path = string_format("/%s/json?all=1&filters=%s", kind, escaped);
     int r = image_ask(work, "GET", path, ret_list, err);
@@ -28,12 +29,42 @@ int image_list_ours(struct image_work *work, const char *kind, struct value **re
     return r;
 }
 
+int image_list_ours(struct image_work *work, const char *kind, struct value **ret_list,
+                    struct error *err)
+{
+    return image_list(work, kind, LABEL_UID, work->uid, ret_list, err);
+}
+
 const char *image_label_of(const struct value *thing, const char *label)
 {
     const struct value *labels = value_get(thing, "Labels");
     bool is_map = !value_is_null(labels) && value_kind(labels) == VALUE_MAP;
     const char *text = is_map ? value_get_text(labels, label) : NULL;
     return text ? text : "";
+}
+
+/* Whether the twin has it, or a run that has not come to its end: then it has a file there. */
+static bool is_known(const struct image_work *work, const char *uid)
+{
+    size_t length = strlen(uid);
+    for (size_t i = 0; work->known && i < value_count(work->known); i++)
+        if (text_equal_or_null(value_text(value_at(work->known, i)), uid))
+            return true;
+    DIR *entries = opendir(work->folder);
+    bool is_there = false;
+    if (!entries)
+        return errno != ENOENT;
+    for (struct dirent *entry; !is_there && (entry = readdir(entries));)
+        is_there = text_starts_with(entry->d_name, uid) && entry->d_name[length] == '.';
+    closedir(entries);
+    return is_there;
+}
+
+bool image_is_abandoned(const struct image_work *work, const struct value *thing)
+{
+    const char *uid = image_label_of(thing, LABEL_UID);
+    return work->twin && work->folder && *uid && !text_equal(uid, work->uid) &&
+           text_equal(image_label_of(thing, LABEL_TWIN), work->twin) && !is_known(work, uid);
 }
 
 int image_inspect(struct image_work *work, const char *name, struct value **ret_image,
@@ -80,7 +111,9 @@ int image_find_taken(struct image_work *work, const struct value *spec, struct v
     for (size_t i = 0; r == 0 && i < value_count(names); i++) {
         CLEANUP(value_unrefp) struct value *image = NULL;
         r = image_inspect(work, value_text(value_at(names, i)), &image, err);
-        if (image && !text_equal(image_label_of(value_get(image, "Config"), LABEL_UID), work->uid))
+        const struct value *config = image ? value_get(image, "Config") : NULL;
+        if (image && !text_equal(image_label_of(config, LABEL_UID), work->uid) &&
+            !image_is_abandoned(work, config))
             value_builder_append(&taken, value_ref(value_at(names, i)));
     }
     *ret_taken = value_builder_list(&taken);

@@ -100,6 +100,7 @@ static int make(struct image_work *work, struct error *err)
     CLEANUP(mem_freep) char *id = NULL;
     CLEANUP(value_unrefp) struct value *image = NULL;
     image_find_recipe(work);
+    image_remove_abandoned(work);
     int r = image_remove_containers(work, err);
     if (r == 0)
         r = refuse_taken(work, err);
@@ -148,10 +149,13 @@ static int carry_out(struct image_work *work, const struct value *request, struc
     const char *verb = value_get_text(request, "verb");
     const char *socket_path = value_get_text(request, "engine");
     const struct value *spec = value_get(request, "spec");
+    const struct value *known = value_get(request, "known");
     work->request = request;
     work->spec = value_is_null(spec) || value_kind(spec) != VALUE_MAP ? NULL : spec;
     work->uid = value_get_text(request, "uid");
     work->folder = value_get_text(request, "folder");
+    work->twin = value_get_text(request, "twin");
+    work->known = value_is_null(known) || value_kind(known) != VALUE_LIST ? NULL : known;
     bool is_build = verb && text_equal(verb, "build");
     if (!verb || !socket_path || !work->uid || (is_build && (!work->spec || !work->folder)))
         return error_set(err, ERROR_INVALID, "the request lacks something");

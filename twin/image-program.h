@@ -12,6 +12,10 @@
  *   "left" says whether the engine has the image nevertheless.
  * "remove": removes what the engine has of that uid, and of "folder" what is called UID.ANYTHING,
  *   but for the image "keep".
+ *
+ * "twin" is the identity of the twin, which its images carry as a label, "known" the uids of those
+ * that it has. What carries it and is of another uid than these, without a file in "folder", is
+ * what a build made when it had been given up: nobody else's, and it goes with the next change.
  */
 #pragma once
 

@@ -62,6 +62,20 @@ static int remove_images(struct image_work *work, const char *keep, struct error
     return r;
 }
 
+void image_remove_abandoned(struct image_work *work)
+{
+    CLEANUP(value_unrefp) struct value *list = NULL;
+    if (!work->twin || image_list(work, "images", LABEL_TWIN, work->twin, &list, NULL) < 0)
+        return;
+    for (size_t i = 0; i < value_count(list); i++) {
+        const char *id = value_get_text(value_at(list, i), "Id");
+        if (!id || !image_is_abandoned(work, value_at(list, i)))
+            continue;
+        CLEANUP(mem_freep) char *path = string_format("/images/%s?force=1", id);
+        (void)image_ask(work, "DELETE", path, NULL, NULL);
+    }
+}
+
 int image_remove_all(struct image_work *work, struct error *err)
 {
     const char *keep = value_get_text(work->request, "keep");
@@ -71,5 +85,7 @@ int image_remove_all(struct image_work *work, struct error *err)
         r = remove_images(work, keep, err);
     if (r == 0)
         remove_folders(work, folder);
+    if (r == 0)
+        image_remove_abandoned(work);
     return r;
 }

@@ -62,8 +62,27 @@ struct question {
     int64_t deadline;
 };
 
-static struct value *describe_question(const struct twin_provider *twin,
-                                       const struct question *question)
+/* Who the twin is, and the images that it has. Without that nothing is taken for abandoned. */
+static void describe_twin(struct twin_provider *twin, struct value_builder *fields)
+{
+    CLEANUP(value_unrefp) struct value *manifest = NULL;
+    struct value_builder known = {0};
+    char identity[UUID_TEXT_SIZE];
+    twin->seen_at = 0;
+    if (twin_see_manifest(twin, &manifest, NULL) < 0 ||
+        twin_home_identify(&twin->home, manifest, identity, NULL) < 0)
+        return;
+    const struct value *resources = manifest ? value_get(manifest, "resources") : NULL;
+    for (size_t i = 0; !value_is_null(resources) && i < value_count(resources); i++) {
+        const char *uid = value_get_text(value_at(resources, i), "uid");
+        if (uid)
+            value_builder_append(&known, value_string(uid));
+    }
+    value_builder_set_string(fields, "twin", identity);
+    value_builder_set(fields, "known", value_builder_list(&known));
+}
+
+static struct value *describe_question(struct twin_provider *twin, const struct question *question)
 {
     struct value_builder fields = {0};
     CLEANUP(mem_freep) char *folder = string_format("%s/images", twin->home.folder);
@@ -71,6 +90,7 @@ static struct value *describe_question(const struct twin_provider *twin,
     value_builder_set_string(&fields, "engine", question->engine + strlen(SCHEME));
     value_builder_set_string(&fields, "uid", question->uid);
     value_builder_set_string(&fields, "folder", folder);
+    describe_twin(twin, &fields);
     if (question->spec)
         value_builder_set(&fields, "spec", value_ref((struct value *)question->spec));
     if (question->keep)
@@ -78,7 +98,7 @@ static struct value *describe_question(const struct twin_provider *twin,
     return value_builder_map(&fields);
 }
 
-static int start(const struct twin_provider *twin, const struct call *call,
+static int start(struct twin_provider *twin, const struct call *call,
                  const struct question *question, pid_t *ret_pid, struct channel **ret_channel,
                  struct error *err)
 {
@@ -167,7 +187,7 @@ static int read_refusal(const struct value *answer, struct error *err)
 }
 
 /* What became of it when it fails: unknown when it was not answered at all. */
-static CO_FN int ask(const struct twin_provider *twin, const struct call *call,
+static CO_FN int ask(struct twin_provider *twin, const struct call *call,
                      const struct question *question, struct value **ret_answer,
                      enum outcome_kind *ret_failed, struct error *err)
 {
@@ -196,7 +216,7 @@ static CO_FN int ask(const struct twin_provider *twin, const struct call *call,
     return 0;
 }
 
-static CO_FN int look(const struct twin_provider *twin, const struct call *call, const char *engine,
+static CO_FN int look(struct twin_provider *twin, const struct call *call, const char *engine,
                       const char *uid, const struct value *spec, struct value **ret_answer,
                       struct error *err)
 {

@@ -314,10 +314,11 @@ class Engine:
 
 
 class Between:
-    """Stands between Parley and an engine, notes what is asked, and holds, or cuts, what it is told to."""
+    """Stands between Parley and an engine, notes what is asked, and holds, keeps, or cuts, what it is told to."""
 
-    def __init__(self, engine, held=None, cut=None):
-        self.engine, self.held, self.cut = engine, held, cut
+    def __init__(self, engine, held=None, cut=None, kept=None):
+        self.engine, self.held, self.cut, self.kept = engine, held, cut, kept
+        self.late = b""
         self.socket = f"{engine.folder}/between"
         self.asked, self.is_held = [], threading.Event()
         pathlib.Path(self.socket).unlink(missing_ok=True)
@@ -346,6 +347,9 @@ class Between:
                     self.is_held.set()
                     client.recv(1)  # until whoever asked is gone
                     return
+                if self.kept and any(self.kept in line.decode() for line in asked):
+                    self.keep(client, piece)
+                    return
                 if self.cut and any(self.cut in line.decode() for line in asked):
                     return
                 server.sendall(piece)
@@ -353,6 +357,23 @@ class Between:
             pass
         finally:
             shut(server, client)
+
+    def keep(self, client, piece):
+        """All of a request, until whoever asked is gone."""
+        while piece:
+            self.late += piece
+            head, _, body = self.late.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            if len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n"):
+                self.is_held.set()
+            piece = client.recv(65536)
+
+    def pass_on_late(self):
+        """What was kept, for an engine that takes its time."""
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.engine.socket)
+        server.sendall(self.late)
+        return server
 
     def pass_back(self, server, client):
         try:

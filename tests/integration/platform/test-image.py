@@ -317,6 +317,32 @@ def an_image_of_a_killed_run_goes_with_its_deployment_or_gives_way_to_another_co
 
 
 @twinlab.for_root
+def an_image_that_is_finished_when_all_have_given_it_up_is_nobody_elses():
+    with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
+        with Between(engine, kept="/build") as between:
+            shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
+            run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
+                                   env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            assert between.is_held.wait(60)
+            kill_runs(shed)
+            run.wait(60)
+            # There is no image, so that nothing is left to be removed.
+            shed.parley("destroy", "shed", "--yes")
+            assert shed.records() == [] and shed.copies() == []
+            with between.pass_on_late():
+                assert twinlab.wait_until(lambda: "shed/desk:1" in str(engine.images()), 60)
+        late, = engine.images()
+        with Between(engine):
+            done = shed.parley("plan", str(shed.document))
+            assert "not this resource's" not in done.stdout + done.stderr, done
+            shed.up()
+            assert shed.steps() == [], shed.steps()
+        image, = engine.images()
+        assert image["RepoTags"] == ["shed/desk:1"] and image["Id"] != late["Id"], (image, late)
+
+
+@twinlab.for_root
 def an_image_that_cannot_be_unpacked_is_not_lost():
     with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
         with Between(engine, cut="/export") as between:
@@ -463,6 +489,7 @@ platformlab.run([an_image_is_built_and_runs_as_its_own_file_system_behind_the_ba
                  a_finished_image_that_nobody_knew_of_is_taken_over_by_resume,
                  a_plan_beside_a_killed_run_knows_its_image_and_goes_on_with_it,
                  an_image_of_a_killed_run_goes_with_its_deployment_or_gives_way_to_another_content,
+                 an_image_that_is_finished_when_all_have_given_it_up_is_nobody_elses,
                  an_image_that_cannot_be_unpacked_is_not_lost,
                  an_engine_that_is_killed_while_it_builds_fails_the_step_and_the_next_up_mends_it,
                  the_root_of_an_image_gets_no_further_than_anybody,
