@@ -89,11 +89,14 @@ def check(name):
         want = platform.expected()
         found = platform.differences(want)
         assert not found, f"{len(found)} of {len(want)} cells of {name}:\n{told(found)}"
-        counts = {verdict: sum(v == verdict for v in want.values()) for verdict in ("open", "refused", "silent")}
+        hosts = platform.hosts()
+        decided = [v for (source, target, _), v in want.items() if not platform.are_neighbours(hosts, source, target)]
+        counts = {verdict: decided.count(verdict) for verdict in ("open", "refused", "silent")}
         assert DOCUMENTS[name] | {"silent"} == {v for v, n in counts.items() if n}, counts
         asked = sum(str(port).endswith("icmp") for _, _, port in want)
         own = sum("router" in target or target == platformlab.ROUTER for _, target, _ in want)
-        return f"{name}: {len(want)} cells, {counts}, {asked} of ICMP, {own} to the router itself, {time.monotonic() - begin:.1f} s"
+        return (f"{name}: {len(want)} cells, {counts} by rules, {len(want) - len(decided)} open within a network, "
+                f"outside the firewall; {asked} of ICMP, {own} to the router itself, {time.monotonic() - begin:.1f} s")
 
 
 POOL = ThreadPoolExecutor(3)
