@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "mcp/events.h"
 #include "mcp/web-headers.h"
 
 #include <inttypes.h>
@@ -118,8 +119,9 @@ static void begin_stream(struct passage *passage)
 static int write_event(struct passage *passage, const char *text)
 {
     begin_stream(passage);
-    CLEANUP(mem_freep) char *event = string_format("event: message\ndata: %s\n\n", text);
-    return http_stream_write(passage->request, event, strlen(event), NULL);
+    CLEANUP(strbuf_done) struct strbuf event = {0};
+    event_write(&event, text, strlen(text));
+    return http_stream_write(passage->request, event.text, event.length, NULL);
 }
 
 static int send_message(void *argument, const char *text)
