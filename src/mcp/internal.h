@@ -1,6 +1,7 @@
 /* What the files of the server share. */
 #pragma once
 
+#include "base/digest.h"
 #include "base/map.h"
 #include "mcp/server.h"
 
@@ -31,11 +32,12 @@ struct mcp_server {
     struct loop *loop;
     const struct mcp_offer *offer;
     unsigned char key[crypto_secretbox_KEYBYTES];
-    char **tool_texts;      /* owned, each tool as tools/list has it */
-    struct value **schemas; /* owned, of each tool that has its own; NULL: it has none */
-    char *identity;         /* owned: serverInfo as JSON */
-    char *portrait;         /* owned: the same with its icon, for who begins */
-    char *capabilities;     /* owned: JSON, of the modern era */
+    char **tool_texts;             /* owned, each tool as tools/list has it */
+    struct value **schemas;        /* owned, of each tool that has its own; NULL: it has none */
+    char instance[UUID_TEXT_SIZE]; /* another for each that was started */
+    char *identity;                /* owned: serverInfo as JSON */
+    char *portrait;                /* owned: the same with its icon, for who begins */
+    char *capabilities;            /* owned: JSON, of the modern era */
     struct mcp_call *calls;
     size_t n_calls;
     struct question *questions;

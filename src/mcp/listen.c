@@ -410,6 +410,28 @@ int mcp_unsubscribe(struct mcp_call *call, struct strbuf *members, struct rpc_fa
     return 0;
 }
 
+/*
+ * A session lies with its client and survives us, what it subscribed to does not: it is told to
+ * look at all anew and to subscribe again, once, rather than to wait for what will not come.
+ */
+static void tell_forgotten(struct listener *listener)
+{
+    static const char *const lines[][2] = {
+        {"notifications/resources/list_changed", "{}"},
+        {"notifications/message",
+         "{\"level\":\"warning\",\"data\":\"The server was started anew and knows no subscription of "
+         "before: read again what you look at, and subscribe to it anew.\"}"},
+    };
+    const struct mcp_exchange *exchange = listener->call->exchange;
+    if (!exchange->session || !exchange->session->is_of_before ||
+        find_subscriber(listener->call->server, exchange, false))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
+        ARRAY_RESERVE(listener->waiting, listener->n_waiting, listener->capacity);
+        listener->waiting[listener->n_waiting++] = rpc_notification_text(lines[i][0], lines[i][1]);
+    }
+}
+
 /* As one that is told, in place of another stream of the same session. */
 static void take_over(struct listener *listener)
 {
@@ -435,6 +457,7 @@ int mcp_tell_changes(struct mcp_server *server, struct mcp_exchange *exchange, s
     mcp_begin_call(&call);
     for (size_t i = 0; i < ARRAY_LENGTH(listener.topics); i++)
         listener.topics[i] = true;
+    tell_forgotten(&listener);
     take_over(&listener);
     add_listener(&listener);
     if (!exchange->keep || exchange->keep(exchange->argument) == 0)

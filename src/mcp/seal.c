@@ -75,6 +75,7 @@ char *mcp_session_text(const struct mcp_server *server, const struct mcp_session
     char random[UUID_TEXT_SIZE];
     uuid_random(random);
     value_builder_set_string(&fields, "id", random);
+    value_builder_set_string(&fields, "server", server->instance);
     value_builder_set_string(&fields, "version", session->version);
     value_builder_set_string(&fields, "client", session->client);
     value_builder_set(&fields, "elicitation", value_bool(session->can_elicit));
@@ -99,6 +100,7 @@ bool mcp_session_read(const struct mcp_server *server, const char *text,
         return false;
     *ret_session = (struct mcp_session){
         .is_begun = true,
+        .is_of_before = !text_equal_or_null(value_get_text(value, "server"), server->instance),
         .can_elicit = value_get_bool(value, "elicitation", false),
         .can_open = value_get_bool(value, "url", false),
         .can_sample = value_get_bool(value, "sampling", false),

@@ -71,6 +71,7 @@ struct mcp_server *mcp_server_new(struct loop *loop, const struct mcp_offer *off
         memcpy(server->key, key, sizeof(server->key));
     else
         world_random(server->key, sizeof(server->key));
+    uuid_random(server->instance);
     server->identity = make_identity(offer, false);
     server->portrait = make_identity(offer, true);
     server->capabilities = mcp_capabilities_text(offer, true);

@@ -151,6 +151,7 @@ const struct mcp_tool *mcp_find_tool(const struct mcp_server *server, const char
 /* What a legacy client said of itself when it began. */
 struct mcp_session {
     bool is_begun;
+    bool is_of_before; /* it began with a server that has ended since */
     char version[16];
     bool can_elicit; /* by a form */
     bool can_open;   /* an address, for its user */

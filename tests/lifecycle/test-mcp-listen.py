@@ -169,6 +169,36 @@ def clients_of_both_eras_are_told_over_http_what_another_process_changes(place):
 
 
 @test
+def a_session_of_before_is_told_that_its_subscriptions_are_gone(place):
+    token = token_of(place, "viewer", "viewer")
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}}
+    subscribe = {"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": URIS[0]}}
+    with Server(place) as server:
+        server.send(hello, headers_of(token))
+        session = headers_of(token, **{"Mcp-Session-Id": server.session})
+        assert server.send(subscribe, session)[1]["result"] == {}
+    with Server(place) as server:
+        stream = Stream(server, "GET", None, session)
+        assert stream.next()["method"] == LIST_CHANGED
+        said = stream.next()
+        assert said["method"] == "notifications/message" and "subscribe" in said["params"]["data"], said
+        assert server.send(subscribe, session)[1]["result"] == {}
+        apply(place, "one")
+        wait_for(stream, [ALL[0]])
+        stream.close()
+        # Once it has subscribed again, and for a session of this server, there is nothing to say.
+        server.send(hello, headers_of(token))
+        for headers in (session, headers_of(token, **{"Mcp-Session-Id": server.session})):
+            stream = Stream(server, "GET", None, headers)
+            server.send(subscribe, headers)
+            apply(place, f"for-{headers is session}")
+            first = stream.next()
+            assert (first["method"], first["params"]) == (UPDATED, {"uri": URIS[0]}), first
+            stream.close()
+
+
+@test
 def who_may_not_listen_gets_no_stream(place):
     token = token_of(place, "viewer", "viewer")
     with Server(place) as server:
