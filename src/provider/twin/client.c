@@ -427,7 +427,7 @@ static CO_FN int find_outer(const struct twin_home *home, const struct call *cal
                             struct channel **ret_channel, int *ret_life, struct error *err)
 {
     CLEANUP(channel_freep) struct channel *channel = NULL;
-    pid_t process;
+    pid_t process = 0;
     int r = channel_connect(call->loop, home->socket, MESSAGE_LIMIT, call->deadline, &channel, err);
     if (r == 0)
         r = check_peer(home, channel, &process, err);
