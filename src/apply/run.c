@@ -217,7 +217,11 @@ static void note_removals(const struct plan *plan, struct map *removed)
 static int load_records(struct run *run, struct error *err)
 {
     struct records records = {0};
-    int r = store_load_records(run->context->store, run->plan->deployment_uid, &records, err);
+    struct string_list names = {0};
+    int r = run_list_needed(run, &names)
+                ? run_load_needed(run, &names, &records, err)
+                : store_load_records(run->context->store, run->plan->deployment_uid, &records, err);
+    string_list_done(&names);
     if (r < 0)
         return r;
     struct map removed = {0};

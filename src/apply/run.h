@@ -92,7 +92,7 @@ struct run {
         intended; /* their intents are durable after the next commit, or already; no call yet */
     struct queue done_calls; /* their calls are over, their results not written */
     struct map nodes_by_id;  /* step id -> struct node, borrowed */
-    struct outputs outputs;  /* of all resources, as far as they exist */
+    struct outputs outputs;  /* of all resources that it needs, as far as they exist */
     struct map bindings;     /* name of a counted resource -> owned record_binding() of it */
     struct map uids;         /* address -> owned uid of its newest generation */
     struct map records;      /* "ADDRESS#GENERATION" -> owned record */
@@ -116,6 +116,13 @@ struct run {
     struct value *known_outputs; /* owned: the deployment's, from before this run */
     struct value *accounts;      /* owned: the deployment's, with this run's */
 };
+
+/* --- needed.c --- */
+
+/* The names of the resources whose records the run needs; false when it needs all. */
+bool run_list_needed(const struct run *run, struct string_list *names);
+CO_FN int run_load_needed(const struct run *run, const struct string_list *names,
+                          struct records *ret_records, struct error *err);
 
 /* --- run.c: the state of a run --- */
 CO_FN int run_init(struct run *run, const struct apply_context *context, const struct plan *plan,

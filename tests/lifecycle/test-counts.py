@@ -139,6 +139,10 @@ def check_shape(place, shape):
     for command in ("validate", "plan", "no change", "status", "show", "history"):
         assert large[command].syncs <= 8, f"{shape}: {command}: {large[command].syncs} syncs"
     assert large["one more"].syncs <= small["one more"].syncs + 2, large["one more"].syncs
+    # The run of one step among many reads the records of that step; its door has read the document.
+    run, few = large["one more"].each[0], small["one more"].each[0]
+    tell(f"{shape}: one more: {few} blocks of its run among {SMALL}, {run} among {LARGE}")
+    assert run <= few + 200, f"{shape}: one more: {few} and {run} blocks of its run"
     for table, count in large_rows.items():
         grown = count - small_rows[table] * LARGE / SMALL
         assert grown <= 0, f"{shape}: {table}: {small_rows[table]} rows for {SMALL}, {count} for {LARGE}"
