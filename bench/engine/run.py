@@ -2,12 +2,13 @@
 """What the engine costs by the number of resources: time, CPU, memory, store size and syncs.
 
     bench/engine/run.py [--build FOLDER] [--sizes 1000,4000,10000] [--shapes tree,chains,count,fan,groups]
-                        [--repeat N] [--terraform BINARY|none] [--terraform-sizes 1000] [--syncs 1000]
-                        [--interrupt 100000]
+                        [--steps plan,apply,no-change] [--repeat N] [--terraform BINARY|none]
+                        [--terraform-sizes 1000] [--syncs 1000] [--interrupt 100000]
                         [--out FIGURES.json] [--plot CURVES.svg]
 
 Every step is a process of its own, as a user types it; the run that an apply starts is counted with it. Times
 are medians of --repeat runs. "cpu" is user and system time and says more than the clock on a busy machine.
+--steps leaves out the others, where those that stay do not need them.
 The same graphs are given to Terraform or OpenTofu where one is to be had, round by round between ours; which one, or that
 there is none, is said. Nothing is asserted.
 """
@@ -136,12 +137,13 @@ class Terraform:
         return costs
 
 
-def go_through(subject, shape, n):
-    """All steps once, in order; step -> costs."""
+def go_through(subject, shape, n, wanted):
+    """All steps once, or those wanted, in order; step -> costs."""
     folder = tempfile.mkdtemp(prefix="parley-bench-")
     try:
         subject.prepare(shape, n, folder)
-        return {step: subject.run(words, folder) for step, words in subject.steps(shape).items()}
+        return {step: subject.run(words, folder) for step, words in subject.steps(shape).items()
+                if not wanted or step in wanted}
     finally:
         shutil.rmtree(folder)
 
@@ -232,6 +234,7 @@ def print_ratios(figures):
         for step, costs in steps.items():
             mine = ours[shape, n][step]
             print(f"{shape} {n} {step}: {costs['seconds'] / mine['seconds']:.0f} x the speed of {who}, "
+                  f"{costs['cpu'] / mine['cpu']:.0f} x by CPU, "
                   f"{mine['memory_mb'] / costs['memory_mb']:.2f} of its memory")
 
 
@@ -249,6 +252,7 @@ def read_arguments():
     parser.add_argument("--build", default="build/gcc")
     parser.add_argument("--sizes", default="1000,4000,10000")
     parser.add_argument("--shapes", default=",".join(shapes.SHAPES))
+    parser.add_argument("--steps", default="")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--terraform", default=shutil.which("terraform") or shutil.which("tofu") or "none")
     parser.add_argument("--terraform-sizes", default="1000")
@@ -262,6 +266,7 @@ def read_arguments():
 def main():
     arguments = read_arguments()
     chosen = arguments.shapes.split(",")
+    wanted = [step for step in arguments.steps.split(",") if step]
     sizes = [int(size) for size in arguments.sizes.split(",")]
     terraform_sizes = [int(size) for size in arguments.terraform_sizes.split(",")]
     parley = Parley(arguments.build)
@@ -275,9 +280,9 @@ def main():
         for shape in chosen:
             rounds, others = [], []
             for _ in range(arguments.repeat):
-                rounds.append(go_through(parley, shape, n))
+                rounds.append(go_through(parley, shape, n, wanted))
                 if terraform and n in terraform_sizes and shape in shapes.FOR_TERRAFORM:
-                    others.append(go_through(terraform, shape, n))
+                    others.append(go_through(terraform, shape, n, wanted))
             for who, measured in (("parley", rounds), ("terraform", others)):
                 if measured:
                     figures.append((who, shape, n, median_of(measured)))
