@@ -127,12 +127,12 @@ static bool answer_page(void *argument, struct http_request *request)
 }
 
 /* Once it is known how often who may come. */
-static int open_page(struct web_door *door, struct error *err)
+static int open_page(struct web_door *door, const char *url, struct error *err)
 {
     unsigned char key[SECRET_KEY_SIZE];
     int r = pool_derive_key(door->pool, "page", key, err);
     if (r == 0)
-        door->page = page_new(door->pool, door->tokens, door->admission, key);
+        door->page = page_new(door->pool, door->tokens, door->admission, key, url);
     sodium_memzero(key, sizeof(key));
     return r;
 }
@@ -264,6 +264,7 @@ static int serve_at(struct web_door *door, const struct door_place *place,
         .answer_other = answer_page,
         .argument = door,
         .hosts = place->host ? hosts : (const char *const *)site->hosts,
+        .url = site->url,
         .http = {.max_connections = (size_t)site->connections, .max_body = (size_t)site->body},
     };
     if (!site_server_read_place(place->listen, &address, &settings.http.port))
@@ -284,7 +285,7 @@ static int serve_at(struct web_door *door, const struct door_place *place,
     settings.http.key = key;
     door->looks = looks_new(door->loop, door->pool, owner, "looks", SECOND_US);
     door->admission = admission_new(door->loop, door->pool, owner, place->rate);
-    if ((r = open_page(door, err)) == 0)
+    if ((r = open_page(door, site->url, err)) == 0)
         r = serve_until_asked(door, &settings, address, owner, err);
     admission_end(door->admission);
     looks_end(door->looks);

@@ -12,7 +12,8 @@ struct approval_page {
     struct tokens *tokens;
     struct admission *admission;
     unsigned char key[SECRET_KEY_SIZE];
-    char *policy; /* owned: Content-Security-Policy */
+    const char *url; /* NULL: as its visitors say */
+    char *policy;    /* owned: Content-Security-Policy */
 };
 
 /* --- page-seal.c: what clients and browsers keep, sealed --- */

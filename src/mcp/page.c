@@ -34,12 +34,13 @@ struct visit {
 
 struct approval_page *page_new(struct pool *pool, struct tokens *tokens,
                                struct admission *admission,
-                               const unsigned char key[SECRET_KEY_SIZE])
+                               const unsigned char key[SECRET_KEY_SIZE], const char *url)
 {
     struct approval_page *page = NEW(struct approval_page);
     unsigned char digest[crypto_hash_sha256_BYTES];
     char text[sodium_base64_ENCODED_LEN(sizeof(digest), sodium_base64_VARIANT_ORIGINAL)];
-    *page = (struct approval_page){.pool = pool, .tokens = tokens, .admission = admission};
+    *page =
+        (struct approval_page){.pool = pool, .tokens = tokens, .admission = admission, .url = url};
     memcpy(page->key, key, sizeof(page->key));
     crypto_hash_sha256(digest, (const unsigned char *)page_style, strlen(page_style));
     sodium_bin2base64(text, sizeof(text), digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
@@ -58,6 +59,30 @@ void page_free(struct approval_page *page)
     mem_free(page);
 }
 
+/* --- Where its visitors think that they are --- */
+
+/* What a proxy takes off our path: the path of the address that people use. */
+static const char *prefix_of(const struct approval_page *page)
+{
+    const char *authority = page->url ? strstr(page->url, "://") : NULL;
+    const char *path = authority ? strchr(authority + 3, '/') : NULL;
+    return path ? path : "";
+}
+
+static bool is_reached_by_tls(const struct visit *visit)
+{
+    const char *url = visit->page->url;
+    return http_request_is_tls(visit->request) || (url && text_starts_with(url, "https://"));
+}
+
+/* Whether an origin is that of the address that people use. */
+static bool is_origin_of(const char *url, const char *origin)
+{
+    const char *authority = url ? strstr(url, "://") : NULL;
+    size_t length = authority ? 3 + strcspn(authority + 3, "/") + (size_t)(authority - url) : 0;
+    return length > 0 && strlen(origin) == length && strncasecmp(origin, url, length) == 0;
+}
+
 /* --- Answers --- */
 
 /*
@@ -66,6 +91,8 @@ void page_free(struct approval_page *page)
  */
 static void answer(struct visit *visit, unsigned int status, const struct strbuf *html)
 {
+    CLEANUP(mem_freep)
+    char *here = string_format("%s%s", prefix_of(visit->page), http_request_path(visit->request));
     struct http_header headers[MOST_HEADERS] = {
         {"Content-Type", "text/html; charset=utf-8"},
         {"Content-Security-Policy", visit->page->policy},
@@ -82,7 +109,7 @@ static void answer(struct visit *visit, unsigned int status, const struct strbuf
     if (status == 429)
         headers[n++] = (struct http_header){"Retry-After", visit->seconds};
     if (status == 303)
-        headers[n++] = (struct http_header){"Location", http_request_path(visit->request)};
+        headers[n++] = (struct http_header){"Location", here};
     if (status == 405)
         headers[n] = (struct http_header){"Allow", "GET, POST"};
     http_answer(visit->request, status, headers, strbuf_text(html), html->length);
@@ -305,9 +332,9 @@ static void sign_in(struct visit *visit, const char *token)
     char *pass =
         page_make_pass(visit->page, &visit->link, visit->who.principal, digest, pass_end());
     CLEANUP(mem_freep)
-    char *cookie = string_format(COOKIE "=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=Strict%s",
-                                 pass, http_request_path(visit->request), PASS_SECONDS,
-                                 http_request_is_tls(visit->request) ? "; Secure" : "");
+    char *cookie = string_format(COOKIE "=%s; Path=%s%s; Max-Age=%d; HttpOnly; SameSite=Strict%s",
+                                 pass, prefix_of(visit->page), http_request_path(visit->request),
+                                 PASS_SECONDS, is_reached_by_tls(visit) ? "; Secure" : "");
     struct strbuf nothing = {0};
     visit->cookie = cookie;
     answer(visit, 303, &nothing);
@@ -371,7 +398,7 @@ static void decide(struct visit *visit, char *const values[FIELD_COUNT])
 }
 
 /* A form comes from our own page: browsers say so, and so does what stands in it. */
-static bool comes_from_us(const struct http_request *request)
+static bool comes_from_us(const struct approval_page *page, const struct http_request *request)
 {
     const char *origin = http_request_header(request, "Origin");
     const char *host = http_request_header(request, "Host");
@@ -379,6 +406,9 @@ static bool comes_from_us(const struct http_request *request)
     if (!origin || !host || !type || http_request_header_count(request, "Origin") != 1 ||
         strcasecmp(type, "application/x-www-form-urlencoded") != 0)
         return false;
+    /* A proxy may call us by another name than people call it. */
+    if (is_origin_of(page->url, origin))
+        return true;
     /* Before a proxy that has the certificate the page was reached by https, and we by http. */
     if (text_starts_with(origin, "https://"))
         return strcasecmp(origin + strlen("https://"), host) == 0;
@@ -391,7 +421,7 @@ static void take_form(struct visit *visit)
     char *values[FIELD_COUNT] = {NULL};
     struct http_request *request = visit->request;
     size_t length = http_request_body_length(request);
-    bool is_read = comes_from_us(request) && length <= MOST_BODY &&
+    bool is_read = comes_from_us(visit->page, request) && length <= MOST_BODY &&
                    form_read(http_request_body(request), length, fields, values);
     if (!is_read || !values[FIELD_FORM])
         answer_message(visit, 403, "Nothing was decided",

@@ -11,10 +11,11 @@
 #include "mcp/pool.h"
 
 struct approval_page;
-/* All borrowed but the key, which seals what browsers and clients keep for it. */
+/* All borrowed but the key, which seals what browsers and clients keep for it. url: by which people
+ * reach the server, with the path that a proxy takes off; NULL: as they say. */
 struct approval_page *page_new(struct pool *pool, struct tokens *tokens,
                                struct admission *admission,
-                               const unsigned char key[SECRET_KEY_SIZE]);
+                               const unsigned char key[SECRET_KEY_SIZE], const char *url);
 void page_free(struct approval_page *page); /* accepts NULL */
 
 /*

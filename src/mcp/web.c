@@ -279,9 +279,11 @@ static bool is_listening(const struct http_request *request)
            strstr(accept, "text/event-stream");
 }
 
-/* "https://HOST:PORT" as the client calls us; the caller frees it. */
-static char *base_of(const struct http_request *request)
+/* "https://HOST:PORT" as the client calls us, or what people do; the caller frees it. */
+static char *base_of(const struct web *web, const struct http_request *request)
 {
+    if (web->settings.url)
+        return string_copy(web->settings.url);
     return string_format("http%s://%s", http_request_is_tls(request) ? "s" : "",
                          http_request_header(request, "Host"));
 }
@@ -290,7 +292,7 @@ static char *base_of(const struct http_request *request)
 static void let_in(struct passage *passage, bool listens)
 {
     struct web *web = passage->web;
-    CLEANUP(mem_freep) char *base = base_of(passage->request);
+    CLEANUP(mem_freep) char *base = base_of(web, passage->request);
     passage->exchange = (struct mcp_exchange){.principal = passage->identity.principal,
                                               .base = base,
                                               .caller = passage->identity.caller,

@@ -21,6 +21,7 @@ struct web_settings {
     /* More names by which clients may reach us, and origins whose pages may ask; NULL-terminated,
      * or NULL. Those of this machine always may while it is served without TLS. */
     const char *const *hosts, *const *origins;
+    const char *url; /* by which people reach us; NULL: as their client did */
     /*
      * Who asks: token is what Authorization: Bearer carried, NULL without one. False: nobody, which
      * is answered with 401. identity lives until release().

@@ -20,6 +20,7 @@ void site_server_done(struct site_server *server)
     mem_free(server->tokens.path);
     mem_free(server->certificate.path);
     mem_free(server->key.path);
+    mem_free(server->url);
     for (size_t i = 0; i < server->n_hosts; i++)
         mem_free(server->hosts[i]);
     mem_free(server->hosts);
@@ -40,6 +41,7 @@ void site_server_copy(struct site_server *ret_copy, const struct site_server *se
     ret_copy->certificate.path = copy_or_null(server->certificate.path);
     ret_copy->key.path = copy_or_null(server->key.path);
     ret_copy->file = copy_or_null(server->file);
+    ret_copy->url = copy_or_null(server->url);
     ret_copy->hosts = server->hosts ? NEW_ARRAY(char *, server->n_hosts + 1) : NULL;
     for (size_t i = 0; ret_copy->hosts && i < server->n_hosts; i++)
         ret_copy->hosts[i] = string_copy(server->hosts[i]);
@@ -111,6 +113,29 @@ static void read_hosts(const struct reading *reading, const struct yaml_node *no
     }
 }
 
+/* A scheme, an authority and perhaps a path, in letters that need no quoting anywhere. */
+static bool is_url(const char *text)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]";
+    const char *rest = text_starts_with(text, "https://")  ? text + strlen("https://")
+                       : text_starts_with(text, "http://") ? text + strlen("http://")
+                                                           : "";
+    return *rest && *rest != '/' && *rest != ':' && !strstr(rest, "//") &&
+           strspn(rest, letters) == strlen(rest);
+}
+
+static void read_url(const struct reading *reading, const struct yaml_node *node)
+{
+    if (node->kind != VALUE_STRING || !is_url(node->text)) {
+        fail(reading, node, "such as https://parley.example.com/infra",
+             "\"url\" must be the address by which people reach the server.");
+        return;
+    }
+    size_t length = strlen(node->text);
+    reading->server->url = string_copy_n(node->text, length - (node->text[length - 1] == '/'));
+}
+
 static void read_number(const struct reading *reading, const struct yaml_node *node, int64_t most,
                         int64_t *ret_number)
 {
@@ -166,12 +191,14 @@ static void read_key(const struct reading *reading, const char *key, const struc
         read_file(reading, node, &server->certificate);
     else if (text_equal(key, "key"))
         read_file(reading, node, &server->key);
+    else if (text_equal(key, "url"))
+        read_url(reading, node);
     else if (text_equal(key, "hosts"))
         read_hosts(reading, node);
     else if (text_equal(key, "limits"))
         read_limits(reading, node);
     else
-        fail(reading, node, "the keys are listen, tokens, certificate, key, hosts and limits",
+        fail(reading, node, "the keys are listen, tokens, certificate, key, url, hosts and limits",
              "\"server\" has no such key.");
 }
 

@@ -17,6 +17,7 @@ struct server_file {
 struct site_server {
     char *listen; /* owned: "127.0.0.1:7420" */
     struct server_file tokens, certificate, key;
+    char *url; /* owned: by which its users reach it, "https://HOST/PREFIX", no slash at its end */
     char **hosts; /* owned, ends with NULL; NULL without any */
     size_t n_hosts;
     int64_t requests;    /* of a principal in a minute */

@@ -44,8 +44,11 @@ class Server:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": META | params.get("_meta", {})}}
         return self.send(body, headers)
 
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
     def send(self, body, headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.connect()
         connection.request("POST", "/mcp", json.dumps(body), headers)
         response = connection.getresponse()
         text = response.read().decode()
