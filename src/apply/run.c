@@ -436,11 +436,9 @@ static void note_accounts(struct run *run, struct value *take_known)
     run->accounts = take_known;
     for (size_t i = 0; !only_forgets(run->plan) && i < value_count(identities); i++) {
         struct value *identity = value_at(identities, i);
-        struct value *before = run->accounts;
-        if (value_kind(identity) != VALUE_STRING)
-            continue;
-        run->accounts = value_with(before, value_key_at(identities, i), value_ref(identity));
-        value_unref(before);
+        if (value_kind(identity) == VALUE_STRING)
+            run->accounts =
+                store_note_account(run->accounts, value_key_at(identities, i), identity);
     }
 }
 

@@ -277,6 +277,15 @@ int adoptions_find_asked(const struct adoption_scene *scene, const struct value 
 
 /* --- What was forgotten --- */
 
+/* Where an instance is or was somebody else, an id alone may be that of somebody else's thing. */
+static bool needs_mark(const struct adoption_scene *scene, const char *instance)
+{
+    const char *was = value_get_text(scene->accounts, instance);
+    const char *is = value_get_text(scene->identities, instance);
+    return (was && is && !text_equal(was, is)) ||
+           (scene->accounts && store_had_other_account(scene->accounts, instance));
+}
+
 /* What a forgotten resource was, if it is there still. */
 static int look_for(const struct adoption_scene *scene, const struct store_forgotten *was,
                     const struct resource *wanted, struct adoptions *adoptions, struct error *err)
@@ -295,10 +304,11 @@ static int look_for(const struct adoption_scene *scene, const struct store_forgo
     }
     if (r < 0)
         return error_move(err, &failure);
-    bool is_ours = live.is_present && (!live.marker || text_equal(live.marker, was->uid));
+    bool is_ours =
+        live.marker ? text_equal(live.marker, was->uid) : !needs_mark(scene, wanted->instance);
     CLEANUP(mem_freep)
     char *id = live.provider_id ? take_ptr(live.provider_id) : text_or_null(was->provider_id);
-    if (is_ours && id)
+    if (live.is_present && is_ours && id)
         keep(adoptions, wanted->address, id, was->uid, was->generation, &live);
     live_done(&live);
     return 0;

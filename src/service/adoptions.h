@@ -16,6 +16,8 @@ struct adoption_scene {
     int64_t revision;       /* that the plan will make */
     const struct wanted *wanted;
     const struct records *records;
+    const struct value *accounts;   /* of the deployment, as they are recorded; NULL: none */
+    const struct value *identities; /* who its instances are now */
 };
 
 /* Zero-initialise it. */

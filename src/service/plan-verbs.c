@@ -48,6 +48,7 @@ static void planning_done(struct planning *planning)
     }
     map_done(&planning->roots);
     map_done(&planning->gone);
+    map_done(&planning->marked);
     diagnostics_done(&planning->notes);
     mem_free(planning->uid);
 }
@@ -107,6 +108,8 @@ static int find_adoptions(struct planning *planning, const struct plan_request *
         .revision = planning->revision,
         .wanted = &planning->loaded.wanted,
         .records = &planning->records,
+        .accounts = planning->deployment.accounts,
+        .identities = planning->identities,
     };
     bool is_undo = request->origin && text_equal(request->origin, "undo");
     int r = 0;

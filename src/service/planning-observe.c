@@ -50,12 +50,22 @@ static void tell_reading(struct planning *planning)
     planning->told_at = now;
 }
 
+/* A thing that carries the uid of its record was made by us: the system is the one it is recorded
+ * on, whatever it calls itself. An id alone may be of something else elsewhere. */
+static void note_mark(struct planning *planning, const struct record *record,
+                      const struct live *live)
+{
+    if (live->is_present && text_equal_or_null(live->marker, record->uid))
+        map_put(&planning->marked, record->instance, planning);
+}
+
 static void note_seen(struct planning *planning, size_t index, struct live *take_live)
 {
     struct service *service = planning->service;
     const struct record *record = planning->records.items[index];
     struct observation *seen = &planning->observations[index];
     struct live *live = take_live;
+    note_mark(planning, record, live);
     *seen = (struct observation){
         .is_known = true,
         .is_present = live->is_present,
@@ -126,7 +136,8 @@ static void take_item(struct recorded_type *listing, const struct value *item, b
     struct live live = {.is_present = true,
                         .is_stopped = is_stopped,
                         .spec = value_ref(spec),
-                        .outputs = value_ref(outputs)};
+                        .outputs = value_ref(outputs),
+                        .marker = marker ? string_copy(marker) : NULL};
     note_seen(planning, place - 1, &live);
 }
 
@@ -275,6 +286,7 @@ struct tally {
     size_t n_read, n_gone, n_left;
     const char *was; /* who it was when something was last changed there; NULL: who it is now */
     const char *is;
+    bool is_marked; /* something that was read carries our mark */
 };
 
 /* Of one that does not say who it is, and of one that nothing was changed on since this is kept,
@@ -296,6 +308,7 @@ static void count_gone(const struct planning *planning, const bool *chosen, stru
         if (!tally) {
             tally = NEW(struct tally);
             compare_accounts(planning, instance, tally);
+            tally->is_marked = map_has(&planning->marked, instance);
             map_put(tallies, instance, tally);
         }
         if (chosen && !chosen[i])
@@ -308,38 +321,64 @@ static void count_gone(const struct planning *planning, const bool *chosen, stru
     }
 }
 
+/* Whether it says that it is another, and nothing that was found there tells that it is the same:
+ * an id may have a namesake in any account. */
+static bool may_be_another(const struct tally *tally)
+{
+    return tally->was && !tally->is_marked;
+}
+
 /* Chooses all of an instance of which nothing was found that was looked for: whether all of it is
- * gone must be known. Returns whether there is any. */
+ * gone must be known, and whether anything there is ours. Returns whether there is any. */
 static bool choose_suspected(const struct planning *planning, bool *chosen,
                              const struct map *tallies)
 {
     bool is_any = false;
     for (size_t i = 0; i < planning->records.n_items; i++) {
         const struct tally *tally = map_get(tallies, planning->records.items[i]->instance);
-        bool is_suspected = tally->n_left > 0 && tally->n_gone > 0 &&
-                            (tally->n_gone == tally->n_read || tally->was);
+        bool is_missed = tally->n_gone > 0 && (tally->n_gone == tally->n_read || tally->was);
+        bool is_suspected = tally->n_left > 0 && (is_missed || may_be_another(tally));
         chosen[i] = chosen[i] || is_suspected;
         is_any = is_any || is_suspected;
     }
     return is_any;
 }
 
+#define WAYS_ON                                                                                   \
+    "Lead it back there, by the site or its credentials; or \"parley forget\" what stays there; " \
+    "or, where it is the same system, plan with --refresh=none to go by the records"
+
+/* Where an instance says that it is another, one thing that is gone is enough to stop at, and so is
+ * that nothing there is known to be ours. */
+static int check_account(const char *instance, const struct tally *tally, struct error *err)
+{
+    if (tally->was && tally->n_gone > 0)
+        return error_set(
+            err, ERROR_CONFLICT,
+            "%s is %s now, and was %s when something was last changed there: %zu of its %zu "
+            "recorded resources are not there, so nothing is planned. " WAYS_ON,
+            instance, tally->is, tally->was, tally->n_gone, tally->n_read);
+    if (tally->n_read > 0 && may_be_another(tally))
+        return error_set(
+            err, ERROR_CONFLICT,
+            "%s is %s now, and was %s when something was last changed there: nothing of what has "
+            "the ids of its %zu recorded resources carries our mark, so that all of it may be "
+            "somebody else's, and nothing is planned. " WAYS_ON,
+            instance, tally->is, tally->was, tally->n_read);
+    return 0;
+}
+
 /* All of an instance's records gone at once means another or an empty system, never a plan to make
- * everything again; where it says that it is another, one is enough. */
+ * everything again. */
 static int check_not_all_gone(const struct map *tallies, struct error *err)
 {
     size_t cursor = 0;
     const struct map_entry *entry;
     while ((entry = map_next(tallies, &cursor))) {
         const struct tally *tally = entry->value;
-        if (tally->n_left == 0 && tally->n_gone > 0 && tally->was)
-            return error_set(
-                err, ERROR_CONFLICT,
-                "%s is %s now, and was %s when something was last changed there: %zu of its %zu "
-                "recorded resources are not there, so nothing is planned. Lead it back there, by "
-                "the site or its credentials; or \"parley forget\" what stays there; or, where it "
-                "is the same system, plan with --refresh=none to go by the records",
-                entry->key, tally->is, tally->was, tally->n_gone, tally->n_read);
+        int r = tally->n_left == 0 ? check_account(entry->key, tally, err) : 0;
+        if (r < 0)
+            return r;
         if (tally->n_left == 0 && tally->n_read > 1 && tally->n_gone == tally->n_read)
             return error_set(
                 err, ERROR_CONFLICT,

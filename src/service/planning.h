@@ -25,6 +25,7 @@ struct planning {
     struct lineage lineage;
     struct adoptions adoptions;         /* what is there without a record */
     struct map gone;                    /* names of what was read and is not there */
+    struct map marked;                  /* instances on which something was found with our mark */
     struct map roots;                   /* instance -> owned struct string_list */
     struct string_list forget;          /* addresses */
     struct planned_action action;       /* owned values; address NULL: none */
@@ -71,7 +72,8 @@ CO_FN int planning_find_action(struct planning *planning, struct error *err);
 /*
  * Reads what is recorded, or only what is chosen (one for each record; NULL: all), and not what was
  * read before. Where nothing is found of all that was chosen of an instance, the rest of it is
- * chosen, too. ERROR_CONFLICT when all of an instance is gone at once.
+ * chosen, too. ERROR_CONFLICT when all of an instance is gone at once, or when it says that it is
+ * another than it was and nothing there is known to be ours.
  */
 CO_FN int planning_observe(struct planning *planning, bool *chosen, struct error *err);
 

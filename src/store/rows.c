@@ -1,5 +1,6 @@
 #include "store/rows.h"
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "model/json.h"
 
@@ -33,6 +34,33 @@ void store_deployment_done(struct store_deployment *deployment)
     value_unref(deployment->outputs);
     value_unref(deployment->accounts);
     *deployment = (struct store_deployment){0};
+}
+
+/* No instance has a blank in its name. */
+static char *former_key(const char *instance)
+{
+    return string_format("%s before", instance);
+}
+
+bool store_had_other_account(const struct value *accounts, const char *instance)
+{
+    CLEANUP(mem_freep) char *key = former_key(instance);
+    return value_get(accounts, key) != NULL;
+}
+
+struct value *store_note_account(struct value *take_accounts, const char *instance,
+                                 struct value *identity)
+{
+    struct value *was = value_get(take_accounts, instance);
+    struct value *accounts = value_with(take_accounts, instance, value_ref(identity));
+    if (was && !value_equal(was, identity)) {
+        CLEANUP(mem_freep) char *key = former_key(instance);
+        struct value *bare = accounts;
+        accounts = value_with(bare, key, value_ref(was));
+        value_unref(bare);
+    }
+    value_unref(take_accounts);
+    return accounts;
 }
 
 void store_run_done(struct store_run *run)

@@ -66,6 +66,12 @@ struct store_deployment {
     int64_t created_at;
     int64_t updated_at;
 };
+/* The accounts with who an instance is by now; of one that was somebody else, that it was, for
+ * good. Consumes accounts. */
+struct value *store_note_account(struct value *take_accounts, const char *instance,
+                                 struct value *identity);
+/* Whether an instance was ever noted as somebody else than it is by now. */
+bool store_had_other_account(const struct value *accounts, const char *instance);
 void store_deployment_done(struct store_deployment *deployment);
 
 /* The newest incarnation. ERROR_NOT_FOUND when there never was one. */

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from lifecycle import agree, box, data, document, main, said, steps, test
+from lifecycle import CATALOG, agree, box, data, document, main, said, steps, test
 
 CHAIN = {"one": data(1), "two": data("${one.value}-x"), "three": data("${two.value}-y")}
 OUTPUTS = '  outputs: {last: "${three.value}", first: "${one.value}"}\n'
@@ -519,6 +519,82 @@ def what_is_let_go_in_a_former_account_is_made_anew_and_the_rest_is_remembered_t
     assert sorted(place.files()) == sorted(record["uid"] for record in place.records("demo"))
     assert len(os.listdir(place.path("home/fake/another"))) >= 2
     assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+
+
+def move_to_namesakes(place):
+    """The site leads from one account to another, where somebody else has a thing under each of our ids."""
+    for name in os.listdir(place.path("home/fake/another")):
+        path = place.path("home/fake/another", name)
+        if name.endswith(".json") and os.path.isfile(path):
+            theirs = json.loads(place.read(f"home/fake/another/{name}"))
+            theirs.pop("uid", None)
+            place.write(f"home/fake/acme.lab/{name}", json.dumps(theirs))
+    place.with_boxes()
+    place.write("catalog/acme.yaml", CATALOG.replace("repeat: key", "repeat: natural"))
+
+
+def given_there(place, resources):
+    place.with_boxes(account="another")
+    place.write("catalog/acme.yaml", CATALOG.replace("repeat: key", "repeat: natural"))
+    given(place, resources)
+    place.parley("up", "demo.yaml", "--yes")
+
+
+@test
+def namesakes_in_another_account_are_not_taken_for_what_is_recorded(place):
+    given_there(place, {"a": box(colour="red"), "b": box(colour="red")})
+    move_to_namesakes(place)
+    before = place.files()
+    assert len(before) == 2
+    given(place, {"a": box(colour="blue"), "b": box(colour="red"), "c": box()})
+    for words in (("plan", "demo.yaml"), ("plan", "demo.yaml", "--refresh=changed"), ("up", "demo.yaml", "--yes"),
+                  ("drift", "demo"), ("destroy", "demo", "--yes")):
+        result = place.parley(*words, want=1)
+        refused = result.out + result.err
+        for told in ("acme.lab is fake:acme.lab now, and was fake:another", "its 2 recorded", "carries our mark",
+                     "somebody else's", "parley forget", "--refresh=none"):
+            assert told in refused, (words, refused)
+    assert place.files() == before
+    place.with_boxes(account="another")
+    place.write("catalog/acme.yaml", CATALOG.replace("repeat: key", "repeat: natural"))
+    place.parley("up", "demo.yaml", "--yes")
+    assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+    assert place.files() == before
+
+
+@test
+def what_is_new_is_not_made_in_an_account_of_namesakes_where_only_changes_are_read(place):
+    given_there(place, {"a": box(colour="red")})
+    move_to_namesakes(place)
+    given(place, {"a": box(colour="red"), "new": box()})
+    assert "carries our mark" in place.parley("up", "demo.yaml", "--yes", "--refresh=changed", want=1).err
+    assert len(place.files()) == 1
+
+
+@test
+def who_says_that_namesakes_are_the_same_goes_on_by_the_records(place):
+    given_there(place, {"a": box(colour="red")})
+    move_to_namesakes(place)
+    given(place, {"a": box(colour="blue")})
+    place.parley("up", "demo.yaml", "--yes", "--refresh=none")
+    assert [thing["spec"]["colour"] for thing in place.files().values()] == ["blue"]
+    assert "No changes" in place.parley("up", "demo.yaml", "--yes").out
+
+
+@test
+def who_lets_go_of_what_has_namesakes_elsewhere_leaves_both_as_they_are(place):
+    given_there(place, {"a": box(colour="red")})
+    move_to_namesakes(place)
+    before = place.files()
+    place.parley("forget", "demo", "a", "--yes")
+    assert "the name is taken" in place.parley("up", "demo.yaml", "--yes", want=1).err
+    assert place.files() == before
+    given(place, {"c": box()})
+    place.parley("up", "demo.yaml", "--yes")
+    given(place, {"a": box(colour="red"), "c": box()})
+    told = place.parley("up", "demo.yaml", "--yes", want=1).err
+    assert "the name is taken" in told, told
+    assert [record["address"] for record in place.records("demo")] == ["c"]
 
 
 @test

@@ -93,7 +93,9 @@ static CO_FN int plan_file(struct process *process, bool *ret_has_conflict, stru
     struct diagnostics diagnostics = {0};
     CLEANUP(mem_freep) char *text = read_document();
     CLEANUP(value_unrefp) struct value *adopt = NULL;
-    struct plan_request request = {.source = {.path = "story.yaml", .text = text}, .refresh = true};
+    struct plan_request request = {.source = {.path = "story.yaml", .text = text},
+                                   .refresh = sim->goes_by_records ? PLAN_REFRESH_NONE
+                                                                   : PLAN_REFRESH_FULL};
     *ret_has_conflict = false;
     if (!text)
         return error_set(err, ERROR_UNAVAILABLE, "the document cannot be read");
@@ -201,28 +203,63 @@ static struct remote *find_named(const char *told)
 static bool is_there(const struct record *record)
 {
     struct remote *remote = find_named(record->instance);
-    return remote &&
-           (remote_find_uid(remote, record->uid) || remote_find_id(remote, record->provider_id));
+    return remote && remote_has(remote, record);
+}
+
+#define NO_MARK "carries our mark"
+
+/* Lets go of the records of the instance that was told of, or of those of them that are not there.
+ */
+static CO_FN void forget_there(struct process *process, const char *told, bool is_all)
+{
+    struct records records = {0};
+    struct error err = {0};
+    struct value_builder addresses = {0};
+    if (load_records(process, &records, &err) == 0) {
+        for (size_t i = 0; i < records.n_items; i++)
+            if (text_starts_with(told, records.items[i]->instance) &&
+                (is_all || !is_there(records.items[i])))
+                value_builder_append(&addresses, value_string(records.items[i]->address));
+        (void)forget(process, &addresses, &err);
+        sim_trace("process %d lets go of what %s", process->id, told);
+    }
+    error_done(&err);
+    records_done(&records);
+}
+
+/* Who knows that it is the same system plans what is to be done by the records; where that is
+ * nothing, they let go of what is there, to name it again. */
+static CO_FN void go_by_records(struct process *process, const char *told)
+{
+    struct error err = {0};
+    CLEANUP(plan_freep) struct plan *plan = NULL;
+    sim->goes_by_records = true;
+    int r = make_plan(process, &plan, &err);
+    sim->goes_by_records = false;
+    if (r == 0 && plan_has_effects(plan))
+        r = start(process, plan, &err);
+    else if (r == 0)
+        forget_there(process, told, true);
+    sim_trace("process %d goes by the records: %s", process->id, r < 0 ? error_message(&err) : "0");
+    error_done(&err);
 }
 
 /* Where others have removed all that there was, or something in an account that may be another, the
  * engine makes nothing anew by itself: somebody looks, and lets the records go of what is not
- * there.
- */
+ * there. Where nothing tells that it is ours, all of it goes that stayed in a former account; one
+ * that an instance is merely mistaken for is not looked at further. */
 static CO_FN void forget_gone(struct process *process, struct error *err)
 {
-    struct records records = {0};
-    struct value_builder addresses = {0};
     CLEANUP(mem_freep) char *told = string_copy(error_message(err));
+    const struct remote *remote = find_named(told);
+    bool is_mistaken = strstr(told, " is another ");
     error_done(err);
-    if (load_records(process, &records, err) == 0) {
-        for (size_t i = 0; i < records.n_items; i++)
-            if (text_starts_with(told, records.items[i]->instance) && !is_there(records.items[i]))
-                value_builder_append(&addresses, value_string(records.items[i]->address));
-        (void)forget(process, &addresses, err);
-        sim_trace("process %d lets go of what %s", process->id, told);
-    }
-    records_done(&records);
+    if (!strstr(told, NO_MARK))
+        forget_there(process, told, false);
+    else if (remote && remote->former)
+        forget_there(process, told, true);
+    else if (!is_mistaken)
+        go_by_records(process, told);
 }
 
 void forgetter_body(struct process *process)
@@ -387,7 +424,8 @@ void door_body(struct process *process)
         sim_trace("process %d: %s", process->id, error_message(&err));
     if (!process->is_dead && r == -ERROR_CONFLICT &&
         (strstr(error_message(&err), "recorded resources is there any more") ||
-         strstr(error_message(&err), "recorded resources are not there")))
+         strstr(error_message(&err), "recorded resources are not there") ||
+         strstr(error_message(&err), NO_MARK)))
         forget_gone(process, &err);
     else if (!process->is_dead && is_of_another_account(error_message(&err)))
         leave_account(process, &err);

@@ -74,6 +74,7 @@ static CO_FN int identify(struct provider *provider, struct call *call, char **r
     if (r < 0)
         return r;
     bool is_mistaken = own->remote->leads_elsewhere || fault_takes(FAULT_ACCOUNT);
+    own->remote->was_mistaken |= is_mistaken;
     *ret_identity = remote_identity(own->remote, is_mistaken);
     return 0;
 }
@@ -123,6 +124,7 @@ static CO_FN int read_object(struct provider *provider, struct call *call,
     ret_live->is_present = true;
     ret_live->spec = value_ref(object->spec);
     ret_live->outputs = outputs_of(object);
+    ret_live->marker = *object->uid ? string_copy(object->uid) : NULL;
     if (target->provider_id && !text_equal(target->provider_id, object->id))
         ret_live->provider_id = string_copy(object->id);
     return 0;

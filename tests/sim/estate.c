@@ -58,6 +58,18 @@ void estate_asked(const struct value *adopt)
     }
 }
 
+static bool is_namesake(const struct step *step)
+{
+    for (size_t i = 0; i < REMOTES; i++) {
+        const struct object *object = text_equal(remotes[i].instance, step->instance)
+                                          ? remote_find_id(&remotes[i], step->provider_id)
+                                          : NULL;
+        if (object && object->is_namesake)
+            return true;
+    }
+    return false;
+}
+
 static void plan_adoption(const struct plan *plan, const struct step *step, const char *thing)
 {
     CLEANUP(mem_freep) char *asked = pair(step->address, step->provider_id);
@@ -66,6 +78,9 @@ static void plan_adoption(const struct plan *plan, const struct step *step, cons
         sim_violation("%s would take over %s, and nobody has named that", step->id,
                       step->provider_id);
     CLEANUP(mem_freep) char *as = pair(thing, step->uid);
+    if (is_namesake(step))
+        sim_violation("%s would take over %s, a namesake in another account", step->id,
+                      step->provider_id);
     add(&estate.approved, thing);
     add(&estate.approved, as);
     mem_free(map_put(&estate.steps, place, string_copy(thing)));
@@ -127,6 +142,9 @@ void estate_check_unknown(const struct remote *remote, const struct object *obje
 {
     CLEANUP(mem_freep) char *thing = pair(remote->instance, object->id);
     bool was_let_go = estate_was_let_go(remote, object);
+    /* Of what carries no mark nobody can tell whether it was let go in this account. */
+    if (was_let_go && object->is_strange && remote->was_mistaken)
+        return;
     if (was_let_go && !map_has(&estate.deposed, thing) && story_wants(object->address, remote))
         sim_violation("%s (%s) was let go and is wanted, and is another thing now", object->address,
                       object->id);

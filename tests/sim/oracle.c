@@ -329,6 +329,8 @@ void oracle_changed(const struct remote *remote, const struct object *object,
                     const struct value *spec)
 {
     (void)spec;
+    if (object->is_namesake)
+        sim_violation("%s, a namesake in another account, was changed", object->id);
     if (object->is_strange && !estate_may_touch(remote, object, NULL))
         sim_violation("%s, which somebody else made, was changed", object->id);
 }
@@ -336,6 +338,8 @@ void oracle_changed(const struct remote *remote, const struct object *object,
 void oracle_ended(const struct remote *remote, const struct object *object, const char *uid)
 {
     CLEANUP(mem_freep) char *key = made_key(remote, object->uid);
+    if (object->is_namesake)
+        sim_violation("%s, a namesake in another account, was deleted", object->id);
     if (object->is_strange) {
         if (!estate_may_touch(remote, object, uid))
             sim_violation("%s, which somebody else made, was deleted", object->id);
@@ -482,7 +486,12 @@ static void check_objects(const struct records *records)
     for (size_t i = 0; i < REMOTES; i++) {
         for (const struct object *object = remotes[i].objects; object; object = object->next) {
             const struct record *record = find_record(records, &remotes[i], object);
-            if (!record)
+            if (object->is_namesake && record)
+                sim_violation("%s is recorded as %s, a namesake in another account",
+                              record->address, object->id);
+            else if (object->is_namesake)
+                continue;
+            else if (!record)
                 estate_check_unknown(&remotes[i], object);
             else if (record->provider_id && !text_equal(record->provider_id, object->id))
                 sim_violation("%s is recorded as %s and is %s", object->address,
@@ -533,8 +542,7 @@ static bool exists(const struct record *record)
 {
     for (size_t i = 0; i < REMOTES; i++)
         if (text_equal(remotes[i].instance, record->instance))
-            return remote_find_uid(&remotes[i], record->uid) ||
-                   remote_find_id(&remotes[i], record->provider_id);
+            return remote_has(&remotes[i], record);
     return true;
 }
 

@@ -124,6 +124,12 @@ struct object *remote_find_uid(struct remote *remote, const char *uid)
     return NULL;
 }
 
+bool remote_has(struct remote *remote, const struct record *record)
+{
+    const struct object *object = remote_find_id(remote, record->provider_id);
+    return remote_find_uid(remote, record->uid) || (object && !object->is_namesake);
+}
+
 struct object *remote_find_address(struct remote *remote, const char *address)
 {
     for (struct object *object = remote->objects; object; object = object->next)
@@ -326,6 +332,16 @@ bool remote_is_lost(const struct remote *remote, const char *identity)
     return remote->former && !text_ends_with(identity, NEWER);
 }
 
+static void add_namesakes(struct remote *remote, const struct remote *former)
+{
+    for (const struct object *ours = former->objects; ours; ours = ours->next) {
+        struct object *object = add_foreign(remote, "its", ours->address, value_ref(ours->spec));
+        mem_free(object->id);
+        object->id = string_copy(ours->id);
+        object->is_namesake = true;
+    }
+}
+
 void remotes_move(uint64_t number)
 {
     struct remote *remote = &remotes[number % REMOTES];
@@ -343,6 +359,8 @@ void remotes_move(uint64_t number)
         if (process->service)
             provider_follow(process, remote, former);
     story_forget_old(remote);
+    if (number / REMOTES % 2)
+        add_namesakes(remote, former);
 }
 
 /* --- The whole --- */

@@ -19,7 +19,8 @@ struct object {
     struct value *spec; /* owned */
     int64_t made_at;
     int64_t visible_at;
-    bool is_strange; /* somebody else made it, under a name that one of ours has */
+    bool is_strange;  /* somebody else made it, under a name that one of ours has */
+    bool is_namesake; /* the same, in another account, and it has the id of ours, too */
     struct object *next;
 };
 
@@ -35,6 +36,7 @@ struct remote {
     struct object *objects; /* owned */
     unsigned int n_made;
     bool leads_elsewhere; /* somebody has led the credentials to the other account */
+    bool was_mistaken;    /* it was taken for another one at least once */
     /* Owned: what stays in the account that the instance has led to before, and nothing leads to
      * any more, but the processes that had begun by then; NULL: it leads where it always has. */
     struct remote *former;
@@ -58,7 +60,8 @@ char *remote_add_old(struct remote *remote, const char *name, int64_t size, cons
 char *remote_identity(const struct remote *remote, bool is_mistaken);
 /* Whether nothing leads any more to who it was. */
 bool remote_is_lost(const struct remote *remote, const char *identity);
-/* From now on an instance leads to an empty account, for good. */
+/* From now on an instance leads to another account, for good: to an empty one, or to one in which
+ * somebody else has a thing of each id and name that ours have. */
 void remotes_move(uint64_t number);
 /* A process goes on with the account that it has begun with. */
 void provider_follow(struct process *process, struct remote *remote, struct remote *former);
@@ -69,6 +72,8 @@ struct object *remote_find_id(struct remote *remote, const char *id); /* NULL fo
 /* The newest with our marker. */
 struct object *remote_find_uid(struct remote *remote, const char *uid);
 
+/* Whether the thing that a record stands for is there, and no namesake of it. */
+bool remote_has(struct remote *remote, const struct record *record);
 /* The newest of that name. */
 struct object *remote_find_address(struct remote *remote, const char *address);
 

@@ -154,6 +154,7 @@ struct sim {
     unsigned int disk_trouble;            /* steps until the disk is well again */
     int64_t wrong_account_until;
     bool is_calm;           /* no fault strikes any more */
+    bool goes_by_records;   /* who plans now looks at nothing */
     int64_t seen_revision;  /* that the file names, as its writer has seen it; 0: none */
     int64_t known_revision; /* the newest that anybody who wrote the file has seen */
     uint64_t edit;          /* which value the next editor changes */
