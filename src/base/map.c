@@ -4,6 +4,7 @@
 #include "base/world.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static inline uint64_t read_rest(const char *rest, size_t n, size_t length)
     uint64_t word = 0;
     if (n > 0 && length > n) { /* with some of those before, which are shifted out */
         memcpy(&word, rest + n - sizeof(word), sizeof(word));
-        return word >> (8 * (sizeof(word) - n));
+        return le64toh(word) >> (8 * (sizeof(word) - n));
     }
     for (size_t i = 0; i < n; i++)
         word |= (uint64_t)(unsigned char)rest[i] << (8 * i);
@@ -60,6 +61,7 @@ static unsigned int hash_bytes(const char *key, size_t length)
     size_t rest = length;
     for (; rest >= sizeof(word); rest -= sizeof(word), key += sizeof(word)) {
         memcpy(&word, key, sizeof(word));
+        word = le64toh(word);
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;

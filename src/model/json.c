@@ -5,6 +5,7 @@
 #include "model/json-plain.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,19 +17,30 @@ enum { MAX_DEPTH = 1000 };
 /* Integers that every JSON reader keeps exactly. */
 static const int64_t exact_limit = INT64_C(1) << 53;
 
-/* Eight are looked at together. */
-size_t json_count_unescaped(const char *text, size_t length)
+/* How many of eight bytes stand before one that needs an escape. */
+static inline size_t count_of_eight(const char *text)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+    uint64_t bytes;
+    memcpy(&bytes, text, sizeof(bytes));
+    bytes = le64toh(bytes);
+    uint64_t quotes = bytes ^ (ones * '"'), slashes = bytes ^ (ones * '\\');
+    uint64_t special = ((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) |
+                       ((slashes - ones) & ~slashes);
+    /* The lowest mark is exact: what is borrowed goes upwards. */
+    return special & tops ? (size_t)__builtin_ctzll(special & tops) / 8 : 8;
+}
+
+size_t json_count_unescaped(const char *text, size_t length)
+{
     size_t i = 0;
-    for (uint64_t bytes; i + sizeof(bytes) <= length; i += sizeof(bytes)) {
-        memcpy(&bytes, text + i, sizeof(bytes));
-        uint64_t quotes = bytes ^ (ones * '"'), slashes = bytes ^ (ones * '\\');
-        uint64_t special = ((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) |
-                           ((slashes - ones) & ~slashes);
-        if (special & tops)
-            break;
+    for (; i + 8 <= length; i += 8) {
+        size_t n = count_of_eight(text + i);
+        if (n < 8)
+            return i + n;
     }
+    if (length >= 8)
+        return length - 8 + count_of_eight(text + length - 8);
     while (i < length && (unsigned char)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\')
         i++;
     return i;
