@@ -147,11 +147,17 @@ static bool enter(struct plain *plain)
     return count_node(plain);
 }
 
+/* Empty ones can end before there is any. */
+static const struct yaml_pair *pending_from(const struct plain *plain, size_t first)
+{
+    return plain->pending ? plain->pending + first : NULL;
+}
+
 static const struct yaml_node *leave_list(struct plain *plain, size_t first, unsigned int line,
                                           unsigned int column)
 {
     plain->depth--;
-    const struct yaml_node *node = yaml_add_pending_list(plain->tree, plain->pending + first,
+    const struct yaml_node *node = yaml_add_pending_list(plain->tree, pending_from(plain, first),
                                                          plain->n_pending - first, line, column);
     plain->n_pending = first;
     return node;
@@ -169,7 +175,7 @@ static const struct yaml_node *leave_map(struct plain *plain, size_t first, unsi
                                          unsigned int column)
 {
     size_t n_pairs = plain->n_pending - first;
-    const struct yaml_pair *pairs = plain->pending + first;
+    const struct yaml_pair *pairs = pending_from(plain, first);
     bool has_duplicate = false;
     plain->depth--;
     yaml_find_duplicates(pairs, n_pairs, note_duplicate, &has_duplicate);
