@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import others
+from sdk import PythonClient
 
 PATIENCE_S = 120
 DOCUMENT = """deployment:
@@ -114,22 +115,36 @@ def inspector_lists_over_http_in_each_era(folder, place):
             assert "test_simple_text" in text, (era, text[:500])
 
 
+class Serving:
+    """`parley serve` on a free port until the block ends, and the headers of one who may all."""
+
+    def __init__(self, place):
+        self.place = place
+        program, _mcp, *self.where = server(place)
+        made = subprocess.run([program, "token", "new", "tester", "--role", "admin", "--json", *self.where], cwd=place,
+                              capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+        self.authorization = f"Bearer {json.loads(made.stdout)['token']}"
+        self.program = program
+
+    def __enter__(self):
+        self.process = subprocess.Popen([self.program, "serve", "--listen", "127.0.0.1:0", *self.where], cwd=self.place,
+                                        text=True, stderr=subprocess.PIPE,
+                                        env={**os.environ, "XDG_RUNTIME_DIR": self.place})
+        self.url = re.search(r"http://127\.0\.0\.1:[0-9]+/mcp", self.process.stderr.readline()).group(0)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(60)
+        self.process.stderr.close()
+
+
 @with_place
 def inspector_drives_the_whole_road_over_http_with_a_token(folder, place):
-    program, _mcp, *where = server(place)
-    made = subprocess.run([program, "token", "new", "tester", "--role", "admin", "--json", *where], cwd=place,
-                          capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    token = json.loads(made.stdout)["token"]
-    with subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", *where], cwd=place, text=True,
-                          stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": place}) as process:
-        try:
-            url = re.search(r"http://127\.0\.0\.1:[0-9]+/mcp", process.stderr.readline()).group(0)
-            for era in ("modern", "legacy"):
-                drive_by_inspector(folder, place, era, [url, "--transport", "http", "--header",
-                                                        f"Authorization: Bearer {token}"])
-        finally:
-            process.terminate()
-            process.wait(60)
+    with Serving(place) as serving:
+        for era in ("modern", "legacy"):
+            drive_by_inspector(folder, place, era, [serving.url, "--transport", "http", "--header",
+                                                    f"Authorization: {serving.authorization}"])
 
 
 # --- mcporter and mcp-remote ---
@@ -154,50 +169,18 @@ def mcp_remote_carries_stdio_over_http(folder, place):
     assert "test_simple_text" in text, text[:500]
 
 
+@with_place
+def mcp_remote_carries_the_whole_road_to_a_server_with_a_token(folder, place):
+    with Serving(place) as serving:
+        bridge = [f"{folder}/node_modules/.bin/node", f"{folder}/node_modules/.bin/mcp-remote", serving.url, "--allow-http",
+                  "--header", f"Authorization:{serving.authorization}"]
+        env = {"PATH": f"{folder}/node_modules/.bin:{os.environ['PATH']}", "HOME": place}
+        with PythonClient(folder, place, "legacy", bridge, env) as client:
+            assert "plan_create" in client.tools
+            drive(client.call)
+
+
 # --- The official Python SDK ---
-
-PYTHON_CLIENT = r"""
-import asyncio, json, sys
-from mcp import Client, StdioServerParameters
-mode, target = sys.argv[1], json.loads(sys.argv[2])
-steps = sys.stdin
-async def main():
-    where = target if isinstance(target, str) else StdioServerParameters(command=target[0], args=target[1:])
-    async with Client(where, mode=mode) as client:
-        names = [tool.name for tool in (await client.list_tools()).tools]
-        print(json.dumps(names), flush=True)
-        while line := await asyncio.to_thread(steps.readline):
-            tool, arguments = json.loads(line)
-            result = await client.call_tool(tool, arguments)
-            print(json.dumps({"error": result.is_error, "result": result.structured_content,
-                              "text": result.content[0].text}), flush=True)
-asyncio.run(main())
-"""
-
-
-class PythonClient:
-    def __init__(self, folder, place, mode, target):
-        self.process = subprocess.Popen(
-            [f"{folder}/python/bin/python", "-c", PYTHON_CLIENT, mode, json.dumps(target)], cwd=place, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "HOME": place, "XDG_RUNTIME_DIR": place})
-        self.tools = json.loads(self.process.stdout.readline() or "[]")
-
-    def call(self, tool, arguments):
-        self.process.stdin.write(json.dumps([tool, arguments]) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        assert not answer["error"], answer
-        return answer["result"] or answer["text"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        status = self.process.wait(60)
-        self.process.stdout.close()
-        assert status == 0, status
-
 
 @with_place
 def python_sdk_drives_the_whole_road_in_both_eras(folder, place):
@@ -205,6 +188,16 @@ def python_sdk_drives_the_whole_road_in_both_eras(folder, place):
         with PythonClient(folder, place, mode, server(place)) as client:
             assert "plan_create" in client.tools
             drive(client.call)
+
+
+@with_place
+def python_sdk_drives_the_whole_road_over_http_with_a_token(folder, place):
+    with Serving(place) as serving:
+        for mode in ("legacy", "2026-07-28", "auto"):
+            target = {"url": serving.url, "headers": {"Authorization": serving.authorization}}
+            with PythonClient(folder, place, mode, target) as client:
+                assert "plan_create" in client.tools
+                drive(client.call)
 
 
 @with_place
@@ -221,4 +214,6 @@ if __name__ == "__main__":
                  inspector_finds_the_era_and_no_fault_in_the_tools,
                  inspector_drives_the_whole_road_over_http_with_a_token, inspector_lists_over_http_in_each_era,
                  mcporter_drives_the_whole_road, mcp_remote_carries_stdio_over_http,
+                 mcp_remote_carries_the_whole_road_to_a_server_with_a_token,
+                 python_sdk_drives_the_whole_road_over_http_with_a_token,
                  python_sdk_drives_the_whole_road_in_both_eras, python_sdk_calls_over_http_in_both_eras])
