@@ -282,23 +282,32 @@ static int acknowledge(struct listener *listener, struct value_builder *honoured
     return exchange->send(exchange->argument, text);
 }
 
+static int refuse_more(struct rpc_fault *fault)
+{
+    return rpc_fail(fault, RPC_INVALID_REQUEST,
+                    "too many listen already: end another subscription first");
+}
+
 int mcp_listen(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     struct listener listener = {.call = call};
     struct value_builder honoured = {0};
+    const struct value *wanted = value_get(call->params, "notifications");
     (void)members;
     if (!call->exchange->send)
         return rpc_fail(fault, RPC_INVALID_REQUEST, "there is no way to tell this client anything");
     if (is_full(call))
-        return rpc_fail(fault, RPC_INVALID_REQUEST,
-                        "too many listen already: end another subscription first");
-    read_wanted(&listener, &honoured);
-    if (heard_tasks_read(call, value_get(value_get(call->params, "notifications"), "taskIds"),
-                         &listener.tasks, &honoured, fault) < 0) {
-        value_unref(listener.uris);
+        return refuse_more(fault);
+    int r = heard_tasks_read(call, value_get(wanted, "taskIds"), &listener.tasks, &honoured, fault);
+    /* Looking at tasks waits, and others may have come meanwhile. */
+    if (r == 0 && is_full(call))
+        r = refuse_more(fault);
+    if (r < 0) {
+        heard_tasks_done(&listener.tasks);
         value_builder_done(&honoured);
-        return -1;
+        return r;
     }
+    read_wanted(&listener, &honoured);
     add_listener(&listener);
     if (acknowledge(&listener, &honoured) == 0)
         serve(&listener);
