@@ -43,6 +43,10 @@ struct http_head {
     uint64_t length;
 };
 void http_head_done(struct http_head *head);
+/* All lines of a head of size bytes, which ends with an empty one. A head that is refused may be
+ * filled in in part; the errors are those of http_read_request(). */
+int http_parse_head(struct http_head *head, const char *text, size_t size, bool is_request,
+                    struct error *err);
 
 /*
  * Reads a request's head, or sets is_end when the connection ended before its first byte. A refused
