@@ -59,9 +59,10 @@ def is_well(platform, seen):
     line, seen["health"] = look(platform)
     if not line:
         return False
+    # That a program was killed is told for five minutes, and is no sickness.
     sick = [entry for entry in seen["health"]
             if "\u25cf healthy" not in entry and "\u25cf valid until" not in entry
-            and ": started again " not in entry]
+            and ": started again " not in entry and ": alert ProgramEnded of " not in entry]
     visits = 0 if sick else count_visits(line)
     if visits:
         assert visits > seen.get("visits", 0), f"of {seen['visits']} acknowledged visits {visits - 1} are there"
