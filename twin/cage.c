@@ -225,6 +225,13 @@ static int ask_maker(struct cages *cages, int network, struct cage_answer *ret_a
 
 /* --- Cages --- */
 
+/* Going back must not fail: every later child would land in the cage. */
+static void come_back(const struct cages *cages)
+{
+    if (setns(cages->own_processes, CLONE_NEWPID) < 0)
+        abort();
+}
+
 static bool has_ended(const struct cage *cage)
 {
     struct pollfd life = {.fd = cage->life, .events = POLLIN};
@@ -333,6 +340,28 @@ int cage_find(struct cages *cages, const char *host, pid_t *ret_pid, struct erro
     return r;
 }
 
+/* As the kernel says, which lets nobody in. */
+static bool is_ending(const struct cages *cages, const struct cage *cage)
+{
+    if (setns(cage->life, CLONE_NEWPID) < 0)
+        return !has_ended(cage);
+    come_back(cages);
+    return false;
+}
+
+CO_FN int cage_await_end(struct cages *cages, const char *host, int64_t deadline, struct error *err)
+{
+    const struct cage *cage = host ? find(cages, host) : NULL;
+    if (!cage || !is_ending(cages, cage))
+        return 0;
+    /* The cage may be forgotten meanwhile. */
+    CLEANUP(close_descriptorp) int life = fcntl(cage->life, F_DUPFD_CLOEXEC, 0);
+    if (life < 0)
+        return error_set_errno(err, errno, "wait for the end of what ran in %s", host);
+    int r = loop_wait_fd(cages->loop, life, LOOP_READABLE, deadline, err);
+    return r < 0 ? error_wrap(err, r, "wait for the end of what ran in %s", host) : 0;
+}
+
 /* A program of the user's own may lie anywhere, behind a link that lies anywhere. */
 static void find_program(struct cage_door *door, const char *program)
 {
@@ -382,7 +411,6 @@ char *cage_own_proc(const struct cage_door *door)
 
 /* --- Into a cage --- */
 
-/* Going back must not fail: every later child would land in the cage. */
 pid_t cage_fork(void *argument)
 {
     const struct cage_door *door = argument;
@@ -392,8 +420,7 @@ pid_t cage_fork(void *argument)
     if (pid == 0)
         return 0;
     int reason = errno;
-    if (setns(door->cages->own_processes, CLONE_NEWPID) < 0)
-        abort();
+    come_back(door->cages);
     errno = reason;
     return pid;
 }

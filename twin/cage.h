@@ -10,12 +10,12 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "net/loop.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct cages;
-struct loop;
 struct network;
 
 /* The network lends the namespaces; it and the loop are borrowed. */
@@ -77,6 +77,13 @@ pid_t cage_fork(void *argument);
  * System calls only. Returns 0 or a negative errno.
  */
 int cage_enter(const struct cage_door *door);
+
+/*
+ * Waits while a host's cage is ending: its first process was killed, and the others have not all
+ * gone. Nobody gets into it any more, and until then none takes its place. ERROR_TIMEOUT.
+ */
+CO_FN int cage_await_end(struct cages *cages, const char *host, int64_t deadline,
+                         struct error *err);
 
 /* Whether it is the first process of a cage, which is none of a host's programs. */
 bool cage_begins_with(const struct cages *cages, pid_t pid);

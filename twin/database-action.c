@@ -22,6 +22,7 @@ enum {
     PROMOTE_TIME = 20 * 1000 * 1000,
     PROMOTE_PAUSE = 2 * 1000,
     DRAIN_TIME = 30 * 1000 * 1000,
+    GOING_TIME = 30 * 1000 * 1000, /* of what was killed, which may wait for the disk */
 };
 
 /* --- Who is kept out --- */
@@ -375,7 +376,10 @@ static CO_FN int rejoin(struct cluster *cluster, struct database_member *member,
         return error_set(err, ERROR_CONFLICT,
                          "%s, the primary, is fenced itself: there is nothing to join",
                          cluster->primary->name);
-    int r = forget_fenced(cluster, member->name, err);
+    int r = processes_await_end(member->twin->processes, member->name,
+                                world_monotonic_clock() + GOING_TIME, err);
+    if (r == 0)
+        r = forget_fenced(cluster, member->name, err);
     cluster->is_prepared = false;
     if (r == 0)
         r = database_converge_cluster(cluster, err);

@@ -45,7 +45,9 @@ CO_FN int process_run(struct processes *processes, const struct process_spec *sp
                       int64_t deadline, char **ret_output, struct error *err)
 {
     struct cage_door door;
-    int r = process_open_door(processes, spec, &door, err);
+    int r = cage_await_end(processes->cages, spec->host, deadline, err);
+    if (r == 0)
+        r = process_open_door(processes, spec, &door, err);
     if (r < 0)
         return r;
     CLEANUP(process_preparation_done) struct process_preparation preparation;

@@ -173,6 +173,12 @@ bool processes_keeps(const struct processes *processes, pid_t pid)
     return cage_begins_with(processes->cages, pid);
 }
 
+CO_FN int processes_await_end(struct processes *processes, const char *host, int64_t deadline,
+                              struct error *err)
+{
+    return cage_await_end(processes->cages, host, deadline, err);
+}
+
 int processes_enter(struct processes *processes, const char *host, pid_t *ret_pid,
                     struct error *err)
 {

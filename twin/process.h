@@ -102,6 +102,9 @@ CO_FN void processes_free(struct processes *processes);
 void processes_foresee(struct processes *processes, const char *host);
 /* Whether it is none of a host's programs, but what they are kept apart by. */
 bool processes_keeps(const struct processes *processes, pid_t pid);
+/* See cage_await_end(). */
+CO_FN int processes_await_end(struct processes *processes, const char *host, int64_t deadline,
+                              struct error *err);
 /* See cage_find(). */
 int processes_enter(struct processes *processes, const char *host, pid_t *ret_pid,
                     struct error *err);
@@ -147,7 +150,8 @@ const char *process_problem(const struct process *process);
  * Runs a program to its end, like process_start() but for its streams: what it prints, at most
  * limit bytes, is collected and not logged; probe and restart are not used. Fails when it cannot be
  * started, at the deadline (it is killed), and when it ends with another status than 0: the message
- * has the lines that tell why. The caller frees *ret_output (may be NULL) with mem_free().
+ * has the lines that tell why. While the host's cage is ending it waits for that. The caller frees
+ * *ret_output (may be NULL) with mem_free().
  */
 CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
                       int64_t deadline, char **ret_output, struct error *err);

@@ -7,6 +7,7 @@ PARLEY_FAILOVER_RUNS says how often a primary is killed under writers and a repl
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -260,6 +261,29 @@ def servers_are_drained_fenced_and_let_in_again_and_stay_out_until_then():
         # With nobody there to confirm them commits count at once; but then nobody can follow without a loss.
         acted(twin, "rejoin", "store-0")
         assert query(twin, "select number from written order by 1").split() == ["1", "2", "3"]
+
+
+@test
+def what_is_killed_goes_before_a_server_is_let_in_again():
+    with Twin() as twin:
+        build(twin)
+        # A process of a host that was killed is not gone before whoever started it has heard of it.
+        command = subprocess.Popen(twin.command("store-0", "sleep", "600"), stdin=subprocess.DEVNULL)
+        assert wait_until(lambda: "sleep" in twin.run("store-0", "ps", "-eo", "comm").stdout, 20)
+        os.kill(command.pid, signal.SIGSTOP)
+        acted(twin, "promote", "store-1")
+        query(twin, "insert into written values (1)")
+        data = folder_of(twin, "store-0")
+        with twin.connect() as connection:
+            connection.socket.settimeout(120)
+            connection.send("act", uid="uid-store", action="rejoin", member="store-0")
+            time.sleep(2)  # what does not wait for it has begun by now
+            os.kill(command.pid, signal.SIGCONT)
+            command.wait(20)
+            answer = connection.read()
+        assert answer["ok"], answer
+        assert folder_of(twin, "store-0") == data, "it was made anew instead of rewound"
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
 
 
 @test
