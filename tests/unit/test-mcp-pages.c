@@ -31,8 +31,11 @@ static int list_tasks(struct mcp_call *call, const char *after, struct mcp_lasti
     if (after && sscanf(after, "task-%d", &first) != 1)
         return error_set(err, ERROR_NOT_FOUND, "no such task");
     *ret_n = 0;
-    for (int i = after ? first + 1 : 0; i < MANY && *ret_n < limit; i++)
-        snprintf(ret_tasks[(*ret_n)++].id, sizeof(ret_tasks->id), "task-%d", i);
+    for (int i = after ? first + 1 : 0; i < MANY && *ret_n < limit; i++) {
+        struct mcp_lasting *task = &ret_tasks[(*ret_n)++];
+        *task = (struct mcp_lasting){.has_ended = true};
+        snprintf(task->id, sizeof(task->id), "task-%d", i);
+    }
     return 0;
 }
 
