@@ -21,6 +21,13 @@ static struct test **last_test = &first_test;
 static jmp_buf test_end;
 static const char *test_skip_reason;
 
+/* Where tests make their folders. */
+static inline const char *temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder && folder[0] != '\0' ? folder : "/tmp";
+}
+
 /* A test that is there only if the condition holds, for what does not apply to every subject. */
 #define TEST_IF(condition, test_name)                                   \
     static void test_##test_name(void);                                 \

@@ -100,7 +100,7 @@ static inline void rig_init(struct rig *rig, const char *driver, const char *con
     *rig = (struct rig){.patience_us = -1};
     struct value_builder nothing = {0};
     rig->no_references = value_builder_map(&nothing);
-    snprintf(rig->home, sizeof(rig->home), "/tmp/parley-test-XXXXXX");
+    snprintf(rig->home, sizeof(rig->home), "%s/parley-test-XXXXXX", temporary_folder());
     if (!mkdtemp(rig->home))
         abort();
     rig->loop = loop_new();

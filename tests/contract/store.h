@@ -55,7 +55,8 @@ static inline void make_folder(void)
 #else
     bool is_in_memory = false;
 #endif
-    snprintf(folder, sizeof(folder), "%s/parley-store-XXXXXX", is_in_memory ? "/dev/shm" : "/tmp");
+    snprintf(folder, sizeof(folder), "%s/parley-store-XXXXXX",
+             is_in_memory ? "/dev/shm" : temporary_folder());
     if (!mkdtemp(folder)) {
         perror("Bail out! mkdtemp");
         exit(1);

@@ -87,7 +87,7 @@ static inline void scene_begin(void)
 {
     struct error err = {0};
     scene_done();
-    snprintf(scene.home, sizeof(scene.home), "/tmp/parley-apply-XXXXXX");
+    snprintf(scene.home, sizeof(scene.home), "%s/parley-apply-XXXXXX", temporary_folder());
     if (!mkdtemp(scene.home))
         abort();
     scene.loop = loop_new();

@@ -437,7 +437,7 @@ static void write_site(const char *roles_of_bert)
 /* Two approvers, of whom the second has no role, and a plan of the agent. */
 static void begin_signing(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/parley-signed-XXXXXX");
+    snprintf(folder, sizeof(folder), "%s/parley-signed-XXXXXX", temporary_folder());
     CHECK(mkdtemp(folder));
     snprintf(site_file, sizeof(site_file), "%s/site.yaml", folder);
     snprintf(anna_key, sizeof(anna_key), "%s/anna.key", folder);

@@ -15,7 +15,7 @@ static char file[80];
 
 static void begin(void)
 {
-    snprintf(folder, sizeof(folder), "/tmp/parley-signing-XXXXXX");
+    snprintf(folder, sizeof(folder), "%s/parley-signing-XXXXXX", temporary_folder());
     CHECK(mkdtemp(folder));
     snprintf(file, sizeof(file), "%s/a.key", folder);
 }
