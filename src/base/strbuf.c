@@ -150,9 +150,9 @@ void strbuf_addv(struct strbuf *buffer, const char *format, va_list arguments)
     size_t length = buffer->length;
     va_list again;
     va_copy(again, arguments);
-    if (!add_simple(buffer, format, arguments)) {
+    if (!add_simple(buffer, format, again)) {
         buffer->length = length;
-        add_printed(buffer, format, again);
+        add_printed(buffer, format, arguments);
     }
     va_end(again);
 }
