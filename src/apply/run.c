@@ -542,7 +542,8 @@ static void use_approvals(struct run *run)
     if (!run->context->approved_until)
         return;
     store_batch_check_approvals(run->batch, run->plan->hash, run->context->n_approvals_seen);
-    store_batch_use_approvals(run->batch, run->plan->hash, run->row->id);
+    if (!TOOTH(APPROVAL_TWICE))
+        store_batch_use_approvals(run->batch, run->plan->hash, run->row->id);
 }
 
 static void begin_row(struct store_run *row, int64_t epoch, bool is_first)

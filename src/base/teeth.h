@@ -25,7 +25,8 @@
     X(DEPENDENTS_FIRST, "dependents before durability")            \
     X(BASE_IGNORED, "a base revision ignored in the merge")        \
     X(ADOPT_BY_NAME, "adoption by name")                           \
-    X(WRITE_IN_PLACE, "a document written in its place")
+    X(WRITE_IN_PLACE, "a document written in its place")           \
+    X(APPROVAL_TWICE, "approval used twice")
 
 enum tooth {
     TOOTH_NONE,

@@ -157,6 +157,7 @@ static CO_FN int approve(struct process *process, const struct plan *plan, struc
     if (!may_take_back(plan))
         return error_set(err, ERROR_DENIED, "nobody approves what takes back another's work");
     oracle_reverts_approved(plan);
+    oracle_approval_begins();
     int r = service_approve(process->service, plan, &(struct consent){.is_seen = true}, err);
     /* Also one that the process died over may be durable. */
     oracle_approved(plan->hash, world_wall_clock() + 3600 * SECOND);
@@ -172,11 +173,36 @@ static CO_FN int approve_new(struct process *process, const struct plan *plan, s
     return approve(process, plan, err);
 }
 
+/* Somebody asks for the same plan once more, without looking at it again: each approval is for one
+ * run, so that it may begin only while none has. */
+static CO_FN void repeat(struct process *process, const struct plan *plan)
+{
+    struct error err = {0};
+    CLEANUP(mem_freep) char *run = NULL;
+    if (!story_has_repeaters() || sim->is_calm || !random_chance(&sim->repeaters, 30))
+        return;
+    loop_sleep(process->loop, random_between(&sim->repeaters, 0, 60) * SECOND);
+    bool was_used = oracle_is_used(plan->hash);
+    int r = service_start_run(process->service, plan, &run, &err);
+    if (process->is_dead)
+        r = -1;
+    else
+        sim_trace("process %d asks for %.12s once more: %s", process->id, plan->hash,
+                  r < 0 ? error_message(&err) : "0");
+    if (r == 0 && was_used && oracle_is_used(plan->hash))
+        sim_violation("the plan %.12s was accepted by an approval that a run had used", plan->hash);
+    error_done(&err);
+}
+
 static CO_FN int start(struct process *process, const struct plan *plan, struct error *err)
 {
     CLEANUP(mem_freep) char *run = NULL;
     int r = approve_new(process, plan, err);
-    return r < 0 ? r : service_start_run(process->service, plan, &run, err);
+    if (r == 0)
+        r = service_start_run(process->service, plan, &run, err);
+    if (r == 0)
+        repeat(process, plan);
+    return r;
 }
 
 /* --- Letting go --- */

@@ -17,14 +17,16 @@ static struct {
     struct map rows;      /* "RUN KIND STEP" of every acknowledged row of a journal -> how many */
     struct map perhaps;   /* the same of those whose process died over them */
     struct map approvals; /* plan hash -> owned expiry */
-    struct map versions;  /* plan hash -> owned version of the records it was made from */
-    struct map plans;     /* run -> owned hash of its plan */
-    struct map steps;     /* "PLAN PLACE" -> owned id of that step */
-    struct map groups;    /* "PLAN ID" -> owned list of the ids that a group of steps stands for */
-    struct map made;      /* "REMOTE UID" -> how many are there */
-    struct map reverted;  /* numbers of revisions that an approved plan takes back */
-    int64_t seen;         /* the newest revision that somebody wrote a file against */
-    int holder;           /* the process that took the lease last */
+    struct map used;     /* plan hash, where a run has begun by its approvals and none came since */
+    struct map versions; /* plan hash -> owned version of the records it was made from */
+    struct map plans;    /* run -> owned hash of its plan */
+    struct map steps;    /* "PLAN PLACE" -> owned id of that step */
+    struct map groups;   /* "PLAN ID" -> owned list of the ids that a group of steps stands for */
+    struct map made;     /* "REMOTE UID" -> how many are there */
+    struct map reverted; /* numbers of revisions that an approved plan takes back */
+    int64_t seen;        /* the newest revision that somebody wrote a file against */
+    size_t n_approving;  /* who are about to: that may be durable before they know */
+    int holder;          /* the process that took the lease last */
 } oracle;
 
 /* How long after the store said so a run may take the lease for its own. */
@@ -57,6 +59,7 @@ void oracle_done(void)
         value_unref(entry->value);
     map_done(&oracle.groups);
     free_numbers(&oracle.versions);
+    map_done(&oracle.used);
     map_done(&oracle.made);
     map_done(&oracle.reverted);
 }
@@ -176,10 +179,17 @@ static bool is_durable(const char *key)
 
 /* --- Approvals --- */
 
+void oracle_approval_begins(void)
+{
+    oracle.n_approving++;
+}
+
 void oracle_approved(const char *plan_hash, int64_t expires_at)
 {
     int64_t *expiry = NEW(int64_t);
     const int64_t *former = map_get(&oracle.approvals, plan_hash);
+    oracle.n_approving--;
+    map_remove(&oracle.used, plan_hash);
     *expiry = former && *former > expires_at ? *former : expires_at;
     mem_free(map_put(&oracle.approvals, plan_hash, expiry));
 }
@@ -234,8 +244,15 @@ void oracle_run_started(const struct process *process, int64_t records_version)
     found.is_settled = false; /* whatever a door found before */
     const char *plan = map_get(&oracle.plans, process->run_id);
     const int64_t *version = plan ? map_get(&oracle.versions, plan) : NULL;
+    if (plan)
+        map_put(&oracle.used, plan, &oracle);
     if (version && *version != records_version)
         sim_violation("a run began on other records than its plan was made from");
+}
+
+bool oracle_is_used(const char *plan_hash)
+{
+    return oracle.n_approving == 0 && map_has(&oracle.used, plan_hash);
 }
 
 void oracle_run_begins(struct process *process)

@@ -24,10 +24,14 @@ bool batch_has_row(const struct store_batch *batch, const char *kind);
 void oracle_planned(const struct plan *plan);
 /* A process took the lease. */
 void oracle_lease_taken(const struct process *process);
+/* Whether a run has begun by the approvals of a plan, and nobody has approved it since. */
+bool oracle_is_used(const char *plan_hash);
 /* A run began, on records of this version. */
 void oracle_run_started(const struct process *process, int64_t records_version);
 /* A plan that takes back what somebody else did is approved for that, too. */
 void oracle_reverts_approved(const struct plan *plan);
+void oracle_approval_begins(void);
+/* For each that began. */
 void oracle_approved(const char *plan_hash, int64_t expires_at);
 void oracle_run_begins(struct process *process);
 void oracle_forget(struct process *process);

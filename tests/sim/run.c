@@ -204,6 +204,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->rivals = random_stream(seed, "rivals", 0);
     world->importers = random_stream(seed, "importers", 0);
     world->writers = random_stream(seed, "writers", 0);
+    world->repeaters = random_stream(seed, "repeaters", 1);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);

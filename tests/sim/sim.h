@@ -140,6 +140,7 @@ struct sim {
     struct random rivals;
     struct random importers;
     struct random writers;
+    struct random repeaters;
     int64_t now;
     int64_t wall_offset;
     struct process *current;

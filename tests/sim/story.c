@@ -38,6 +38,7 @@ static struct {
     bool has_estate;
     bool has_lists;
     bool has_writers;
+    bool has_repeaters;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -80,7 +81,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     random = random_stream(options->seed, "document", 0);
     story.has_writers =
         random_chance(&random, 35) && !(options->without_items & UINT64_C(1) << PART_WRITERS);
+    random = random_stream(options->seed, "repeaters", 0);
+    story.has_repeaters =
+        random_chance(&random, 30) && !(options->without_items & UINT64_C(1) << PART_REPEATERS);
     story.generation = 1;
+}
+
+bool story_has_repeaters(void)
+{
+    return story.has_repeaters;
 }
 
 bool story_has_writers(void)

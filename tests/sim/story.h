@@ -20,6 +20,7 @@ enum {
     PART_ESTATE,
     PART_LISTS,
     PART_WRITERS,
+    PART_REPEATERS,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
@@ -33,6 +34,8 @@ bool story_has_dry_runs(void);
 bool story_has_lists(void);
 /* Whether commands write into the document's file. */
 bool story_has_writers(void);
+/* Whether people ask for the same plan again. */
+bool story_has_repeaters(void);
 /* Whether some resources are there already, and people let records go. */
 bool story_has_estate(void);
 /* Whether the last document has a resource of that name on the system. */
