@@ -12,7 +12,7 @@ packages_demo=(
 )
 # What tools/check needs on top.
 packages_check=(
-    clang libclang-rt-14-dev clang-format clang-tidy valgrind libc6-dbg
+    ccache clang libclang-rt-14-dev clang-format clang-tidy valgrind libc6-dbg
     prometheus-blackbox-exporter docker.io dnsmasq-base udhcpc
     shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables systemd
 )

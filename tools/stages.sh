@@ -5,7 +5,8 @@
 all_stages=() default_stages=() fast_stages=()
 declare -A budgets=() descriptions=() built=()
 
-# add_stage NAME SECONDS MODES DESCRIPTION, in the order in which they run.
+# add_stage NAME SECONDS MODES DESCRIPTION, in the order in which they run. The seconds are those of two
+# idle processors and an empty build folder; by default all but lint's, which runs beside others, are 15 minutes.
 add_stage() {
     budgets[$1]=$2 descriptions[$1]=$4
     [[ $3 == *full* ]] && all_stages+=("$1")
@@ -14,30 +15,33 @@ add_stage() {
     return 0
 }
 
-add_stage format 10 fast,default,full "clang-format has nothing to change"
-add_stage layers 15 fast,default,full "includes point downwards, every header stands alone"
+add_stage format 8 fast,default,full "clang-format has nothing to change"
+add_stage layers 10 fast,default,full "includes point downwards, every header stands alone"
 add_stage promises 5 fast,default,full "every promise has a test that exists"
-add_stage build-gcc 40 fast,default,full "gcc, warnings are errors"
-add_stage build-clang 40 default,full "clang, warnings are errors"
+add_stage build-gcc 60 fast,default,full "gcc, warnings are errors"
+add_stage build-clang 50 fast,default,full "clang with sanitizers, warnings are errors"
 add_stage lint 100 fast,default,full "clang-tidy, banned calls, comments, spelling, shell, rules"
-add_stage test 60 fast,default,full "all tests that need no servers"
-add_stage sanitize 180 fast,default,full "the same under AddressSanitizer and UBSan"
-add_stage valgrind 120 default,full "unit and contract tests under valgrind"
-add_stage tsan 80 default,full "the rooms with threads under ThreadSanitizer"
+add_stage test 55 fast,default,full "all tests that need no servers"
+add_stage sanitize 105 fast,default,full "the same under AddressSanitizer and UBSan"
+add_stage valgrind 115 default,full "unit and contract tests under valgrind"
+add_stage tsan 70 default,full "the rooms with threads under ThreadSanitizer"
 add_stage simulator 25 fast,default,full "the simulated world, its seeds"
-add_stage integration 150 default,full "tests with real servers"
-add_stage user 260 default,full "build and all tests again as an ordinary user (when root)"
+add_stage integration 190 default,full "tests with real servers"
+add_stage user 190 default,full "build and all tests again as an ordinary user (when root)"
 add_stage interop 300 full "tests with other people's programs, from the npm and PyPI registries"
-add_stage fuzz 2400 full "every fuzz target for a while"
+add_stage fuzz 900 full "every fuzz target for a while"
 add_stage coverage 300 full "which lines the tests reach"
 add_stage kept 5 default,full "every promise's test ran and passed"
 add_stage accept 60 "" "rewrites the golden tests' expected results"
+
+# Where --full does more: its sum is 71 minutes.
+declare -A full_budgets=([simulator]=500 [integration]=900 [user]=900)
 
 # Suites with a stage of their own; all others are run by test and sanitize.
 own_suites=(integration interop simulator slow)
 # Those whose programs have threads.
 threaded_suites=(net store threads)
-: "${mode:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}" "${stage:=}" "${selected:=}"
+: "${mode:=}" "${beside:=}" "${passed:=0}" "${failed:=0}" "${skipped:=0}" "${top:=}" "${stage:=}" "${selected:=}"
 
 # --- What the stages share ---
 
@@ -54,8 +58,11 @@ prepare() {
     fi
     [ "$build" = "$top/build" ] || echo "Building in $build"
     mkdir -p "$build/logs"
+    # What was compiled in one folder is taken over in another, whose paths in the debugger may be stale.
+    export CCACHE_DIR=$build/ccache CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale CCACHE_MAXSIZE=500M
     results=$build/results.tsv
     failures=$build/failures.txt
+    [ -z "${PARLEY_CHECK_BESIDE:-}" ] || return 0
     : >"$results"
     : >"$failures"
 }
@@ -78,11 +85,18 @@ skip() {
     echo "  skipped: $1"
 }
 
+# Runs a command with so many of the lines from its input at a time, on all cores: in_parallel N COMMAND...
+in_parallel() {
+    local many=$1
+    shift
+    xargs -d '\n' -r -P "$(nproc)" -n "$many" "$@"
+}
+
 # Runs a command as one check; shows its output only when it fails.
 check_that() {
     local what=$1 log
     shift
-    log=$build/logs/check.log
+    log=$build/logs/check-$stage.log
     if "$@" >"$log" 2>&1; then
         pass
     else
@@ -134,12 +148,14 @@ for test in json.load(sys.stdin):
 
 # Configures and compiles one of the builds by its name.
 compile() {
-    local targets=()
+    local targets=() cached=gcc
+    # The stage user compiles the same once more, in another folder.
+    ! command -v ccache >/dev/null || cached="ccache gcc"
     case $1 in
-    gcc) set_up gcc gcc ;;
-    # Its warnings need no optimizer, and nothing of it is run.
-    clang) set_up clang clang -Doptimization=0 ;;
-    sanitize) set_up sanitize clang -Db_sanitize=address,undefined ;;
+    gcc) set_up gcc "$cached" ;;
+    # clang's warnings need no optimizer; with it the compiler takes two and a half times as long, and its
+    # code saves less than a fifth of that in the tests.
+    sanitize) set_up sanitize clang -Doptimization=0 -Db_sanitize=address,undefined ;;
     tsan) set_up tsan clang -Db_sanitize=thread ;;
     teeth) set_up teeth gcc -Dteeth=true -Dbuildtype=release ;;
     fuzz) set_up fuzz clang -Db_sanitize=address,undefined -Dfuzzing=true ;;
@@ -180,6 +196,27 @@ need_build() {
     [ "${built[$1]}" = yes ]
 }
 
+# Prints a folder in memory for what tests write, where there is one with room for it and for programs:
+# a disk is waited for with every sync, and takes a third of the computing time of small files.
+folder_in_memory() {
+    local options room
+    read -r options room < <(findmnt -nro OPTIONS,AVAIL -b -T /dev/shm 2>/dev/null)
+    [[ ",$options," != *,noexec,* ]] && [ "${room:-0}" -gt 1500000000 ] && [ -w /dev/shm ] &&
+        mktemp -d /dev/shm/pc-XXXX
+}
+
+# Runs meson tests as run_tests does, with their files in memory.
+run_tests_in_memory() {
+    local folder
+    if folder=$(folder_in_memory); then
+        chmod 1777 "$folder"
+        TMPDIR=$folder run_tests "$@"
+        rm -rf "$folder"
+    else
+        run_tests "$@"
+    fi
+}
+
 # Runs meson tests of a build and counts every subtest: run_tests STAGE BUILD [MESON OPTION...].
 run_tests() {
     local stage=$1 folder=$build/$2 log=$build/logs/$1.log logs counts status=0
@@ -212,17 +249,16 @@ stage_format() {
     local files
     mapfile -t files < <(list_files '*.c' '*.h')
     [ "${#files[@]}" -eq 0 ] ||
-        check_that "clang-format -i would change something" clang-format --dry-run -Werror "${files[@]}"
+        check_that "clang-format -i would change something" \
+            in_parallel 20 clang-format --dry-run -Werror < <(printf '%s\n' "${files[@]}")
 }
 
 headers_stand_alone() {
-    local header flags status=0
+    local flags
     read -r -a flags < <(pkg-config --cflags libpq gnutls libnftables libsodium nettle jansson yaml-0.1 sqlite3)
-    while IFS= read -r header; do
-        gcc -std=gnu17 -D_GNU_SOURCE -DPARLEY_VERSION='""' -Isrc -I. "${flags[@]}" -fsyntax-only \
-            -include "$header" -x c /dev/null 2>&1 || status=1
-    done < <(list_files 'src/*.h' 'twin/*.h')
-    return "$status"
+    list_files 'src/*.h' 'twin/*.h' |
+        in_parallel 1 gcc -std=gnu17 -D_GNU_SOURCE -DPARLEY_VERSION='""' -Isrc -I. "${flags[@]}" \
+            -fsyntax-only -x c /dev/null -include
 }
 
 stage_layers() {
@@ -239,7 +275,7 @@ stage_build_gcc() {
 }
 
 stage_build_clang() {
-    need_build clang && pass
+    need_build sanitize && pass
 }
 
 # The .c files to lint: all of src and twin, in --fast only those that changed or include what did.
@@ -283,15 +319,13 @@ list_large() {
 }
 
 stage_lint() {
-    local files scripts sources rule depth=() with=clang
+    local files scripts sources rule depth=()
     [ "$mode" != full ] || depth=(--deep)
-    # That is clang, too, with the same warnings, and needed for its tests anyway.
-    [ "$mode" != fast ] || with=sanitize
     mapfile -t files < <(files_to_lint)
     mapfile -t sources < <(list_files 'src/*.[ch]' 'twin/*.[ch]' 'tests/*.[ch]')
     mapfile -t scripts < <(list_files | xargs -d '\n' grep -lIE '^#!.*\bbash|^# shellcheck shell=bash' 2>/dev/null)
-    if [ "${#files[@]}" -gt 0 ] && need_build "$with"; then
-        check_that "clang-tidy" python3 tools/tidy.py "${depth[@]}" "$build/$with" "${files[@]}"
+    if [ "${#files[@]}" -gt 0 ] && need_build sanitize; then
+        check_that "clang-tidy" python3 tools/tidy.py "${depth[@]}" "$build/sanitize" "${files[@]}"
     fi
     check_that "comments and calls" python3 tools/check-source.py "${sources[@]}"
     check_that "spelling" spell
@@ -310,7 +344,7 @@ spell() {
 }
 
 stage_test() {
-    need_build gcc && run_tests test gcc "${own_suites[@]/#/--no-suite=}"
+    need_build gcc && run_tests_in_memory test gcc "${own_suites[@]/#/--no-suite=}"
 }
 
 # In --fast without the lifecycle tests: each starts programs by the hundred, and the stage test has them.
@@ -320,20 +354,20 @@ stage_sanitize() {
     need_build sanitize || return
     ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        run_tests sanitize sanitize "${options[@]}"
+        run_tests_in_memory sanitize sanitize "${options[@]}"
 }
 
 stage_valgrind() {
     need_build gcc || return
     # Leaks are LeakSanitizer's in the stage sanitize: here the children that tests kill or let vanish
     # in the middle of their work would count as leaking.
-    run_tests valgrind gcc -t 10 --suite=unit --suite=contract --no-suite=house --wrapper \
+    run_tests_in_memory valgrind gcc -t 10 --suite=unit --suite=contract --no-suite=house --wrapper \
         "valgrind -q --error-exitcode=99 --leak-check=no"
 }
 
 stage_tsan() {
     need_build tsan || return
-    TSAN_OPTIONS=halt_on_error=1 run_tests tsan tsan -t 10 "${threaded_suites[@]/#/--suite=}"
+    TSAN_OPTIONS=halt_on_error=1 run_tests_in_memory tsan tsan -t 10 "${threaded_suites[@]/#/--suite=}"
 }
 
 stage_simulator() {
@@ -378,8 +412,9 @@ stage_user() {
         return
     fi
     folder=$(mktemp -d /tmp/parley-user-XXXXXX)
-    mkdir "$folder/home" "$folder/project"
+    mkdir -p "$folder/home" "$folder/project/build"
     list_files | tar -cf - -T - | tar -xf - -C "$folder/project"
+    [ ! -d "$build/ccache" ] || cp -r "$build/ccache" "$folder/project/build"
     chown -R "$user:$(id -g "$user")" "$folder"
     output=$build/logs/user.log
     setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
@@ -411,15 +446,31 @@ fuzz_target() {
         "$folder/$target" "tests/fuzz/corpus/$target"
 }
 
+# What became of a target: ended_well PROCESS LOG.
+ended_well() {
+    local status=0
+    wait "$1" || status=$?
+    cat "$2"
+    return "$status"
+}
+
+# As many targets at a time as there are processors; all together take ten minutes on two.
 stage_fuzz() {
-    local target targets seconds
+    local target targets seconds log
+    local -A runs=()
     need_build fuzz || return
     mapfile -t targets < <(find "$build/fuzz" -maxdepth 1 -type f -name 'fuzz-*' -executable -printf '%f\n')
     [ "${#targets[@]}" -gt 0 ] || return
     seconds=${PARLEY_FUZZ_SECONDS:-$((1200 / ${#targets[@]}))}
     for target in "${targets[@]}"; do
-        check_that "$target" fuzz_target "$target" "$seconds"
-        echo "  $target: $(awk '/number_of_executed_units/ { print $2 }' "$build/logs/check.log") runs in $seconds s"
+        while [ "$(jobs -rp | grep -vcx "${beside:-none}")" -ge "$(nproc)" ]; do sleep 0.2; done
+        fuzz_target "$target" "$seconds" >"$build/logs/$target.log" 2>&1 &
+        runs[$target]=$!
+    done
+    for target in "${targets[@]}"; do
+        log=$build/logs/$target.log
+        check_that "$target" ended_well "${runs[$target]}" "$log"
+        echo "  $target: $(awk '/number_of_executed_units/ { print $2 }' "$log") runs in $seconds s"
     done
 }
 
@@ -429,8 +480,8 @@ stage_kept() {
 
 stage_coverage() {
     need_build coverage || return
-    run_tests coverage coverage --no-suite=house "${own_suites[@]/#/--no-suite=}"
+    run_tests_in_memory coverage coverage --no-suite=house "${own_suites[@]/#/--no-suite=}"
     check_that "gcovr" gcovr --root . --filter src/ --filter twin/ "$build/coverage" \
         --txt "$build/coverage.txt" --print-summary
-    tail -n 4 "$build/logs/check.log" | sed 's/^/  /'
+    tail -n 4 "$build/logs/check-coverage.log" | sed 's/^/  /'
 }

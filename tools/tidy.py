@@ -25,6 +25,8 @@ import sys
 # How far the analyzer goes, in the compiler's words.
 SHORT_WAY = ["--extra-arg=-Xclang", "--extra-arg=-analyzer-config",
              "--extra-arg=-Xclang", "--extra-arg=max-nodes=50000"]
+# The build may be one with sanitizers; what is looked at is the program as it is installed.
+AS_INSTALLED = "-fno-sanitize=all"
 NOISE = re.compile(r"^(\d+ warnings? (and \d+ errors? )?(generated|treated).*|Suppressed .*|Use -header-filter.*)$")
 
 
@@ -44,7 +46,7 @@ def preprocess(folder, words):
         while option in words:
             at = words.index(option)
             del words[at:at + 1 + has_value]
-    done = subprocess.run(words + ["-E"], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run(words + [AS_INSTALLED, "-E"], cwd=folder, capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -62,7 +64,7 @@ def check_file(build, path, command, tool, options):
     mark = build / "tidy" / digest if digest else None
     if mark and mark.exists():
         return ""
-    done = subprocess.run(["clang-tidy", "-p", str(build), "--quiet", *options, path],
+    done = subprocess.run(["clang-tidy", "-p", str(build), "--quiet", f"--extra-arg={AS_INSTALLED}", *options, path],
                           capture_output=True, text=True, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if not NOISE.match(line)]
     if done.returncode != 0:
