@@ -48,8 +48,8 @@ static const char *const kind_texts[] = {
     [MCP_FLAG] = "\"type\":\"boolean\"",
     [MCP_TEXTS] = "\"type\":\"array\",\"items\":{\"type\":\"string\"}",
     [MCP_SETTINGS] =
-        "\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"type\":\"string\"},"
-        "{\"type\":\"number\"},{\"type\":\"boolean\"}]}",
+        ("\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"type\":\"string\"},"
+         "{\"type\":\"number\"},{\"type\":\"boolean\"}]}"),
 };
 
 static void write_choices(struct strbuf *buffer, const char *choices)

@@ -83,6 +83,15 @@ char *cage_own_proc(const struct cage_door *door)
     return string_copy("/proc");
 }
 
+int cage_await_end(struct cages *cages, const char *host, int64_t deadline, struct error *err)
+{
+    (void)cages;
+    (void)host;
+    (void)deadline;
+    (void)err;
+    return 0;
+}
+
 bool cage_begins_with(const struct cages *cages, pid_t pid)
 {
     (void)cages;
