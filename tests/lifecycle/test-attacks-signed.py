@@ -227,7 +227,7 @@ def use_the_signature_of_an_approver_who_was_removed(scene):
 @attack
 def edit_the_site_to_demand_nothing(scene):
     for code in (f"open({scene.place.path('parley.yaml')!r}, 'w').write('site: {{ approval: none }}')",
-                 f"__import__('os').rename({scene.place.path('parley.yaml')!r}, '/tmp/x')"):
+                 f"__import__('os').rename({scene.place.path('parley.yaml')!r}, {scene.place.path('x')!r})"):
         assert "PermissionError" in scene.python(code).stderr, code
     scene.python(f"open({scene.agents_folder + '/mine.yaml'!r}, 'w').write('site: {{ approval: none }}')")
     assert scene.parley("apply", scene.plan, "--yes", "--site", scene.agents_folder + "/mine.yaml").returncode != 0

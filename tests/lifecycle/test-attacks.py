@@ -193,7 +193,7 @@ def edit_the_site_the_store_and_the_tokens(scene):
 
 @attack
 def put_another_store_in_its_place(scene):
-    for code in (f"os.rename({scene.place.home!r}, '/tmp/x')", f"os.listdir({scene.place.home!r})",
+    for code in (f"os.rename({scene.place.home!r}, {scene.place.home!r} + '-x')", f"os.listdir({scene.place.home!r})",
                  f"os.symlink('/tmp', {scene.place.home + '/fake'!r})"):
         assert "PermissionError" in scene.python("import os; " + code).stderr, code
 
