@@ -308,6 +308,7 @@ static int open_frame(struct reader *reader, const yaml_event_t *event)
     if (!is_core_collection_tag((const char *)tag, kind))
         diagnostics_add(reader->diagnostics, DIAGNOSTIC_BAD_VALUE, position, "Leave the tag out.",
                         "The tag %.80s means nothing here.", (const char *)tag);
+    assert(reader->frames); /* as many as the limit above */
     reader->frames[reader->depth++] = (struct frame){
         .kind = kind,
         .line = position.line,
