@@ -58,27 +58,32 @@ void estate_asked(const struct value *adopt)
     }
 }
 
-static bool is_namesake(const struct step *step)
+static struct object *find_namesake(const struct step *step)
 {
     for (size_t i = 0; i < REMOTES; i++) {
-        const struct object *object = text_equal(remotes[i].instance, step->instance)
-                                          ? remote_find_id(&remotes[i], step->provider_id)
-                                          : NULL;
+        struct object *object = text_equal(remotes[i].instance, step->instance)
+                                    ? remote_find_id(&remotes[i], step->provider_id)
+                                    : NULL;
         if (object && object->is_namesake)
-            return true;
+            return object;
     }
-    return false;
+    return NULL;
 }
 
 static void plan_adoption(const struct plan *plan, const struct step *step, const char *thing)
 {
     CLEANUP(mem_freep) char *asked = pair(step->address, step->provider_id);
     CLEANUP(mem_freep) char *place = pair(plan->hash, step->id);
-    if (!map_has(&estate.asked, asked) && !map_has(&estate.let_go, thing))
+    bool is_asked = map_has(&estate.asked, asked);
+    if (!is_asked && !map_has(&estate.let_go, thing))
         sim_violation("%s would take over %s, and nobody has named that", step->id,
                       step->provider_id);
     CLEANUP(mem_freep) char *as = pair(thing, step->uid);
-    if (is_namesake(step))
+    struct object *namesake = find_namesake(step);
+    /* Who names an id means what has it, wherever the instance leads by now. */
+    if (namesake && is_asked)
+        namesake->is_namesake = false;
+    else if (namesake)
         sim_violation("%s would take over %s, a namesake in another account", step->id,
                       step->provider_id);
     add(&estate.approved, thing);
