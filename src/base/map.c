@@ -4,77 +4,23 @@
 #include "base/world.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdint.h>
 #include <string.h>
 
-static inline uint64_t rotate(uint64_t word, int by)
-{
-    return word << by | word >> (64 - by);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] = rotate(v[2], 32);
-}
-
-/* The last bytes of a key, fewer than eight, as the low ones of a word. */
-static inline uint64_t read_rest(const char *rest, size_t n, size_t length)
-{
-    uint64_t word = 0;
-    if (n > 0 && length > n) { /* with some of those before, which are shifted out */
-        memcpy(&word, rest + n - sizeof(word), sizeof(word));
-        return le64toh(word) >> (8 * (sizeof(word) - n));
-    }
-    for (size_t i = 0; i < n; i++)
-        word |= (uint64_t)(unsigned char)rest[i] << (8 * i);
-    return word;
-}
-
-/*
- * SipHash-1-3 under a key of this process, so that names from outside cannot be chosen to collide:
- * as in the maps of Rust and Python. libsodium has 2-4, twice the rounds, which is for more than
- * tables.
- */
+/* SipHash under a key of this process, so that names from outside cannot be chosen to collide. */
 static unsigned int hash_bytes(const char *key, size_t length)
 {
-    static uint64_t secret[2];
+    static unsigned char secret[crypto_shorthash_KEYBYTES];
     static bool has_secret;
     if (!has_secret) {
         world_random(secret, sizeof(secret));
         has_secret = true;
     }
-    uint64_t v[4] = {
-        secret[0] ^ UINT64_C(0x736f6d6570736575), secret[1] ^ UINT64_C(0x646f72616e646f6d),
-        secret[0] ^ UINT64_C(0x6c7967656e657261), secret[1] ^ UINT64_C(0x7465646279746573)};
-    uint64_t word = 0;
-    size_t rest = length;
-    for (; rest >= sizeof(word); rest -= sizeof(word), key += sizeof(word)) {
-        memcpy(&word, key, sizeof(word));
-        word = le64toh(word);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    word = (uint64_t)length << 56;
-    word |= read_rest(key, rest, length);
-    v[3] ^= word;
-    sip_round(v);
-    v[0] ^= word;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return (unsigned int)(v[0] ^ v[1] ^ v[2] ^ v[3]);
+    uint64_t hash;
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)key, length, secret);
+    return (unsigned int)hash;
 }
 
 static void free_key(struct map_entry *entry)
