@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-enum { MAX_HEARD = 64 }; /* of a listener: what is more is not honoured */
+enum { MAX_HEARD = 64 }; /* ids that a listener names: those behind are not even looked for */
 
 void heard_tasks_done(struct heard_tasks *tasks)
 {
@@ -59,7 +59,7 @@ int heard_tasks_read(struct mcp_call *call, const struct value *wanted, struct h
         return 0;
     if (!mcp_knows_tasks(call))
         return mcp_refuse_client(MCP_TASKS, fault);
-    for (size_t i = 0; i < value_count(wanted) && tasks->n < MAX_HEARD; i++)
+    for (size_t i = 0; i < value_count(wanted) && i < MAX_HEARD; i++)
         if (value_kind(value_at(wanted, i)) == VALUE_STRING)
             take_id(call, value_text(value_at(wanted, i)), tasks);
     for (size_t i = 0; i < tasks->n; i++)
