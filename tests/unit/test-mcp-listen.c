@@ -1,5 +1,5 @@
 /* Listening: who is told what changes, in both eras. */
-#include "mcp-scene.h"
+#include "mcp-listening.h"
 
 static int read_nothing(struct mcp_call *call, const char *uri, struct mcp_result *result,
                         struct error *err)
@@ -23,67 +23,10 @@ static const struct mcp_offer offer = {.name = "test",
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
     "\"io.modelcontextprotocol/clientCapabilities\":{}}"
 
-/* A client that has said something, and what it was sent. */
-struct listening {
-    struct scene *scene;
-    struct mcp_exchange exchange;
-    struct rpc_message message;
-    struct mcp_answer answer;
-    struct strbuf sent;
-    bool is_legacy, is_ended;
-    int n_kept, most_kept; /* how often it was asked whether it is to be told still */
-    int r;
-};
-
-static int take(void *argument, const char *text)
-{
-    struct listening *listening = argument;
-    strbuf_addf(&listening->sent, "%s\n", text);
-    return 0;
-}
-
 static int keep(void *argument)
 {
     struct listening *listening = argument;
     return listening->n_kept++ < listening->most_kept ? 0 : -1;
-}
-
-static void listen_main(void *argument)
-{
-    struct listening *listening = argument;
-    struct mcp_server *server = listening->scene->server;
-    if (listening->is_legacy)
-        listening->r = mcp_tell_changes(server, &listening->exchange, NULL);
-    else
-        mcp_handle(server, &listening->exchange, &listening->message, &listening->answer);
-    listening->is_ended = true;
-}
-
-/* Begins to listen; text is the request, NULL for a legacy client. */
-static void begin(struct scene *scene, struct listening *listening, const char *text)
-{
-    struct rpc_fault fault = {0};
-    *listening =
-        (struct listening){.scene = scene, .is_legacy = !text, .exchange = scene->exchange};
-    listening->exchange.send = take;
-    listening->exchange.argument = listening;
-    if (text) {
-        listening->exchange.is_modern = true;
-        CHECK(rpc_read(text, strlen(text), &listening->message, &fault) == 0);
-    }
-    loop_spawn(scene->loop, "listen", listen_main, listening);
-    loop_sleep(scene->loop, 1000);
-}
-
-static void finish(struct listening *listening)
-{
-    struct scene *scene = listening->scene;
-    mcp_cancel_exchange(scene->server, &listening->exchange);
-    while (!listening->is_ended)
-        loop_sleep(scene->loop, 1000);
-    mcp_answer_done(&listening->answer);
-    rpc_message_done(&listening->message);
-    strbuf_done(&listening->sent);
 }
 
 /* What it was sent since the last time. */
@@ -134,10 +77,11 @@ static void run(void (*act)(struct scene *scene))
 static void hear_modern(struct scene *scene)
 {
     struct listening one;
-    begin(scene, &one,
-          "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"subscriptions/listen\",\"params\":{"
-          "\"notifications\":{\"resourcesListChanged\":true,\"toolsListChanged\":false,"
-          "\"resourceSubscriptions\":[\"test://of/x\",\"other://x\",7]}," META "}}");
+    begin_listening(
+        scene, &one,
+        "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"subscriptions/listen\",\"params\":{"
+        "\"notifications\":{\"resourcesListChanged\":true,\"toolsListChanged\":false,"
+        "\"resourceSubscriptions\":[\"test://of/x\",\"other://x\",7]}," META "}}");
     check_sent(&one, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\","
                      "\"params\":{\"_meta\":{"
                      "\"io.modelcontextprotocol/subscriptionId\":\"l\"},\"notifications\":{"
@@ -157,7 +101,7 @@ static void hear_modern(struct scene *scene)
                      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/list_changed\","
                      "\"params\":{\"_meta\":{"
                      "\"io.modelcontextprotocol/subscriptionId\":\"l\"}}}\n");
-    finish(&one);
+    end_listening(&one);
     CHECK(!mcp_is_heard(scene->server) && n_began == 1 && n_ended == 1);
 }
 
@@ -193,7 +137,7 @@ static void hear_legacy(struct scene *scene)
     initialize(scene);
     check_part(subscribe(scene, "resources/subscribe", "test://a"), "result", "{}");
     CHECK(n_began == 0);
-    begin(scene, &one, NULL);
+    begin_listening(scene, &one, NULL);
     check_part(subscribe(scene, "resources/subscribe", "test://of/y"), "result", "{}");
     CHECK(n_began == 2);
     mcp_announce(scene->server, MCP_RESOURCE_UPDATED, "test://of/z");
@@ -205,18 +149,18 @@ static void hear_legacy(struct scene *scene)
     check_sent(&one, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\","
                      "\"params\":{}}\n");
     /* A message is told on one stream alone: the newest. */
-    begin(scene, &two, NULL);
+    begin_listening(scene, &two, NULL);
     CHECK(one.is_ended && !two.is_ended);
     mcp_announce(scene->server, MCP_RESOURCE_UPDATED, "test://a");
     check_sent(&two, UPDATED_A);
     check_sent(&one, "");
-    finish(&one);
-    finish(&two);
+    end_listening(&one);
+    end_listening(&two);
     /* What was subscribed to is known to the next stream. */
-    begin(scene, &one, NULL);
+    begin_listening(scene, &one, NULL);
     mcp_announce(scene->server, MCP_RESOURCE_UPDATED, "test://a");
     check_sent(&one, UPDATED_A);
-    finish(&one);
+    end_listening(&one);
 }
 
 TEST(a_legacy_session_is_told_on_its_newest_stream_what_it_subscribed_to)
@@ -253,18 +197,18 @@ static void be_many(struct scene *scene)
     for (size_t i = 0; i < MOST; i++) {
         snprintf(origins[i], sizeof(origins[i]), "session %zu", i);
         scene->exchange.origin = origins[i];
-        begin(scene, &all[i], NULL);
+        begin_listening(scene, &all[i], NULL);
     }
     scene->exchange.origin = "one more";
-    begin(scene, &more, NULL);
+    begin_listening(scene, &more, NULL);
     CHECK(more.is_ended && more.r == -ERROR_LIMIT);
     scene->exchange.principal = "user:b";
-    begin(scene, &other, NULL);
+    begin_listening(scene, &other, NULL);
     CHECK(!other.is_ended);
     for (size_t i = 0; i < MOST; i++)
-        finish(&all[i]);
-    finish(&more);
-    finish(&other);
+        end_listening(&all[i]);
+    end_listening(&more);
+    end_listening(&other);
 }
 
 TEST(who_listens_too_often_is_refused_and_nobody_else)
@@ -276,9 +220,9 @@ static void lose_the_right(struct scene *scene)
 {
     struct listening one;
     scene->exchange.keep = keep;
-    begin(scene, &one, NULL);
+    begin_listening(scene, &one, NULL);
     CHECK(one.is_ended && one.n_kept == 1);
-    finish(&one);
+    end_listening(&one);
 }
 
 TEST(who_is_not_to_be_told_any_more_is_not)

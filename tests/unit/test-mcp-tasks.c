@@ -1,5 +1,5 @@
 /* Tasks: requests that end before what they asked for does. */
-#include "mcp-scene.h"
+#include "mcp-listening.h"
 
 static int work(struct mcp_call *call, struct mcp_result *result, struct error *err)
 {
@@ -255,36 +255,9 @@ TEST(who_knows_no_tasks_gets_none)
 
 /* --- Being told of them --- */
 
-/* A client that listens on a connection of its own. */
-struct listening {
-    struct scene *scene;
-    struct mcp_exchange exchange;
-    struct rpc_message message;
-    struct mcp_answer answer;
-    struct strbuf sent;
-    bool is_ended;
-};
-
-static int take_heard(void *argument, const char *text)
+static void listen_to(struct scene *scene, struct listening *listening, const char *ids,
+                      const char *capabilities)
 {
-    struct listening *listening = argument;
-    strbuf_clear(&listening->sent);
-    strbuf_add(&listening->sent, text);
-    return 0;
-}
-
-static void listen_main(void *argument)
-{
-    struct listening *listening = argument;
-    mcp_handle(listening->scene->server, &listening->exchange, &listening->message,
-               &listening->answer);
-    listening->is_ended = true;
-}
-
-static void begin_listening(struct scene *scene, struct listening *listening, const char *ids,
-                            const char *capabilities)
-{
-    struct rpc_fault fault = {0};
     CLEANUP(mem_freep)
     char *text = string_format(
         "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"subscriptions/listen\",\"params\":{"
@@ -292,22 +265,16 @@ static void begin_listening(struct scene *scene, struct listening *listening, co
         "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
         "\"io.modelcontextprotocol/clientCapabilities\":%s}}}",
         ids, capabilities);
-    *listening = (struct listening){.scene = scene, .exchange = scene->exchange};
-    listening->exchange.send = take_heard;
-    listening->exchange.argument = listening;
-    CHECK(rpc_read(text, strlen(text), &listening->message, &fault) == 0);
-    loop_spawn(scene->loop, "listen", listen_main, listening);
-    loop_sleep(scene->loop, 1000);
+    begin_listening(scene, listening, text);
 }
 
-static void end_listening(struct listening *listening)
+/* The line that it was sent last. */
+static const char *newest(const struct listening *listening)
 {
-    mcp_cancel_exchange(listening->scene->server, &listening->exchange);
-    while (!listening->is_ended)
-        loop_sleep(listening->scene->loop, 1000);
-    mcp_answer_done(&listening->answer);
-    rpc_message_done(&listening->message);
-    strbuf_done(&listening->sent);
+    const char *text = strbuf_text(&listening->sent), *line = text;
+    for (const char *end; (end = strchr(line, '\n')) && end[1];)
+        line = end + 1;
+    return line;
 }
 
 /* Waits for the newest that was told to have this status. */
@@ -315,13 +282,13 @@ static void await_told(struct listening *listening, const char *status)
 {
     for (;;) {
         CLEANUP(value_unrefp)
-        struct value *told = part(strbuf_text(&listening->sent), "params.status");
+        struct value *told = part(newest(listening), "params.status");
         if (told && strcmp(value_text(told), status) == 0)
             break;
         loop_sleep(listening->scene->loop, 1000);
     }
-    check_part(strbuf_text(&listening->sent), "method", "\"notifications/tasks\"");
-    CLEANUP(value_unrefp) struct value *params = part(strbuf_text(&listening->sent), "params");
+    check_part(newest(listening), "method", "\"notifications/tasks\"");
+    CLEANUP(value_unrefp) struct value *params = part(newest(listening), "params");
     CHECK(value_to_integer(value_get(value_get(params, "_meta"),
                                      "io.modelcontextprotocol/subscriptionId")) == 9);
 }
@@ -332,14 +299,14 @@ static void hear_of_tasks(struct scene *scene)
     CLEANUP(mem_freep) char *asking = begin_task(scene, "\"name\":\"ask_two\"");
     CLEANUP(mem_freep)
     char *ids = string_format("\"%s\",\"x\",7,\"%s\"", asking, asking);
-    begin_listening(scene, &one, ids, KNOWS);
+    listen_to(scene, &one, ids, KNOWS);
     await_told(&one, "input_required");
-    check_part(strbuf_text(&one.sent), "params.inputRequests.one.method", "\"elicitation/create\"");
+    check_part(newest(&one), "params.inputRequests.one.method", "\"elicitation/create\"");
     about(scene, "tasks/update", asking,
           ",\"inputResponses\":{\"one\":{\"content\":{\"name\":\"a\"}},"
           "\"two\":{\"content\":{\"name\":\"b\"}}}");
     await_told(&one, "completed");
-    check_part(strbuf_text(&one.sent), "params.result.content[1].text", "\"b\"");
+    check_part(newest(&one), "params.result.content[1].text", "\"b\"");
     end_listening(&one);
 }
 
@@ -354,11 +321,11 @@ static void hear_of_others(struct scene *scene)
     CLEANUP(mem_freep) char *id = begin_task(scene, "\"name\":\"work\"");
     CLEANUP(mem_freep) char *ids = string_format("\"%s\"", id);
     scene->exchange.principal = "user:b";
-    begin_listening(scene, &one, ids, KNOWS);
-    check_part(strbuf_text(&one.sent), "params.notifications", "{\"taskIds\":[]}");
+    listen_to(scene, &one, ids, KNOWS);
+    check_part(newest(&one), "params.notifications", "{\"taskIds\":[]}");
     end_listening(&one);
     scene->exchange.principal = "user:a";
-    begin_listening(scene, &one, ids, "{}");
+    listen_to(scene, &one, ids, "{}");
     check_part(one.answer.text, "error.code", "-32021");
     check_part(one.answer.text, "error.data.requiredCapabilities.extensions",
                "{\"io.modelcontextprotocol/tasks\":{}}");

@@ -252,17 +252,21 @@ def a_build_that_is_killed_is_found_again_and_made_once():
         assert engine.images() == [] and shed.copies() == []
 
 
+def begin_and_be_killed(shed, between):
+    """A run that is killed when what the engine is asked for is held."""
+    shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
+    run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder, env=shed.environment(),
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert between.is_held.wait(60)
+    kill_runs(shed)
+    run.wait(60)
+
+
 def build_and_be_killed(shed, engine):
     """A run that is killed when its image is finished and the twin does not know of it; the image."""
     with Between(engine, "/export") as between:
-        shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
-        run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
-                               env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
         # The image is finished, and its files are asked for.
-        assert between.is_held.wait(60)
-        kill_runs(shed)
-        run.wait(60)
+        begin_and_be_killed(shed, between)
         assert sum("/build" in line for line in between.asked) == 1, between.asked
     image, = engine.images()
     assert shed.records() == []
@@ -320,13 +324,7 @@ def an_image_of_a_killed_run_goes_with_its_deployment_or_gives_way_to_another_co
 def an_image_that_is_finished_when_all_have_given_it_up_is_nobody_elses():
     with Engine() as engine, Shed(IMAGE_ALONE, engine) as shed:
         with Between(engine, kept="/build") as between:
-            shed.variables["DOCKER_HOST"] = f"unix://{between.socket}"
-            run = subprocess.Popen(shed.command("up", str(shed.document), "--yes"), cwd=shed.folder,
-                                   env=shed.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-            assert between.is_held.wait(60)
-            kill_runs(shed)
-            run.wait(60)
+            begin_and_be_killed(shed, between)
             # There is no image, so that nothing is left to be removed.
             shed.parley("destroy", "shed", "--yes")
             assert shed.records() == [] and shed.copies() == []
