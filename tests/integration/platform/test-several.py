@@ -183,18 +183,18 @@ def groups_of(home):
 def ended_by(platform, *command):
     """What is still there when a command that ends a twin returns."""
     family = below(outer_half(platform))
-    spaces = [twinlab.namespaces_of(pid) for pid in family[1:]]
     assert len(family) > 10, family
-    platform.parley(*command)
-    left, since = [pid for pid in family if lives(pid)], twinlab.ticks()
-    return left + [each for space in spaces for each in twinlab.leftovers(space, since)] + groups_of(platform.home)
+    with twinlab.Held({pid: pid for pid in family[1:]}) as held:
+        platform.parley(*command)
+        return [pid for pid in family if lives(pid)] + held.inhabited() + groups_of(platform.home)
 
 
 def who_ends_a_twin_hears_of_it_when_nothing_of_it_is_left():
     with Platform(TEXT) as platform:
         for command in ("twin", "down"), ("destroy", "plain", "--yes"):
             platform.up()
-            assert ended_by(platform, *command) == []
+            left = ended_by(platform, *command)
+            assert left == [], left
             assert "no twin runs" in platform.parley("twin", "down", code=1).stderr
 
 

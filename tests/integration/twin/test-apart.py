@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 import apartlab
 import twinlab
 from apartlab import build, inside, servers
-from twinlab import Twin, for_root, leftovers, namespaces_of, ticks, wait_until
+from twinlab import Held, Twin, for_root, namespaces_of, wait_until
 
 TESTS = []
 
@@ -114,19 +114,6 @@ def an_instance_has_its_host_s_network_and_mounts_and_no_others():
         assert apartlab.faults_of_mounts(twin) == {}
 
 
-def spaces_of_all(twin):
-    found = {}
-    for host, pid in servers(twin).items():
-        for name, inode in namespaces_of(pid).items():
-            if name != "uts":
-                found[f"{host} {name}"] = (name, inode)
-    return found
-
-
-def still_there(spaces, ended):
-    return [key for key, (name, inode) in spaces.items() if leftovers({name: inode}, ended)]
-
-
 def views():
     return open("/proc/self/mountinfo").read(), sorted(os.listdir("/sys/class/net"))
 
@@ -137,17 +124,17 @@ def nothing_is_left_after_a_kill_or_a_removal():
         with Twin() as twin:
             before = views()
             build(twin)
-            spaces = spaces_of_all(twin)
-            assert len(spaces) == 16, spaces
-            if way == "removed":
-                for name in "stack", "f", "g", "b", "g-to-s", "s", "shop", "back":
-                    assert twin.ask("delete", uid=f"uid-{name}")["ok"], name
-                assert twin.process.wait(5) == 0
-            else:
-                os.kill(twin.process.pid if way == "outer" else twin.status()["pid"], signal.SIGKILL)
-                twin.process.wait(5)
-            ended = ticks()
-            assert wait_until(lambda: not still_there(spaces, ended), 10), (way, still_there(spaces, ended))
+            found = servers(twin)
+            assert len(found) == 4, found
+            with Held(found) as held:
+                if way == "removed":
+                    for name in "stack", "f", "g", "b", "g-to-s", "s", "shop", "back":
+                        assert twin.ask("delete", uid=f"uid-{name}")["ok"], name
+                    assert twin.process.wait(5) == 0
+                else:
+                    os.kill(twin.process.pid if way == "outer" else twin.status()["pid"], signal.SIGKILL)
+                    twin.process.wait(5)
+                assert wait_until(lambda: not held.inhabited(), 10), (way, held.inhabited())
             assert views() == before, way
 
 

@@ -17,7 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 import twinlab
-from twinlab import Twin, for_root, leftovers, namespaces_of, ticks, wait_until
+from twinlab import Held, Twin, for_root, namespaces_of, wait_until
 
 TESTS = []
 
@@ -47,14 +47,12 @@ def kill_and_look(victim):
         before = machine_view()
         build(twin)
         inner = twin.status()["pid"]
-        namespaces = namespaces_of(inner)
         twin.listen("l-0", [80])
         outer = twin.process.pid
-        os.kill(outer if victim == "outer" else inner, signal.SIGKILL)
-        code = twin.process.wait(5)
-        assert code != 0
-        ended = ticks()
-        assert wait_until(lambda: not leftovers(namespaces, ended)), leftovers(namespaces, ended)
+        with Held({"inner": inner}) as held:
+            os.kill(outer if victim == "outer" else inner, signal.SIGKILL)
+            assert twin.process.wait(5) != 0
+            assert wait_until(lambda: not held.inhabited()), held.inhabited()
         assert machine_view() == before
         return_code = subprocess.run([twinlab.PROGRAM, "request", "--socket", twin.socket,
                                       '{"id":1,"verb":"status"}'], capture_output=True)
@@ -206,12 +204,11 @@ def two_twins_with_the_same_addresses_do_not_meet():
 def sigterm_ends_it_in_order_and_removes_the_socket():
     with Twin() as twin:
         build(twin)
-        namespaces = namespaces_of(twin.status()["pid"])
-        twin.process.send_signal(signal.SIGTERM)
-        assert twin.process.wait(5) == 0
-        assert not twin.socket.exists()
-        ended = ticks()
-        assert wait_until(lambda: not leftovers(namespaces, ended))
+        with Held({"inner": twin.status()["pid"]}) as held:
+            twin.process.send_signal(signal.SIGTERM)
+            assert twin.process.wait(5) == 0
+            assert not twin.socket.exists()
+            assert wait_until(lambda: not held.inhabited()), held.inhabited()
 
 
 @test
@@ -632,21 +629,16 @@ def a_kill_at_any_moment_of_a_change_is_survived():
                     except (OSError, AssertionError, ValueError):
                         return
             inner = twin.status()["pid"]
-            namespaces = namespaces_of(inner)
-            # As long as these are open nobody else's namespace gets the number of one that is gone.
-            held = [os.open(f"/proc/{inner}/ns/{name}", os.O_RDONLY) for name in namespaces]
             thread = threading.Thread(target=change)
-            thread.start()
-            time.sleep(0.013 * (round_number + 1))
-            os.kill(inner if round_number % 2 else twin.process.pid, signal.SIGKILL)
-            twin.process.wait(5)
-            stop.set()
-            thread.join()
-            ended = ticks()
-            # A process that waits for the disk ends when that has answered.
-            assert wait_until(lambda: not leftovers(namespaces, ended), 60), leftovers(namespaces, ended)
-            for namespace in held:
-                os.close(namespace)
+            with Held({"inner": inner}) as held:
+                thread.start()
+                time.sleep(0.013 * (round_number + 1))
+                os.kill(inner if round_number % 2 else twin.process.pid, signal.SIGKILL)
+                twin.process.wait(5)
+                stop.set()
+                thread.join()
+                # A process that waits for the disk ends when that has answered.
+                assert wait_until(lambda: not held.inhabited(), 60), held.inhabited()
             twin.stop()
             twin.start()
             assert wait_until(lambda: twin.status()["state"] == "settled")

@@ -5,6 +5,7 @@ A test file calls run(__file__'s tests) with the path of parley-twin as first ar
 for_users is about what root does not need, and left out for root; for_root the other way round.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -229,31 +230,32 @@ def namespaces_of(pid):
             for name in ("mnt", "pid", "net", "ipc", "uts")}
 
 
-def started(pid):
-    """When a process began, in ticks since boot."""
-    with open(f"/proc/{pid}/stat") as stat:
-        return int(stat.read().rsplit(")", 1)[1].split()[19])
+class Held:
+    """Namespaces of processes, by the caller's key and their name, kept open: so nobody else's gets
+    the number of one that is gone, as it would in a moment on a machine where other twins start."""
 
+    def __init__(self, processes):
+        self.spaces = {}
+        for key, pid in processes.items():
+            for name in namespaces_of(pid):
+                self.spaces[key, name] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY)
 
-def ticks():
-    return time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+    def inhabited(self):
+        """Which of them somebody is in: [(key, name, process)]."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            for (key, name), space in self.spaces.items():
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.stat(f"/proc/{entry}/ns/{name}"), os.fstat(space)):
+                        found.append((key, name, entry))
+        return found
 
+    def __enter__(self):
+        return self
 
-def leftovers(namespaces, ended):
-    """Processes in any of these namespaces that began before ended (in ticks): the kernel gives the
-    numbers of namespaces that are gone to new ones."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        for name, inode in namespaces.items():
-            try:
-                if (os.stat(f"/proc/{entry}/ns/{name}").st_ino == inode and
-                        started(entry) <= ended):
-                    found.append((entry, name))
-            except OSError:
-                pass
-    return found
+    def __exit__(self, *_):
+        for space in self.spaces.values():
+            os.close(space)
 
 
 def files_below(folder):
