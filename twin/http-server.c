@@ -15,7 +15,8 @@
 
 enum {
     BACKLOG = 1024,
-    HEAD_TIME = 10 * 1000 * 1000, /* microseconds, from the first byte of a request to its last */
+    HEAD_TIME = 10 * 1000 * 1000, /* microseconds, from its first byte to its last */
+    BODY_TIME = 60 * 1000 * 1000, /* as many as a slow line needs */
     SEND_TIME = 10 * 1000 * 1000,
     LINGER_TIME = 500 * 1000,
     ACCEPT_PAUSE = 50 * 1000
@@ -144,9 +145,10 @@ static CO_FN bool serve_request(struct connection *connection)
         refuse(connection, code_of(err.code), &err);
     if (r < 0 || head.is_end || continue_if_asked(connection, &head) < 0)
         return false;
+    deadline = world_monotonic_clock() + BODY_TIME;
     r = http_read_body(&connection->stream, &head, HTTP_BODY_LIMIT, deadline, &body, &err);
-    if (r == -ERROR_LIMIT || r == -ERROR_INVALID)
-        refuse(connection, r == -ERROR_LIMIT ? 413 : 400, &err);
+    if (r == -ERROR_LIMIT || r == -ERROR_INVALID || r == -ERROR_TIMEOUT)
+        refuse(connection, r == -ERROR_LIMIT ? 413 : code_of(err.code), &err);
     return r == 0 && answer_request(connection, &head, &body);
 }
 

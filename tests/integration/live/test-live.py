@@ -19,7 +19,7 @@ CONNECTIONS = 32
 # How long a connection asks nothing while balancers reload; they keep it for a minute.
 IDLE_TIME = 15
 # Longer than a program has to end once it is told to, and shorter than balancers let requests last.
-SLOW_TIME = 8
+SLOW_TIME = 12  # longer than anybody may need for the head of a request
 TESTS = []
 
 DOCUMENT = """
