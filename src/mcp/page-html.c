@@ -107,7 +107,7 @@ void html_sign_in(struct strbuf *html, const char *form, const char *fault)
     begin_form(html, form);
     strbuf_add(html, "<label for=\"token\">Token</label>"
                      "<input id=\"token\" name=\"token\" type=\"password\" required "
-                     "autofocus>\n<button>Sign in</button></form>\n");
+                     "autocomplete=\"off\" autofocus>\n<button>Sign in</button></form>\n");
     html_end(html);
 }
 
