@@ -17,6 +17,9 @@ packages_check=(
     shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables systemd
 )
 
+# What the tests with other people's programs need on top of that, beside an npm.
+packages_interop=(python3-venv chromium chromium-driver)
+
 # Prints those of its arguments that are not installed.
 missing_packages() {
     local package
