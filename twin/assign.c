@@ -102,7 +102,7 @@ const char *assign_label(struct assignments *assignments, const char *key, const
     char *unique = string_copy(label);
     for (unsigned int i = 2; map_has(&assignments->taken_labels, unique); i++) {
         mem_free(unique);
-        unique = string_format("%s.%u", label, i);
+        unique = string_format("%s--%u", label, i);
     }
     take(&assignments->taken_labels, unique);
     map_put(&assignments->labels, key, unique);

@@ -23,7 +23,8 @@ struct value *assignments_finish(const struct assignments *assignments);
 
 /*
  * The label of a key: the one it had, else one made of name (letters, digits and single hyphens),
- * with a suffix where another key has that. Lives until assignments_done().
+ * with a suffix, "--2", where another key has that. A dot would end the name of a host in that of
+ * its programs, and is none for PostgreSQL. Lives until assignments_done().
  */
 const char *assign_label(struct assignments *assignments, const char *key, const char *name);
 

@@ -25,7 +25,7 @@ static struct machine_network *add_network(struct desiring *desiring, const char
     machine_address_to_text(subnet.base + 1, gateway);
     digest_hex(name, strlen(name), hash);
     network->name = desiring_text(desiring, name);
-    /* A dot has a meaning of its own in names of interfaces. */
+    /* A dot, which names had once, has a meaning of its own in names of interfaces. */
     if (strlen(name) + strlen("br-") < IF_NAMESIZE && !strchr(name, '.'))
         network->bridge = machine_text(machine, "br-%s", name);
     else

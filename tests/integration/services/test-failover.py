@@ -287,6 +287,22 @@ def what_is_killed_goes_before_a_server_is_let_in_again():
 
 
 @test
+def clusters_of_one_name_stand_side_by_side():
+    with Twin() as twin:
+        build(twin)
+        twin.made("aws:rds:cluster", "store", {"engine": "postgres", "version": "15", "port": 5432, "instances": 2,
+                  "subnet": "data"}, {"subnet": "data"}, uid="another")
+        assert wait_until(lambda: twin.get("another")["status"]["state"] == "ready", 60), twin.get("another")
+        assert set(members(twin)) == {"store-0", "store-1"}, status(twin)
+        other = {member["name"]: member["role"] for member in twin.get("another")["status"]["members"]}
+        assert other == {"store--2-0": "primary", "store--2-1": "replica"}, other
+        query(twin, "insert into written values (1)")
+        answer = twin.ask("act", uid="another", action="promote", member="store--2-1")
+        assert answer["ok"] and answer["status"]["primary"] == "store--2-1", answer
+        assert status(twin)["primary"] == "store-0", status(twin)
+
+
+@test
 def a_primary_whose_data_is_lost_is_replaced_only_by_a_word_of_its_own():
     with Twin() as twin:
         build(twin)

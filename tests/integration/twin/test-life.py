@@ -340,9 +340,9 @@ def resources_of_one_name_live_side_by_side():
         twin.vlan("third", "10.212.0.0/24")
         twin.made("aws:ec2:instances", "l", {"instances": 1}, {"subnet": "third"}, uid="another")
         hosts = twin.hosts()
-        assert hosts["l-0"]["network"] == "left" and hosts["l.2-0"]["network"] == "third", hosts
+        assert hosts["l-0"]["network"] == "left" and hosts["l--2-0"]["network"] == "third", hosts
         assert twin.ask("delete", uid="uid-l")["ok"]
-        assert "l.2-0" in twin.hosts(), "what runs keeps its name"
+        assert "l--2-0" in twin.hosts(), "what runs keeps its name"
 
 
 @test
