@@ -1,15 +1,17 @@
 /*
- * The files of HAProxy, PostgreSQL, dnsmasq, Prometheus, Alertmanager and Grafana with texts of a
- * document in them that came from outside: each is read as its program reads it, and has the lines
- * and words that it has with plain texts, no more, no less, no others.
+ * The files of HAProxy, PostgreSQL, dnsmasq, Prometheus, Alertmanager and Grafana, and the labels
+ * of what is measured, with texts of a document in them that came from outside: each is read as its
+ * program reads it, and has the lines and words that it has with plain texts, no more, no less, no
+ * others. The rules of nftables are in fuzz-twin-message.c; what the blackbox exporter reads, and
+ * /etc/resolv.conf, has no text of a document in it.
  *
  * The input is a list of texts, apart by zero bytes, each for one place of a document; where one is
  * empty, a plain one stands.
  */
 #include "base/text.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/languages.h"
 #include "model/json.h"
-#include "model/yaml.h"
 #include "twin/balancer-config.h"
 #include "twin/dashboards-config.h"
 #include "twin/database-config.h"
@@ -18,8 +20,6 @@
 #include "twin/message.h"
 #include "twin/monitor-config.h"
 
-#include <libpq-fe.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Where a text goes, @a being the first, and the plain ones. */
@@ -64,165 +64,6 @@ static const char document[] = PUT(
                             "\"network\":[\"net\"],\"rules\":[\"alerts\"]")
                             PUT("k8s:deployment:grafana", "pane", "@r", "\"prometheus\":\"eyes\"",
                                 "\"prometheus\":[\"eyes\"]");
-
-/* --- How each language is read --- */
-
-/* What a file is made of, one entry for each line or node; two files of the same entries say the
- * same but for texts in the places for texts. */
-struct shape {
-    struct strbuf entries;
-};
-
-/* HAProxy (configuration manual, 2.2): blanks part words, quotes and backslashes take meanings
- * away, # begins a comment. Returns whether there was a word. */
-static bool next_word(const char **at, struct strbuf *word)
-{
-    char quote = '\0';
-    *at += strspn(*at, " ");
-    strbuf_clear(word);
-    if (**at == '\n')
-        return false;
-    for (; quote || (**at != ' ' && **at != '\n'); (*at)++) {
-        MUST((unsigned char)**at >= ' ' && **at != 0x7f);
-        MUST(quote || **at != '#');
-        MUST(quote != '"' || **at != '$');
-        if (**at == '\\' && quote != '\'') {
-            (*at)++;
-            MUST(**at && strchr("\\\"'# ", **at));
-            strbuf_add_char(word, **at);
-        } else if (quote ? **at == quote : (**at == '"' || **at == '\'')) {
-            quote = quote ? '\0' : **at;
-        } else {
-            strbuf_add_char(word, **at);
-        }
-    }
-    return true;
-}
-
-static void read_haproxy(const char *text, struct shape *shape, const char *health_check)
-{
-    struct strbuf word = {0};
-    for (const char *at = text; *at; at++) {
-        unsigned int n_words = 0;
-        bool is_uri = false;
-        while (next_word(&at, &word)) {
-            if (n_words++ == 0)
-                strbuf_add(&shape->entries, strbuf_text(&word));
-            MUST(!is_uri || text_equal(strbuf_text(&word), health_check));
-            is_uri = text_equal(strbuf_text(&word), "uri");
-        }
-        strbuf_addf(&shape->entries, " %u\n", n_words);
-    }
-    strbuf_done(&word);
-}
-
-/* PostgreSQL (guc-file.l): NAME = VALUE, a value of letters, digits and some signs, or in quotes.
- */
-static void read_settings(const char *text, struct shape *shape)
-{
-    for (const char *at = text; *at; at++) {
-        size_t length = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
-        MUST(length > 0 && strncmp(at + length, " = ", 3) == 0);
-        strbuf_add_n(&shape->entries, at, length);
-        strbuf_add_char(&shape->entries, '\n');
-        at += length + 3;
-        if (*at != '\'') {
-            length = strcspn(at, "\n");
-            MUST(length > 0);
-            for (; *at != '\n'; at++)
-                MUST(
-                    strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", *at));
-            continue;
-        }
-        for (at++; *at != '\'' || at[1] == '\''; at++) {
-            MUST(*at && *at != '\n');
-            at += *at == '\'' || *at == '\\';
-        }
-        MUST(*++at == '\n');
-    }
-}
-
-/* pg_hba.conf: blanks part words; a quote, a comment or a comma more would be none of ours. */
-static void read_words(const char *text, struct shape *shape)
-{
-    for (const char *at = text; *at; at++) {
-        size_t first = strcspn(at, " "), n_words = 1;
-        strbuf_add_n(&shape->entries, at, first);
-        for (; *at != '\n'; at++) {
-            MUST((unsigned char)*at >= ' ' && !strchr("#\\", *at));
-            n_words += *at == ' ';
-        }
-        strbuf_addf(&shape->entries, " %zu\n", n_words);
-    }
-}
-
-/* dnsmasq (its manual, --conf-file): a line is an option, and = parts it from its value. */
-static void read_options(const char *text, struct shape *shape)
-{
-    for (const char *at = text; *at; at++) {
-        size_t length = strspn(at, "abcdefghijklmnopqrstuvwxyz-");
-        MUST(length > 0 && (at[length] == '\n' || at[length] == '='));
-        strbuf_add_n(&shape->entries, at, length);
-        strbuf_add_char(&shape->entries, '\n');
-        for (at += length; *at != '\n'; at++)
-            MUST(strchr("=abcdefghijklmnopqrstuvwxyz0123456789-.,:/", *at));
-    }
-}
-
-static void read_conninfo(const char *text, struct shape *shape, const char *password)
-{
-    char *problem = NULL;
-    PQconninfoOption *options = PQconninfoParse(text, &problem);
-    if (!options)
-        fprintf(stderr, "%s\n", problem);
-    MUST(options);
-    for (const PQconninfoOption *option = options; option->keyword; option++) {
-        if (!option->val)
-            continue;
-        strbuf_addf(&shape->entries, "%s\n", option->keyword);
-        MUST(strcmp(option->keyword, "password") != 0 || text_equal(option->val, password));
-    }
-    PQconninfoFree(options);
-}
-
-static void add_node(struct shape *shape, const struct yaml_node *node)
-{
-    strbuf_addf(&shape->entries, "%d %u\n", (int)node->kind,
-                node->kind == VALUE_MAP || node->kind == VALUE_LIST ? node->n_items : 0);
-    for (unsigned int i = 0; node->kind == VALUE_LIST && i < node->n_items; i++)
-        add_node(shape, node->items[i]);
-    for (unsigned int i = 0; node->kind == VALUE_MAP && i < node->n_items; i++) {
-        strbuf_addf(&shape->entries, "%s:", node->pairs[i].key);
-        add_node(shape, node->pairs[i].value);
-    }
-}
-
-/* By libyaml, which is what Prometheus' reader was translated from. */
-static struct yaml_tree *read_yaml(const struct strbuf *text, struct shape *shape)
-{
-    struct yaml_tree *tree = NULL;
-    struct diagnostics diagnostics = {0};
-    yaml_read("file", strbuf_text(text), text->length, &yaml_default_limits, &tree, &diagnostics);
-    if (diagnostics.n_items > 0)
-        fprintf(stderr, "%s\n%s\n", diagnostics.items[0].detail, strbuf_text(text));
-    MUST(tree && diagnostics.n_items == 0);
-    diagnostics_done(&diagnostics);
-    add_node(shape, yaml_root(tree));
-    return tree;
-}
-
-static void read_plain_yaml(const struct strbuf *text, struct shape *shape)
-{
-    yaml_tree_free(read_yaml(text, shape));
-}
-
-static void read_json(const struct strbuf *text, struct shape *shape)
-{
-    struct value *value = NULL;
-    MUST(json_read(strbuf_text(text), text->length, &value, NULL) == 0);
-    value_unref(value);
-    read_plain_yaml(text, shape);
-}
 
 /* --- The files of a machine --- */
 
@@ -306,13 +147,17 @@ static void check_balancer(const struct machine_balancer *balancer, struct shape
         .n_frontends = 1,
         .socket = "/s",
         .state_file = "/f",
+        .values_file = "/v",
         .limits_file = "/l",
         .limiter_socket = "/i",
         .max_connections = 9};
     struct strbuf text = {0};
     if (balancer_check_frontend(frontend, NULL) == 0) {
         balancer_write_config(&text, &config, true);
-        read_haproxy(strbuf_text(&text), shape, frontend->backend->health_check);
+        read_haproxy(strbuf_text(&text), shape);
+        strbuf_clear(&text);
+        balancer_write_values(&text, &config);
+        read_map(strbuf_text(&text), shape, frontend->backend->health_check);
     }
     strbuf_done(&text);
 }
@@ -341,12 +186,19 @@ static void check_database(const struct machine_database *database, const char *
                                            .password_file = "/it's a \\ path",
                                            .archive = "/a",
                                            .system_user = "somebody"};
+    const struct string_list nobody = {0};
     struct strbuf text = {0};
     database_write_settings(&text, &config);
     read_settings(strbuf_text(&text), shape);
     strbuf_clear(&text);
     database_write_hba(&text, &config);
     read_words(strbuf_text(&text), shape);
+    strbuf_clear(&text);
+    database_write_ident(&text, &config);
+    read_ident(strbuf_text(&text));
+    CLEANUP(mem_freep)
+    char *standby_names = database_standby_names(database, config.primary, &nobody);
+    read_standby_names(standby_names, shape);
     strbuf_clear(&text);
     database_write_primary(&text, &config);
     read_conninfo(strbuf_text(&text), shape, "");
@@ -424,6 +276,8 @@ static void render(const char *const texts[N_PLACES], struct strbuf *counts, str
     add_requests(manifest, strbuf_text(&lines));
     desired_compute(manifest, &means, &machine, &assigned, &faults);
     add_counts(counts, machine);
+    for (size_t i = 0; i < N_PLACES; i++)
+        read_label(texts[i]);
     check_leases(machine, shape);
     if (machine->n_balancers > 0)
         check_balancer(machine->balancers[0], shape);
