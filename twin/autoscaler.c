@@ -5,8 +5,8 @@
 #include "base/world.h"
 #include "twin/converge.h"
 #include "twin/desired.h"
-#include "twin/events.h"
 #include "twin/measure.h"
+#include "twin/service.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -201,7 +201,11 @@ static void tell(struct autoscaler *autoscaler, const struct value *resource, un
     char *message = string_format(
         "%u hosts instead of %u: its processors were %.0f %% busy, and %lld %% are wanted", after,
         before, load * 100, (long long)value_get_integer(resource_spec(resource), "targetCPU", 0));
-    events_note_scaling(autoscaler->twin->events, resource, message);
+    struct event event = {.kind = "scaled",
+                          .program = resource_name(resource),
+                          .resource = resource_uid(resource),
+                          .message = message};
+    service_note(autoscaler->twin, &event);
 }
 
 static CO_FN void follow_load(struct autoscaler *autoscaler, const struct sum *sum)

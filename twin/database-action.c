@@ -387,6 +387,7 @@ static CO_FN int rejoin(struct cluster *cluster, struct database_member *member,
         process_state(member->process) != PROCESS_READY ||
         database_is_streaming(cluster, member->name))
         return r;
+    database_note_copy(cluster, member, error_message(err));
     error_done(err);
     kill_member(member);
     database_member_erase(member);

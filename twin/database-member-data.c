@@ -29,6 +29,11 @@ bool database_member_has_data(const struct database_member *member)
                                text_equal(resource, member->resource));
 }
 
+bool database_member_has_remains(const struct database_member *member)
+{
+    return world_file_exists(member->paths.data);
+}
+
 /* --- Making its data --- */
 
 static CO_FN int run(struct database_member *member, const char *host, const char *const *arguments,
@@ -43,7 +48,9 @@ static CO_FN int run(struct database_member *member, const char *host, const cha
                                 .host = host,
                                 .files = {.read = read, .written = written},
                                 .arguments = arguments,
-                                .user = PROCESS_POSTGRES};
+                                .user = PROCESS_POSTGRES,
+                                .complaint = "error:",
+                                .is_logged = true};
     return process_run(member->twin->processes, &spec, OUTPUT_LIMIT, world_monotonic_clock() + time,
                        NULL, err);
 }

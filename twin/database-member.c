@@ -102,6 +102,7 @@ void database_member_free(struct database_member *member)
     mem_free(member->name);
     mem_free(member->archive);
     mem_free(member->version);
+    mem_free(member->copied_because);
     mem_free(member->resource);
     mem_free(member);
 }

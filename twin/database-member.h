@@ -42,8 +42,9 @@ struct database_member {
     bool is_warm;              /* see database_member_warm() */
     struct gate asked;         /* opened when nobody does any more */
     char *version;             /* owned; "15.13", "" before it was asked */
-    char *resource;            /* owned; the uid of the cluster that its data belongs to */
-    bool is_replica;           /* as it said last, as what follows */
+    char *copied_because; /* owned; why its data was copied anew in this life; NULL: it was not */
+    char *resource;       /* owned; the uid of the cluster that its data belongs to */
+    bool is_replica;      /* as it said last, as what follows */
     int64_t figures[DATABASE_FIGURE_COUNT];
     struct database_replica *replicas; /* owned; those that follow it */
     size_t n_replicas;
@@ -73,6 +74,9 @@ void database_member_erase(struct database_member *member);
 
 /* Whether whole data of its cluster is there. */
 bool database_member_has_data(const struct database_member *member);
+/* Where there is none: whether there is some that is not whole, since a life before this one ended
+ * while it was copied or rewound. */
+bool database_member_has_remains(const struct database_member *member);
 /* Makes the data of an empty cluster: no roles, and not the database of workloads. */
 CO_FN int database_member_begin(struct database_member *member, const struct database_maker *maker,
                                 struct error *err);

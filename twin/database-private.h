@@ -121,6 +121,9 @@ CO_FN int database_end_keeping(struct cluster *cluster, struct error *err);
 /* Serves, see database_serve(), and beside that brings up what follows the primary, and waits until
  * it streams. */
 CO_FN int database_converge_replicas(struct cluster *cluster, struct error *err);
+/* Says, in an event and in status, that and why the data of a server is about to be replaced by a
+ * copy of its primary's. */
+void database_note_copy(struct cluster *cluster, struct database_member *member, const char *why);
 size_t database_count_streaming(const struct cluster *cluster);
 /* Whether that server does, as of the last look. */
 bool database_is_streaming(const struct cluster *cluster, const char *host);

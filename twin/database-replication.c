@@ -37,21 +37,38 @@ static CO_FN int rewind_data(struct cluster *cluster, struct database_member *me
     return r < 0 ? r : database_member_rewind(member, config, err);
 }
 
+void database_note_copy(struct cluster *cluster, struct database_member *member, const char *why)
+{
+    CLEANUP(mem_freep)
+    char *message = string_format("its data is copied anew from %s, the primary: %s",
+                                  cluster->primary->name, why);
+    struct event event = {
+        .kind = "copied-anew", .program = member->name, .host = member->name, .message = message};
+    service_note(cluster->module->twin, &event);
+    mem_free(member->copied_because);
+    member->copied_because = string_copy(why);
+}
+
 /*
  * Makes data for it where there is none. Data of one that was the primary may have what the primary
- * of now has not: that is taken out of it, or, where it cannot be, all is made anew.
+ * of now has not: that is taken out of it, or, where it cannot be, all is made anew, which is said.
  */
 static CO_FN int make_follow(struct cluster *cluster, struct database_member *member,
                              struct error *err)
 {
     struct database_config config;
+    CLEANUP(error_done) struct error why = {0};
     bool changed;
     bool has_data = database_member_has_data(member);
     if (has_data && database_member_was_replica(member))
         return 0;
     int r = database_configure(cluster, member, &config, &changed, err);
-    if (r < 0 || (has_data && rewind_data(cluster, member, &config, NULL) == 0))
+    if (r < 0 || (has_data && rewind_data(cluster, member, &config, &why) == 0))
         return r;
+    if (has_data)
+        database_note_copy(cluster, member, error_message(&why));
+    else if (!member->copied_because && database_member_has_remains(member))
+        database_note_copy(cluster, member, "what it had is not whole, its making was cut off");
     return database_member_clone(member, &config, err);
 }
 

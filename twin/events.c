@@ -77,32 +77,27 @@ static void note_turn(void *argument, const struct process *process, enum proces
     append_line(events, event);
 }
 
-void events_note_scaling(struct events *events, const struct value *group, const char *message)
+static struct value *resources_of(const struct events *events, const struct event *event)
 {
-    struct value_builder fields = {0}, resources = {0};
-    value_builder_append(&resources, value_string(resource_uid(group)));
-    value_builder_set(&fields, "time", time_of_now());
-    value_builder_set_string(&fields, "kind", "scaled");
-    value_builder_set_string(&fields, "program", resource_name(group));
-    value_builder_set(&fields, "resources", value_builder_list(&resources));
-    value_builder_set_string(&fields, "message", message);
-    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
-    append_line(events, event);
+    struct value_builder uids = {0};
+    if (!event->resource)
+        return converge_find_resources(events->twin->converge, event->program);
+    value_builder_append(&uids, value_string(event->resource));
+    return value_builder_list(&uids);
 }
 
-void events_note_health(struct events *events, const struct process *process, bool is_healthy,
-                        const char *message)
+void events_note(struct events *events, const struct event *event)
 {
     struct value_builder fields = {0};
     value_builder_set(&fields, "time", time_of_now());
-    value_builder_set_string(&fields, "kind", is_healthy ? "healthy" : "unhealthy");
-    value_builder_set_string(&fields, "program", process_name(process));
-    value_builder_set_string(&fields, "host", process_host(process));
-    value_builder_set(&fields, "resources",
-                      converge_find_resources(events->twin->converge, process_name(process)));
-    value_builder_set_string(&fields, "message", message);
-    CLEANUP(value_unrefp) struct value *event = value_builder_map(&fields);
-    append_line(events, event);
+    value_builder_set_string(&fields, "kind", event->kind);
+    value_builder_set_string(&fields, "program", event->program);
+    if (event->host)
+        value_builder_set_string(&fields, "host", event->host);
+    value_builder_set(&fields, "resources", resources_of(events, event));
+    value_builder_set_string(&fields, "message", event->message);
+    CLEANUP(value_unrefp) struct value *line = value_builder_map(&fields);
+    append_line(events, line);
 }
 
 struct events *events_new(struct twin *twin, const char *folder)

@@ -96,7 +96,7 @@ static void end_line(struct log *log, const char *time, struct strbuf *out)
     strbuf_clear(&log->line);
 }
 
-static void take_text(struct log *log, char *text, size_t size)
+void log_add(struct log *log, const char *text, size_t size)
 {
     char time[WORLD_TIME_SIZE + 8];
     CLEANUP(strbuf_done) struct strbuf out = {0};
@@ -137,7 +137,7 @@ static bool read_some(struct log *log)
     char text[READ_SIZE];
     ssize_t n = read(log->pipe, text, sizeof(text));
     if (n > 0)
-        take_text(log, text, (size_t)n);
+        log_add(log, text, (size_t)n);
     else if (n == 0 || (errno != EAGAIN && errno != EINTR))
         let_go(log);
     return n > 0;

@@ -30,6 +30,8 @@ void log_close(struct log *take_log);
 /* A descriptor for a program to print into, which the caller closes; the one before is let go of.
  */
 int log_attach(struct log *log, int *ret_fd, struct error *err);
+/* Takes in what a program printed elsewhere. */
+void log_add(struct log *log, const char *text, size_t size);
 /* Takes in what a program that has ended has left in the pipe. */
 void log_drain(struct log *log);
 /* The last line that was not empty, at most 300 bytes of it, fit to be

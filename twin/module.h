@@ -14,6 +14,8 @@
 #include "twin/problems.h"
 #include "twin/process.h"
 
+struct event;
+
 enum module_id {
     MODULE_DHCP,
     MODULE_CERTIFICATE,
@@ -41,9 +43,8 @@ struct twin {
     /* What is measured, for Prometheus; NULL: nobody measures. */
     void (*tell_measures)(struct measure *measure, struct strbuf *out);
     struct events *events;
-    /* What a health check found of a program; NULL: nobody notes it. */
-    void (*note_health)(struct events *events, const struct process *process, bool is_healthy,
-                        const char *message);
+    /* What happens and is no turn of a program, see service_note(); NULL: nobody notes it. */
+    void (*note)(struct events *events, const struct event *event);
     pid_t pid; /* of the inner half, as the machine sees it */
 };
 

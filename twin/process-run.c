@@ -2,6 +2,7 @@
 #include "twin/process-private.h"
 
 #include "base/strbuf.h"
+#include "twin/log.h"
 
 #include <string.h>
 #include <sys/wait.h>
@@ -41,6 +42,16 @@ static int explain_run(const struct process_spec *spec, int status, char *output
                      WEXITSTATUS(status), line);
 }
 
+/* That it cannot be kept is no failure of the program. */
+static void keep_output(struct processes *processes, const char *name, const char *output)
+{
+    struct log *log;
+    if (log_open(processes->loop, processes->folder, name, LOG_LIMIT, &log, NULL) < 0)
+        return;
+    log_add(log, output, strlen(output));
+    log_close(log);
+}
+
 CO_FN int process_run(struct processes *processes, const struct process_spec *spec, size_t limit,
                       int64_t deadline, char **ret_output, struct error *err)
 {
@@ -61,6 +72,8 @@ CO_FN int process_run(struct processes *processes, const struct process_spec *sp
     processes_reap(processes);
     if (r < 0)
         return process_explain_start(r, spec, err);
+    if (spec->is_logged)
+        keep_output(processes, spec->name, output);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return explain_run(spec, status, output, err);
     if (ret_output)

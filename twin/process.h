@@ -61,6 +61,7 @@ struct process_spec {
     void *argument; /* borrowed, outlives the process */
     /* For process_run(): the first lines with this word tell why it failed. NULL: its last line. */
     const char *complaint;
+    bool is_logged; /* for process_run(): what it printed is in its log, too */
 };
 
 enum process_state {
@@ -148,7 +149,7 @@ const char *process_problem(const struct process *process);
 
 /*
  * Runs a program to its end, like process_start() but for its streams: what it prints, at most
- * limit bytes, is collected and not logged; probe and restart are not used. Fails when it cannot be
+ * limit bytes, is collected; probe and restart are not used. Fails when it cannot be
  * started, at the deadline (it is killed), and when it ends with another status than 0: the message
  * has the lines that tell why. While the host's cage is ending it waits for that. The caller frees
  * *ret_output (may be NULL) with mem_free().

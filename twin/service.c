@@ -182,6 +182,12 @@ void service_in_parallel(struct loop *loop, size_t count,
         gate_wait(loop, &crowd.ended, -1, NULL);
 }
 
+void service_note(const struct twin *twin, const struct event *event)
+{
+    if (twin->note)
+        twin->note(twin->events, event);
+}
+
 void service_report_restarts(struct value_builder *status, unsigned int n_restarts)
 {
     if (n_restarts > 0)

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "twin/events.h"
 #include "twin/http.h"
 #include "twin/module.h"
 
@@ -61,6 +62,9 @@ CO_FN int service_connect(struct twin *twin, const struct machine_host *host, ui
  */
 CO_FN void service_in_parallel(struct loop *loop, size_t count,
                                CO_FN void (*work)(void *argument, size_t index), void *argument);
+
+/* Notes what happened, where somebody does. */
+void service_note(const struct twin *twin, const struct event *event);
 
 /* Adds "restarts" to a status, when there were any. */
 void service_report_restarts(struct value_builder *status, unsigned int n_restarts);

@@ -148,7 +148,7 @@ static int start(struct inner *inner, struct error *err)
     twin->measure = measure_new(twin);
     twin->tell_measures = measure_write_metrics;
     twin->events = events_new(twin, twin->folder);
-    twin->note_health = events_note_health;
+    twin->note = events_note;
     if (r == 0)
         r = name_server_new(twin, &inner->names, err);
     if (r == 0) {

@@ -6,12 +6,15 @@
 #include "base/world.h"
 #include "model/resource.h"
 #include "twin/balancer.h"
+#include "twin/service.h"
 
 static void note(const struct instance *instance, bool is_healthy, const char *message)
 {
-    const struct twin *twin = instance->twin;
-    if (twin->note_health)
-        twin->note_health(twin->events, instance->process, is_healthy, message);
+    struct event event = {.kind = is_healthy ? "healthy" : "unhealthy",
+                          .program = process_name(instance->process),
+                          .host = process_host(instance->process),
+                          .message = message};
+    service_note(instance->twin, &event);
 }
 
 static CO_FN void note_turn(void *argument, enum health_state before, enum health_state now)

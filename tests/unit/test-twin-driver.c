@@ -569,6 +569,22 @@ TEST(what_runs_is_described_in_sections)
     CHECK_TEXT(text, want);
 }
 
+TEST(a_database_server_that_was_copied_anew_is_told_with_the_reason)
+{
+    set_up(true);
+    web.verb = DESCRIBE;
+    ask_it(&web, "{\"id\":1,\"ok\":true,\"resources\":["
+                 "{\"uid\":\"web\",\"name\":\"db\",\"type\":\"aws:rds:cluster\",\"status\":{"
+                 "\"state\":\"ready\",\"primary\":\"db-1\",\"members\":["
+                 "{\"name\":\"db-0\",\"role\":\"replica\",\"replication\":\"streaming\","
+                 "\"copied_anew\":\"it could not be rewound\"},"
+                 "{\"name\":\"db-1\",\"role\":\"primary\"}]},\"outputs\":{}}]}");
+    CLEANUP(mem_freep) char *text = web.r == 0 ? json_text(web.sections) : string_copy("");
+    CHECK_TEXT(text, "[{\"lines\":[\"db: \u25cf healthy (primary db-1, 1/1 replicas streaming)\","
+                     "\"db: db-0 was copied anew from its primary: it could not be rewound\"],"
+                     "\"settled\":true,\"title\":\"Health\"}]");
+}
+
 TEST(what_a_monitor_serves_is_told_with_its_host_port)
 {
     set_up(true);

@@ -152,6 +152,17 @@ static void tell_hosts(struct story *story, const struct subject *subject)
     }
 }
 
+/* A server whose data could not be kept. */
+static void tell_copy(struct story *story, const struct subject *subject,
+                      const struct value *member)
+{
+    const char *name = value_get_text(member, "name");
+    const char *why = value_get_text(member, "copied_anew");
+    if (name && why)
+        add_line(&story->health, "%s: %s was copied anew from its primary: %s", subject->name, name,
+                 why);
+}
+
 static void tell_database(struct story *story, const struct subject *subject)
 {
     const struct value *members = value_get(subject->status, "members");
@@ -171,6 +182,8 @@ static void tell_database(struct story *story, const struct subject *subject)
     else
         add_line(&story->health, "%s: %s (primary %s, %zu/%zu replicas streaming)", subject->name,
                  subject->mark, primary, n_streaming, n_replicas);
+    for (size_t i = 0; is_list && i < value_count(members); i++)
+        tell_copy(story, subject, value_at(members, i));
 }
 
 /* What is served for who runs it, from this machine when there is a host port. */

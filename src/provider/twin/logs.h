@@ -21,9 +21,8 @@ int twin_logs_list(const struct twin_home *home, struct value **ret_programs, st
 
 /*
  * What happened on the twin that nobody asked for, the newest last: a list of what events.json
- * holds, at most limit of the newest: {"time", "kind": "broke" or "resumed", "program", "host",
- * "resources": [UID], "restarts", "message"}. Lines that cannot be read are left out. The caller
- * unrefs it.
+ * holds, at most limit of the newest; see twin/events.h. Lines that cannot be read are left out.
+ * The caller unrefs it.
  */
 int twin_events_read(const struct twin_home *home, size_t limit, struct value **ret_events,
                      struct error *err);

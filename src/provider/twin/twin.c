@@ -668,7 +668,9 @@ static const struct provider_action actions[] = {
      "It takes no new clients; those who are there have 30 seconds to end what they do. Then it is "
      "stopped, and stays out until it rejoins.",
      5},
-    {"aws:rds:cluster", "rejoin", "What it has written and the primary has not is taken out of it.",
+    {"aws:rds:cluster", "rejoin",
+     "What it has written and the primary has not is taken out of it; where that cannot be, its data "
+     "is copied anew, and status and events say why.",
      2},
     {"aws:autoscaling:group", "drain", drain_note, 1},
     {"aws:autoscaling:group", "resume", resume_note, 0.1},

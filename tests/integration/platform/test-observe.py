@@ -254,8 +254,18 @@ def whatever_dies_is_started_again_and_is_an_event_a_status_and_an_alert():
         platform.parley("act", platform.name(), "shophub-db", "promote", "shophub-db-1", code=3)
         platform.parley("act", platform.name(), "shophub-db", "promote", "shophub-db-1", "--yes")
         assert status_of(platform, "shophub-db")["primary"] == "shophub-db-1"
+        # What cannot be rewound is copied anew, and that is told with the reason wherever one looks.
+        log = platform.folder / "home" / "twin" / "database" / "shophub-db-0" / "data" / "pg_wal"
+        for segment in log.glob("0*"):
+            segment.unlink()
         platform.parley("act", platform.name(), "shophub-db", "rejoin", "shophub-db-0", "--yes")
         assert wait(lambda: status_of(platform, "shophub-db")["state"] == "ready", 60)
+        copied = "copied anew from shophub-db-1, the primary: shophub-db-0.pg_rewind failed"
+        assert copied in platform.parley("history", platform.name()).stdout
+        assert copied in platform.parley("twin", "events", "shophub-db").stdout
+        assert "shophub-db-0 was copied anew from its primary: shophub-db-0.pg_rewind failed" in (
+            platform.parley("status", platform.name()).stdout)
+        assert "pg_rewind: error: " in platform.parley("logs", "shophub-db-0").stdout
         assert platform.steps() == []
 
 

@@ -4,6 +4,7 @@
 PARLEY_FAILOVER_RUNS says how often a primary is killed under writers and a replica promoted (2).
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -300,6 +301,54 @@ def clusters_of_one_name_stand_side_by_side():
         answer = twin.ask("act", uid="another", action="promote", member="store--2-1")
         assert answer["ok"] and answer["status"]["primary"] == "store--2-1", answer
         assert status(twin)["primary"] == "store-0", status(twin)
+
+
+def copies(twin):
+    """What is told of data that was made anew."""
+    lines = (twin.state / "events.json").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["kind"] == "copied-anew"]
+
+
+@test
+def who_cannot_be_rewound_is_copied_anew_and_status_event_and_log_say_why():
+    with Twin() as twin:
+        build(twin)
+        query(twin, "insert into written values (1)")
+        acted(twin, "promote", "store-1")
+        query(twin, "insert into written values (2)")
+        # Without its log nobody can tell what it has written that the primary has not.
+        log = twin.state / "database" / "store-0" / "data" / "pg_wal"
+        for segment in log.glob("0*"):
+            segment.unlink()
+        data = folder_of(twin, "store-0")
+        acted(twin, "rejoin", "store-0")
+        assert folder_of(twin, "store-0") != data, "it was not made anew"
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
+        assert query(twin, "select number from written order by 1").split() == ["1", "2"]
+        why = members(twin)["store-0"]["copied_anew"]
+        assert "store-0.pg_rewind failed" in why and "error: " in why, why
+        assert "copied_anew" not in members(twin)["store-1"], status(twin)
+        event, = copies(twin)
+        assert event["message"] == f"its data is copied anew from store-1, the primary: {why}", event
+        assert (event["program"], event["host"], event["resources"]) == ("store-0", "store-0", ["uid-store"]), event
+        printed = (twin.state / "logs" / "store-0.pg_rewind.log").read_text()
+        assert why[why.index("pg_rewind: error: "):].split("; ")[0] in printed, (why, printed)
+
+
+@test
+def data_whose_making_was_cut_off_is_copied_anew_and_status_and_event_say_so():
+    with Twin() as twin:
+        build(twin)
+        query(twin, "insert into written values (1)")
+        twin.process.kill()
+        twin.stop()
+        # What is copied or rewound has not got this file until it is whole again.
+        (twin.state / "database" / "store-1" / "complete").unlink()
+        twin.start()
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
+        assert "cut off" in members(twin)["store-1"]["copied_anew"], status(twin)
+        assert [event["host"] for event in copies(twin)] == ["store-1"], copies(twin)
+        assert query(twin, "select number from written") == "1"
 
 
 @test
