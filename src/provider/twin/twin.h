@@ -31,6 +31,11 @@ static inline struct twin_provider *twin_of(struct provider *provider)
     return (struct twin_provider *)provider;
 }
 
+static inline bool twin_is_map(const struct value *value)
+{
+    return value && value_kind(value) == VALUE_MAP;
+}
+
 extern const struct provider_ops twin_provider_ops;
 
 /* --- Within this folder --- */
@@ -40,6 +45,30 @@ extern const struct provider_ops twin_provider_ops;
  * does not read the file as often. *ret_manifest is a new reference, or NULL without a twin.
  */
 int twin_see_manifest(struct twin_provider *twin, struct value **ret_manifest, struct error *err);
+int twin_find_identity(struct twin_provider *twin, char ret_identity[UUID_TEXT_SIZE],
+                       struct error *err);
+/* As that. What was made on a twin that is gone must not be read as absent from the one there is
+ * now: ERROR_UNAVAILABLE. */
+int twin_check_identity(struct twin_provider *twin, const struct target *target,
+                        char ret_identity[UUID_TEXT_SIZE], struct error *err);
+/* See struct provider_ops, as twin_probe(), twin_apply() and twin_conclude(). */
+CO_FN int twin_read(struct provider *provider, struct call *call, const struct target *target,
+                    struct live *ret_live, struct error *err);
+
+/* apply.c */
+CO_FN int twin_apply(struct provider *provider, struct call *call, const struct target *target,
+                     const struct step *step, struct value *after, struct outcome *ret_outcome,
+                     struct error *err);
+CO_FN void twin_conclude(struct provider *provider, struct call *call);
+/* Whether there surely is nothing to delete, so that nothing need be started for it. */
+CO_FN int twin_check_is_gone(const struct twin_home *home, const struct call *call, const char *uid,
+                             bool *ret_is_gone, struct error *err);
+/* Whether the action makes its member the primary. */
+bool twin_is_promotion(const char *action);
+/* probe.c */
+CO_FN int twin_probe(struct provider *provider, struct call *call, const struct target *target,
+                     const struct attempt *attempt, enum probe_kind *ret_kind,
+                     struct outcome *ret_outcome, struct error *err);
 
 /* propose.c */
 CO_FN int twin_propose(struct provider *provider, struct call *call, const struct target *target,
