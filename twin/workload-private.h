@@ -33,12 +33,46 @@ struct workloads {
     size_t capacity;
 };
 
+/* A built-in workload that has no port serves nobody; there is nothing to run for it. */
+bool workload_is_run(const struct machine_workload *workload);
+
+/* --- workload-instance.c --- */
+
+enum { WORKLOAD_ARGUMENTS = 24 };
+
+/* The arguments of one instance, and what they point to. */
+struct workload_command {
+    const char *arguments[WORKLOAD_ARGUMENTS];
+    size_t n_arguments;
+    char *listen, *upstream, *database; /* owned */
+    struct value *environment;          /* owned map */
+    char *access;                       /* owned; the folder of database, or NULL */
+};
+
+/* Zero-initialise it. */
+int workload_command_make(struct twin *twin, const struct machine_workload *workload,
+                          const struct machine_host *host, struct workload_command *command,
+                          struct error *err);
+void workload_command_done(struct workload_command *command);
+/* All that an instance is started anew for, as a text; the caller frees it. */
+char *workload_command_text(const struct machine_workload *workload,
+                            const struct workload_command *command);
+
 /* That of a service on a host; NULL when there is none. */
 struct instance *workload_instance(const struct workloads *module,
                                    const struct machine_workload *workload,
                                    const struct machine_host *host);
-/* A built-in workload that has no port serves nobody; there is nothing to run for it. */
-bool workload_is_run(const struct machine_workload *workload);
+/*
+ * Adds one to the module and starts it; does not wait until it is ready. before is the path of
+ * health checks that it answers, too, since balancers may ask for it still; or NULL.
+ */
+CO_FN int workload_start(struct workloads *module, const struct machine_workload *workload,
+                         const struct machine_host *host, const struct workload_command *wanted,
+                         const char *before, struct error *err);
+/* Stops one and frees it; the module has it no more. */
+CO_FN void workload_end(struct instance *take_instance);
+/* As that, of one that the module has until it has ended. */
+CO_FN void workload_drop(struct workloads *module, struct instance *instance);
 
 /* --- workload-health.c --- */
 
