@@ -130,7 +130,7 @@ CO_FN int balancer_act(void *argument, const struct module_action *action, struc
 void balancer_report_hosts(const struct balancers *module, const char *resource,
                            struct value_builder *status);
 
-/* --- balancer.c --- */
+/* --- balancer-visits.c --- */
 
 /* ERROR_CONFLICT when nobody else would take the requests of a host, or nobody sends it any. */
 CO_FN int balancer_check_others(struct balancers *module, const char *host, struct error *err);
