@@ -3,22 +3,15 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "twin/x509.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    FILE_LIMIT = 64 * 1024,
-    OWN_DAYS = 3650,
-    SERIAL_SIZE = 16,
-    CLOCK_SLACK = 3600, /* seconds; a client's clock may be a little behind */
-    DAY = 24 * 3600
-};
+enum { OWN_DAYS = 3650 };
 #define MICROSECONDS 1000000LL
 
 struct authority {
@@ -27,37 +20,6 @@ struct authority {
     gnutls_x509_crt_t crt;     /* owned */
     gnutls_x509_privkey_t key; /* owned */
 };
-
-static void free_crt(gnutls_x509_crt_t *crt)
-{
-    if (*crt)
-        gnutls_x509_crt_deinit(*crt);
-}
-
-static void free_key(gnutls_x509_privkey_t *key)
-{
-    if (*key)
-        gnutls_x509_privkey_deinit(*key);
-}
-
-/* PEM text of a key; wiped, since it must not linger in freed memory. */
-static void free_datum(gnutls_datum_t *datum)
-{
-    if (datum->data) {
-        mem_wipe(datum->data, datum->size);
-        gnutls_free(datum->data);
-    }
-}
-
-static int tls_error(struct error *err, int code, const char *what)
-{
-    return error_set(err, ERROR_SYSTEM, "%s: %s", what, gnutls_strerror(code));
-}
-
-static int64_t now_seconds(void)
-{
-    return world_wall_clock() / MICROSECONDS;
-}
 
 bool authority_is_domain(const char *text)
 {
@@ -77,63 +39,15 @@ bool authority_is_domain(const char *text)
     }
 }
 
-/* --- What every certificate has --- */
-
-static int make_key(gnutls_x509_privkey_t *ret_key, struct error *err)
-{
-    int r = gnutls_x509_privkey_init(ret_key);
-    if (r >= 0)
-        r = gnutls_x509_privkey_generate(*ret_key, GNUTLS_PK_ECDSA,
-                                         GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
-    return r < 0 ? tls_error(err, r, "cannot make a key") : 0;
-}
-
-static int set_serial(gnutls_x509_crt_t crt)
-{
-    unsigned char serial[SERIAL_SIZE];
-    world_random(serial, sizeof(serial));
-    /* RFC 5280, 4.1.2.2: positive, and not zero. */
-    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40);
-    return gnutls_x509_crt_set_serial(crt, serial, sizeof(serial));
-}
-
-/* Version, serial, lifetime, key and its identifier. Returns a code of gnutls. */
-static int set_basics(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, int days)
-{
-    unsigned char id[64];
-    size_t id_size = sizeof(id);
-    int64_t now = now_seconds();
-    int r = gnutls_x509_crt_set_version(crt, 3);
-    if (r >= 0)
-        r = set_serial(crt);
-    if (r >= 0)
-        r = gnutls_x509_crt_set_activation_time(crt, now - CLOCK_SLACK);
-    if (r >= 0)
-        r = gnutls_x509_crt_set_expiration_time(crt, now + (int64_t)days * DAY);
-    if (r >= 0)
-        r = gnutls_x509_crt_set_key(crt, key);
-    if (r >= 0)
-        r = gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &id_size);
-    if (r >= 0)
-        r = gnutls_x509_crt_set_subject_key_id(crt, id, id_size);
-    return r;
-}
-
-static int set_common_name(gnutls_x509_crt_t crt, const char *name)
-{
-    return gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
-                                         (unsigned int)strlen(name));
-}
-
 /* --- The authority --- */
 
 static int authority_make_crt(struct authority *authority, struct error *err)
 {
     int r = gnutls_x509_crt_init(&authority->crt);
     if (r >= 0)
-        r = set_basics(authority->crt, authority->key, OWN_DAYS);
+        r = x509_set_basics(authority->crt, authority->key, OWN_DAYS);
     if (r >= 0)
-        r = set_common_name(authority->crt, "Parley twin local authority");
+        r = x509_set_common_name(authority->crt, "Parley twin local authority");
     if (r >= 0)
         r = gnutls_x509_crt_set_basic_constraints(authority->crt, 1, 0);
     if (r >= 0)
@@ -142,7 +56,7 @@ static int authority_make_crt(struct authority *authority, struct error *err)
     if (r >= 0)
         r = gnutls_x509_crt_sign2(authority->crt, authority->crt, authority->key, GNUTLS_DIG_SHA256,
                                   0);
-    return r < 0 ? tls_error(err, r, "cannot make the authority's certificate") : 0;
+    return r < 0 ? x509_error(err, r, "cannot make the authority's certificate") : 0;
 }
 
 static int write_pem(const char *path, unsigned int mode, const gnutls_datum_t *pem,
@@ -151,56 +65,22 @@ static int write_pem(const char *path, unsigned int mode, const gnutls_datum_t *
     return world_write_file(path, pem->data, pem->size, mode, true, err);
 }
 
-static int load_key(const char *path, gnutls_x509_privkey_t *ret_key, struct error *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    int r = world_read_file(path, FILE_LIMIT, &text, &size, err);
-    if (r < 0)
-        return r;
-    gnutls_datum_t datum = {(unsigned char *)text, (unsigned int)size};
-    r = gnutls_x509_privkey_init(ret_key);
-    if (r >= 0)
-        r = gnutls_x509_privkey_import(*ret_key, &datum, GNUTLS_X509_FMT_PEM);
-    mem_wipe(text, size);
-    mem_free(text);
-    return r < 0 ? error_set(err, ERROR_CORRUPT, "%s holds no key: %s", path, gnutls_strerror(r))
-                 : 0;
-}
-
-static int load_crt(const char *path, gnutls_x509_crt_t *ret_crt, struct error *err)
-{
-    CLEANUP(mem_freep) char *text = NULL;
-    size_t size = 0;
-    int r = world_read_file(path, FILE_LIMIT, &text, &size, err);
-    if (r < 0)
-        return r;
-    gnutls_datum_t datum = {(unsigned char *)text, (unsigned int)size};
-    r = gnutls_x509_crt_init(ret_crt);
-    if (r >= 0)
-        r = gnutls_x509_crt_import(*ret_crt, &datum, GNUTLS_X509_FMT_PEM);
-    mem_wipe(text, size);
-    return r < 0 ? error_set(err, ERROR_CORRUPT, "%s holds no certificate: %s", path,
-                             gnutls_strerror(r))
-                 : 0;
-}
-
 /* The key first: a certificate without its key would be of no use after a crash in between. */
 static int authority_make(struct authority *authority, const char *key_file, struct error *err)
 {
-    int r = make_key(&authority->key, err);
+    int r = x509_make_key(&authority->key, err);
     if (r < 0)
         return r;
     r = authority_make_crt(authority, err);
     if (r < 0)
         return r;
-    CLEANUP(free_datum) gnutls_datum_t key_pem = {0};
-    CLEANUP(free_datum) gnutls_datum_t crt_pem = {0};
+    CLEANUP(x509_free_datum) gnutls_datum_t key_pem = {0};
+    CLEANUP(x509_free_datum) gnutls_datum_t crt_pem = {0};
     r = gnutls_x509_privkey_export2(authority->key, GNUTLS_X509_FMT_PEM, &key_pem);
     if (r >= 0)
         r = gnutls_x509_crt_export2(authority->crt, GNUTLS_X509_FMT_PEM, &crt_pem);
     if (r < 0)
-        return tls_error(err, r, "cannot write the authority as text");
+        return x509_error(err, r, "cannot write the authority as text");
     r = write_pem(key_file, 0600, &key_pem, err);
     if (r == 0)
         r = write_pem(authority->file, 0644, &crt_pem, err);
@@ -208,28 +88,19 @@ static int authority_make(struct authority *authority, const char *key_file, str
         return r;
     /* The library finds the issuer by its name in DER, which only a certificate that was read has.
      */
-    free_crt(&authority->crt);
+    x509_free_crt(&authority->crt);
     authority->crt = NULL;
-    return load_crt(authority->file, &authority->crt, err);
-}
-
-static bool is_key_of(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key)
-{
-    unsigned char of_crt[64], of_key[64];
-    size_t crt_size = sizeof(of_crt), key_size = sizeof(of_key);
-    return gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, of_crt, &crt_size) >= 0 &&
-           gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, of_key, &key_size) >= 0 &&
-           crt_size == key_size && memcmp(of_crt, of_key, key_size) == 0;
+    return x509_load_crt(authority->file, &authority->crt, err);
 }
 
 static int authority_load(struct authority *authority, const char *key_file, struct error *err)
 {
-    int r = load_key(key_file, &authority->key, err);
+    int r = x509_load_key(key_file, &authority->key, err);
     if (r == 0)
-        r = load_crt(authority->file, &authority->crt, err);
+        r = x509_load_crt(authority->file, &authority->crt, err);
     if (r < 0 && r != -ERROR_NOT_FOUND && r != -ERROR_CORRUPT)
         return r;
-    if (r < 0 || !is_key_of(authority->crt, authority->key))
+    if (r < 0 || !x509_is_key_of(authority->crt, authority->key))
         return error_set(err, ERROR_CORRUPT,
                          "%s is not the key of %s; remove both to get a new authority, and trust "
                          "that one anew",
@@ -259,8 +130,8 @@ void authority_free(struct authority *authority)
 {
     if (!authority)
         return;
-    free_crt(&authority->crt);
-    free_key(&authority->key);
+    x509_free_crt(&authority->crt);
+    x509_free_key(&authority->key);
     mem_free(authority->folder);
     mem_free(authority->file);
     mem_free(authority);
@@ -315,8 +186,9 @@ static bool is_still_good(struct authority *authority, const struct authority_or
                           gnutls_x509_crt_t crt)
 {
     unsigned int verdict = 0;
-    int64_t seconds_left = gnutls_x509_crt_get_expiration_time(crt) - now_seconds();
-    return seconds_left > (int64_t)AUTHORITY_RENEW_DAYS * DAY && has_ordered_domains(crt, order) &&
+    int64_t seconds_left = gnutls_x509_crt_get_expiration_time(crt) - x509_now_seconds();
+    return seconds_left > (int64_t)AUTHORITY_RENEW_DAYS * X509_DAY &&
+           has_ordered_domains(crt, order) &&
            gnutls_x509_crt_verify(crt, &authority->crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
                                   &verdict) >= 0 &&
            verdict == 0;
@@ -327,10 +199,10 @@ static bool is_still_good(struct authority *authority, const struct authority_or
 static void load_good(struct authority *authority, const struct authority_order *order,
                       const char *bundle, gnutls_x509_crt_t *ret_crt)
 {
-    CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
-    CLEANUP(free_key) gnutls_x509_privkey_t key = NULL;
-    if (load_crt(bundle, &crt, NULL) == 0 && load_key(bundle, &key, NULL) == 0 &&
-        is_key_of(crt, key) && is_still_good(authority, order, crt))
+    CLEANUP(x509_free_crt) gnutls_x509_crt_t crt = NULL;
+    CLEANUP(x509_free_key) gnutls_x509_privkey_t key = NULL;
+    if (x509_load_crt(bundle, &crt, NULL) == 0 && x509_load_key(bundle, &key, NULL) == 0 &&
+        x509_is_key_of(crt, key) && is_still_good(authority, order, crt))
         *ret_crt = take_ptr(crt);
 }
 
@@ -340,7 +212,7 @@ static void load_good(struct authority *authority, const struct authority_order 
 static int set_domains(gnutls_x509_crt_t crt, const struct authority_order *order)
 {
     const char *first = order->domains[0];
-    int r = set_common_name(crt, strlen(first) <= 64 ? first : order->file);
+    int r = x509_set_common_name(crt, strlen(first) <= 64 ? first : order->file);
     for (size_t i = 0; r >= 0 && i < order->n_domains; i++)
         r = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, order->domains[i],
                                                  (unsigned int)strlen(order->domains[i]),
@@ -384,16 +256,16 @@ static int place_file(const struct authority_order *order, const char *path,
 static int write_bundle(struct authority *authority, gnutls_x509_crt_t crt,
                         gnutls_x509_privkey_t key, struct strbuf *text, struct error *err)
 {
-    CLEANUP(free_datum) gnutls_datum_t key_pem = {0};
-    CLEANUP(free_datum) gnutls_datum_t crt_pem = {0};
-    CLEANUP(free_datum) gnutls_datum_t authority_pem = {0};
+    CLEANUP(x509_free_datum) gnutls_datum_t key_pem = {0};
+    CLEANUP(x509_free_datum) gnutls_datum_t crt_pem = {0};
+    CLEANUP(x509_free_datum) gnutls_datum_t authority_pem = {0};
     int r = gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &key_pem);
     if (r >= 0)
         r = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &crt_pem);
     if (r >= 0)
         r = gnutls_x509_crt_export2(authority->crt, GNUTLS_X509_FMT_PEM, &authority_pem);
     if (r < 0)
-        return tls_error(err, r, "cannot write a certificate as text");
+        return x509_error(err, r, "cannot write a certificate as text");
     strbuf_add_n(text, (const char *)key_pem.data, key_pem.size);
     strbuf_add_n(text, (const char *)crt_pem.data, crt_pem.size);
     strbuf_add_n(text, (const char *)authority_pem.data, authority_pem.size);
@@ -403,20 +275,20 @@ static int write_bundle(struct authority *authority, gnutls_x509_crt_t crt,
 static int issue(struct authority *authority, const struct authority_order *order,
                  const char *bundle, gnutls_x509_crt_t *ret_crt, struct error *err)
 {
-    CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
-    CLEANUP(free_key) gnutls_x509_privkey_t key = NULL;
-    int r = make_key(&key, err);
+    CLEANUP(x509_free_crt) gnutls_x509_crt_t crt = NULL;
+    CLEANUP(x509_free_key) gnutls_x509_privkey_t key = NULL;
+    int r = x509_make_key(&key, err);
     if (r < 0)
         return r;
     r = gnutls_x509_crt_init(&crt);
     if (r >= 0)
-        r = set_basics(crt, key, AUTHORITY_DAYS);
+        r = x509_set_basics(crt, key, AUTHORITY_DAYS);
     if (r >= 0)
         r = set_domains(crt, order);
     if (r >= 0)
         r = sign(authority, crt);
     if (r < 0)
-        return tls_error(err, r, "cannot issue a certificate");
+        return x509_error(err, r, "cannot issue a certificate");
     CLEANUP(strbuf_wipe) struct strbuf text = {0};
     r = write_bundle(authority, crt, key, &text, err);
     if (r == 0)
@@ -457,8 +329,8 @@ static char *serial_text(gnutls_x509_crt_t crt)
 
 int authority_read_serial(const char *bundle, char **ret_serial, struct error *err)
 {
-    CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
-    int r = load_crt(bundle, &crt, err);
+    CLEANUP(x509_free_crt) gnutls_x509_crt_t crt = NULL;
+    int r = x509_load_crt(bundle, &crt, err);
     if (r == 0)
         *ret_serial = serial_text(crt);
     return r;
@@ -484,7 +356,7 @@ int authority_provide(struct authority *authority, const struct authority_order 
     if (r < 0)
         return r;
     CLEANUP(mem_freep) char *bundle = string_format("%s/%s.pem", order->folder, order->file);
-    CLEANUP(free_crt) gnutls_x509_crt_t crt = NULL;
+    CLEANUP(x509_free_crt) gnutls_x509_crt_t crt = NULL;
     load_good(authority, order, bundle, &crt);
     bool is_new = !crt;
     if (is_new)
