@@ -5,6 +5,7 @@
 #include "twin/cgroup.h"
 #include "twin/process.h"
 
+/* processes.c */
 struct processes {
     struct loop *loop;
     struct cages *cages;
@@ -15,6 +16,31 @@ struct processes {
     void (*turned)(void *argument, const struct process *process, enum process_turn turn);
     void *turned_argument;
     unsigned int n_runs; /* process_run() calls whose children are known to net/child only */
+};
+
+/* process.c */
+struct process {
+    struct processes *processes;
+    struct process *next;
+    /* Copies of what the spec pointed to. */
+    char *name;
+    char *host;
+    char *folder;
+    char **arguments;
+    char **environment;
+    char **read, **written; /* of spec.files, as the next */
+    struct cage_mount *mounts;
+    struct cage_door door;    /* open while it runs */
+    struct process_spec spec; /* its strings are those above */
+    struct log *log;          /* owned */
+    enum process_state state;
+    pid_t pid; /* 0 while it does not run */
+    int status;
+    unsigned int n_restarts;
+    unsigned int n_coroutines; /* those that still use this struct */
+    bool is_stopping;
+    char *problem;
+    struct gate changed; /* opened with each change of state or count of coroutines */
 };
 
 /* What a child needs to know before it becomes another program. */
