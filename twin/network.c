@@ -1,5 +1,5 @@
 /*
- * Bridges, namespaces, interfaces, addresses and routes of the desired machine. The namespace of
+ * Bridges, namespaces, interfaces and routes of the desired machine. The namespace of
  * pid 1 itself is the router: every bridge lies in it, so that its end removes every link.
  */
 #include "twin/network.h"
@@ -7,7 +7,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "net/namespaces.h"
-#include "twin/netlink.h"
+#include "twin/network-private.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -25,44 +25,6 @@
 #include <unistd.h>
 
 #define NAMES_FOLDER "/run/netns"
-
-/* lo, and eth0 of a host; bridges and links of the router are numbered from FIRST_INDEX on. */
-enum { LOOPBACK_INDEX = 1, HOST_INDEX = 2, FIRST_INDEX = 10 };
-
-struct bridge {
-    char *name;
-    uint32_t gateway;
-    unsigned int prefix;
-    int index;
-};
-
-struct attached_host {
-    char *name;
-    char *bridge;
-    uint32_t ip;
-    unsigned int prefix;
-    int namespace;
-    int index; /* of the router's end of its link */
-    bool has_address;
-};
-
-struct virtual_address {
-    uint32_t ip;
-    char *host;
-};
-
-struct network {
-    int router;
-    int nowhere; /* a namespace with nothing but lo, and that down; -1 where it could not be made */
-    struct netlink netlink;
-    int next_index;
-    struct bridge *bridges; /* owned lists */
-    struct attached_host *hosts;
-    struct virtual_address *addresses;
-    size_t n_bridges, bridges_capacity;
-    size_t n_hosts, hosts_capacity;
-    size_t n_addresses, addresses_capacity;
-};
 
 /* Kernels without the feature have no such file; then there is nothing to set. */
 static int set_kernel(const char *path, const char *text, struct error *err)
@@ -120,8 +82,7 @@ static void forget_name(const char *name)
     unlink(path);
 }
 
-/* Going back must not fail: everything after it would act in the wrong namespace. */
-static void enter_router(struct network *network)
+void network_enter_router(struct network *network)
 {
     if (setns(network->router, CLONE_NEWNET) < 0)
         abort();
@@ -134,7 +95,7 @@ static void make_nowhere(struct network *network)
     if (unshare(CLONE_NEWNET) < 0)
         return;
     network->nowhere = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    enter_router(network);
+    network_enter_router(network);
 }
 
 int network_new(struct network **ret_network, struct error *err)
@@ -192,7 +153,7 @@ static int configure_host(const struct machine_host *wanted, struct error *err)
     return r;
 }
 
-static struct bridge *find_bridge(struct network *network, const char *name)
+struct bridge *network_find_bridge(struct network *network, const char *name)
 {
     for (size_t i = 0; i < network->n_bridges; i++) {
         if (text_equal(network->bridges[i].name, name))
@@ -201,7 +162,7 @@ static struct bridge *find_bridge(struct network *network, const char *name)
     return NULL;
 }
 
-static struct attached_host *find_host(const struct network *network, const char *name)
+struct attached_host *network_find_host(const struct network *network, const char *name)
 {
     for (size_t i = 0; i < network->n_hosts; i++) {
         if (text_equal(network->hosts[i].name, name))
@@ -216,13 +177,12 @@ int network_namespace(const struct network *network, const char *host)
         return network->nowhere;
     if (text_equal(host, NETWORK_ROUTER))
         return network->router;
-    const struct attached_host *there = find_host(network, host);
+    const struct attached_host *there = network_find_host(network, host);
     return there ? there->namespace : -1;
 }
 
-/* A socket stays in the namespace that it was opened in. */
-static int open_in_host(struct network *network, const char *host, struct netlink *ret_netlink,
-                        struct error *err)
+int network_open_netlink(struct network *network, const char *host, struct netlink *ret_netlink,
+                         struct error *err)
 {
     int namespace = network_namespace(network, host);
     if (namespace < 0)
@@ -230,30 +190,8 @@ static int open_in_host(struct network *network, const char *host, struct netlin
     if (setns(namespace, CLONE_NEWNET) < 0)
         return error_set_errno(err, errno, "enter %s", host);
     int r = netlink_open(ret_netlink, err);
-    enter_router(network);
+    network_enter_router(network);
     return r;
-}
-
-static int add_virtual(struct network *network, const char *host, uint32_t ip, struct error *err)
-{
-    struct netlink netlink;
-    int r = open_in_host(network, host, &netlink, err);
-    if (r < 0)
-        return r;
-    r = netlink_add_address(&netlink, HOST_INDEX, ip, 32, err);
-    netlink_close(&netlink);
-    return r;
-}
-
-/* One whose host is gone has gone with it. */
-static void delete_address(struct network *network, const char *host, uint32_t ip,
-                           unsigned int prefix)
-{
-    struct netlink netlink;
-    if (open_in_host(network, host, &netlink, NULL) < 0)
-        return;
-    netlink_delete_address(&netlink, HOST_INDEX, ip, prefix, NULL);
-    netlink_close(&netlink);
 }
 
 /* Interface names have at most 15 characters, and are not free again at once: so they are numbered.
@@ -268,7 +206,7 @@ static int join(struct network *network, const struct machine_host *wanted, int 
 {
     char link[IF_NAMESIZE];
     name_link(wanted, index, link);
-    struct bridge *bridge = find_bridge(network, wanted->network->bridge);
+    struct bridge *bridge = network_find_bridge(network, wanted->network->bridge);
     assert(bridge);
     int r = netlink_add_pair(&network->netlink, link, index, bridge->index, namespace, err);
     if (r < 0)
@@ -276,7 +214,7 @@ static int join(struct network *network, const struct machine_host *wanted, int 
     if (setns(namespace, CLONE_NEWNET) < 0)
         return error_set_errno(err, errno, "enter the namespace");
     r = configure_host(wanted, err);
-    enter_router(network);
+    network_enter_router(network);
     if (r < 0)
         netlink_delete_link(&network->netlink, index, NULL);
     return r;
@@ -290,7 +228,7 @@ static int make_namespace(struct network *network, const struct machine_host *wa
                          namespaces_describe_error(errno));
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     int r = fd < 0 ? error_set_errno(err, errno, "open the namespace") : prepare_host(wanted, err);
-    enter_router(network);
+    network_enter_router(network);
     if (r < 0) {
         forget_name(wanted->name);
         close_descriptor(fd);
@@ -349,22 +287,6 @@ static void kill_those_in(int namespace)
     closedir(processes);
 }
 
-/* The router, and the hosts of the same network, must ask anew who has the address. */
-static void forget_neighbours(struct network *network, uint32_t ip, const char *bridge)
-{
-    struct bridge *there = find_bridge(network, bridge);
-    if (there)
-        netlink_forget_neighbour(&network->netlink, there->index, ip, NULL);
-    for (size_t i = 0; i < network->n_hosts; i++) {
-        struct netlink netlink;
-        if (!text_equal(network->hosts[i].bridge, bridge) ||
-            open_in_host(network, network->hosts[i].name, &netlink, NULL) < 0)
-            continue;
-        netlink_forget_neighbour(&netlink, HOST_INDEX, ip, NULL);
-        netlink_close(&netlink);
-    }
-}
-
 /*
  * Unregistering a link waits for the whole kernel to let go of it. The link goes by itself, later,
  * with the namespace of its host; until then nobody must find the address there. The next host
@@ -374,10 +296,10 @@ static void remove_host(struct network *network, struct attached_host *host)
 {
     struct attached_host gone = *host;
     kill_those_in(gone.namespace);
-    delete_address(network, gone.name, gone.ip, gone.prefix);
+    network_delete_address(network, gone.name, gone.ip, gone.prefix);
     forget_name(gone.name);
     *host = network->hosts[--network->n_hosts];
-    forget_neighbours(network, gone.ip, gone.bridge);
+    network_forget_neighbours(network, gone.ip, gone.bridge);
     close_descriptor(gone.namespace);
     mem_free(gone.name);
     mem_free(gone.bridge);
@@ -419,7 +341,7 @@ static int add_bridge(struct network *network, const struct machine_network *wan
 static int extend_bridge(struct network *network, const struct machine_network *wanted,
                          struct error *err)
 {
-    struct bridge *there = find_bridge(network, wanted->bridge);
+    struct bridge *there = network_find_bridge(network, wanted->bridge);
     if (there && there->gateway == wanted->gateway && there->prefix == wanted->prefix)
         return 0;
     if (there)
@@ -427,52 +349,10 @@ static int extend_bridge(struct network *network, const struct machine_network *
     return add_bridge(network, wanted, err);
 }
 
-/* A host that is made anew gets back the virtual addresses that stood on it. */
-static int restore_addresses(struct network *network, const char *host, struct error *err)
-{
-    for (size_t i = 0; i < network->n_addresses; i++) {
-        if (!text_equal_or_null(network->addresses[i].host, host))
-            continue;
-        int r = add_virtual(network, host, network->addresses[i].ip, err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-int network_give_address(struct network *network, const struct machine_host *wanted,
-                         struct error *err)
-{
-    struct attached_host *there = find_host(network, wanted->name);
-    struct netlink netlink;
-    if (!there)
-        return error_set(err, ERROR_NOT_FOUND, "there is no host %s", wanted->name);
-    if (there->has_address)
-        return 0;
-    int r = open_in_host(network, wanted->name, &netlink, err);
-    if (r < 0)
-        return r;
-    r = netlink_add_address(&netlink, HOST_INDEX, wanted->ip, wanted->network->prefix, err);
-    if (r == 0)
-        r = netlink_add_default_route(&netlink, HOST_INDEX, wanted->network->gateway, err);
-    netlink_close(&netlink);
-    there->has_address = r == 0;
-    return r;
-}
-
-void network_take_address(struct network *network, const struct machine_host *wanted)
-{
-    struct attached_host *there = find_host(network, wanted->name);
-    if (!there || !there->has_address)
-        return;
-    delete_address(network, there->name, there->ip, there->prefix);
-    there->has_address = false;
-}
-
 static int extend_host(struct network *network, const struct machine_host *wanted,
                        struct error *err)
 {
-    struct attached_host *there = find_host(network, wanted->name);
+    struct attached_host *there = network_find_host(network, wanted->name);
     if (there && there->ip == wanted->ip && there->prefix == wanted->network->prefix &&
         text_equal(there->bridge, wanted->network->bridge))
         return machine_host_is_leased(wanted) ? 0 : network_give_address(network, wanted, err);
@@ -480,11 +360,11 @@ static int extend_host(struct network *network, const struct machine_host *wante
         remove_host(network, there);
     int r = add_host(network, wanted, err);
     if (r == 0)
-        r = restore_addresses(network, wanted->name, err);
+        r = network_restore_addresses(network, wanted->name, err);
     /* Everything that is not one of the twin's networks lies behind the host outside. */
     if (r == 0 && wanted->role == HOST_OUTSIDE)
         r = netlink_add_default_route(&network->netlink,
-                                      find_bridge(network, wanted->network->bridge)->index,
+                                      network_find_bridge(network, wanted->network->bridge)->index,
                                       wanted->ip, err);
     return r;
 }
@@ -535,48 +415,10 @@ int network_socket(struct network *network, const char *host, int domain, int ty
         return error_set_errno(err, errno, "enter %s", host);
     int fd = socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int errno_value = errno;
-    enter_router(network);
+    network_enter_router(network);
     if (fd < 0)
         return error_set_errno(err, errno_value, "make a socket in %s", host);
     *ret_fd = fd;
-    return 0;
-}
-
-static struct virtual_address *find_address(struct network *network, uint32_t ip)
-{
-    for (size_t i = 0; i < network->n_addresses; i++) {
-        if (network->addresses[i].ip == ip)
-            return &network->addresses[i];
-    }
-    ARRAY_RESERVE(network->addresses, network->n_addresses, network->addresses_capacity);
-    struct virtual_address *address = &network->addresses[network->n_addresses++];
-    *address = (struct virtual_address){.ip = ip};
-    return address;
-}
-
-/*
- * The new owner has the address, and the others have forgotten the old one, before the old one
- * loses it: in the other order packets vanish and clients wait a second to try again.
- */
-int network_move_address(struct network *network, uint32_t ip, const char *host, struct error *err)
-{
-    struct virtual_address *address = find_address(network, ip);
-    if (host) {
-        int r = add_virtual(network, host, ip, err);
-        if (r < 0)
-            return r;
-    }
-    if (!address->host || !text_equal_or_null(address->host, host)) {
-        const struct attached_host *owner = host ? find_host(network, host) : NULL;
-        if (owner)
-            forget_neighbours(network, ip, owner->bridge);
-        if (address->host)
-            delete_address(network, address->host, ip, 32);
-    }
-    mem_free(address->host);
-    address->host = host ? string_copy(host) : NULL;
-    if (!host)
-        *address = network->addresses[--network->n_addresses];
     return 0;
 }
 
