@@ -39,6 +39,7 @@ static bool find_old_kernel(struct namespaces_obstacle *obstacle)
     obstacle->detail = string_format("The twin needs Linux %d.%d, and this is Linux %s.",
                                      OLDEST_MAJOR, OLDEST_MINOR, system.release);
     obstacle->help = string_copy("Install a newer kernel.");
+    obstacle->is_certain = true;
     return true;
 }
 
@@ -70,6 +71,7 @@ static bool find_missing_capability(struct namespaces_obstacle *obstacle)
         obstacle->help = is_in_container()
                              ? string_copy(FOR_ROOT)
                              : string_format("Give it the capability CAP_%s.", needed[i].name);
+        obstacle->is_certain = true;
         return true;
     }
     return false;
@@ -82,27 +84,29 @@ struct setting {
     const char *kind;     /* of namespaces */
     const char *help;
     bool is_for_users; /* it keeps nobody but ordinary users from it */
+    const char *but;   /* by what it is given all the same; NULL: by nothing */
 };
 
-#define NONE_OF(kind, file)                                                                 \
-    {                                                                                       \
-        "/proc/sys/user/" file, "0", kind, "As root: sysctl -w user." file "=10000.", false \
+#define NONE_OF(kind, file)                                                                       \
+    {                                                                                             \
+        "/proc/sys/user/" file, "0", kind, "As root: sysctl -w user." file "=10000.", false, NULL \
     }
 
 static const struct setting settings[] = {
     {"/proc/sys/user/max_user_namespaces", "0", "user",
-     "As root: sysctl -w user.max_user_namespaces=10000." OR_AS_ROOT, true},
+     "As root: sysctl -w user.max_user_namespaces=10000." OR_AS_ROOT, true, NULL},
     {"/proc/sys/kernel/unprivileged_userns_clone", "0", "user",
-     "As root: sysctl -w kernel.unprivileged_userns_clone=1." OR_AS_ROOT, true},
-    {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "user",
-     "As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give parley-twin "
-     "an AppArmor profile with \"userns,\"." OR_AS_ROOT,
-     true},
+     "As root: sysctl -w kernel.unprivileged_userns_clone=1." OR_AS_ROOT, true, NULL},
     NONE_OF("mount", "max_mnt_namespaces"),
     NONE_OF("network", "max_net_namespaces"),
     NONE_OF("process", "max_pid_namespaces"),
     NONE_OF("IPC", "max_ipc_namespaces"),
     NONE_OF("host name", "max_uts_namespaces"),
+    /* The last, since it is not certain. */
+    {"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "user",
+     "As root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give parley-twin "
+     "an AppArmor profile with \"userns,\"." OR_AS_ROOT,
+     true, " but by a profile of AppArmor"},
 };
 
 static bool find_setting(bool is_root, struct namespaces_obstacle *obstacle)
@@ -117,9 +121,11 @@ static bool find_setting(bool is_root, struct namespaces_obstacle *obstacle)
         if (!text_equal(text, setting->refusing))
             continue;
         obstacle->detail = string_format(
-            "The twin needs %s namespaces, and this machine gives none%s: %s is %s.", setting->kind,
-            setting->is_for_users ? " to an ordinary user" : "", setting->path, text);
+            "The twin needs %s namespaces, and this machine gives none%s%s: %s is %s.",
+            setting->kind, setting->is_for_users ? " to an ordinary user" : "",
+            setting->but ? setting->but : "", setting->path, text);
         obstacle->help = string_copy(setting->help);
+        obstacle->is_certain = !setting->but;
         return true;
     }
     return false;

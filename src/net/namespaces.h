@@ -10,6 +10,7 @@
 struct namespaces_obstacle {
     char *detail;
     char *help;
+    bool is_certain; /* false: AppArmor's profiles may allow it all the same; a trial tells */
 };
 
 /* Whether anything is known to be in the way of this user; *ret_obstacle is untouched if not. */

@@ -193,12 +193,16 @@ static void add_once(struct diagnostics *diagnostics, const char *help, const ch
         diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help, "%s", detail);
 }
 
-static void check_namespaces(struct diagnostics *diagnostics)
+/* What is not certain is only told, and not to who asks without wanting anything: he has a twin
+ * made on trial, see twin_try(). */
+static void check_namespaces(const struct target *target, struct diagnostics *diagnostics)
 {
     struct namespaces_obstacle obstacle;
     if (!namespaces_find_obstacle(&obstacle))
         return;
-    add_once(diagnostics, obstacle.help, obstacle.detail);
+    if ((obstacle.is_certain || *target->uid) && !is_told(diagnostics, obstacle.detail))
+        diagnostics_note(diagnostics, obstacle.is_certain ? DIAGNOSTIC_ERROR : DIAGNOSTIC_NOTE,
+                         DIAGNOSTIC_CANNOT_SERVE, nowhere, obstacle.help, "%s", obstacle.detail);
     namespaces_obstacle_done(&obstacle);
 }
 
@@ -271,7 +275,7 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         return 0;
     }
     check_supervisor(diagnostics);
-    check_namespaces(diagnostics);
+    check_namespaces(target, diagnostics);
     for (size_t i = 0; i < ARRAY_LENGTH(requirements); i++)
         if (text_equal(type, requirements[i].type))
             check_program(&requirements[i], target, diagnostics);

@@ -57,10 +57,12 @@ CO_FN int twin_try(const struct call *call, struct diagnostics *diagnostics, str
     struct child_spec spec = {
         .arguments = arguments, .environment = environment, .own_environment = true, .input = -1};
     int status;
-    /* It would fail by what is known, and told, already. */
     if (namespaces_find_obstacle(&obstacle)) {
+        bool is_certain = obstacle.is_certain;
         namespaces_obstacle_done(&obstacle);
-        return 0;
+        /* It would fail by what is known, and told, already. */
+        if (is_certain)
+            return 0;
     }
     int r = child_run(call->loop, &spec, ANSWER_LIMIT, world_monotonic_clock() + TRIAL_TIME,
                       &status, &output, err);

@@ -116,6 +116,30 @@ def a_kind_of_namespaces_that_a_setting_forbids_is_named_with_it():
     return None
 
 
+@twinlab.for_users
+def a_restriction_of_apparmor_is_named_and_refuses_no_plan():
+    """A profile may allow what the setting forbids: whether a twin can stand here, only a trial tells."""
+    setting = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+    restricted = ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c",
+                  f"mount -t tmpfs none /proc/sys/kernel && echo 1 > {setting} || exit 99; "
+                  'exec setpriv --inh-caps=-all --ambient-caps=-all "$@"', "sh"]
+    if run([*restricted, "true"], "/tmp").returncode != 0:
+        return "no user namespace here in which a setting can be shown"
+    # What hides a part of /proc keeps a twin from its own, as AppArmor keeps it from mounting anything.
+    done = doctor(*restricted)
+    assert done.returncode == 1 and "the twin cannot mount its own /proc" in done.stdout, done
+    assert "kernel.apparmor_restrict_unprivileged_userns=0" in done.stdout and '"userns,"' in done.stdout, done
+    parley = pathlib.Path(twinlab.PROGRAM).parent / "parley"
+    with tempfile.TemporaryDirectory(prefix="pt-") as folder:
+        document = pathlib.Path(folder, "net.yaml")
+        document.write_text("deployment:\n  name: net\n  resources:\n    - type: opnsense:network:vlan\n"
+                            "      name: net\n      properties: { tag: 3, subnet: 10.3.0.0/24 }\n")
+        done = run([*restricted, parley, "--json", "plan", document], folder)
+        notes = json.dumps(json.loads(done.stdout)["notes"])
+        assert f"none to an ordinary user but by a profile of AppArmor: {setting} is 1" in notes, done
+    return None
+
+
 def namespaces_that_run_out_are_told():
     """Two networks and a host, and there may be two network namespaces."""
     own = "unshare --user --map-root-user".split()
@@ -134,4 +158,5 @@ platformlab.run([a_twin_that_can_stand_is_no_finding_and_nothing_stays_of_it,
                  a_capability_that_root_lacks_is_named,
                  a_kind_of_namespaces_that_a_filter_forbids_is_named,
                  a_kind_of_namespaces_that_a_setting_forbids_is_named_with_it,
+                 a_restriction_of_apparmor_is_named_and_refuses_no_plan,
                  namespaces_that_run_out_are_told])
