@@ -1,6 +1,7 @@
 /*
- * The least that an HTTP server can do: the same canned answer to every request, one thread, epoll.
- * What bench/mcp/run.py compares latencies with. Prints its port.
+ * The least that a server can do: the same canned answer to every request, over HTTP in one thread
+ * with epoll, or to every line of its standard input (--stdio). What bench/mcp/run.py compares
+ * with: nothing can be faster over the same socket or pipe. Over HTTP it prints its port.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -83,8 +84,29 @@ static int listen_on_loopback(void)
     return listener;
 }
 
-int main(void)
+/* One answer for each line that has come, all of them in one write. */
+static int answer_lines(void)
 {
+    static char lines[1 << 16], out[sizeof(lines) * sizeof(body)];
+    ssize_t n;
+    while ((n = read(STDIN_FILENO, lines, sizeof(lines))) > 0) {
+        size_t length = 0;
+        for (ssize_t i = 0; i < n; i++)
+            if (lines[i] == '\n') {
+                memcpy(out + length, body, sizeof(body) - 1);
+                length += sizeof(body) - 1;
+                out[length++] = '\n';
+            }
+        if (write(STDOUT_FILENO, out, length) != (ssize_t)length)
+            return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--stdio") == 0)
+        return answer_lines();
     struct epoll_event events[256];
     answer_length = (size_t)snprintf(answer, sizeof(answer),
                                      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

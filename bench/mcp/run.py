@@ -123,7 +123,7 @@ def compare(found, modules, options):
 
 
 def compare_stdio(build, home, modules, options):
-    servers = {"ours": [build + "/mcp-bench-server", home + "/home", "--stdio"]}
+    servers = {"ours": [build + "/mcp-bench-server", home + "/home", "--stdio"], "canned": [build + "/mcp-canned", "--stdio"]}
     if modules:
         servers["sdk-v1"] = ["node", modules + "/others.mjs", "sdk-v1-stdio"]
     for in_flight in (1, 16):
@@ -138,7 +138,8 @@ def compare_stdio(build, home, modules, options):
         for name, (rate, cpu) in shown.items():
             print(f"stdio, {in_flight:2} in flight  {name:8} {rate:9.0f} calls/s {cpu:7.1f} us of CPU a call")
         if "sdk-v1" in shown:
-            print(f"stdio, {in_flight:2} in flight: {shown['ours'][0] / shown['sdk-v1'][0]:.1f} x the rate of sdk-v1")
+            print(f"stdio, {in_flight:2} in flight: {shown['ours'][0] / shown['sdk-v1'][0]:.1f} x the rate of sdk-v1, where "
+                  f"a canned answer has {shown['canned'][0] / shown['sdk-v1'][0]:.1f}")
 
 
 def dribble(port, count, is_over):
