@@ -166,13 +166,17 @@ CO_FN int run_commit_handle(struct node *node, struct error *err);
 /* Adds the result of an ended step and what it makes of the records. The node is over once that is
  * durable. */
 void run_add_result(struct node *node);
-/* Once it surely was not done, the record of a create that nobody could tell of goes with the next
- * commit. */
-void run_drop_doubt(struct node *node);
 void run_add_skip(struct node *node, const char *because);
 /* Sets the run's final status by its nodes and adds the last row. */
 void run_add_finish(struct run *run);
 void run_tell_progress(struct node *node, const char *message);
+
+/* --- records.c: what an outcome makes of the records --- */
+/* Of a step that is over, with the next commit. */
+void run_record_effect(struct node *node);
+/* Once it surely was not done, the record of a create that nobody could tell of goes with the next
+ * commit. */
+void run_drop_doubt(struct node *node);
 
 /* --- call.c: one step's call --- */
 /*
