@@ -33,54 +33,53 @@ static void start_calls(struct run *run)
     }
 }
 
-/* What a cancelled run does not begin is not written down: it is all that no row is about, and may
- * be as much as the plan. The last row says how many. */
-static void skip(struct run *run, struct node *node, const char *because)
-{
-    node->state = NODE_SKIPPED;
-    run->n_over++;
-    if (!*run->context->is_cancelled)
-        run_add_skip(node, because);
-}
-
 /* Whether it was not skipped yet, and is now. */
-static bool skip_waiting(struct run *run, struct node *node, const char *because)
+static bool skip(struct run *run, struct node *node)
 {
     if (node->state >= NODE_INTENDED)
         return false;
-    skip(run, node, because);
+    node->state = NODE_SKIPPED;
+    run->n_over++;
     return true;
 }
 
 /* Whether nothing in the group had failed until now. */
-static bool enter_group(struct run *run, size_t group, const char *because)
+static bool enter_group(struct run *run, size_t group)
 {
-    bool is_first = !run->groups[group].because;
-    if (is_first)
-        run->groups[group].because = because;
+    bool is_first = !run->groups[group].has_failed;
+    run->groups[group].has_failed = true;
     return is_first;
 }
 
-/* What waits for a step that failed is not tried, however long the chain behind it is. */
+/*
+ * What waits for a step that failed is not tried, however long the chain behind it is. It is
+ * written down in one row. What a cancelled run does not begin is in none: it is all that no row
+ * is about, and the last row says how many.
+ */
 static void skip_dependents(struct run *run, const struct node *failed)
 {
     struct queue behind = {0};
+    struct skips skips = {0};
     size_t n_steps = run->plan->n_steps;
     queue_put(&behind, failed->index);
     while (!queue_is_empty(&behind)) {
-        size_t before = queue_take(&behind);
-        const char *because =
-            before < n_steps ? run->plan->steps[before].id : run->groups[before - n_steps].because;
         size_t n;
-        const size_t *dependents = graph_dependents(run->graph, before, &n);
+        const size_t *dependents = graph_dependents(run->graph, queue_take(&behind), &n);
         for (size_t i = 0; i < n; i++) {
             bool is_group = dependents[i] >= n_steps;
-            if (is_group ? enter_group(run, dependents[i] - n_steps, because)
-                         : skip_waiting(run, &run->nodes[dependents[i]], because))
+            bool is_new = is_group ? enter_group(run, dependents[i] - n_steps)
+                                   : skip(run, &run->nodes[dependents[i]]);
+            if (is_new)
                 queue_put(&behind, dependents[i]);
+            if (is_new && !is_group)
+                run_note_skip(&skips, &run->plan->steps[dependents[i]]);
         }
     }
     mem_free(behind.items);
+    if (*run->context->is_cancelled)
+        skips_done(&skips);
+    else
+        run_add_skips(failed, &skips);
 }
 
 /* Writes the results of calls that are over; what they free becomes ready with the same commit. */
@@ -111,7 +110,7 @@ static void skip_ready(struct run *run)
 {
     while (!queue_is_empty(&run->ready)) {
         struct node *node = &run->nodes[queue_take(&run->ready)];
-        skip(run, node, NULL);
+        (void)skip(run, node);
         skip_dependents(run, node);
     }
 }

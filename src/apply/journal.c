@@ -167,11 +167,31 @@ void run_add_result(struct node *node)
     run_record_effect(node);
 }
 
-void run_add_skip(struct node *node, const char *because)
+void run_note_skip(struct skips *skips, const struct step *step)
+{
+    struct value_builder names = {0};
+    if (skips->n++ >= RUN_NAMED_SKIPS)
+        return;
+    set_step_fields(&names, step);
+    value_builder_append(&skips->first, value_builder_map(&names));
+}
+
+void skips_done(struct skips *skips)
+{
+    value_builder_done(&skips->first);
+    *skips = (struct skips){0};
+}
+
+void run_add_skips(const struct node *failed, struct skips *skips)
 {
     struct value_builder body = {0};
-    value_builder_set_string(&body, "because", because);
-    journal_step(node, "skipped", value_builder_map(&body));
+    if (skips->n == 0)
+        return;
+    value_builder_set_string(&body, "because", run_step(failed)->id);
+    value_builder_set(&body, "count", value_integer((int64_t)skips->n));
+    value_builder_set(&body, "first", value_builder_list(&skips->first));
+    run_journal(failed->run, "skipped", value_builder_map(&body));
+    skips_done(skips);
 }
 
 static size_t count_state(const struct run *run, enum node_state state)

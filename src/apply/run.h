@@ -41,8 +41,8 @@ struct node {
 
 /* Steps that others wait for together: a hub of the graph, behind the nodes of the steps. */
 struct node_group {
-    size_t n_waiting;    /* of its steps, those that are not done */
-    const char *because; /* borrowed id of the first of its steps that failed; NULL: none */
+    size_t n_waiting; /* of its steps, those that are not done */
+    bool has_failed;  /* one of them, or it was skipped */
 };
 
 /* Calls at the same time, over all providers. */
@@ -72,6 +72,16 @@ struct staging {
     struct outcome outcome;
     int64_t started_at;
 };
+
+/* What waits for a step that failed. Zero-initialise it. */
+struct skips {
+    size_t n;
+    struct value_builder first; /* a list of the first RUN_NAMED_SKIPS of them, by name */
+};
+
+/* How many of the steps behind one failure its row names; the others are those that the plan has
+ * behind them. A door that tells of each step has no more. */
+enum { RUN_NAMED_SKIPS = 200 };
 
 /* A row of the journal as it is told. */
 struct journal_row {
@@ -166,7 +176,10 @@ CO_FN int run_commit_handle(struct node *node, struct error *err);
 /* Adds the result of an ended step and what it makes of the records. The node is over once that is
  * durable. */
 void run_add_result(struct node *node);
-void run_add_skip(struct node *node, const char *because);
+void run_note_skip(struct skips *skips, const struct step *step);
+/* Adds one row for all of them, unless there are none, and empties them. */
+void run_add_skips(const struct node *failed, struct skips *skips);
+void skips_done(struct skips *skips);
 /* Sets the run's final status by its nodes and adds the last row. */
 void run_add_finish(struct run *run);
 void run_tell_progress(struct node *node, const char *message);

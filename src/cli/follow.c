@@ -155,13 +155,33 @@ static void take_result(struct progress *progress, const struct value *event)
     end_step(progress, stage, event);
 }
 
-static void take_skip(struct progress *progress, const struct value *event)
+/* How many steps a row is about that tells what waits for one that failed; older programs wrote one
+ * for each. */
+static size_t count_skips(const struct value *event)
 {
-    struct stage_progress *stage = stage_of(progress, event);
-    const char *because = value_get_text(event, "because");
+    return (size_t)value_get_integer(event, "count", 1);
+}
+
+static void take_skip(struct progress *progress, const struct value *step, const char *because)
+{
+    struct stage_progress *stage = stage_of(progress, step);
     strbuf_addf(&stage->lines, "  - skipped \"%s\", which waits for %s\n",
-                value_get_text(event, "address"), because ? because : "another step");
-    end_step(progress, stage, event);
+                value_get_text(step, "address"), because);
+    end_step(progress, stage, step);
+}
+
+static void take_skips(struct progress *progress, const struct value *event)
+{
+    const struct value *first = value_get(event, "first");
+    const char *because = value_get_text(event, "because");
+    size_t n_named = first ? value_count(first) : 1;
+    because = because ? because : "another step";
+    for (size_t i = 0; i < n_named; i++)
+        take_skip(progress, first ? value_at(first, i) : event, because);
+    if (count_skips(event) > n_named)
+        strbuf_addf(&stage_of(progress, value_at(first, 0))->lines,
+                    "  - skipped %zu more, which wait for %s\n", count_skips(event) - n_named,
+                    because);
 }
 
 static void take_message(struct progress *progress, const struct value *event)
@@ -219,8 +239,8 @@ static void count_event(struct progress *progress, const char *kind, const struc
     } else if (text_equal(kind, "result")) {
         count_result(progress, event);
     } else if (text_equal(kind, "skipped")) {
-        progress->bar.n_ended++;
-        progress->bar.n_skipped++;
+        progress->bar.n_ended += count_skips(event);
+        progress->bar.n_skipped += count_skips(event);
     } else if (text_equal(kind, "resumed")) {
         bar_resume(&progress->bar);
         clear_status_line(progress);
@@ -234,7 +254,7 @@ static void count_event(struct progress *progress, const char *kind, const struc
 static void count_skipped(struct progress *progress, const char *kind, const struct value *event)
 {
     if (text_equal(kind, "skipped")) {
-        progress->n_skipped++;
+        progress->n_skipped += count_skips(event);
     } else if (text_equal(kind, "resumed")) {
         progress->n_skipped = progress->n_not_begun = 0;
     } else if (text_equal(kind, "finished")) {
@@ -261,7 +281,7 @@ static void show_event(struct progress *progress, const struct value *event)
     else if (text_equal(kind, "result"))
         take_result(progress, event);
     else if (text_equal(kind, "skipped"))
-        take_skip(progress, event);
+        take_skips(progress, event);
     else if (text_equal(kind, "progress") && value_get_text(event, "message"))
         take_message(progress, event);
     else if (text_equal(kind, "resumed"))

@@ -38,15 +38,37 @@ static void write_step(const struct value *row, struct strbuf *buffer)
 
 static const struct row_view step_view = {state_of, kind_of, is_done, write_step};
 
+/* One row is about all that wait for a step that failed, and names the first of them; made keeps
+ * what is made of it. */
+static void note_skips(const struct value *row, struct map *steps, struct value_builder *made)
+{
+    const struct value *first = value_get(row, "first");
+    for (size_t i = 0; i < value_count(first); i++) {
+        struct value_builder fields = {0};
+        const char *step = value_get_text(value_at(first, i), "step");
+        value_builder_set_string(&fields, "kind", "skipped");
+        value_builder_set_string(&fields, "step", step);
+        value_builder_set_string(&fields, "step_kind",
+                                 value_get_text(value_at(first, i), "step_kind"));
+        value_builder_set_string(&fields, "because", value_get_text(row, "because"));
+        struct value *skipped = value_builder_map(&fields);
+        value_builder_append(made, skipped);
+        map_put(steps, step, skipped);
+    }
+}
+
 static void write_steps(const struct value *journal, struct strbuf *buffer)
 {
     struct map steps = {0};
+    struct value_builder made = {0};
     int64_t n_planned = 0;
     for (size_t i = 0; i < value_count(journal); i++) {
         const struct value *row = value_at(journal, i);
         const char *step = value_get_text(row, "step");
         if (step)
             map_put(&steps, step, (void *)row);
+        else if (text_equal_or_null(value_get_text(row, "kind"), "skipped"))
+            note_skips(row, &steps, &made);
         else
             n_planned = value_get_integer(row, "steps", n_planned);
     }
@@ -60,6 +82,7 @@ static void write_steps(const struct value *journal, struct strbuf *buffer)
         strbuf_addf(buffer, "  %lld not begun\n", (long long)n_planned - (long long)n_rows);
     mem_free(rows);
     map_done(&steps);
+    value_builder_done(&made);
 }
 
 void render_run(const struct value *run, struct strbuf *buffer)

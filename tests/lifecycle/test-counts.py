@@ -208,6 +208,27 @@ def a_resume_reads_what_was_done_once_and_tells_it_together(place):
 
 
 @test
+def what_waits_for_a_step_that_failed_is_one_row(place):
+    """However much it is, directly or behind others; the run says how much, and a resume does it."""
+    place.with_boxes(fail=[{"verb": "create", "name": f"bad{n}", "how": "refuse"} for n in (SMALL, LARGE)])
+    place.parley("up", write(place, "warm", {"one": data(1)}), "--yes")
+    for n in (SMALL, LARGE):
+        behind = {f"n{i}": data("${n%d.value}" % (i // 10) if i >= 10 else "${bad%d.id}" % n) for i in range(n)}
+        path = write(place, f"d{n}", {"good": data(1), f"bad{n}": box(size=1)} | behind)
+        before = rows_of(place)["journal"]
+        place.parley("up", path, "--yes", want=4, patience=300)
+        # Its start, two steps' intents and results, what waits for one of them, its end.
+        assert rows_of(place)["journal"] - before == 7, rows_of(place)
+        run = place.parley("run", "list", "--json").json()[0]["id"]
+        skips = place.parley("run", "show", run, "--json").json()["journal"][-2]
+        assert (skips["kind"], skips["because"], skips["count"]) == ("skipped", f"create bad{n}#1", n), skips
+        assert len(skips["first"]) == 200, skips
+        assert f"\n  {n - 200} not begun" in place.parley("run", "show", run).out
+        place.parley("resume", f"d{n}", patience=300)
+        assert len(place.parley("show", f"d{n}", "--json").json()) == n + 2
+
+
+@test
 def reads_of_a_system_grow_by_pages_and_not_by_resources(place):
     place.with_boxes()
     calls = {}

@@ -417,13 +417,26 @@ static inline int scene_find_provider(void *argument, const char *instance,
     return 0;
 }
 
+/* One row is about all that wait for a step that failed. */
+static inline void note_skips(const struct value *event)
+{
+    const struct value *first = value_get(event, "first");
+    int64_t n = value_get_integer(event, "count", 0);
+    if (n < 1 || value_count(first) != (n < 200 ? (size_t)n : 200))
+        fault("%" PRId64 " are skipped and %zu named", n, value_count(first));
+    for (size_t i = 0; i < value_count(first); i++)
+        strbuf_addf(&scene.events, "skipped %s\n", value_get_text(value_at(first, i), "step"));
+}
+
 static inline void scene_event(void *argument, const struct value *event)
 {
     (void)argument;
     int64_t seq = value_get_integer(event, "seq", 0);
     if (seq > scene.last_seq)
         fault("event %" PRId64 " was told before it was durable", seq);
-    if (seq > 0 && !scene.is_quick) {
+    if (seq > 0 && !scene.is_quick && text_equal(value_get_text(event, "kind"), "skipped")) {
+        note_skips(event);
+    } else if (seq > 0 && !scene.is_quick) {
         const char *step = value_get_text(event, "step");
         const char *outcome = value_get_text(event, "outcome");
         strbuf_addf(&scene.events, "%s%s%s%s%s\n", value_get_text(event, "kind"), step ? " " : "",

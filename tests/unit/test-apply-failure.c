@@ -208,7 +208,7 @@ TEST(a_delete_that_was_done_in_part_is_recorded_so)
 }
 
 /* The dependents of one failure may be a chain of any length. */
-TEST(a_long_chain_behind_a_failure_is_skipped)
+TEST(a_long_chain_behind_a_failure_is_skipped_in_one_row)
 {
     enum { N = 5000 };
     scene_begin();
@@ -223,6 +223,14 @@ TEST(a_long_chain_behind_a_failure_is_skipped)
     scene.trouble_at = 1;
     scene.trouble = TROUBLE_REFUSE;
     CHECK(ends_as("run-1", RUN_FAILED));
+    CLEANUP(value_unrefp) struct value *rows = read_journal("run-1");
+    /* Its start, the step's intent and result, what waits for it, its end. */
+    CHECK(value_count(rows) == 5);
+    const struct value *skips = value_at(rows, 3);
+    CHECK_TEXT(value_get_text(skips, "kind"), "skipped");
+    CHECK_TEXT(value_get_text(skips, "because"), "create bad#1");
+    CHECK(value_get_integer(skips, "count", 0) == N);
+    CHECK(value_get_integer(value_at(rows, 4), "skipped", 0) == N);
     CHECK(resume_ends_as("run-1", RUN_DONE));
     CHECK(scene.records.n_items == N + 1);
     CHECK_NO_FAULTS();
