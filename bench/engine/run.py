@@ -179,9 +179,22 @@ def wait_for_rows(home, most):
         time.sleep(0.005)
 
 
+def cpu_of(door):
+    """What a door and the run that it has started have used so far, each in seconds of CPU."""
+    used = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+            if door in (int(name), int(fields[1])):
+                used[int(name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = used.pop(door, 0)
+    return own, sum(used.values())
+
+
 def interrupt(parley, shape, n):
     """A run of n steps is cancelled when a tenth of them is done, and resumed: how long steps were still begun after
-    the signal, when the door had ended, and when the resumed run had journalled its first rows."""
+    the signal, when the door had ended, and when the resumed run had journalled its first rows; and the CPU until
+    then."""
     folder = tempfile.mkdtemp(prefix="parley-bench-")
     silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
@@ -201,10 +214,12 @@ def interrupt(parley, shape, n):
         door = subprocess.Popen([parley.program, "resume", f"bench-{shape}"], **words)
         wait_for_rows(home, rows + 1)
         resumed = time.time() - start
+        of_door, of_run = cpu_of(door.pid)
         if door.wait() != 0:
             raise RuntimeError("the resumed run failed")
         print(f"{shape} {n}: steps were begun for {max(begun, 0):.3f} s after the signal, the door ended after "
-              f"{ended:.3f} s; resumed after {resumed:.3f} s; load average {os.getloadavg()[0]:.1f}")
+              f"{ended:.3f} s; resumed after {resumed:.3f} s, by {of_door:.2f} s of CPU of the door and {of_run:.2f} of "
+              f"the run; load average {os.getloadavg()[0]:.1f}")
     finally:
         shutil.rmtree(folder)
 

@@ -344,13 +344,18 @@ static void show_end(struct cli *cli, enum run_status status, const struct plan 
     putchar('\n');
 }
 
+static bool are_many(const struct cli *cli, const struct plan *plan)
+{
+    return plan_count_steps(plan) > PLAN_PAGE_STEPS && !cli->options.all;
+}
+
 /* How many steps each stage has; what a resumed run did before counts as it is told again. */
 static void expect_steps(struct progress *progress, const struct plan *plan)
 {
     progress->plan = plan;
-    progress->n_steps = plan->n_steps;
-    progress->bar.n_steps = plan->n_steps;
-    progress->is_many = plan->n_steps > PLAN_PAGE_STEPS && !progress->cli->options.all;
+    progress->n_steps = plan_count_steps(plan);
+    progress->bar.n_steps = progress->n_steps;
+    progress->is_many = are_many(progress->cli, plan);
     progress->has_room = isatty(STDOUT_FILENO);
     for (size_t i = 0; i < plan->n_steps; i++)
         progress->stages[plan->steps[i].stage].n_steps++;
@@ -360,9 +365,13 @@ int cli_follow(struct cli *cli, const char *run_id)
 {
     struct error err = {0};
     CLEANUP(plan_freep) struct plan *plan = NULL;
-    if (service_get_run_plan(cli->service, run_id, &plan, &err) < 0)
-        return cli_fail(cli, &err);
-    return cli_follow_plan(cli, run_id, plan);
+    int r = service_get_run_head(cli->service, run_id, &plan, &err);
+    /* Where steps are counted, or told as they come, nothing more of the plan is shown. */
+    if (r == 0 && !are_many(cli, plan) && !cli->options.json) {
+        plan_free(take_ptr(plan));
+        r = service_get_run_plan(cli->service, run_id, &plan, &err);
+    }
+    return r < 0 ? cli_fail(cli, &err) : cli_follow_plan(cli, run_id, plan);
 }
 
 int cli_follow_plan(struct cli *cli, const char *run_id, const struct plan *plan)

@@ -224,7 +224,8 @@ static int header_from_value(struct plan *plan, struct reader *reader)
     plan->outputs = read_value(reader, "outputs", VALUE_MAP, true);
     plan->changes_outputs = read_bool(reader, "changes_outputs", false);
     const struct value *summary = read_field(reader, "summary", VALUE_MAP, false);
-    plan->counts[STEP_KEEP] = (size_t)value_get_integer(summary, step_kind_to_string(STEP_KEEP), 0);
+    for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++)
+        plan->counts[kind] = (size_t)value_get_integer(summary, step_kind_to_string(kind), 0);
     return reader->result;
 }
 

@@ -230,6 +230,14 @@ struct step *plan_find_step(const struct plan *plan, const char *id)
     return NULL;
 }
 
+size_t plan_count_steps(const struct plan *plan)
+{
+    size_t n = 0;
+    for (enum step_kind kind = 0; kind < STEP_KIND_COUNT; kind++)
+        n += kind == STEP_KEEP ? 0 : plan->counts[kind];
+    return n;
+}
+
 /* The latest end of those that are named and known. */
 static double latest_end(const struct map *ends, const struct string_list *names)
 {

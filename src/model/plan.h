@@ -199,6 +199,8 @@ void plan_add_group(struct plan *plan, const char *id, struct string_list *take_
 /* Linear in the number of steps; use a map for many. */
 struct step *plan_find_step(const struct plan *plan, const char *id);
 
+/* How many steps it has, by its counts: also one whose steps were not read. */
+size_t plan_count_steps(const struct plan *plan);
 /* Seconds along the longest chain of steps. */
 double plan_critical_seconds(const struct plan *plan);
 

@@ -213,15 +213,15 @@ static int find_resumable(struct service *service, const char *word, char **ret_
     return r;
 }
 
-/* What its steps are read for is the run's own: it compares the hash before it does anything. */
-static CO_FN int get_plan_head(struct service *service, const char *run_id, struct plan **ret_plan,
-                               struct error *err)
+int service_get_run_head(struct service *service, const char *run_id, struct plan **ret_plan,
+                         struct error *err)
 {
     struct store_run run = {0};
     CLEANUP(value_unrefp) struct value *head = NULL;
-    int r = store_get_run(service->store, run_id, &run, err);
-    if (r == 0)
-        r = store_get_plan_head(service->store, run.plan_hash, &head, err);
+    int r = service_need_store(service, false, err);
+    if (r < 0 || (r = store_get_run(service->store, run_id, &run, err)) < 0)
+        return r;
+    r = store_get_plan_head(service->store, run.plan_hash, &head, err);
     if (r == 0)
         r = plan_read_head(head, ret_plan, err);
     store_run_done(&run);
@@ -239,7 +239,7 @@ int service_resume_run(struct service *service, const char *word, char **ret_run
     if (r == 0)
         r = find_resumable(service, word, &run_id, err);
     if (r == 0)
-        r = get_plan_head(service, run_id, &plan, err);
+        r = service_get_run_head(service, run_id, &plan, err);
     if (r == 0)
         r = run_check_resumed(service, plan, run_id, &standing, err);
     if (r == 0)

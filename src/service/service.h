@@ -382,6 +382,10 @@ CO_FN int service_twin_top(struct service *service, struct value **ret_top, stru
 /* The plan that a run carries out. */
 CO_FN int service_get_run_plan(struct service *service, const char *run_id, struct plan **ret_plan,
                                struct error *err);
+/* The same without its steps, and without comparing its hash: the run does that before it does
+ * anything. */
+CO_FN int service_get_run_head(struct service *service, const char *run_id, struct plan **ret_plan,
+                               struct error *err);
 /* The runs of a deployment (word NULL: of all) on a page, from 1 on, newest first. */
 enum { SERVICE_PAGE_ROWS = 50 };
 CO_FN int service_list_runs(struct service *service, const char *word, size_t page,
