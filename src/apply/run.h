@@ -153,6 +153,7 @@ CO_FN void run_await_call(struct run *run);
 /* A step that waits for nothing any more becomes ready. */
 void run_free_dependents(struct run *run, const struct node *done);
 
+/* --- lease.c: whose turn it is --- */
 /* Takes the lock and the next epoch; checked tells whether the records must be those the plan was
  * made from. */
 CO_FN int run_take_lease(struct run *run, bool is_first, struct error *err);
