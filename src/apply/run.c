@@ -161,9 +161,10 @@ static void expect_address(struct run *run, const char *address)
 {
     CLEANUP(mem_freep) char *name = NULL;
     struct value *key = NULL;
-    if (address_parse(address, &name, &key, NULL) < 0)
-        return;
-    outputs_expect(&run->outputs, name, key);
+    if (!strchr(address, '['))
+        outputs_expect(&run->outputs, address, NULL);
+    else if (address_parse(address, &name, &key, NULL) == 0)
+        outputs_expect(&run->outputs, name, key);
     value_unref(key);
 }
 

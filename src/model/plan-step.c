@@ -30,19 +30,22 @@ enum field_place {
 
 struct field {
     const char *key;
+    const char *label; /* the key as JSON has it, with its colon */
+    size_t label_length;
     enum field_kind kind;
     enum field_place place;
     bool has_column; /* a text of its own in the store */
     size_t offset;
 };
 
-#define FIELD(name, kind, place)                               \
-    {                                                          \
-#name, kind, place, false, offsetof(struct step, name) \
+#define KEY(key) key, "\"" key "\":", sizeof("\"" key "\":") - 1
+#define FIELD(name, kind, place)                                    \
+    {                                                               \
+        KEY(#name), kind, place, false, offsetof(struct step, name) \
     }
-#define COLUMN(name, kind)                                           \
-    {                                                                \
-#name, kind, PLACE_ALWAYS, true, offsetof(struct step, name) \
+#define COLUMN(name, kind)                                                \
+    {                                                                     \
+        KEY(#name), kind, PLACE_ALWAYS, true, offsetof(struct step, name) \
     }
 
 /* In the order of canonical JSON. */
@@ -58,10 +61,10 @@ static const struct field fields[] = {
     COLUMN(id, FIELD_TEXT),
     COLUMN(instance, FIELD_TEXT),
     FIELD(irreversible, FIELD_BOOL, PLACE_ALWAYS),
-    {"key", FIELD_KEY, PLACE_UNSTORED, false, offsetof(struct step, address)},
+    {KEY("key"), FIELD_KEY, PLACE_UNSTORED, false, offsetof(struct step, address)},
     COLUMN(kind, FIELD_KIND),
     FIELD(live, FIELD_VALUE, PLACE_UNLESS_EMPTY),
-    {"name", FIELD_NAME, PLACE_UNSTORED, false, offsetof(struct step, address)},
+    {KEY("name"), FIELD_NAME, PLACE_UNSTORED, false, offsetof(struct step, address)},
     FIELD(note, FIELD_TEXT, PLACE_SHOWN),
     COLUMN(origin, FIELD_TEXT),
     FIELD(proposed, FIELD_VALUE, PLACE_UNLESS_EMPTY),
@@ -251,9 +254,7 @@ void step_write(struct strbuf *text, const struct step *step, enum step_form for
         if (!is_in(step, &fields[i], form))
             continue;
         strbuf_add_char(text, before);
-        strbuf_add_char(text, '"');
-        strbuf_add(text, fields[i].key);
-        strbuf_add_n(text, "\":", 2);
+        strbuf_add_n(text, fields[i].label, fields[i].label_length);
         write_field(text, step, &fields[i]);
         before = ',';
     }

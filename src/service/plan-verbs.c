@@ -456,6 +456,10 @@ int service_plan(struct service *service, const struct plan_request *request,
     return r;
 }
 
+/* Room for so many steps is made before they are read; what a head says of their number is not
+ * compared by then. */
+enum { MAX_ROOM = 1 << 20 };
+
 static int read_step(void *argument, const char *const texts[STEP_TEXT_COUNT], struct error *err)
 {
     return plan_read_step(argument, texts, err);
@@ -472,8 +476,11 @@ int service_get_plan(struct service *service, const char *hash, struct plan **re
     if (value_get(head, "steps"))
         return plan_from_value(head, ret_plan, err);
     r = plan_read_head(head, &plan, err);
-    if (r == 0)
-        r = store_read_steps(service->store, plan->hash, read_step, plan, err);
+    if (r < 0)
+        return r;
+    size_t n_steps = plan_count_steps(plan);
+    plan_reserve_steps(plan, n_steps < MAX_ROOM ? n_steps : MAX_ROOM);
+    r = store_read_steps(service->store, plan->hash, read_step, plan, err);
     if (r == 0)
         r = plan_check_hash(plan, err);
     if (r < 0)

@@ -395,22 +395,22 @@ static void release(sqlite3_stmt *statement)
     sqlite3_clear_bindings(statement);
 }
 
-/* No text of ours holds a NUL: a page that was lost does. */
+/* No text of ours holds a NUL: a page that was lost does. A connection is used by one thread at a
+ * time, so that a cell is looked up once, and asked without the locks of sqlite3_column_*(). */
 static int read_row(struct connection *connection, sqlite3_stmt *statement, struct store_row *row,
                     struct error *err)
 {
     row->n_cells = (size_t)sqlite3_column_count(statement);
     assert(row->n_cells <= CELLS_MAX);
     for (size_t i = 0; i < row->n_cells; i++) {
-        int column = (int)i;
+        sqlite3_value *value = sqlite3_column_value(statement, (int)i);
         struct store_cell *cell = &row->cells[i];
-        *cell = (struct store_cell){.is_text =
-                                        sqlite3_column_type(statement, column) != SQLITE_INTEGER};
+        *cell = (struct store_cell){.is_text = sqlite3_value_type(value) != SQLITE_INTEGER};
         if (!cell->is_text)
-            cell->number = sqlite3_column_int64(statement, column);
+            cell->number = sqlite3_value_int64(value);
         else
-            cell->text = (char *)sqlite3_column_text(statement, column);
-        if (cell->text && strlen(cell->text) != (size_t)sqlite3_column_bytes(statement, column))
+            cell->text = (char *)sqlite3_value_text(value);
+        if (cell->text && strlen(cell->text) != (size_t)sqlite3_value_bytes(value))
             return connection_corrupt(connection->path, "part of a text is missing", err);
     }
     return 0;
