@@ -62,7 +62,7 @@ int balancer_limits_launch(struct balancer_limits *limits, struct error *err)
 {
     const char *arguments[] = {limits->twin->program, "limiter", "--socket", limits->socket, NULL};
     const char *const written[] = {limits->folder, NULL};
-    struct process_spec spec = {.name = "limiter",
+    struct process_spec spec = {.name = BALANCER_LIMITER,
                                 .files.written = written,
                                 .arguments = arguments,
                                 .user = PROCESS_NOBODY,
@@ -81,6 +81,11 @@ int balancer_limits_await(struct balancer_limits *limits, int64_t deadline, stru
 bool balancer_limits_are_kept(const struct balancer_limits *limits)
 {
     return limits->process && process_state(limits->process) == PROCESS_READY;
+}
+
+unsigned int balancer_limits_restarts(const struct balancer_limits *limits)
+{
+    return process_restarts(limits->process);
 }
 
 void balancer_limits_stop(struct balancer_limits *limits)

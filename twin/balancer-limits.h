@@ -3,6 +3,9 @@
 
 #include "twin/module.h"
 
+/* Its name, among those of programs. It runs on no host. */
+#define BALANCER_LIMITER "limiter"
+
 struct balancer_limits;
 
 /* The file lies in this folder, the socket in one of its own. Nothing runs yet. */
@@ -20,6 +23,8 @@ CO_FN int balancer_limits_await(struct balancer_limits *limits, int64_t deadline
                                 struct error *err);
 /* Whether it answers now. */
 bool balancer_limits_are_kept(const struct balancer_limits *limits);
+/* How often it was started again. */
+unsigned int balancer_limits_restarts(const struct balancer_limits *limits);
 /* What was counted is forgotten. */
 CO_FN void balancer_limits_stop(struct balancer_limits *limits);
 /* Stops it too. Accepts NULL. */

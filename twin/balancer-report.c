@@ -17,9 +17,12 @@ static void report_frontend(const struct balancer *balancer, size_t index,
     CLEANUP(mem_freep) char *name = balancer_frontend_name(&balancer->config, index);
     const struct balancer_line *line =
         balancer_find_line(&balancer->control.statistics, name, "FRONTEND");
-    bool is_kept = frontend->limit.count == 0 || balancer_limits_are_kept(balancer->module->limits);
+    const struct balancer_limits *limits = balancer->module->limits;
+    bool is_limited = frontend->limit.count > 0;
+    bool is_kept = !is_limited || balancer_limits_are_kept(limits);
     value_builder_set_string(status, "state", is_kept ? state_of_process(balancer) : "starting");
-    service_report_restarts(status, process_restarts(balancer->process));
+    service_report_restarts(status, process_restarts(balancer->process) +
+                                        (is_limited ? balancer_limits_restarts(limits) : 0));
     if (line) {
         value_builder_set(status, "requests", value_integer(line->requests));
         value_builder_set(status, "denied", value_integer(line->denied));

@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "base/world.h"
+#include "twin/balancer-limits.h"
 #include "twin/converge.h"
 #include "twin/network.h"
 #include "twin/process.h"
@@ -205,12 +206,25 @@ static bool is_on_host(const char *program, const char *host)
     return text_starts_with(program, host) && (program[length] == '\0' || program[length] == '.');
 }
 
+/* Whether a balancer there lets nobody in without the limiter's word. */
+static bool asks_limiter(const struct measure *measure, const char *host)
+{
+    const struct machine *machine = converge_machine(measure->twin->converge);
+    for (size_t i = 0; i < machine->n_frontends; i++)
+        if (machine->frontends[i]->limit.count > 0 &&
+            text_equal(machine->frontends[i]->host->name, host))
+            return true;
+    return false;
+}
+
 static int64_t restarts_on(const struct measure *measure, const char *host)
 {
     int64_t n = 0;
+    bool is_limited = asks_limiter(measure, host);
     for (const struct process *process = processes_next(measure->twin->processes, NULL); process;
          process = processes_next(measure->twin->processes, process))
-        if (is_on_host(process_name(process), host))
+        if (is_on_host(process_name(process), host) ||
+            (is_limited && text_equal(process_name(process), BALANCER_LIMITER)))
             n += process_restarts(process);
     return n;
 }

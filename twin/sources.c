@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "model/json.h"
+#include "twin/balancer-limits.h"
 #include "twin/firewall-log.h"
 
 #include <string.h>
@@ -33,7 +34,8 @@ static void add(struct collection *collection, const char *source, const char *u
     value_builder_append(list, value_string(uid));
 }
 
-/* A balancer serves its frontends, and those what is behind them. */
+/* A balancer serves its frontends, and those what is behind them. The limiter serves those that
+ * have a limit. */
 static void add_balancers(struct collection *collection, const struct machine *machine)
 {
     for (size_t i = 0; i < machine->n_frontends; i++) {
@@ -41,6 +43,8 @@ static void add_balancers(struct collection *collection, const struct machine *m
         add(collection, frontend->host->name, frontend->resource);
         if (frontend->backend)
             add(collection, frontend->host->name, frontend->backend->resource);
+        if (frontend->limit.count > 0)
+            add(collection, BALANCER_LIMITER, frontend->resource);
     }
 }
 

@@ -51,6 +51,19 @@ TEST(a_program_belongs_to_what_it_runs_for_and_to_its_host)
     }
 }
 
+TEST(the_limiter_belongs_to_the_frontends_with_a_limit)
+{
+    CLEANUP(value_unrefp)
+    struct value *sources = describe(
+        "[" VLAN("a", "10.1.0.0/24") "," INSTANCES("web", "a", "2") "," BACKEND("pool", "web", "8080") "," FRONTEND(
+            "door", "a", "80",
+            "pool") "," FRONTEND("gate", "a", "81",
+                                 "pool") "," RULE("in", "any", "any",
+                                                  ",\"action\":\"allow\",\"port\":81,\"rateLimit\":\"9/minute\"") "]");
+    CLEANUP(mem_freep) char *uids = whose(sources, "limiter");
+    CHECK_TEXT(uids, "gate");
+}
+
 TEST(what_is_gone_stays_known_and_what_is_new_counts)
 {
     struct value *before = describe(PLATFORM);

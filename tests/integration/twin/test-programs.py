@@ -2,6 +2,7 @@
 """The programs that run in the twin's hosts: their rights, their deaths, their ends. Prints TAP."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -68,6 +69,12 @@ def family(twin):
     return {pid: found[pid] for pid in kin if pid in found and pid != twin.status()["pid"]}
 
 
+def argument(pid, index):
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/cmdline") as line:
+        return line.read().split("\0")[index]
+    return ""
+
+
 def is_keeper(pid):
     """Whether it makes cages, or is the first process of one."""
     try:
@@ -118,6 +125,25 @@ def programs_that_are_killed_come_back():
             assert status["restarts"] >= least, status
         one = twin.get("uid-stack")["status"]["services"]["shop"]["instances"][0]
         assert one["restarts"] >= 2, one
+
+
+@test
+def a_limiter_that_ends_is_told_of_the_frontend_that_lets_nobody_in_without_it():
+    with Twin() as twin:
+        build(twin)
+        twin.rule("in", "any", ("shop",), 8080, rateLimit="1000/minute")
+        limiters = [pid for pid, status in programs(twin).items() if argument(pid, 1) == "limiter"]
+        assert len(limiters) == 1, programs(twin)
+        os.kill(limiters[0], signal.SIGKILL)
+        assert wait_until(lambda: twin.get("uid-f")["status"].get("restarts") == 1, 20), twin.get("uid-f")
+        assert wait_until(lambda: twin.get("uid-f")["status"]["state"] == "ready", 20), twin.get("uid-f")
+        assert answers(twin)
+        told = [event for event in map(json.loads, (twin.state / "events.json").read_text().splitlines())]
+        assert [event["kind"] for event in told] == ["broke", "resumed"], told
+        assert all(event["program"] == "limiter" and event["resources"] == ["uid-f"] for event in told), told
+        # This is what the alerts about programs go by.
+        hosts = {host["name"]: host["restarts"] for host in twin.ask("measure")["hosts"]}
+        assert hosts["f"] == 1 and hosts["s-0"] == 0, hosts
 
 
 @test
