@@ -219,7 +219,7 @@ def of_two_ups_at_once_one_wins_and_the_other_is_told(place):
 
 @test
 def while_a_run_is_under_way_a_second_up_is_told(place):
-    given(place, latency="500ms")
+    given(place, latency="1500ms")
     first = place.start("up", "demo.yaml", "--yes")
     wait_until(place.files, "the first run made something")
     result = place.parley("up", "demo.yaml", "--yes", want=1)
@@ -365,13 +365,14 @@ def a_door_that_still_reads_what_was_done_before_is_heard_at_once(place):
 
 @test
 def a_run_is_cancelled_from_elsewhere(place):
-    given(place, latency="300ms")
+    given(place, latency="3s")
     door = place.start("up", "demo.yaml", "--yes")
     wait_until(place.files, "the run made something")
     run = place.parley("run", "list", "--json").json()[0]
     place.parley("run", "cancel", run["id"])
     out, err = door.communicate(timeout=20)
     assert door.returncode == 130, out + err
+    place.with_boxes(latency="60ms")
     place.parley("resume", "demo")
     is_complete(place, 10)
 
