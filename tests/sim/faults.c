@@ -226,15 +226,14 @@ void sim_point(enum boundary boundary)
     }
 }
 
-void fault_in_writing(void)
+void fault_ahead(struct random *random, unsigned int max_steps)
 {
     struct process *process = sim->current;
-    if (sim->is_calm || process->is_dead || process->dying_of || random_chance(&sim->writers, 40))
+    if (sim->is_calm || process->is_dead || process->dying_of || random_chance(random, 40))
         return;
-    sim->writing =
-        (struct fault){.kind = random_chance(&sim->writers, 30) ? FAULT_POWER : FAULT_KILL};
-    process->dying_of = &sim->writing;
-    process->disk_steps = (unsigned int)random_between(&sim->writers, 1, 6);
+    sim->ahead = (struct fault){.kind = random_chance(random, 30) ? FAULT_POWER : FAULT_KILL};
+    process->dying_of = &sim->ahead;
+    process->disk_steps = (unsigned int)random_between(random, 1, max_steps);
 }
 
 bool sim_disk_step(const char *what)

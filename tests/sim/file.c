@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { LIMIT = 1 << 20, MODE = 0644 };
+enum { LIMIT = 1 << 20, MODE = 0644, STEPS = 6 /* of the disk, for one text */ };
 
 /* What may be found there: more than one text, until a write has come to its end. */
 static struct string_list possible;
@@ -53,7 +53,7 @@ char *file_read(void)
 int file_write(const char *text, struct error *err)
 {
     string_list_add(&possible, text);
-    fault_in_writing();
+    fault_ahead(&sim->writers, STEPS);
     int r = world_write_file(SIM_FILE, text, strlen(text), MODE, true, err);
     if (sim_is_dead())
         return r < 0 ? r : error_set(err, ERROR_UNAVAILABLE, "the process is dead");

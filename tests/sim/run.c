@@ -168,8 +168,11 @@ static void settle_revision(bool is_last)
         bool writes = !sim->is_calm && story_has_writers() && random_chance(&sim->writers, 25);
         if (writes)
             (void)process_start("writer", writer_body);
+        bool imports = !sim->is_calm && story_has_importers() && random_chance(&sim->imports, 60);
+        for (bool more = imports; more; more = random_chance(&sim->imports, 25))
+            (void)process_start("importer", importer_body);
         run_processes("door", door_body);
-        found.is_settled = found.is_settled && !forgets && !writes;
+        found.is_settled = found.is_settled && !forgets && !writes && !imports;
         idle(random_between(&sim->doors, 1, 400) * SECOND);
     }
     if (is_last && !has_answer())
@@ -205,6 +208,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->importers = random_stream(seed, "importers", 0);
     world->writers = random_stream(seed, "writers", 0);
     world->repeaters = random_stream(seed, "repeaters", 1);
+    world->imports = random_stream(seed, "imports", 0);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
     world_replace(&simulated_world);

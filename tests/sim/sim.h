@@ -141,6 +141,7 @@ struct sim {
     struct random importers;
     struct random writers;
     struct random repeaters;
+    struct random imports;
     int64_t now;
     int64_t wall_offset;
     struct process *current;
@@ -149,7 +150,7 @@ struct sim {
     bool has_dead; /* who are not buried yet */
     bool is_power_lost;
     struct fault faults[FAULTS_MAX];
-    struct fault writing; /* of the document; the newest */
+    struct fault ahead; /* of somebody at a door; the newest */
     unsigned int n_points[BOUNDARY_COUNT];
     unsigned int armed[FAULT_KIND_COUNT]; /* how many of the next calls meet it */
     unsigned int disk_trouble;            /* steps until the disk is well again */
@@ -188,7 +189,7 @@ void faults_choose(struct sim *world);
 /* The process has come to a boundary: faults may strike. It may be dead or paused afterwards. */
 CO_FN void sim_point(enum boundary boundary);
 /* The process may die over one of its next steps on the disk. */
-void fault_in_writing(void);
+void fault_ahead(struct random *random, unsigned int max_steps);
 /* Whether the next call meets this fault; counted down. */
 bool fault_takes(enum fault_kind kind);
 
@@ -205,7 +206,7 @@ void processes_done(void);
 int process_open(struct process *process, struct error *err);
 bool process_is_running_run(void);
 
-/* --- Doors (doors.c) --- */
+/* --- Doors (doors.c, words.c, letting-go.c, importer.c) --- */
 
 /* What a door found. */
 struct finding {
@@ -219,6 +220,8 @@ void door_body(struct process *process);
 void editor_body(struct process *process);
 /* Somebody lets the record of a resource go. */
 void forgetter_body(struct process *process);
+/* Somebody takes over what is there already, by the command for that. */
+void importer_body(struct process *process);
 
 /* --- The store in front of which the oracle stands (watch.c) --- */
 struct store *watch_store(struct store *take_store);

@@ -23,7 +23,8 @@ struct item {
     int label;          /* the item whose output it holds; -1: none */
     bool is_made_first; /* createBeforeDestroy */
     unsigned int n_renames;
-    bool is_renamed; /* in this revision */
+    bool is_renamed;   /* in this revision */
+    bool is_unwritten; /* there is one, and people let the import write it in this revision */
     enum pass pass;
     char *old_id; /* owned: of the thing that it is to become; NULL: it is made */
 };
@@ -39,6 +40,7 @@ static struct {
     bool has_lists;
     bool has_writers;
     bool has_repeaters;
+    bool has_importers;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -84,7 +86,15 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     random = random_stream(options->seed, "repeaters", 0);
     story.has_repeaters =
         random_chance(&random, 30) && !(options->without_items & UINT64_C(1) << PART_REPEATERS);
+    random = random_stream(options->seed, "imports", 1);
+    story.has_importers = story.has_estate && random_chance(&random, 60) &&
+                          !(options->without_items & UINT64_C(1) << PART_IMPORTERS);
     story.generation = 1;
+}
+
+bool story_has_importers(void)
+{
+    return story.has_importers;
 }
 
 bool story_has_repeaters(void)
@@ -162,6 +172,9 @@ static void add_old(int index)
                         ? (size_t)item->colour
                         : (size_t)random_below(&random, ARRAY_LENGTH(colours));
     item->old_id = remote_add_old(&remotes[item->remote], name, item->size, colours[colour]);
+    random = random_stream(story.options->seed, "unwritten", (uint64_t)index);
+    item->is_unwritten =
+        story.has_importers && story.revision < story.n_revisions && random_chance(&random, 50);
 }
 
 static void change_item(struct item *item, struct random *random)
@@ -205,7 +218,10 @@ static void next_revision(void)
         item->is_renamed = false;
         if (story.options->without_items & UINT64_C(1) << i)
             continue;
-        if (item->exists)
+        if (item->is_unwritten)
+            item->is_unwritten =
+                false; /* whoever wanted it writes it, as well as the import may have */
+        else if (item->exists)
             change_item(item, &random);
         else if (!item->was_there && random_chance(&random, story.revision == 1 ? 85 : 50)) {
             make_item(i, &random);
@@ -216,9 +232,10 @@ static void next_revision(void)
     choose_secrets();
 }
 
+/* In what its people write. */
 static bool has(int index)
 {
-    return index >= 0 && story.items[index].exists;
+    return index >= 0 && story.items[index].exists && !story.items[index].is_unwritten;
 }
 
 static void add_item(struct strbuf *text, int index)
@@ -263,7 +280,7 @@ static int choose_item(uint64_t number, bool needs_no_label)
         uint64_t left = n > 0 ? number % n : 0;
         for (int i = 0; i < story.n_items && chosen < 0; i++) {
             const struct item *item = &story.items[i];
-            if (!item->exists || (needs_no_label && item->label >= 0))
+            if (!item->exists || (needs_no_label && (item->label >= 0 || item->is_unwritten)))
                 continue;
             if (round == 0)
                 n++;
@@ -318,17 +335,30 @@ static bool was_made_anew(const struct item *item, const char *name)
     return false;
 }
 
-struct value *story_list_estate(const struct records *records)
+/* Whether a text has it: as people wrote it, or as an import did. */
+static bool stands_in(const struct item *item, const char *name, const char *text)
+{
+    CLEANUP(mem_freep) char *line = string_format("name: %s\n", name);
+    return !item->is_unwritten || (text && strstr(text, line));
+}
+
+struct value *story_list_estate(const struct records *records, const char *text, bool is_written)
 {
     struct value_builder estate = {0};
     for (int i = 0; i < story.n_items; i++) {
         const struct item *item = &story.items[i];
         CLEANUP(mem_freep) char *name = name_of(i);
-        if (item->exists && item->old_id && !story_find_record(records, name) &&
+        if (item->exists && item->old_id && stands_in(item, name, text) == is_written &&
+            !story_find_record(records, name) &&
             remote_find_id(&remotes[item->remote], item->old_id) && !was_made_anew(item, name))
             value_builder_set_string(&estate, name, item->old_id);
     }
     return value_builder_map(&estate);
+}
+
+struct remote *story_find_remote(const char *name)
+{
+    return &remotes[story.items[strtol(name + 1, NULL, 10)].remote];
 }
 
 void story_forget_old(const struct remote *remote)
@@ -366,8 +396,8 @@ char *story_next_document(void)
                     SIM_TOKEN, MADE_LENGTH, story.generation);
     strbuf_add(&text, "  resources:\n");
     for (int i = 0; i < story.n_items; i++) {
-        n += story.items[i].exists;
-        if (story.items[i].exists)
+        n += has(i);
+        if (has(i))
             add_item(&text, i);
     }
     if (n == 0)

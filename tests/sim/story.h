@@ -21,6 +21,7 @@ enum {
     PART_LISTS,
     PART_WRITERS,
     PART_REPEATERS,
+    PART_IMPORTERS,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
@@ -38,11 +39,16 @@ bool story_has_writers(void);
 bool story_has_repeaters(void);
 /* Whether some resources are there already, and people let records go. */
 bool story_has_estate(void);
+/* Whether people take over what is there by the command for that; then some of it is in no document
+ * before the next revision. */
+bool story_has_importers(void);
 /* Whether the last document has a resource of that name on the system. */
 bool story_wants(const char *name, const struct remote *remote);
-/* {name: id} of what the last document has, is there already and has no record; may be empty. The
- * caller unrefs it. */
-struct value *story_list_estate(const struct records *records);
+/* {name: id} of what people want, is there already and has no record; may be empty: what their text
+ * has (NULL: as people wrote it), or what it does not have yet. The caller unrefs it. */
+struct value *story_list_estate(const struct records *records, const char *text, bool is_written);
+/* The system that a resource is on, by its name in such a list. */
+struct remote *story_find_remote(const char *name);
 /* The name of a resource whose record is as the last document wants it, or one of those that have
  * been let go could never become it again; NULL: there is none. Borrowed from the records. */
 const char *story_choose_record(const struct records *records, uint64_t number);
