@@ -215,7 +215,6 @@ static void write_made_value(struct strbuf *text, const struct step *step,
 static void write_field(struct strbuf *text, const struct step *step, const struct field *field)
 {
     const struct value *value;
-    bool is_plain = !strchr(step->address, '[');
     switch (field->kind) {
     case FIELD_STRINGS:
         write_strings(text, at(step, field));
@@ -232,7 +231,7 @@ static void write_field(struct strbuf *text, const struct step *step, const stru
         break;
     case FIELD_NAME:
     case FIELD_KEY:
-        if (is_plain)
+        if (!strchr(step->address, '['))
             write_text(text, field->kind == FIELD_NAME ? step->address : NULL);
         else
             write_made_value(text, step, field);
