@@ -327,6 +327,20 @@ def a_run_says_what_became_of_each_of_its_steps(place):
 
 
 @test
+def what_waits_for_a_failure_is_told_by_name_and_the_rest_of_many_as_a_number(place):
+    """The step that failed is named, and not one in between that was skipped, too."""
+    place.with_boxes(fail=[{"verb": "create", "how": "refuse", "name": name} for name in ("bad", "worse")])
+    behind = {f"b{i}": box(lid=f"b{i - 1}" if i else "bad") for i in range(3)}
+    place.write("demo.yaml", document("demo", {"good": box(), "bad": box(), **behind}))
+    out = place.parley("up", "demo.yaml", "--yes", want=4).out
+    for name in behind:
+        assert f'- skipped "{name}", which waits for create bad#1' in out, out
+    place.write("many.yaml", document("many", {"good": box(), "worse": box(), "late": box({"count": 250}, lid="worse")}))
+    out = place.parley("up", "many.yaml", "--yes", "--all", want=4).out
+    assert out.count('- skipped "late[') == 200 and "- skipped 50 more, which wait for create worse#1" in out, out[-3000:]
+
+
+@test
 def a_run_of_many_steps_is_counted_and_names_what_is_not_done(place):
     place.with_boxes(fail=[{"verb": "create", "how": "refuse", "name": "box"}])
     place.write("demo.yaml", document("demo", many(300, box=box())))
