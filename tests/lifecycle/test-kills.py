@@ -387,7 +387,7 @@ def there_is_nothing_to_resume_after_a_run_that_ended(place):
 @test
 def a_run_that_ends_at_once_says_why(place):
     """Its own process finds it out: the command that started it tells the reason, not only where to look."""
-    given(place)
+    given(place, latency="500ms")
     assert kill_at(place, ("up", "demo.yaml", "--yes"), 3)
     place.with_boxes(latency="60ms", fail={"verb": "identify", "how": "wrong-account"})
     result = place.parley("resume", "demo", want=1)
