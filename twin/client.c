@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "model/json.h"
+#include "net/program.h"
 #include "twin/network.h"
 #include "twin/sandbox.h"
 
@@ -13,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -197,6 +199,9 @@ static int run(char *const *arguments, bool as_instance)
         }
         /* Last, because a change of user takes it away. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* Most of what one looks at networks with is in nobody's PATH but root's. */
+        CLEANUP(mem_freep) char *folders = program_folders();
+        setenv("PATH", folders, 1);
         execvp(arguments[0], arguments);
         fprintf(stderr, "parley-twin: %s: %s\n", arguments[0], strerror(errno));
         _exit(127);

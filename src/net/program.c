@@ -38,10 +38,10 @@ static bool take_folder(const char **list, char **ret_folder)
     return true;
 }
 
-static char *list_folders(void)
+char *program_folders(void)
 {
     const char *path = getenv("PATH");
-    return string_format("%s:" SYSTEM_FOLDERS, path ? path : "");
+    return path && *path ? string_format("%s:" SYSTEM_FOLDERS, path) : string_copy(SYSTEM_FOLDERS);
 }
 
 /* Consumes the path; ret_path may be NULL. */
@@ -56,7 +56,7 @@ static bool give(char *path, char **ret_path)
 
 bool program_find(const char *program, char **ret_path)
 {
-    CLEANUP(mem_freep) char *folders = list_folders();
+    CLEANUP(mem_freep) char *folders = program_folders();
     const char *rest = folders;
     for (char *folder; take_folder(&rest, &folder);) {
         char *path = string_format("%s/%s", folder, program);
@@ -112,7 +112,7 @@ static bool find_by_program(const struct program_kit *kit, const char *program, 
 
 bool program_find_kit(const struct program_kit *kit, char **ret_program, char **ret_home)
 {
-    CLEANUP(mem_freep) char *folders = list_folders();
+    CLEANUP(mem_freep) char *folders = program_folders();
     const char *rest = folders;
     for (char *folder; take_folder(&rest, &folder);) {
         bool is_found = false;

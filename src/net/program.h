@@ -3,10 +3,11 @@
 
 #include <stdbool.h>
 
-/*
- * Looks for a program in PATH, then where those of the system are that are not in everybody's. The
- * caller frees *ret_path with mem_free(); it is untouched when there is none, and may be NULL.
- */
+/* PATH, and behind it the folders of the system that are not in everybody's; the caller's. */
+char *program_folders(void);
+
+/* Looks for a program in those folders. The caller frees *ret_path with mem_free(); it is untouched
+ * when there is none, and may be NULL. */
 bool program_find(const char *program, char **ret_path);
 
 /* A program that works out of a folder of its own: HOME/bin/PROGRAM and other files beside it. */

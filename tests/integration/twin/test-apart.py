@@ -47,6 +47,16 @@ def a_command_in_a_host_is_where_its_programs_are():
 
 
 @test
+def a_command_of_the_system_is_found_whatever_the_path_of_who_asks():
+    with Twin() as twin:
+        build(twin)
+        for variables in {"PATH": "/usr/bin:/bin"}, {"PATH": ""}, {}:
+            done = subprocess.run(twin.command("router", "nft", "list", "ruleset"), timeout=20, text=True,
+                                  env=variables, stdin=subprocess.DEVNULL, capture_output=True)
+            assert done.returncode == 0 and "chain" in done.stdout, (variables, done)
+
+
+@test
 def an_instance_sees_only_its_own_processes():
     with Twin() as twin:
         build(twin)
