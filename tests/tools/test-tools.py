@@ -57,14 +57,14 @@ def layer_faults(files):
         return layers.check_project(make_project(folder, files))[0]
 
 
-def promise_faults(files, result_lines=None):
+def promise_faults(files, result_lines=None, as_user=False):
     with tempfile.TemporaryDirectory() as folder:
         top = make_project(folder, files)
         ran = None
         if result_lines is not None:
             (top / "results.tsv").write_text("".join(line + "\n" for line in result_lines))
             ran = promises.read_results(top / "results.tsv")
-        return promises.check_project(top, ran)[0]
+        return promises.check_project(top, ran, as_user)[0]
 
 
 def expect_fault(faults, words):
@@ -155,6 +155,13 @@ def a_promise_whose_test_did_not_pass_is_found():
     expect_fault(promise_faults({}, ["test\ttest-base\ttext_is_text\tskipped\tno"]), "only skipped")
     expect_fault(promise_faults({}, ["test\ttest-base\ttext_is_text\tpassed\t",
                                      "sanitize\ttest-base\ttext_is_text\tfailed\t"]), "failed")
+
+
+@test
+def what_is_for_root_alone_is_no_fault_of_an_ordinary_users_check():
+    assert promise_faults({}, [], as_user=True) == []
+    assert promise_faults({}, ["test\ttest-base\ttext_is_text\tskipped\tno"], as_user=True) == []
+    expect_fault(promise_faults({}, ["test\ttest-base\ttext_is_text\tfailed\t"], as_user=True), "failed")
 
 
 def endings(record):
