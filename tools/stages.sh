@@ -407,7 +407,8 @@ stage_accept() {
     git --no-pager diff --stat -- tests
 }
 
-# Copies the project to a folder of its own and runs the tests there as another user.
+# Copies the project to a folder of its own and runs the tests there as another user, with the PATH that Debian
+# gives to those: it has no sbin.
 stage_user() {
     local user=${PARLEY_CHECK_USER:-nobody} folder output counts depth=()
     [ "$mode" != full ] || depth=(--full)
@@ -422,7 +423,7 @@ stage_user() {
     chown -R "$user:$(id -g "$user")" "$folder"
     output=$build/logs/user.log
     setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
-        env -i PATH="$PATH" HOME="$folder/home" USER="$user" CI="${CI:-}" \
+        env -i PATH=/usr/local/bin:/usr/bin:/bin HOME="$folder/home" USER="$user" CI="${CI:-}" \
         bash "$folder/project/tools/check" "${depth[@]}" --stage build-gcc test integration >"$output" 2>&1
     read -r -a counts < <(tail -n 1 "$output" | tr -dc '0-9 \n')
     sed '/^== what failed/,$d' "$output" | grep -E '^ '

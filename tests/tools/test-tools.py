@@ -158,9 +158,14 @@ def a_promise_whose_test_did_not_pass_is_found():
 
 
 @test
-def what_is_for_root_alone_is_no_fault_of_an_ordinary_users_check():
-    assert promise_faults({}, [], as_user=True) == []
-    assert promise_faults({}, ["test\ttest-base\ttext_is_text\tskipped\tno"], as_user=True) == []
+def what_only_root_can_is_no_fault_of_an_ordinary_users_check():
+    for subtest in "text_is_text", "":
+        left = [f"test\ttest-base\t{subtest}\tskipped\tonly root can"]
+        assert promise_faults({}, left, as_user=True) == []
+        expect_fault(promise_faults({}, left), "only skipped")
+    expect_fault(promise_faults({}, [], as_user=True), "did not run")
+    expect_fault(promise_faults({}, ["test\ttest-base\tanother\tskipped\tonly root can"], as_user=True), "did not run")
+    expect_fault(promise_faults({}, ["test\ttest-base\ttext_is_text\tskipped\tno"], as_user=True), "only skipped")
     expect_fault(promise_faults({}, ["test\ttest-base\ttext_is_text\tfailed\t"], as_user=True), "failed")
 
 

@@ -2,7 +2,8 @@
 
 A test file calls run(__file__'s tests) with the path of parley-twin as first argument. With
 --as-user, and when started as root, everything runs as an ordinary user. What is marked with
-for_users is about what root does not need, and left out for root; for_root the other way round.
+for_users is about what root does not need, and left out for root; for_root the other way round, and
+skipped where nobody is root.
 """
 
 import contextlib
@@ -308,19 +309,20 @@ def run(tests):
     os.chmod(folder, 0o755)
     PROGRAM = shutil.copy(sys.argv[1], folder)
     os.chmod(PROGRAM, 0o755)
+    is_user = os.geteuid() != 0
     if "--as-user" in sys.argv[2:]:
-        if os.geteuid() != 0:
+        if is_user:
             skip_all("this is an ordinary user already")
         become_ordinary(folder)
     wanted = [a for a in sys.argv[2:] if not a.startswith("--")]
     tests = [t for t in tests if not wanted or any(w in t.__name__ for w in wanted)]
     other = "is_for_users" if os.geteuid() == 0 else "is_for_root"
-    tests = [t for t in tests if not getattr(t, other, False)]
+    tests = [t for t in tests if is_user or not getattr(t, other, False)]
     failed = 0
     for number, test in enumerate(tests, 1):
         verdict = "ok"
         try:
-            reason = test()
+            reason = "only root can" if getattr(test, other, False) else test()
         except Exception:
             reason, verdict, failed = None, "not ok", failed + 1
             print("# " + traceback.format_exc().replace("\n", "\n# "))
