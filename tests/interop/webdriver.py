@@ -17,6 +17,13 @@ class Chromium:
     def __init__(self, folder):
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdin=subprocess.DEVNULL, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            self.begin(folder)
+        except BaseException:
+            self.kill()
+            raise
+
+    def begin(self, folder):
         self.url = None
         for line in self.driver.stdout:
             if found := re.search(r"started successfully on port (\d+)", line):
@@ -35,9 +42,12 @@ class Chromium:
         try:
             self.ask("DELETE", "")
         finally:
-            os.killpg(self.driver.pid, 9)
-            self.driver.wait()
-            self.driver.stdout.close()
+            self.kill()
+
+    def kill(self):
+        os.killpg(self.driver.pid, 9)
+        self.driver.wait()
+        self.driver.stdout.close()
 
     def ask(self, method, path, **fields):
         body = json.dumps(fields).encode() if method == "POST" else None
