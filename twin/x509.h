@@ -20,13 +20,15 @@ void x509_free_datum(gnutls_datum_t *datum);
 int x509_error(struct error *err, int code, const char *what);
 int64_t x509_now_seconds(void);
 
+/* What these give is freed with the above, also where they fail: *ret is NULL before. */
 int x509_make_key(gnutls_x509_privkey_t *ret_key, struct error *err);
 /* Version, serial, lifetime from now on, key and its identifier. These two return a code of
  * gnutls. */
 int x509_set_basics(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, int days);
 int x509_set_common_name(gnutls_x509_crt_t crt, const char *name);
 
-/* The first key, or certificate, of a file; ERROR_CORRUPT when it holds none. */
+/* The first key, or certificate, of a file, freed in the same way; ERROR_CORRUPT when it holds
+ * none. */
 int x509_load_key(const char *path, gnutls_x509_privkey_t *ret_key, struct error *err);
 int x509_load_crt(const char *path, gnutls_x509_crt_t *ret_crt, struct error *err);
 bool x509_is_key_of(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key);
