@@ -231,8 +231,7 @@ static struct value *resolve_outputs(struct run *run)
     return value_builder_map(&fields);
 }
 
-/* What the whole deployment offers, now that everything is known. */
-static void add_outputs(struct run *run)
+void run_put_deployment(struct run *run, struct value *outputs, bool is_destroyed)
 {
     const struct plan *plan = run->plan;
     struct store_deployment deployment = {
@@ -240,14 +239,21 @@ static void add_outputs(struct run *run)
         .name = plan->deployment,
         .environment = plan->environment,
         .incarnation = plan->incarnation,
-        .is_destroyed = plan->is_destroy,
+        .is_destroyed = is_destroyed,
+        .outputs = outputs,
         .accounts = run->accounts,
         .created_at = run->created_at,
         .updated_at = world_wall_clock(),
     };
-    CLEANUP(value_unrefp) struct value *outputs = resolve_outputs(run);
-    deployment.outputs = outputs;
     store_batch_put_deployment(run->batch, &deployment);
+}
+
+/* What the whole deployment offers, now that everything is known. */
+static void add_outputs(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    CLEANUP(value_unrefp) struct value *outputs = resolve_outputs(run);
+    run_put_deployment(run, outputs, plan->is_destroy);
     /* What was made for it has no use any more. */
     if (plan->is_destroy)
         store_batch_remove_secrets(run->batch, plan->deployment_uid);

@@ -163,22 +163,6 @@ static int look_up_epoch(struct run *run, bool is_first, int64_t *ret_epoch, str
     return r;
 }
 
-static void add_deployment(struct run *run)
-{
-    const struct plan *plan = run->plan;
-    struct store_deployment deployment = {
-        .uid = plan->deployment_uid,
-        .name = plan->deployment,
-        .environment = plan->environment,
-        .incarnation = plan->incarnation,
-        .outputs = run->known_outputs,
-        .accounts = run->accounts,
-        .created_at = run->created_at,
-        .updated_at = world_wall_clock(),
-    };
-    store_batch_put_deployment(run->batch, &deployment);
-}
-
 static void add_revision(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -269,7 +253,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
         return r;
     if (is_first) {
         store_batch_check_run(run->batch, run->row->id, RUN_PENDING);
-        add_deployment(run);
+        run_put_deployment(run, run->known_outputs, false);
         if (!TOOTH(READ_SET_UNCHECKED))
             store_batch_check_version(run->batch, run->plan->deployment_uid,
                                       run->plan->records_version);

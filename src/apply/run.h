@@ -174,9 +174,12 @@ CO_FN int run_commit(struct run *run, struct error *err);
 void run_add_intent(struct node *node);
 /* A node's handle, in a commit of its own: called in the middle of a call. */
 CO_FN int run_commit_handle(struct node *node, struct error *err);
+/* Adds the deployment's row as this run makes it; outputs are borrowed. */
+void run_put_deployment(struct run *run, struct value *outputs, bool is_destroyed);
 /* Adds the result of an ended step and what it makes of the records. The node is over once that is
  * durable. */
 void run_add_result(struct node *node);
+/* Counts a step, and notes its names where it is one of the first. */
 void run_note_skip(struct skips *skips, const struct step *step);
 /* Adds one row for all of them, unless there are none, and empties them. */
 void run_add_skips(const struct node *failed, struct skips *skips);
