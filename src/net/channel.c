@@ -1,7 +1,7 @@
 /*
- * Lines over a Unix socket or a pair of streams. All calls are made with MSG_DONTWAIT and
- * MSG_NOSIGNAL: the descriptor's own flags may be shared with another process, and a closed other
- * end is an error, not a signal.
+ * Lines over a Unix socket or a pair of streams. No call may block, and a descriptor's own flags
+ * may be shared with another process: how each kind of end is kept from blocking is enum end_kind.
+ * A closed other end is an error, not a signal.
  */
 #include "net/channel.h"
 
@@ -11,13 +11,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum {
@@ -27,11 +31,18 @@ enum {
     CONNECT_AGAIN_US = 5000,
 };
 
+enum end_kind {
+    END_SOCKET, /* each call says that it must not */
+    END_PIPE,   /* an open file of our own, which never does */
+    END_OTHER,  /* asked first whether it would */
+};
+
 struct channel {
     struct loop *loop; /* borrowed */
     int fd;
     int output; /* where lines are sent; the same as fd, but for a pair of streams */
-    bool reads_socket, writes_socket;
+    enum end_kind input_kind, output_kind;
+    struct lookout incoming;
     size_t limit;
     char *buffer; /* owned; what was received and not given out yet */
     size_t capacity;
@@ -39,6 +50,7 @@ struct channel {
     size_t searched; /* no newline from start to here */
     size_t end;
     unsigned int n_reads;
+    bool is_drained;        /* what was read last was all there was */
     bool is_at_end;         /* nothing more will come */
     bool is_receive_broken; /* a line was too long */
     bool is_send_broken;    /* only a part of a line was sent */
@@ -64,23 +76,41 @@ struct channel *channel_new(struct loop *loop, int take_fd, size_t limit)
     struct channel *channel = NEW(struct channel);
     channel->loop = loop;
     channel->fd = channel->output = take_fd;
-    channel->reads_socket = channel->writes_socket = true;
+    channel->input_kind = channel->output_kind = END_SOCKET;
     channel->limit = limit;
     return channel;
 }
 
-static bool is_socket(int fd)
+/*
+ * Puts an open file of our own in the place of one end of a pipe. False when there is none to be
+ * had: the pipe may be another user's, /proc may be missing. One that has a name in the file system
+ * is left alone: opened anew, it does not tell that nobody is at its other end.
+ */
+static bool open_anew(int fd, int access)
+{
+    struct statfs system;
+    char path[32];
+    if (fstatfs(fd, &system) < 0 || system.f_type != PIPEFS_MAGIC)
+        return false;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CLEANUP(close_descriptorp) int own = open(path, access | O_NONBLOCK | O_CLOEXEC);
+    return own >= 0 && dup3(own, fd, O_CLOEXEC) >= 0;
+}
+
+static enum end_kind prepare_end(int fd, int access)
 {
     struct stat status;
-    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode))
+        return END_SOCKET;
+    return open_anew(fd, access) ? END_PIPE : END_OTHER;
 }
 
 struct channel *channel_new_pair(struct loop *loop, int take_input, int take_output, size_t limit)
 {
     struct channel *channel = channel_new(loop, take_input, limit);
     channel->output = take_output;
-    channel->reads_socket = is_socket(take_input);
-    channel->writes_socket = is_socket(take_output);
+    channel->input_kind = prepare_end(take_input, O_RDONLY);
+    channel->output_kind = prepare_end(take_output, O_WRONLY);
     return channel;
 }
 
@@ -89,6 +119,7 @@ void channel_free(struct channel *channel)
     if (!channel)
         return;
     assert(!channel->is_receiving && !channel->is_sending);
+    lookout_end(channel->loop, &channel->incoming);
     close_descriptor(channel->fd);
     if (channel->output != channel->fd)
         close_descriptor(channel->output);
@@ -173,14 +204,15 @@ static ssize_t send_rest(const struct channel *channel, const char *line, size_t
                          size_t sent)
 {
     int fd = channel->output;
-    if (!channel->writes_socket)
+    if (channel->output_kind == END_OTHER)
         return write_rest(fd, line, length, sent);
     struct iovec parts[2] = {{(void *)(uintptr_t)(line + sent), length - sent},
                              {(void *)(uintptr_t) "\n", 1}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t n;
     do {
-        n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = channel->output_kind == END_PIPE ? writev(fd, parts, 2)
+                                             : sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     return n;
 }
@@ -278,28 +310,38 @@ static void make_room(struct channel *channel)
 /* As recv() without waiting. */
 static ssize_t receive_part(const struct channel *channel, char *buffer)
 {
-    if (channel->reads_socket)
+    if (channel->input_kind == END_SOCKET)
         return recv(channel->fd, buffer, READ_SIZE, MSG_DONTWAIT);
-    if (is_ready(channel->fd, POLLIN))
+    if (channel->input_kind == END_PIPE || is_ready(channel->fd, POLLIN))
         return read(channel->fd, buffer, READ_SIZE);
     errno = EAGAIN;
     return -1;
 }
 
+static CO_FN int await_more(struct channel *channel, int64_t deadline, struct error *err)
+{
+    channel->is_drained = false;
+    return lookout_wait(channel->loop, &channel->incoming, channel->fd, LOOP_READABLE, deadline,
+                        err);
+}
+
 /* Reads what is there, or waits until something is. */
 static CO_FN int read_more(struct channel *channel, int64_t deadline, struct error *err)
 {
+    if (channel->is_drained)
+        return await_more(channel, deadline, err);
     make_room(channel);
     ssize_t n = receive_part(channel, channel->buffer + channel->end);
     if (n > 0) {
         channel->end += (size_t)n;
+        channel->is_drained = n < READ_SIZE;
         /* Whoever sends faster than we read must not keep the others from their turn. */
         if (++channel->n_reads % READS_IN_A_TURN == 0)
             loop_sleep(channel->loop, 0);
         return 0;
     }
     if (n < 0 && errno == EAGAIN)
-        return loop_wait_fd(channel->loop, channel->fd, LOOP_READABLE, deadline, err);
+        return await_more(channel, deadline, err);
     if (n < 0 && errno == EINTR)
         return 0;
     /* It may have closed without reading all we sent: that is an end, too. */

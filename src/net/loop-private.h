@@ -24,7 +24,8 @@ struct loop {
     size_t n_descriptors;
     size_t n_files; /* descriptors that are asked for and always ready */
     size_t n_watches;
-    size_t n_own_watches; /* how many of them are the loop's */
+    size_t n_own_watches;  /* how many of them are the loop's */
+    size_t n_idle_watches; /* how many are those of lookouts at which nobody waits */
 
     struct timer **timers; /* owned; a binary heap, the next to ring first */
     size_t n_timers;

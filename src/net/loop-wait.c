@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/world.h"
+#include "net/loop-private.h"
 
 #include <assert.h>
 
@@ -54,6 +55,13 @@ static void end_ready(void *argument, int events)
     coroutine_resume(wait->coroutine);
 }
 
+static int explain_end(const struct wait *wait, struct error *err)
+{
+    if (wait->is_late)
+        return error_set(err, ERROR_TIMEOUT, "no answer before the deadline");
+    return 0;
+}
+
 CO_FN int loop_wait_fd(struct loop *loop, int fd, int events, int64_t deadline, struct error *err)
 {
     struct wait wait;
@@ -61,9 +69,43 @@ CO_FN int loop_wait_fd(struct loop *loop, int fd, int events, int64_t deadline, 
     struct watch *watch = loop_watch(loop, fd, events, end_ready, &wait);
     finish_wait(&wait);
     loop_unwatch(watch);
-    if (wait.is_late)
-        return error_set(err, ERROR_TIMEOUT, "no answer before the deadline");
-    return 0;
+    return explain_end(&wait, err);
+}
+
+/* While nobody waits, what is ready would turn the loop round and round. */
+static void look_out(void *argument, int events)
+{
+    struct lookout *lookout = argument;
+    if (lookout->wait)
+        end_ready(lookout->wait, events);
+    else
+        loop_watch_change(lookout->watch, 0);
+}
+
+CO_FN int lookout_wait(struct loop *loop, struct lookout *lookout, int fd, int events,
+                       int64_t deadline, struct error *err)
+{
+    struct wait wait;
+    assert(!lookout->wait);
+    begin_wait(&wait, loop, deadline);
+    lookout->wait = &wait;
+    if (lookout->watch) {
+        loop->n_idle_watches--;
+        loop_watch_change(lookout->watch, events);
+    } else {
+        lookout->watch = loop_watch(loop, fd, events, look_out, lookout);
+    }
+    finish_wait(&wait);
+    loop->n_idle_watches++;
+    lookout->wait = NULL;
+    return explain_end(&wait, err);
+}
+
+void lookout_end(struct loop *loop, struct lookout *lookout)
+{
+    assert(!lookout->wait);
+    loop->n_idle_watches -= lookout->watch != NULL;
+    loop_unwatch(take_ptr(lookout->watch));
 }
 
 struct gate_waiter {

@@ -186,8 +186,8 @@ static bool is_alive(struct loop *loop)
 {
     if (loop->is_simulated)
         return loop->n_ready > 0 || loop->n_timers > 0 || loop->expected > 0;
-    return loop->n_ready > 0 || loop->n_watches > loop->n_own_watches || loop->n_timers > 0 ||
-           loop->signal_watches || loop->expected > 0 || has_calls(loop);
+    return loop->n_ready > 0 || loop->n_watches > loop->n_own_watches + loop->n_idle_watches ||
+           loop->n_timers > 0 || loop->signal_watches || loop->expected > 0 || has_calls(loop);
 }
 
 int64_t loop_next(const struct loop *loop)

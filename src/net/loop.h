@@ -93,6 +93,20 @@ CO_FN void loop_sleep(struct loop *loop, int64_t delay_us);
  * it is ready then. */
 CO_FN int loop_wait_fd(struct loop *loop, int fd, int events, int64_t deadline, struct error *err);
 
+/*
+ * The same of a descriptor that is waited for again and again: it stays watched between two waits,
+ * which then cost no system call but the loop's own. It keeps the loop running only while somebody
+ * waits. Zero-initialise it, end it before the descriptor is closed, and let one coroutine wait at
+ * a time.
+ */
+struct lookout {
+    struct watch *watch; /* owned; NULL until it is waited for */
+    struct wait *wait;   /* on the stack of the coroutine that waits; NULL while none does */
+};
+CO_FN int lookout_wait(struct loop *loop, struct lookout *lookout, int fd, int events,
+                       int64_t deadline, struct error *err);
+void lookout_end(struct loop *loop, struct lookout *lookout);
+
 /* A gate on which coroutines wait until it is opened for all of them. Zero-initialise it. */
 struct gate {
     struct gate_waiter *first;

@@ -96,6 +96,102 @@ TEST(two_ends_talk_in_turns)
     CHECK(end(&scene));
 }
 
+/* Two channels over a pipe there and a pipe back; *ret_shared is another descriptor of one end. */
+static bool connect_by_pipes(struct scene *scene, size_t limit, struct channel **ret_one,
+                             struct channel **ret_other, int *ret_shared)
+{
+    int there[2], back[2];
+    if (pipe2(there, O_CLOEXEC) < 0 || pipe2(back, O_CLOEXEC) < 0)
+        return false;
+    *ret_shared = fcntl(there[1], F_DUPFD_CLOEXEC, 3);
+    *ret_one = channel_new_pair(scene->loop, back[0], there[1], limit);
+    *ret_other = channel_new_pair(scene->loop, there[0], back[1], limit);
+    return *ret_shared >= 0;
+}
+
+TEST(two_ends_talk_in_turns_over_pipes_whose_flags_stay)
+{
+    struct scene scene;
+    int shared;
+    CHECK(begin(&scene));
+    struct dialogue one = {.is_first = true, .n_left = 500};
+    struct dialogue other = {.n_left = 500};
+    CHECK(connect_by_pipes(&scene, 10, &one.talk.channel, &other.talk.channel, &shared));
+    loop_spawn(scene.loop, "one", count_together, &one);
+    loop_spawn(scene.loop, "other", count_together, &other);
+    loop_run(scene.loop);
+    CHECK(one.talk.r == 0 && other.talk.r == 0);
+    CHECK(one.talk.r_after == 1000 && other.talk.r_after == 999);
+    CHECK((fcntl(shared, F_GETFL) & O_NONBLOCK) == 0);
+    close(shared);
+    channel_free(one.talk.channel);
+    channel_free(other.talk.channel);
+    CHECK(end(&scene));
+}
+
+TEST(a_line_that_no_pipe_holds_goes_through_one)
+{
+    struct scene scene;
+    int shared;
+    CHECK(begin(&scene));
+    enum { SIZE = 1 << 20 };
+    CLEANUP(mem_freep) char *line = mem_zeroed(SIZE, 1);
+    memset(line, 'x', SIZE);
+    CLEANUP(talk_done) struct talk sender = {.line = line, .length = SIZE, .deadline = -1, .r = 1};
+    CLEANUP(talk_done) struct talk receiver = {.deadline = deadline_in(60000 * MILLISECOND)};
+    CHECK(connect_by_pipes(&scene, SIZE, &sender.channel, &receiver.channel, &shared));
+    close(shared);
+    loop_spawn(scene.loop, "receive", receive_all, &receiver);
+    loop_spawn(scene.loop, "send", send_and_free, &sender);
+    loop_run(scene.loop);
+    CHECK(sender.r == 0 && receiver.r == 0);
+    CHECK(receiver.received.length == SIZE + 1);
+    CHECK(memcmp(receiver.received.text, line, SIZE) == 0);
+    channel_free(receiver.channel);
+    CHECK(end(&scene));
+}
+
+/* Where two lines stand already, and nobody is at the other end. */
+static int open_written(const struct scene *scene, char kind)
+{
+    int ends[2] = {-1, -1};
+    char path[96];
+    snprintf(path, sizeof(path), "%s/written", scene->folder);
+    if (kind == 'p' && pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    if (kind == 'n' && mkfifo(path, 0600) == 0) {
+        ends[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        ends[1] = open(path, O_WRONLY | O_CLOEXEC);
+    }
+    if (kind == 'f') {
+        ends[1] = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ends[0] = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    unlink(path);
+    bool is_written = write(ends[1], "one\ntwo\n", 8) == 8;
+    close(ends[1]);
+    return is_written ? ends[0] : -1;
+}
+
+TEST(what_was_written_before_is_read_to_its_end_from_pipes_and_files)
+{
+    static const char kinds[] = {'p', 'n', 'f'};
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        struct scene scene;
+        CHECK(begin(&scene));
+        CLEANUP(talk_done) struct talk talk = {.deadline = -1, .r = 1, .r_after = 1};
+        int fd = open_written(&scene, kinds[i]);
+        CHECK(fd >= 0);
+        talk.channel = channel_new_pair(scene.loop, fd, dup(scene.ends[0]), 100);
+        loop_spawn(scene.loop, "receive", receive_all, &talk);
+        loop_run(scene.loop);
+        CHECK(talk.r == 0 && talk.r_after == 0);
+        CHECK_TEXT(strbuf_text(&talk.received), "one\ntwo\n");
+        channel_free(talk.channel);
+        CHECK(end(&scene));
+    }
+}
+
 TEST(a_line_may_have_the_limit_and_not_a_byte_more)
 {
     const struct {
@@ -227,6 +323,49 @@ TEST(shutting_a_channel_ends_the_wait_of_who_receives)
     CHECK(read(scene.ends[1], &byte, 1) == 0);
     channel_free(talk.channel);
     channel_free(NULL);
+    CHECK(end(&scene));
+}
+
+/* The second line comes while nobody waits for one. */
+struct late {
+    struct talk talk;
+    struct loop *loop;
+    int other_end;
+};
+
+static void write_second(void *argument)
+{
+    struct late *late = argument;
+    late->talk.r_after = (int)write(late->other_end, "two\n", 4);
+}
+
+static void receive_late(void *argument)
+{
+    struct late *late = argument;
+    CLEANUP(mem_freep) char *line = NULL;
+    size_t length;
+    late->talk.r = channel_receive(late->talk.channel, -1, &line, &length, NULL);
+    loop_timer(late->loop, 0, write_second, late);
+    loop_sleep(late->loop, 20 * MILLISECOND);
+    close(late->other_end);
+    if (late->talk.r == 0)
+        receive_all(&late->talk);
+}
+
+TEST(what_comes_while_nobody_receives_is_received_afterwards)
+{
+    struct scene scene;
+    CHECK(begin(&scene));
+    struct late late = {.loop = scene.loop, .other_end = scene.ends[1], .talk = {.deadline = -1}};
+    late.talk.channel = take_end(&scene, 0, 100);
+    CHECK(write(late.other_end, "one\n", 4) == 4);
+    scene.ends[1] = -1;
+    loop_spawn(scene.loop, "receive", receive_late, &late);
+    loop_run(scene.loop);
+    CHECK(late.talk.r == 0 && late.talk.r_after == 0);
+    CHECK_TEXT(strbuf_text(&late.talk.received), "two\n");
+    talk_done(&late.talk);
+    channel_free(late.talk.channel);
     CHECK(end(&scene));
 }
 
