@@ -226,12 +226,12 @@ static void use_approvals(struct run *run)
         store_batch_use_approvals(run->batch, run->plan->hash, run->row->id);
 }
 
-static void begin_row(struct store_run *row, int64_t epoch, bool is_first)
+/* It started when it was asked for: who looks at it before that moment and after it sees one time.
+ */
+static void begin_row(struct store_run *row, int64_t epoch)
 {
     row->epoch = epoch;
     row->status = RUN_RUNNING;
-    if (is_first)
-        row->started_at = world_wall_clock();
     row->ended_at = 0;
 }
 
@@ -264,7 +264,7 @@ int run_take_lease(struct run *run, bool is_first, struct error *err)
     use_approvals(run);
     store_batch_take_epoch(run->batch, run->plan->deployment_uid, epoch + 1);
     const struct store_run before = *run->row;
-    begin_row(run->row, epoch + 1, is_first);
+    begin_row(run->row, epoch + 1);
     store_batch_put_run(run->batch, run->row);
     struct value_builder body = {0};
     value_builder_set_string(&body, "plan", run->plan->hash);

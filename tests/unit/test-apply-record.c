@@ -38,6 +38,19 @@ TEST(a_run_is_kept_up_to_date_in_the_store)
     CHECK(scene.deployment.records_version >= 1 && !scene.deployment.is_destroyed);
 }
 
+TEST(a_run_starts_when_it_was_asked_for)
+{
+    make_web();
+    struct job job;
+    prepare(scene.plan, "run-1");
+    CLEANUP(store_run_done) struct store_run asked = get_run("run-1");
+    job_run(&job, VERB_APPLY, "run-1");
+    CLEANUP(store_run_done) struct store_run done = get_run("run-1");
+    CHECK(asked.status == RUN_PENDING && done.status == RUN_DONE);
+    CHECK(done.started_at == asked.started_at && done.ended_at > asked.started_at);
+    job_done(&job);
+}
+
 struct revision {
     struct value *value;
     int r;
