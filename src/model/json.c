@@ -411,11 +411,49 @@ int json_read_foreign(const char *text, size_t size, int max_depth, struct value
     return *ret_value ? 0 : read_any(&reading, text, size, ret_value, err);
 }
 
+/* Behind the string that begins at a quote. */
+static size_t end_of_string(const char *text, size_t size, size_t quote)
+{
+    size_t at = quote + 1;
+    while (at < size && text[at] != '"')
+        at += text[at] == '\\' ? 2 : 1;
+    return at < size ? at + 1 : size;
+}
+
+/* Whether a string that ends there is the name of a member. The text ends with a NUL. */
+static bool is_name(const char *text, size_t end)
+{
+    return text[end + strspn(text + end, " \t\r\n")] == ':';
+}
+
+static void rename_zero(char *name, size_t length)
+{
+    static const char zero[] = "\\u0000";
+    const size_t n = sizeof(zero) - 1;
+    for (size_t at = 0; at + n <= length; at += name[at] == '\\' ? 2 : 1)
+        if (memcmp(name + at, zero, n) == 0)
+            name[at + n - 1] = '1';
+}
+
+/* The library takes no name with a zero byte in it. Nobody looks for one, so another byte will do.
+ */
+static char *rename_zeros(const char *text, size_t size)
+{
+    char *copy = string_copy_n(text, size);
+    for (size_t at = 0, end; at < size; at = end) {
+        end = copy[at] == '"' ? end_of_string(copy, size, at) : at + 1;
+        if (copy[at] == '"' && is_name(copy, end))
+            rename_zero(copy + at, end - at);
+    }
+    return copy;
+}
+
 struct value *json_find_member(const char *text, size_t size, const char *name)
 {
     struct value *value = NULL;
+    CLEANUP(mem_freep) char *renamed = rename_zeros(text, size);
     json_t *json = json_loadb(
-        text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+        renamed, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
     const json_t *member = json_object_get(json, name);
     const char *string = json_string_value(member);
     if (string && strlen(string) == json_string_length(member))

@@ -56,6 +56,7 @@ def what_is_json_and_no_message_that_is_taken_is_answered_with_its_number(place)
         for number in (b"7", b'"seven"'):
             for rest in (b'"method":"tools/list\\u0000"',
                          b'"method":"tools/call","params":{"name":"type_show","arguments":{"type":"x\\u0000y"}}',
+                         b'"method":"tools/list","params":{"a\\u0000b":{"\\u0000":1}}',
                          b'"method":"tools/list","params":' + nested):
                 client.write_bytes(b'{"jsonrpc":"2.0","id":%s,%s}\n' % (number, rest))
                 message = client.read_any()
