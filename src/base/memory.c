@@ -63,7 +63,7 @@ void *mem_resize(void *block, size_t count, size_t size)
         out_of_memory(SIZE_MAX);
     size_t n = count ? count * size : 1;
     /* Where it moves, realloc() leaves the old bytes behind. */
-    void *resized = wipes_freed ? malloc(n) : realloc(block, n);
+    void *resized = wipes_freed || !block ? malloc(n) : realloc(block, n);
     if (!resized)
         out_of_memory(n);
     lock_if_on(resized, n);

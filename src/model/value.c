@@ -238,9 +238,22 @@ const char *value_key_at(const struct value *map, size_t index)
     return map_keys(map)[index];
 }
 
+/* One by one: most differ in their first byte already. */
+static size_t find_among_few(const struct value *map, const char *key)
+{
+    char *const *keys = map_keys(map);
+    for (size_t i = 0; i < map->count; i++)
+        if (*keys[i] == *key && strcmp(keys[i], key) == 0)
+            return i;
+    return map->count;
+}
+
 size_t value_index_of(const struct value *map, const char *key)
 {
+    enum { FEW = 8 };
     assert(map->kind == VALUE_MAP);
+    if (map->count <= FEW)
+        return find_among_few(map, key);
     size_t low = 0;
     size_t high = map->count;
     while (low < high) {
