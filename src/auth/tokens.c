@@ -2,6 +2,7 @@
 
 #include "auth/owned-file.h"
 #include "base/digest.h"
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/text.h"
@@ -68,8 +69,10 @@ static bool is_time(const char *text)
 static bool is_over(const struct entry *entry)
 {
     char now[WORLD_TIME_SIZE];
+    if (!entry->expires)
+        return false;
     world_format_time(world_wall_clock(), now);
-    return entry->expires && strcmp(entry->expires, now) <= 0;
+    return strcmp(entry->expires, now) <= 0;
 }
 
 /* A role that a file can give; ROLE_COUNT for any other. */
@@ -192,13 +195,12 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 static int refresh(struct tokens *tokens, struct error *err)
 {
-    struct stat now;
+    struct stat now = {0};
     struct entries entries = {0};
-    int r = owned_file_check(tokens->path, &now, err);
-    if (r == 0 && tokens->is_read && is_same(&now, &tokens->status))
+    /* Its owner and its mode are also as they were when it was read. */
+    if (tokens->is_read && files_look_at(tokens->path, &now) == 0 && is_same(&now, &tokens->status))
         return 0;
-    if (r == 0)
-        r = read_entries(tokens->path, &entries, &now, err);
+    int r = read_entries(tokens->path, &entries, &now, err);
     entries_done(&tokens->entries);
     tokens->entries = entries;
     tokens->status = now;

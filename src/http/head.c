@@ -16,8 +16,8 @@ void head_done(struct head *head)
 /* A character of names and methods (RFC 9110, 5.6.2). */
 static bool is_token_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           (c && strchr("!#$%&'*+.^_`|~", c));
 }
 
 static bool is_value_char(char c)
@@ -60,7 +60,7 @@ static bool read_field(struct head *head, size_t size, size_t *at)
         end--;
     text[end] = '\0';
     ARRAY_RESERVE(head->fields, head->n_fields, head->capacity);
-    head->fields[head->n_fields++] = (struct head_field){text + name, text + value};
+    head->fields[head->n_fields++] = (struct head_field){text + name, colon - name, text + value};
     return true;
 }
 
@@ -91,19 +91,25 @@ size_t head_value_offset(const struct head *head, size_t index)
     return (size_t)(head->fields[index].value - head->text);
 }
 
+static bool is_named(const struct head_field *field, const char *name, size_t length)
+{
+    return field->name_length == length && strcasecmp(field->name, name) == 0;
+}
+
 const char *head_find(const struct head *head, const char *name)
 {
+    size_t length = strlen(name);
     for (size_t i = 0; i < head->n_fields; i++)
-        if (strcasecmp(head->fields[i].name, name) == 0)
+        if (is_named(&head->fields[i], name, length))
             return head->fields[i].value;
     return NULL;
 }
 
 size_t head_count(const struct head *head, const char *name)
 {
-    size_t n = 0;
+    size_t n = 0, length = strlen(name);
     for (size_t i = 0; i < head->n_fields; i++)
-        n += strcasecmp(head->fields[i].name, name) == 0;
+        n += is_named(&head->fields[i], name, length);
     return n;
 }
 

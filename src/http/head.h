@@ -10,6 +10,7 @@
 
 struct head_field {
     const char *name;
+    size_t name_length;
     const char *value; /* without blanks around it */
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/world.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@ struct looks {
     const char *kind;
     int64_t interval;
     struct map rows; /* key -> owned struct look */
+    struct look
+        *last; /* the one of them that was noted last; NULL: none was since they were taken */
     struct timer *timer;
     bool is_writing;
     struct gate written;
@@ -74,6 +77,7 @@ static struct value *take_rows(struct looks *looks)
     }
     map_done(&looks->rows);
     looks->rows = (struct map){0};
+    looks->last = NULL;
     return value_builder_list(&list);
 }
 
@@ -139,15 +143,32 @@ static struct look *look_new(const char *principal, const char *client, const ch
     return look;
 }
 
-void looks_note(struct looks *looks, const char *principal, const char *client, const char *tool,
-                const char *about)
+static bool is_of(const struct look *look, const char *principal, const char *client,
+                  const char *tool, const char *about)
 {
+    return text_equal(look->principal, principal) && text_equal(look->client, client) &&
+           text_equal(look->tool, tool) && text_equal(look->about, about);
+}
+
+static struct look *find_look(struct looks *looks, const char *principal, const char *client,
+                              const char *tool, const char *about)
+{
+    if (looks->last && is_of(looks->last, principal, client, tool, about))
+        return looks->last;
     CLEANUP(mem_freep) char *key = string_format("%s\n%s\n%s\n%s", principal, client, tool, about);
     struct look *look = map_get(&looks->rows, key);
     if (!look) {
         look = look_new(principal, client, tool, about);
         map_put(&looks->rows, key, look);
     }
+    return look;
+}
+
+void looks_note(struct looks *looks, const char *principal, const char *client, const char *tool,
+                const char *about)
+{
+    struct look *look = find_look(looks, principal, client, tool, about);
+    looks->last = look;
     look->calls++;
     look->last_at = world_wall_clock();
     if (looks->rows.n_live >= MOST_ROWS)

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* So much of what a client calls itself is kept. */
+enum { NAME_LENGTH = 100, VERSION_LENGTH = 40 };
+
 static const char *const legacy_versions[] = {MCP_LEGACY_VERSION, "2025-06-18", "2025-03-26",
                                               "2024-11-05"};
 
@@ -16,8 +19,13 @@ static const char *const legacy_versions[] = {MCP_LEGACY_VERSION, "2025-06-18", 
 char *mcp_client_name(const struct value *info)
 {
     const char *name = value_get_text(info, "name"), *version = value_get_text(info, "version");
-    char *text = string_format("%.100s%s%.40s", name ? name : "", version ? " " : "",
-                               version ? version : "");
+    struct strbuf buffer = {0};
+    strbuf_add_n(&buffer, name ? name : "", name ? strnlen(name, NAME_LENGTH) : 0);
+    if (version) {
+        strbuf_add_char(&buffer, ' ');
+        strbuf_add_n(&buffer, version, strnlen(version, VERSION_LENGTH));
+    }
+    char *text = strbuf_take(&buffer);
     text_make_printable(text);
     return text;
 }
@@ -156,12 +164,14 @@ static void add_failure(const struct mcp_call *call, struct mcp_result *result,
 
 void mcp_write_tool_result(const struct mcp_result *result, struct strbuf *members)
 {
-    strbuf_addf(members, "\"content\":[%s]", strbuf_text(&result->content));
+    strbuf_add(members, "\"content\":[");
+    strbuf_add_n(members, strbuf_text(&result->content), result->content.length);
+    strbuf_add_char(members, ']');
     if (result->structured && !result->is_error) {
         strbuf_add(members, ",\"structuredContent\":");
         json_write_foreign(members, result->structured);
     }
-    strbuf_addf(members, ",\"isError\":%s", result->is_error ? "true" : "false");
+    strbuf_add(members, result->is_error ? ",\"isError\":true" : ",\"isError\":false");
 }
 
 int mcp_run_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
