@@ -7,8 +7,9 @@
 Needs wrk, and for the others node and npm: bench/mcp/package.json is installed into --modules (default: a folder
 below the cache of the user). Servers take turns in each round; medians of the rounds are shown. Ours runs with a
 token and the audit of looks, the others with neither. wrk takes a part of the same processors, so that ratios count
-and not rates. --flat calls ours so often and shows its memory before and after; --slow has so many connections
-dribble their headers meanwhile. Nothing is asserted: targets are compared by people.
+and not rates. --slow has so many connections dribble their headers meanwhile. --flat does nothing but call ours so
+often, over 16 connections, and shows its memory at the start, after a tenth and at the end. Nothing is asserted:
+targets are compared by people.
 """
 import argparse
 import json
@@ -175,11 +176,13 @@ def beside_slow_ones(found, options):
 
 def show_flatness(found, options):
     server = Server(*found["ours"], None)
-    server.load(16, 2)
-    before, n = server.memory(), 0
+    n = server.load(16, 2)["calls"]
+    shown = [(n, server.memory())]
     while n < options.flat:
-        n += server.load(16, 30)["calls"]
-    print(f"memory: {before:.1f} MB, after {n} calls {server.memory():.1f} MB")
+        n += server.load(16, 5)["calls"]
+        if n >= options.flat or (len(shown) == 1 and n >= options.flat / 10):
+            shown.append((n, server.memory()))
+    print("memory: " + ", ".join(f"{memory:.2f} MB after {calls} calls" for calls, memory in shown))
     server.stop()
 
 
@@ -225,18 +228,20 @@ def main():
     build = os.path.abspath(options.build)
     subprocess.run(["ninja", "-C", build, "parley", "mcp-bench-server", "mcp-canned", "mcp-stdio-load"], check=True,
                    stdout=subprocess.DEVNULL)
-    modules = options.modules if install(options.modules) else None
-    if not modules:
-        print("node or its packages cannot be had: ours alone", file=sys.stderr)
+    modules = options.modules if not options.flat and install(options.modules) else None
     home = make_home(build)
     found = commands(build, home, modules)
+    if options.flat:
+        show_flatness(found, options)
+        shutil.rmtree(home)
+        return
+    if not modules:
+        print("node or its packages cannot be had: ours alone", file=sys.stderr)
     time_plans(build)
     compare(found, modules, options)
     compare_stdio(build, home, modules, options)
     if options.slow:
         beside_slow_ones(found, options)
-    if options.flat:
-        show_flatness(found, options)
     shutil.rmtree(home)
 
 
