@@ -23,6 +23,7 @@ static void report_frontend(const struct balancer *balancer, size_t index,
     value_builder_set_string(status, "state", is_kept ? state_of_process(balancer) : "starting");
     service_report_restarts(status, process_restarts(balancer->process) +
                                         (is_limited ? balancer_limits_restarts(limits) : 0));
+    service_report_problem(status, balancer->process);
     if (line) {
         value_builder_set(status, "requests", value_integer(line->requests));
         value_builder_set(status, "denied", value_integer(line->denied));

@@ -288,6 +288,7 @@ static void report_board(void *argument, const char *resource, struct value_buil
                              : state == PROCESS_STARTING ? "starting"
                                                          : "failed");
     service_report_restarts(status, process_restarts(board->process));
+    service_report_problem(status, board->process);
 }
 
 static int open_boards(struct twin *twin, void **ret_module, struct error *err)

@@ -26,6 +26,7 @@ static struct value *describe_member(const struct cluster *cluster, const struct
                              : database_is_fenced(cluster, host->name) ? "fenced"
                                                                        : "failed");
     service_report_restarts(&fields, member ? process_restarts(member->process) : 0);
+    service_report_problem(&fields, member ? member->process : NULL);
     if (member && member->copied_because)
         value_builder_set_string(&fields, "copied_anew", member->copied_because);
     static const char *const figures[DATABASE_FIGURE_COUNT] = {

@@ -151,6 +151,15 @@ static CO_FN void converge_monitors(void *argument, struct machine *wanted,
 
 /* --- What is so --- */
 
+/* Without an exporter all else is watched, but it is not as it should be. */
+static bool is_whole(const struct monitor *monitor)
+{
+    for (size_t i = 0; i < MONITOR_EXPORTER_COUNT; i++)
+        if (monitor->exporters[i] && process_state(monitor->exporters[i]) != PROCESS_READY)
+            return false;
+    return monitor->n_broken_rules == 0 && monitor->n_down == 0;
+}
+
 static const char *state_of(const struct monitor *monitor)
 {
     if (!monitor->prometheus || !monitor->alertmanager)
@@ -158,9 +167,31 @@ static const char *state_of(const struct monitor *monitor)
     enum process_state prometheus = process_state(monitor->prometheus);
     enum process_state alertmanager = process_state(monitor->alertmanager);
     if (prometheus == PROCESS_READY && alertmanager == PROCESS_READY)
-        return monitor->n_broken_rules > 0 || monitor->n_down > 0 ? "degraded" : "ready";
+        return is_whole(monitor) ? "ready" : "degraded";
     return prometheus == PROCESS_STARTING || alertmanager == PROCESS_STARTING ? "starting"
                                                                               : "failed";
+}
+
+static void describe_program(const struct process *process, struct value_builder *programs)
+{
+    struct value_builder fields = {0};
+    if (!process)
+        return;
+    value_builder_set_string(&fields, "name", process_name(process));
+    value_builder_set_string(&fields, "state", process_state_to_string(process_state(process)));
+    service_report_restarts(&fields, process_restarts(process));
+    service_report_problem(&fields, process);
+    value_builder_append(programs, value_builder_map(&fields));
+}
+
+static struct value *describe_programs(const struct monitor *monitor)
+{
+    struct value_builder programs = {0};
+    describe_program(monitor->prometheus, &programs);
+    describe_program(monitor->alertmanager, &programs);
+    for (size_t i = 0; i < MONITOR_EXPORTER_COUNT; i++)
+        describe_program(monitor->exporters[i], &programs);
+    return value_builder_list(&programs);
 }
 
 static struct value *describe_targets(const struct monitor *monitor)
@@ -193,6 +224,7 @@ static void report_monitor(void *argument, const char *resource, struct value_bu
     char *alertmanager = string_format("http://%s:%d", address, MONITOR_ALERTMANAGER_PORT);
     value_builder_set_string(status, "state", state_of(monitor));
     service_report_restarts(status, monitor_count_restarts(monitor));
+    value_builder_set(status, "programs", describe_programs(monitor));
     value_builder_set(status, "targets", describe_targets(monitor));
     value_builder_set(status, "rules", describe_rules(monitor));
     value_builder_set(status, "alerts", monitor_alerts_describe(&monitor->alerts));

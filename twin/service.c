@@ -194,6 +194,12 @@ void service_report_restarts(struct value_builder *status, unsigned int n_restar
         value_builder_set(status, "restarts", value_integer(n_restarts));
 }
 
+void service_report_problem(struct value_builder *fields, const struct process *process)
+{
+    if (process && *process_problem(process))
+        value_builder_set_string(fields, "problem", process_problem(process));
+}
+
 struct value *service_time(int64_t wall_clock)
 {
     char text[WORLD_TIME_SIZE];

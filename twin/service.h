@@ -69,5 +69,9 @@ void service_note(const struct twin *twin, const struct event *event);
 /* Adds "restarts" to a status, when there were any. */
 void service_report_restarts(struct value_builder *status, unsigned int n_restarts);
 
+/* Adds "problem": why a program does not run or does not answer, while that is so. NULL: it was not
+ * started. */
+void service_report_problem(struct value_builder *fields, const struct process *process);
+
 /* "2027-01-31T08:00:00Z" as a value. */
 struct value *service_time(int64_t wall_clock);

@@ -31,8 +31,7 @@ static struct value *describe_instance(const struct machine_host *host,
     value_builder_set_string(&fields, "address", host->address);
     value_builder_set_string(&fields, "state", instance_state(instance));
     service_report_restarts(&fields, instance ? process_restarts(instance->process) : 0);
-    if (instance && *process_problem(instance->process))
-        value_builder_set_string(&fields, "problem", process_problem(instance->process));
+    service_report_problem(&fields, instance ? instance->process : NULL);
     if (instance && instance->health) {
         value_builder_set_string(&fields, "health",
                                  health_state_to_string(health_state(instance->health)));

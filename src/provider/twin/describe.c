@@ -152,6 +152,21 @@ static void tell_hosts(struct story *story, const struct subject *subject)
     }
 }
 
+/* Programs that ended or do not answer; service is whose instances they are, or NULL. */
+static void tell_away(struct story *story, const struct subject *subject, const char *service,
+                      const struct value *programs)
+{
+    size_t n = programs && value_kind(programs) == VALUE_LIST ? value_count(programs) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = value_get_text(value_at(programs, i), "name");
+        const char *state = value_get_text(value_at(programs, i), "state");
+        const char *problem = value_get_text(value_at(programs, i), "problem");
+        if (name && state && problem && !text_equal(state, "starting"))
+            add_line(&story->health, "%s: %s%s%s is %s: %s", subject->name, service ? service : "",
+                     service ? " on " : "", name, state, problem);
+    }
+}
+
 /* A server whose data could not be kept. */
 static void tell_copy(struct story *story, const struct subject *subject,
                       const struct value *member)
@@ -184,6 +199,7 @@ static void tell_database(struct story *story, const struct subject *subject)
                  subject->mark, primary, n_streaming, n_replicas);
     for (size_t i = 0; is_list && i < value_count(members); i++)
         tell_copy(story, subject, value_at(members, i));
+    tell_away(story, subject, NULL, members);
 }
 
 /* What is served for who runs it, from this machine when there is a host port. */
@@ -229,6 +245,7 @@ static void tell_monitor(struct story *story, const struct subject *subject)
         add_line(&story->pages, "%s: Alertmanager at %s (inside the twin)", subject->name,
                  alertmanager);
     tell_state(story, subject);
+    tell_away(story, subject, NULL, value_get(subject->status, "programs"));
     tell_alerts(story, subject);
 }
 
@@ -261,9 +278,11 @@ static void tell_stack(struct story *story, const struct subject *subject)
 {
     const struct value *services = value_get(subject->status, "services");
     tell_state(story, subject);
-    for (size_t i = 0; services && i < value_count(services); i++)
-        tell_health(story, subject, value_key_at(services, i),
-                    value_get(value_at(services, i), "instances"));
+    for (size_t i = 0; services && i < value_count(services); i++) {
+        const struct value *instances = value_get(value_at(services, i), "instances");
+        tell_away(story, subject, value_key_at(services, i), instances);
+        tell_health(story, subject, value_key_at(services, i), instances);
+    }
 }
 
 static const struct {

@@ -270,6 +270,68 @@ def whatever_dies_is_started_again_and_is_an_event_a_status_and_an_alert():
 
 
 @test
+def whoever_uses_a_platform_is_told_what_does_not_run_and_why():
+    with Platform(busy_shophub()) as platform:
+        platform.up()
+        for host, how, line in (
+                ("web-asg-0", ["-f", "workload"], "shophub-stack: web on web-asg-0 is pausing: web-asg-0.web was killed by signal 9"),
+                ("shophub-db-1", ["-o", "-x", "postgres"], "shophub-db: shophub-db-1 is pausing: shophub-db-1 was killed by signal 9"),
+                ("web-frontend", ["-o", "-x", "haproxy"], "web-frontend: web-frontend was killed by signal 9")):
+            def is_told():
+                platform.run(host, "pkill", "-KILL", *how)
+                return line in platform.parley("status", platform.name()).stdout
+            assert twinlab.wait_until(is_told, 60), (line, platform.parley("status", platform.name()).stdout)
+
+        def is_well():
+            shown = platform.parley("status", platform.name()).stdout
+            return "is pausing" not in shown and "killed by signal" not in shown
+        assert twinlab.wait_until(is_well, 60), platform.parley("status", platform.name()).stdout
+
+
+# Each by its name in logs and events, and by what the kernel calls it.
+SERVERS = {"monitoring.prometheus": "prometheus", "monitoring.alertmanager": "prometheus-aler"}
+EXPORTERS = {"monitoring.node": "prometheus-node", "monitoring.blackbox": "prometheus-blac"}
+
+
+def is_told_as_away(platform, name):
+    """Kills it, where it runs, and tells whether status says so: to programs, and to people."""
+    platform.run("monitoring", "pkill", "-KILL", "-x", {**SERVERS, **EXPORTERS}[name])
+    status = status_of(platform, "monitoring")
+    program = next(program for program in status["programs"] if program["name"] == name)
+    shown = platform.parley("status", platform.name()).stdout
+    return (program["state"] == "pausing" and program["problem"].startswith(f"{name} was killed by signal 9") and
+            status["state"] == ("failed" if name in SERVERS else "degraded") and
+            f"monitoring: {name} is pausing: {name} was killed by signal 9" in shown)
+
+
+@test
+def whatever_watches_is_started_again_too_and_is_told_while_it_is_away():
+    wait = twinlab.wait_until
+    with Platform(busy_shophub()) as platform:
+        platform.up()
+        watching = [*SERVERS, *(name for name, kernel in EXPORTERS.items()
+                                if any(program.startswith(kernel) for program in programs_of(platform)))]
+        for name in "node", "blackbox":
+            assert f"monitoring.{name}" in watching or not shutil.which(f"prometheus-{name}-exporter"), watching
+        assert wait(lambda: restarts(platform, "monitoring") == 0, 60)
+        assert wait(lambda: status_of(platform, "monitoring")["state"] == "ready", 60), status_of(platform, "monitoring")
+        # A pause that grows: whoever is killed again and again is away for long enough to be seen.
+        for name in watching:
+            assert wait(lambda: is_told_as_away(platform, name), 60), (name, status_of(platform, "monitoring"))
+        assert wait(lambda: status_of(platform, "monitoring")["state"] == "ready", 120), status_of(platform, "monitoring")
+        shown = platform.parley("history", platform.name()).stdout
+        for program in status_of(platform, "monitoring")["programs"]:
+            events = [event for event in platform.answer("twin", "events", "monitoring")
+                      if event["program"] == program["name"]]
+            assert [event["kind"] for event in events] == ["broke", "resumed"] * (len(events) // 2), events
+            assert events and events[-1]["restarts"] == program["restarts"], (events, program)
+            assert "signal 9" in events[0]["message"] and program["name"] in shown, (events, shown)
+        # It watches again, what it knew is there, and its own end is worth an alert.
+        assert wait(lambda: set(numbers(platform, "up", "job").values()) == {1}, 60), series(platform, "up")
+        assert wait(lambda: ("ProgramEnded", "monitoring") in firing(platform), 120), firing(platform)
+
+
+@test
 def top_tells_what_each_instance_uses():
     with Platform(example("shophub")) as platform:
         platform.up()

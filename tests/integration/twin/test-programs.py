@@ -2,10 +2,13 @@
 """The programs that run in the twin's hosts: their rights, their deaths, their ends. Prints TAP."""
 
 import contextlib
+import datetime
 import json
 import os
+import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -125,6 +128,52 @@ def programs_that_are_killed_come_back():
             assert status["restarts"] >= least, status
         one = twin.get("uid-stack")["status"]["services"]["shop"]["instances"][0]
         assert one["restarts"] >= 2, one
+
+
+# Takes a port as soon as it is free, and keeps it until its stdin ends.
+HOLD = ("import socket, sys\n"
+        "while True:\n"
+        "    try:\n"
+        "        held = socket.create_server(('', int(sys.argv[1])))\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "print('held', flush=True); sys.stdin.read()")
+
+
+def events_of(twin, program):
+    lines = (twin.state / "events.json").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["program"] == program]
+
+
+@test
+def what_cannot_start_is_tried_more_rarely_each_time_and_runs_once_it_can():
+    with Twin() as twin:
+        build(twin)
+        holder = subprocess.Popen(twin.command("f", twinlab.PYTHON, "-c", HOLD, "8080"), stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+        twin.helpers.append(holder)
+
+        def is_held():
+            twin.run("f", "pkill", "-KILL", "-x", "haproxy")
+            return select.select([holder.stdout], [], [], 0.05)[0]
+        assert wait_until(is_held, 20) and holder.stdout.readline() == b"held\n"
+        # Each attempt ends at once. With these pauses between them there is next to nothing to do.
+        assert wait_until(lambda: len(events_of(twin, "f")) >= 14, 120), events_of(twin, "f")
+        times = [datetime.datetime.fromisoformat(event["time"].rstrip("Z")) for event in events_of(twin, "f")]
+        pauses = [(back - end).total_seconds() for end, back in zip(times[::2], times[1::2])]
+        assert all(pause >= 0.1 * 2 ** i for i, pause in enumerate(pauses[:7])), pauses
+        # What it said itself is the reason that status gives; what else runs there is as it was.
+        assert wait_until(lambda: twin.get("uid-f")["status"]["state"] == "failed", 20), twin.get("uid-f")
+        status = twin.get("uid-f")["status"]
+        assert "f ended with status 1; it logged last: " in status["problem"], status
+        assert status["restarts"] >= 6 and "restarts" not in twin.get("uid-stack")["status"], status
+        assert not answers(twin)
+        holder.stdin.close()
+        holder.wait(10)
+        assert wait_until(lambda: answers(twin), 60), twin.get("uid-f")
+        assert wait_until(lambda: twin.get("uid-f")["status"]["state"] == "ready", 20), twin.get("uid-f")
+        assert "problem" not in twin.get("uid-f")["status"], twin.get("uid-f")
 
 
 @test
