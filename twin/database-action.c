@@ -364,6 +364,17 @@ static CO_FN int promote(struct cluster *cluster, struct database_member *member
 
 /* --- Rejoin --- */
 
+/* Whether a replica runs and gets nothing of its primary, which answers. */
+static CO_FN bool is_left_behind(struct cluster *cluster, struct database_member *member)
+{
+    struct database_member *primary = database_primary(cluster);
+    return member != primary && member->process &&
+           process_state(member->process) == PROCESS_READY &&
+           database_member_look(primary, NULL) == 0 &&
+           !database_is_streaming(cluster, member->name) &&
+           !database_is_catching_up(cluster, member->name);
+}
+
 /*
  * What brings up replicas also takes care of the data of one that was the primary; see
  * database-replication.c. A replica that has received what the primary never had cannot follow it:
@@ -383,9 +394,7 @@ static CO_FN int rejoin(struct cluster *cluster, struct database_member *member,
     cluster->is_prepared = false;
     if (r == 0)
         r = database_converge_cluster(cluster, err);
-    if (r != -ERROR_TIMEOUT || is_primary || !member->process ||
-        process_state(member->process) != PROCESS_READY ||
-        database_is_streaming(cluster, member->name))
+    if (r != -ERROR_TIMEOUT || !is_left_behind(cluster, member))
         return r;
     database_note_copy(cluster, member, error_message(err));
     error_done(err);

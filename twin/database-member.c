@@ -14,6 +14,7 @@ enum {
     CONNECT_TIME = 2 * 1000 * 1000, /* microseconds */
     PROBE_TIME = 2 * 1000 * 1000,
     STOP_TIME = 5 * 1000 * 1000,
+    CHECKPOINT_TIME = 300 * 1000 * 1000,
     LOCK_LIMIT = 4096
 };
 
@@ -224,6 +225,19 @@ int database_member_query(struct database_member *member, const char *statement,
     member->is_asking = false;
     gate_open(member->twin->loop, &member->asked);
     return r;
+}
+
+int database_member_checkpoint(struct database_member *member, struct error *err)
+{
+    CLEANUP(postgres_freep) struct postgres *postgres = NULL;
+    CLEANUP(error_done) struct error why = {0};
+    int64_t deadline = world_monotonic_clock() + CHECKPOINT_TIME;
+    int r = connect_to(member, DATABASE_SUPERUSER, deadline, &postgres, &why);
+    if (r == 0)
+        r = postgres_execute(postgres, "checkpoint", deadline, &why);
+    return r < 0 ? error_set(err, ERROR_UNAVAILABLE, "%s has not made a checkpoint: %s",
+                             member->name, error_message(&why))
+                 : 0;
 }
 
 static CO_FN int look_at_server(struct database_member *member, int64_t deadline, struct error *err)

@@ -139,6 +139,13 @@ CO_FN int database_member_look(struct database_member *member, struct error *err
  */
 CO_FN void database_member_warm(struct database_member *member);
 
+/*
+ * Has it write out all that it holds in memory, and waits for that. On a busy server it may take
+ * minutes: it is asked for at a connection of its own, so that nobody else waits. ERROR_UNAVAILABLE
+ * when that did not come to an end.
+ */
+CO_FN int database_member_checkpoint(struct database_member *member, struct error *err);
+
 /* Runs one statement as superuser; see postgres_query(). */
 CO_FN int database_member_query(struct database_member *member, const char *statement,
                                 const char *const *parameters, size_t n_parameters,

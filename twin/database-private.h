@@ -127,6 +127,8 @@ void database_note_copy(struct cluster *cluster, struct database_member *member,
 size_t database_count_streaming(const struct cluster *cluster);
 /* Whether that server does, as of the last look. */
 bool database_is_streaming(const struct cluster *cluster, const char *host);
+/* Whether the primary sends that one what it lacks. */
+bool database_is_catching_up(const struct cluster *cluster, const char *host);
 /* For which replicas commits are to wait; "" when for none. The caller frees it. */
 char *database_wanted_standby_names(const struct cluster *cluster);
 /* Whether commits of the primary are confirmed by a replica, as of the last look. */

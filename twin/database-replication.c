@@ -10,6 +10,7 @@
 
 enum {
     STREAM_TIME = 20 * 1000 * 1000, /* microseconds */
+    CATCH_UP_TIME = 300 * 1000 * 1000,
     QUERY_TIME = 5 * 1000 * 1000,
     POLL_PAUSE = 5 * 1000,
 };
@@ -21,20 +22,22 @@ struct following {
     struct error err; /* of the first that failed */
 };
 
-bool database_is_streaming(const struct cluster *cluster, const char *host)
+static bool is_in_state(const struct cluster *cluster, const char *host, const char *state)
 {
     CLEANUP(mem_freep) char *slot = database_slot(host);
     const struct database_replica *replica =
         database_member_find_replica(database_primary(cluster), slot);
-    return replica && text_equal(replica->state, "streaming");
+    return replica && text_equal(replica->state, state);
 }
 
-/* Without a checkpoint since its promotion the primary seems to have no history of its own yet. */
-static CO_FN int rewind_data(struct cluster *cluster, struct database_member *member,
-                             const struct database_config *config, struct error *err)
+bool database_is_streaming(const struct cluster *cluster, const char *host)
 {
-    int r = database_run_statement(cluster, "checkpoint", NULL, err);
-    return r < 0 ? r : database_member_rewind(member, config, err);
+    return is_in_state(cluster, host, "streaming");
+}
+
+bool database_is_catching_up(const struct cluster *cluster, const char *host)
+{
+    return is_in_state(cluster, host, "catchup");
 }
 
 void database_note_copy(struct cluster *cluster, struct database_member *member, const char *why)
@@ -50,24 +53,37 @@ void database_note_copy(struct cluster *cluster, struct database_member *member,
 }
 
 /*
- * Makes data for it where there is none. Data of one that was the primary may have what the primary
- * of now has not: that is taken out of it, or, where it cannot be, all is made anew, which is said.
+ * Data of one that was the primary may have what the primary of now has not: that is taken out of
+ * it, or, where it cannot be, all is made anew, which is said.
+ *
+ * Without a checkpoint since its promotion the primary seems to have no history of its own yet. One
+ * that does not come to an end is no reason to give up the data: a copy of all begins with a
+ * checkpoint, too.
  */
+static CO_FN int rewind_or_copy(struct cluster *cluster, struct database_member *member,
+                                const struct database_config *config, struct error *err)
+{
+    CLEANUP(error_done) struct error why = {0};
+    int r = database_member_checkpoint(database_primary(cluster), err);
+    if (r < 0 || database_member_rewind(member, config, &why) == 0)
+        return r;
+    database_note_copy(cluster, member, error_message(&why));
+    return database_member_clone(member, config, err);
+}
+
+/* Makes data for it where there is none, or none that follows the primary. */
 static CO_FN int make_follow(struct cluster *cluster, struct database_member *member,
                              struct error *err)
 {
     struct database_config config;
-    CLEANUP(error_done) struct error why = {0};
     bool changed;
     bool has_data = database_member_has_data(member);
     if (has_data && database_member_was_replica(member))
         return 0;
     int r = database_configure(cluster, member, &config, &changed, err);
-    if (r < 0 || (has_data && rewind_data(cluster, member, &config, &why) == 0))
-        return r;
-    if (has_data)
-        database_note_copy(cluster, member, error_message(&why));
-    else if (!member->copied_because && database_member_has_remains(member))
+    if (r < 0 || has_data)
+        return r < 0 ? r : rewind_or_copy(cluster, member, &config, err);
+    if (!member->copied_because && database_member_has_remains(member))
         database_note_copy(cluster, member, "what it had is not whole, its making was cut off");
     return database_member_clone(member, &config, err);
 }
@@ -111,13 +127,23 @@ size_t database_count_streaming(const struct cluster *cluster)
     return n;
 }
 
+/* Who is on its way needs as long as there is much to send. */
+static bool is_any_catching_up(const struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->wanted->n_hosts; i++)
+        if (database_is_catching_up(cluster, cluster->wanted->hosts[i]->name))
+            return true;
+    return false;
+}
+
 static CO_FN int await_streaming(struct cluster *cluster, struct error *err)
 {
-    int64_t deadline = world_monotonic_clock() + STREAM_TIME;
+    int64_t begin = world_monotonic_clock();
     size_t n_wanted = database_count_replicas(cluster);
     while (database_member_look(database_primary(cluster), NULL) < 0 ||
            database_count_streaming(cluster) < n_wanted) {
-        if (world_monotonic_clock() > deadline)
+        int64_t time = is_any_catching_up(cluster) ? CATCH_UP_TIME : STREAM_TIME;
+        if (world_monotonic_clock() > begin + time)
             return error_set(err, ERROR_TIMEOUT, "%zu of %zu replicas follow the primary %s",
                              database_count_streaming(cluster), n_wanted, cluster->primary->name);
         if (database_must_hurry(cluster->module))

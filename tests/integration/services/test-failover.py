@@ -303,9 +303,40 @@ def clusters_of_one_name_stand_side_by_side():
         assert status(twin)["primary"] == "store-0", status(twin)
 
 
+@test
+def a_checkpoint_that_takes_its_time_is_waited_for_and_nobody_is_copied_for_it():
+    with Twin() as twin:
+        build(twin)
+        query(twin, "insert into written values (1)")
+        acted(twin, "promote", "store-1")
+        query(twin, "insert into written values (2)")
+        data = folder_of(twin, "store-0")
+        # As on a busy server: what would write it all out gets nowhere for a while.
+        writes_out = ["-f", "^postgres: .*checkpointer"]
+        assert twin.run("store-1", "pkill", "-STOP", *writes_out).returncode == 0
+        with twin.connect() as connection:
+            connection.socket.settimeout(120)
+            connection.send("act", uid="uid-store", action="rejoin", member="store-0")
+
+            def is_waiting():
+                return twin.run("store-1", "pgrep", "-f", "^postgres: .* CHECKPOINT").returncode == 0
+            assert wait_until(is_waiting, 20), twin.run("store-1", "ps", "-eo", "args").stdout
+            time.sleep(8)  # longer than any other statement of the supervisor's may take
+            # The primary is as well as ever meanwhile.
+            assert is_waiting() and states(twin)["store-1"] == ("primary", "ready"), states(twin)
+            query(twin, "insert into written values (3)")
+            assert twin.run("store-1", "pkill", "-CONT", *writes_out).returncode == 0
+            answer = connection.read()
+        assert answer["ok"], answer
+        assert folder_of(twin, "store-0") == data and copies(twin) == [], copies(twin)
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
+        assert query(twin, "select number from written order by 1").split() == ["1", "2", "3"]
+
+
 def copies(twin):
     """What is told of data that was made anew."""
-    lines = (twin.state / "events.json").read_text().splitlines()
+    events = twin.state / "events.json"
+    lines = events.read_text().splitlines() if events.exists() else []
     return [event for event in map(json.loads, lines) if event["kind"] == "copied-anew"]
 
 
@@ -333,6 +364,25 @@ def who_cannot_be_rewound_is_copied_anew_and_status_event_and_log_say_why():
         assert (event["program"], event["host"], event["resources"]) == ("store-0", "store-0", ["uid-store"]), event
         printed = (twin.state / "logs" / "store-0.pg_rewind.log").read_text()
         assert why[why.index("pg_rewind: error: "):].split("; ")[0] in printed, (why, printed)
+
+
+@test
+def a_replica_that_lacks_much_is_sent_it_however_long_that_takes():
+    with Twin() as twin:
+        build(twin)
+        acted(twin, "fence", "store-1")
+        query(twin, "create table heavy as select number, repeat(md5(number::text), 10) "
+                    "from generate_series(1, 130000) number")
+        device, = twin.run("store-0", "ls", "/sys/class/net").stdout.replace("lo\n", "").split()
+        slow = twin.run("store-0", "/usr/sbin/tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", "10mbit",
+                        "burst", "64k", "latency", "100ms")
+        if slow.returncode != 0:
+            return f"no network can be slowed down here: {slow.stderr.strip()}"
+        data = folder_of(twin, "store-1")
+        acted(twin, "rejoin", "store-1")
+        assert folder_of(twin, "store-1") == data and copies(twin) == [], copies(twin)
+        assert wait_until(lambda: is_ready(twin), 60), status(twin)
+    return None
 
 
 @test
