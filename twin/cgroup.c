@@ -2,6 +2,7 @@
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/world.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 enum {
     PERIOD_US = 100000,
+    MOUNTS_LIMIT = 1 << 20,
     ENDING_TRIES = 50,           /* of what ends with us, */
     ENDING_NS = 10 * 1000 * 1000 /* this far apart */
 };
@@ -126,6 +128,15 @@ struct cgroups *cgroups_new(const char *mounts, const char *twin)
     }
     sweep_all(cgroups);
     return cgroups;
+}
+
+struct cgroups *cgroups_find(const char *twin)
+{
+    CLEANUP(mem_freep) char *mounts = NULL;
+    if (geteuid() != 0 ||
+        world_read_file("/proc/self/mountinfo", MOUNTS_LIMIT, &mounts, NULL, NULL) < 0)
+        return NULL;
+    return cgroups_new(mounts, twin);
 }
 
 void cgroups_free(struct cgroups *cgroups)

@@ -18,6 +18,8 @@ struct cgroups;
  * earlier twin of that name has left in them.
  */
 struct cgroups *cgroups_new(const char *mounts, const char *twin);
+/* As that, of what is mounted here. NULL for an ordinary user, who has none of his own. */
+struct cgroups *cgroups_find(const char *twin);
 /* Removes the twin's groups; their programs have ended, or are about to. Accepts NULL. */
 void cgroups_free(struct cgroups *cgroups);
 DEFINE_CLEANUP(struct cgroups *, cgroups_free)

@@ -35,7 +35,6 @@
 
 enum {
     GOING_TIME = 10 * 1000 * 1000, /* what a killed twin's last processes may take to go */
-    MOUNTS_LIMIT = 1 << 20,
     KNOCK_NS = 20 * 1000 * 1000,
 };
 
@@ -118,13 +117,11 @@ static void follow_firewall(struct inner *inner)
     error_done(&err);
 }
 
-/* An ordinary user has no control groups of his own. */
 static void limit_programs(struct twin *twin, const struct manifest *manifest)
 {
-    CLEANUP(mem_freep) char *mounts = NULL;
-    if (geteuid() == 0 &&
-        world_read_file("/proc/self/mountinfo", MOUNTS_LIMIT, &mounts, NULL, NULL) == 0)
-        processes_limit_by(twin->processes, cgroups_new(mounts, manifest->identity));
+    struct cgroups *cgroups = cgroups_find(manifest->identity);
+    if (cgroups)
+        processes_limit_by(twin->processes, cgroups);
 }
 
 static int start(struct inner *inner, struct error *err)

@@ -3,6 +3,7 @@
 #include "base/world.h"
 #include "model/json.h"
 #include "twin/cage.h"
+#include "twin/cgroup.h"
 #include "twin/desired.h"
 #include "twin/firewall-log.h"
 #include "twin/firewall.h"
@@ -104,9 +105,32 @@ static int stand(struct loop *loop, struct network *network, const struct machin
     return r == 0 ? cage_find(cages, HOST, &pid, err) : r;
 }
 
-/* What a twin can be without. */
-static void try_rest(struct value_builder *findings)
+/* Containers may show control groups without letting anybody write them. An ordinary user has none
+ * anyway, which is told of each stack that would need them. */
+static void try_groups(const char *name, struct value_builder *findings)
 {
+    static const struct machine_quota quota = {
+        .cpu_milli = 1000, .memory = INT64_C(64) << 20, .processes = 64};
+    CLEANUP(cgroups_freep) struct cgroups *cgroups = cgroups_find(name);
+    struct error err = {0};
+    if (!cgroups)
+        return;
+    if (cgroup_make(cgroups, HOST, &quota, &err) < 0) {
+        CLEANUP(mem_freep)
+        char *detail =
+            string_format("A service with limits cannot start: %s.", error_message(&err));
+        tell(findings, false, detail,
+             "Leave the limits out, or run parley where root may write control groups (a container "
+             "started with --privileged, or none).");
+    }
+    error_done(&err);
+    cgroup_remove(cgroups, HOST);
+}
+
+/* What a twin can be without. */
+static void try_rest(const char *name, struct value_builder *findings)
+{
+    try_groups(name, findings);
     struct twin twin = {.loop = loop_new(), .folder = SANDBOX_STATE};
     struct error err = {0};
     struct firewall_log *log = NULL;
@@ -144,7 +168,7 @@ static int try_all(const struct sandbox_origin *origin, int link)
     network_free(network);
     if (r < 0)
         return print_failure(&err);
-    try_rest(&findings);
+    try_rest(strrchr(origin->state_folder, '/') + 1, &findings);
     return print(&findings);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What `parley twin doctor` finds out by having a twin made for a moment. Prints TAP."""
 
+import glob
 import json
 import os
 import pathlib
@@ -140,6 +141,70 @@ def a_restriction_of_apparmor_is_named_and_refuses_no_plan():
     return None
 
 
+# As a container shows a machine: some of /proc hidden, the rest of what could change the kernel read-only, a file by
+# which it is known. What comes after the last line is run in it.
+IN_CONTAINER = """
+mount -t tmpfs none /run && touch /run/.containerenv || exit 99
+"""
+HIDING = IN_CONTAINER + """
+for file in kcore keys timer_list; do [ ! -e /proc/$file ] || mount --bind /dev/null /proc/$file || exit 99; done
+mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys || exit 99
+for folder in /sys $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts); do mount -o remount,bind,ro $folder || exit 99; done
+"""
+# What Docker leaves to root, and the namespaces that its filter refuses to whoever has no more than that.
+LEFT = ("chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,"
+        "+mknod,+audit_write,+setfcap")
+ALL_KINDS = NOT_NEEDED | sum(flag for flag, _ in KINDS.values())
+
+
+def container(script):
+    if os.geteuid() == 0:
+        return ["unshare", "--mount", "sh", "-c", script + 'exec "$@"', "sh"]
+    return ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c",
+            script + 'exec setpriv --inh-caps=-all --ambient-caps=-all "$@"', "sh"]
+
+
+def cannot_contain(script):
+    done = run([*container(script), "true"], "/tmp")
+    return f"what a container hides cannot be hidden here: {done.stderr.strip()}" if done.returncode != 0 else None
+
+
+def a_container_as_docker_starts_it_is_told_with_the_options_that_it_takes():
+    if cannot_contain(HIDING) or platform.machine() not in ("x86_64", "aarch64"):
+        return cannot_contain(HIDING) or "no filter of system calls can be set here"
+    few = ["setpriv", f"--bounding-set=-all,+{LEFT}", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = doctor(*container(HIDING), *few, *forbid(ALL_KINDS))
+    assert done.returncode == 1, done
+    if os.geteuid() == 0:
+        assert "it lacks the capability CAP_SYS_ADMIN" in done.stdout, done.stdout
+        assert "--cap-add SYS_ADMIN --cap-add NET_ADMIN" in done.stdout, done.stdout
+        return None
+    said = "No twin can stand on this machine: the twin cannot make a user namespace: Operation not permitted. "
+    options = "--security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+    assert said in done.stdout and options in done.stdout, done.stdout
+    # With one of them it is the other one's turn, and with both there is nothing in the way.
+    done = doctor(*container(HIDING))
+    assert done.returncode == 1 and "the twin cannot mount its own /proc" in done.stdout, done
+    assert options in done.stdout, done.stdout
+    done = doctor(*container(IN_CONTAINER))
+    assert done.returncode == 0, done
+    return None
+
+
+@twinlab.for_root
+def a_container_with_these_options_costs_root_the_limits_and_nothing_else():
+    if cannot_contain(HIDING) or not twinlab.has_groups():
+        return cannot_contain(HIDING) or "this machine has no control groups"
+    done = doctor(*container(HIDING))
+    assert done.returncode == 0, done
+    said = "A service with limits cannot start: cannot limit cpu of hosts-0 by control groups: Read-only file system."
+    assert said in done.stdout and "Leave the limits out" in done.stdout, done.stdout
+    assert "A service with limits" not in doctor().stdout
+    left = twinlab.wait_until(lambda: not glob.glob("/sys/fs/cgroup/**/parley/parley-trial-*", recursive=True))
+    assert left, "groups of a trial have stayed"
+    return None
+
+
 def namespaces_that_run_out_are_told():
     """Two networks and a host, and there may be two network namespaces."""
     own = "unshare --user --map-root-user".split()
@@ -159,4 +224,6 @@ platformlab.run([a_twin_that_can_stand_is_no_finding_and_nothing_stays_of_it,
                  a_kind_of_namespaces_that_a_filter_forbids_is_named,
                  a_kind_of_namespaces_that_a_setting_forbids_is_named_with_it,
                  a_restriction_of_apparmor_is_named_and_refuses_no_plan,
+                 a_container_as_docker_starts_it_is_told_with_the_options_that_it_takes,
+                 a_container_with_these_options_costs_root_the_limits_and_nothing_else,
                  namespaces_that_run_out_are_told])

@@ -34,12 +34,16 @@ def build(twin, **limits):
     return twin
 
 
-def stack(twin, **limits):
+def ask_for_stack(twin, **limits):
     service = {"image": "shop", "hosts": "s", "port": 80, "healthCheck": "/health"}
     if limits:
         service["limits"] = limits
-    twin.made("docker:compose:stack", "stack", {"services": {"shop": service}},
-              {"services.shop.hosts": "s"})
+    return twin.put("docker:compose:stack", "stack", {"services": {"shop": service}}, {"services.shop.hosts": "s"})
+
+
+def stack(twin, **limits):
+    answer = ask_for_stack(twin, **limits)
+    assert answer["ok"], answer
 
 
 def groups(twin):
@@ -141,6 +145,25 @@ def groups_go_with_their_programs_also_those_of_a_killed_twin():
         assert not glob.glob(f"/sys/fs/cgroup/**/parley/{identity}", recursive=True)
 
 
+# As containers show them.
+READ_ONLY = ["unshare", "--mount", "sh", "-c", """
+for folder in $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts); do mount -o remount,bind,ro $folder || exit 99; done
+exec "$@\"""", "sh"]
+
+
+@for_root
+def where_groups_cannot_be_written_a_service_with_limits_is_refused_with_the_reason():
+    with Twin() as twin:
+        twin.start(wrapper=READ_ONLY)
+        twin.vlan("shop", "10.210.0.0/24")
+        twin.instances("s", "shop", 1)
+        answer = ask_for_stack(twin, cpus=0.5)
+        assert not answer["ok"], answer
+        assert "cannot limit cpu of s-0.shop by control groups: Read-only file system" in answer["error"]["message"], answer
+        stack(twin)
+        assert service(twin)["ready"] == 1, service(twin)
+
+
 @for_users
 def who_is_not_root_is_told_that_limits_are_not_kept():
     with Twin() as twin:
@@ -167,4 +190,5 @@ if os.geteuid() == 0 and not twinlab.has_groups():
 twinlab.run([a_service_runs_within_its_limits, other_limits_hold_at_once_and_nothing_is_started_again,
              a_program_that_dies_comes_back_within_its_limits,
              groups_go_with_their_programs_also_those_of_a_killed_twin,
+             where_groups_cannot_be_written_a_service_with_limits_is_refused_with_the_reason,
              who_is_not_root_is_told_that_limits_are_not_kept, limits_that_are_none_are_refused])
