@@ -12,6 +12,7 @@
 
 enum {
     LOOK_AGAIN_US = 100 * 1000,
+    LOOK_FOR_NEW_US = 1000 * 1000,
     SHOWN_NAMES = 20,
     MOST_EVENTS = 10000,
     TIME_SIZE = TWIN_LOG_TIME_LENGTH + 1,
@@ -34,7 +35,9 @@ struct reading {
     struct source *sources; /* owned */
     size_t n_sources;
     size_t capacity;
-    struct map known; /* programs that were looked at */
+    struct map known;  /* programs that were looked at */
+    int64_t next_look; /* for others */
+    bool is_known;     /* the name: to the store, whatever has a log already */
     int64_t n_lines;
 };
 
@@ -159,6 +162,7 @@ static int open_sources(struct reading *reading, struct value **ret_programs, st
     struct map uids = {0};
     struct value *programs = NULL;
     int r = find_uids(reading->service, reading->request->name, &uids, err);
+    reading->is_known = uids.n_live > 0;
     if (r == 0)
         r = twin_logs_list(&reading->home, &programs, err);
     for (size_t i = 0; r == 0 && i < value_count(programs); i++) {
@@ -249,12 +253,24 @@ static int tell_all(struct reading *reading, struct error *err)
     return r;
 }
 
-static int read_all(struct reading *reading, struct error *err)
+/* Which there are costs more to tell than what is new in them. */
+static int look_for_new(struct reading *reading, struct error *err)
 {
     CLEANUP(value_unrefp) struct value *programs = NULL;
+    int64_t now = world_monotonic_clock();
+    if (now < reading->next_look)
+        return 0;
+    reading->next_look = now + LOOK_FOR_NEW_US;
     int r = open_sources(reading, &programs, err);
-    if (r == 0 && reading->n_sources == 0 && !reading->request->follow)
+    bool may_come = reading->request->follow && reading->is_known;
+    if (r == 0 && reading->n_sources == 0 && !may_come)
         r = complain_of_name(reading->request->name, programs, err);
+    return r;
+}
+
+static int read_all(struct reading *reading, struct error *err)
+{
+    int r = look_for_new(reading, err);
     return r < 0 ? r : tell_all(reading, err);
 }
 

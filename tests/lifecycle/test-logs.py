@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The logs of the twin's programs, read from its folder while it does not run: whose they are, in which order they come,
 what is left out. The folder is written here as docs/twin.md describes it."""
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import threading
 
@@ -114,33 +116,74 @@ def a_damaged_list_of_sources_is_told(place):
     assert "newer program" in place.parley("logs", "web-0", want=1).err
 
 
-@test
-def following_goes_on_through_a_log_that_begins_anew_and_with_hosts_that_come(place):
-    log(place, "web-0.log", line(1, "first"))
-    process = place.start("logs", "web-0", "--follow", "--json")
+@contextlib.contextmanager
+def following(place, name):
+    """Who follows, and what gives the next line that it tells."""
+    process = place.start("logs", name, "--follow", "--json")
     # It would wait for ever for a line that does not come.
     guard = threading.Timer(60, process.kill)
     guard.start()
-    path = place.path("home", "twin", "logs", "web-0.log")
 
     def told():
         text = process.stdout.readline()
         return json.loads(text)["text"] if text else None
 
-    assert told() == "first"
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(line(2, "second"))
-    assert told() == "second"
-    os.rename(path, path + ".old")
-    log(place, "web-0.log", line(3, "third"))
-    assert told() == "third"
-    log(place, "web-0.shop.log", line(4, "fourth"))
-    assert told() == "fourth"
-    process.terminate()
-    process.wait()
-    guard.cancel()
-    process.stdout.close()
-    process.stderr.close()
+    try:
+        yield process, told
+    finally:
+        process.kill()
+        process.wait()
+        guard.cancel()
+        process.stdout.close()
+        process.stderr.close()
+
+
+@test
+def following_goes_on_through_a_log_that_begins_anew_and_with_hosts_that_come(place):
+    log(place, "web-0.log", line(1, "first"))
+    path = place.path("home", "twin", "logs", "web-0.log")
+    with following(place, "web-0") as (_, told):
+        assert told() == "first"
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line(2, "second"))
+        assert told() == "second"
+        os.rename(path, path + ".old")
+        log(place, "web-0.log", line(3, "third"))
+        assert told() == "third"
+        log(place, "web-0.shop.log", line(4, "fourth"))
+        assert told() == "fourth"
+
+
+@test
+def following_misses_no_line_of_a_log_that_began_anew_twice_while_nobody_read(place):
+    path = place.path("home", "twin", "logs", "web-0.log")
+    log(place, "web-0.log", line(1, "first"))
+    with following(place, "web-0") as (process, told):
+        assert told() == "first"
+        process.send_signal(signal.SIGSTOP)
+        for second, text in (2, "second"), (3, "third"):
+            os.rename(path, path + ".old")
+            log(place, "web-0.log", line(second, text))
+        process.send_signal(signal.SIGCONT)
+        assert [told(), told()] == ["second", "third"]
+        # Each is told once, however often it begins anew.
+        os.rename(path, path + ".old")
+        log(place, "web-0.log", line(4, "fourth"))
+        assert told() == "fourth"
+
+
+@test
+def following_waits_for_what_is_known_and_refuses_a_name_that_nothing_has(place):
+    two_hosts(place)
+    refused = place.parley("logs", "wbe-0", "--follow", want=1)
+    assert '"wbe-0"' in refused.err and "web-0.shop" in refused.err and refused.out == "", refused.err
+    place.with_boxes()
+    place.write("demo.yaml", document("demo", {"web": box()}))
+    place.parley("up", "demo.yaml", "--yes")
+    with following(place, "demo") as (_, told):
+        sources(place, web_9=[next(iter(place.files()))])
+        log(place, "web-9.shop.log", line(1, "now it has one"))
+        assert told() == "now it has one"
 
 
 @test

@@ -89,9 +89,10 @@ int twin_logs_list(const struct twin_home *home, struct value **ret_programs, st
 /* --- One log --- */
 
 struct twin_log {
-    char *path;     /* owned, as the next */
-    char *old_path; /* what was before; NULL once that was read */
-    int fd;         /* -1: none is open */
+    char *path;        /* owned, as the next */
+    char *old_path;    /* what was before */
+    bool has_read_old; /* that file, as it was when one was open last */
+    int fd;            /* -1: none is open */
     int64_t offset;
     struct strbuf ahead; /* read already */
     size_t at;           /* where in it the next line begins */
@@ -136,17 +137,18 @@ static int read_ahead(struct twin_log *log, size_t *ret_n, struct error *err)
     return 0;
 }
 
-/* Opens what comes next: the older file, then the newer one, and that again when it began anew. */
+/* Opens what comes next: the older file, where that is not the one that was read, since the log
+ * began anew twice meanwhile; else the newer one. */
 static int open_next(struct twin_log *log, bool *ret_is_open, struct error *err)
 {
     int r = -ERROR_NOT_FOUND;
+    if (log->fd >= 0)
+        log->has_read_old = world_file_is(log->old_path, log->fd);
     close_descriptor(log->fd);
     log->fd = -1;
     log->offset = 0;
-    if (log->old_path)
+    if (!log->has_read_old)
         r = world_open_file(log->old_path, &log->fd, NULL);
-    mem_free(log->old_path);
-    log->old_path = NULL;
     if (r < 0)
         r = world_open_file(log->path, &log->fd, err);
     *ret_is_open = r == 0;
