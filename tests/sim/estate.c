@@ -148,7 +148,8 @@ void estate_check_unknown(const struct remote *remote, const struct object *obje
     CLEANUP(mem_freep) char *thing = pair(remote->instance, object->id);
     bool was_let_go = estate_was_let_go(remote, object);
     /* Of what carries no mark nobody can tell whether it was let go in this account. */
-    if (was_let_go && object->is_strange && remote->was_mistaken)
+    bool had_another = remote->was_mistaken || remote->former;
+    if (was_let_go && object->is_strange && had_another)
         return;
     if (was_let_go && !map_has(&estate.deposed, thing) && story_wants(object->address, remote))
         sim_violation("%s (%s) was let go and is wanted, and is another thing now", object->address,
