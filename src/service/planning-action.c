@@ -85,6 +85,21 @@ static int look(struct planning *planning, struct provider *provider, const stru
     return r;
 }
 
+/* Where the instance says that it is another than it was, what has the id may be somebody else's. */
+static int check_account(struct planning *planning, const struct record *record, struct error *err)
+{
+    const char *was = value_get_text(planning->deployment.accounts, record->instance);
+    const char *is = value_get_text(planning->identities, record->instance);
+    if (!was || !is || text_equal(was, is))
+        return 0;
+    bool *chosen = NEW_ARRAY(bool, planning->records.n_items);
+    for (size_t i = 0; i < planning->records.n_items; i++)
+        chosen[i] = planning->records.items[i] == record;
+    int r = planning_observe(planning, chosen, err);
+    mem_free(chosen);
+    return r;
+}
+
 int planning_find_action(struct planning *planning, struct error *err)
 {
     const char *address = planning->request->action.address;
@@ -98,6 +113,8 @@ int planning_find_action(struct planning *planning, struct error *err)
     int r = service_find_provider(planning->service, record->instance, &provider, err);
     if (r == 0)
         r = find_row(planning, provider, record, err);
+    if (r == 0)
+        r = check_account(planning, record, err);
     if (r == 0)
         r = look(planning, provider, record, err);
     if (r < 0)

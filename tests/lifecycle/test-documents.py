@@ -548,7 +548,7 @@ def namesakes_in_another_account_are_not_taken_for_what_is_recorded(place):
     assert len(before) == 2
     given(place, {"a": box(colour="blue"), "b": box(colour="red"), "c": box()})
     for words in (("plan", "demo.yaml"), ("plan", "demo.yaml", "--refresh=changed"), ("up", "demo.yaml", "--yes"),
-                  ("drift", "demo"), ("destroy", "demo", "--yes")):
+                  ("drift", "demo"), ("destroy", "demo", "--yes"), ("act", "demo", "a", "turn", "back", "--yes")):
         result = place.parley(*words, want=1)
         refused = result.out + result.err
         for told in ("acme.lab is fake:acme.lab now, and was fake:another", "its 2 recorded", "carries our mark",
