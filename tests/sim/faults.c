@@ -3,8 +3,12 @@
 
 #include "sim/disk.h"
 #include "sim/remote.h"
+#include "sim/story.h"
 
-enum { POINTS_MAX = 45 };
+enum {
+    POINTS_MAX = 45,
+    FAULT_PLACES = MOVE_PLACE - 3 /* of the first kinds; behind them those of the later ones */
+};
 
 static const char *const kinds[FAULT_KIND_COUNT] = {
 #define FAULT_TEXT(name, text) [FAULT_##name] = text,
@@ -68,25 +72,44 @@ static void choose_move(struct random *random, struct fault *fault)
     fault->is_dropped = !random_chance(random, 25);
 }
 
+/* Where people are in a hurry fewer things go wrong, and sooner. */
+static void hurry(struct fault *fault, size_t place)
+{
+    enum { HURRIED = 4, SOONER = 3 };
+    fault->nth = 1 + (fault->nth - 1) / SOONER;
+    fault->is_dropped |= place >= HURRIED && place < FAULT_PLACES + 2;
+}
+
 void faults_choose(struct sim *world)
 {
-    enum { LATER = MOVE_PLACE - 3 };
     struct random random = random_stream(world->options->seed, "faults", 0);
     struct random later = random_stream(world->options->seed, "later faults", 0);
     struct random moves = random_stream(world->options->seed, "moves", 0);
-    size_t n = (size_t)random_between(&random, 4, LATER);
+    size_t n = (size_t)random_between(&random, 4, FAULT_PLACES);
     for (size_t i = 0; i < FAULTS_MAX; i++) {
         struct fault *fault = &world->faults[i];
         if (i < n)
             choose_fault(&random, fault);
         else if (i == MOVE_PLACE)
             choose_move(&moves, fault);
-        else if (i >= LATER)
+        else if (i >= FAULT_PLACES)
             choose_later_fault(&later, fault);
-        fault->is_dropped |=
-            (i >= n && i < LATER) || (world->options->without_faults & UINT64_C(1) << i) != 0;
+        fault->is_dropped |= (i >= n && i < FAULT_PLACES) ||
+                             (world->options->without_faults & UINT64_C(1) << i) != 0;
+        if (story_is_in_hurry())
+            hurry(fault, i);
     }
     world->is_calm = world->options->is_calm;
+}
+
+void faults_hasten(void)
+{
+    for (size_t i = 0; i < FAULTS_MAX; i++) {
+        struct fault *fault = &sim->faults[i];
+        unsigned int next = sim->n_points[fault->boundary] + 1 + (unsigned int)(fault->number % 4);
+        if (fault->nth > next)
+            fault->nth = next;
+    }
 }
 
 bool fault_takes(enum fault_kind kind)

@@ -153,8 +153,11 @@ static bool has_answer(void)
  * people change their mind. */
 static void settle_revision(bool is_last)
 {
-    int64_t patience = is_last ? DOORS_MAX : random_between(&sim->doors, 1, 4);
+    int64_t patience =
+        is_last ? DOORS_MAX : random_between(&sim->doors, 1, story_is_in_hurry() ? 1 : 4);
     found.is_settled = false;
+    if (is_last && story_is_in_hurry())
+        faults_hasten();
     for (int64_t i = 0; i < patience && !has_answer(); i++) {
         if (i == DOORS_IN_TROUBLE)
             calm_down();

@@ -186,6 +186,8 @@ __attribute__((format(printf, 1, 2))) void sim_violation(const char *format, ...
 
 enum { FAULT_LATER = FAULT_LEASE }; /* this kind and those after it are chosen apart */
 void faults_choose(struct sim *world);
+/* What has not struck yet strikes soon. */
+void faults_hasten(void);
 /* The process has come to a boundary: faults may strike. It may be dead or paused afterwards. */
 CO_FN void sim_point(enum boundary boundary);
 /* The process may die over one of its next steps on the disk. */

@@ -41,6 +41,7 @@ static struct {
     bool has_writers;
     bool has_repeaters;
     bool has_importers;
+    bool is_in_hurry;
     unsigned int generation; /* of the secret that the program makes */
     const char *made;        /* that secret, as one resource has it; borrowed */
     const struct sim_options *options;
@@ -89,7 +90,19 @@ void story_begin(const struct sim_options *options, struct sim_report *report)
     random = random_stream(options->seed, "imports", 1);
     story.has_importers = story.has_estate && random_chance(&random, 60) &&
                           !(options->without_items & UINT64_C(1) << PART_IMPORTERS);
+    random = random_stream(options->seed, "hurry", 0);
+    story.is_in_hurry =
+        random_chance(&random, 80) && !(options->without_items & UINT64_C(1) << PART_HURRY);
+    if (story.is_in_hurry) {
+        story.n_revisions = 2;
+        story.n_items += 2;
+    }
     story.generation = 1;
+}
+
+bool story_is_in_hurry(void)
+{
+    return story.is_in_hurry;
 }
 
 bool story_has_importers(void)

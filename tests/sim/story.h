@@ -22,6 +22,7 @@ enum {
     PART_WRITERS,
     PART_REPEATERS,
     PART_IMPORTERS,
+    PART_HURRY,
     STORY_PARTS,
     REVISIONS_MAX = 3,
 };
@@ -37,6 +38,8 @@ bool story_has_lists(void);
 bool story_has_writers(void);
 /* Whether people ask for the same plan again. */
 bool story_has_repeaters(void);
+/* Whether people change their mind once only, and soon: a run of half the work. */
+bool story_is_in_hurry(void);
 /* Whether some resources are there already, and people let records go. */
 bool story_has_estate(void);
 /* Whether people take over what is there by the command for that; then some of it is in no document

@@ -31,9 +31,27 @@ def a_seed_always_gives_the_same_trace():
 
 
 def the_engine_keeps_its_promises_from_a_fixed_seed_on():
-    code, text = run("--seed", "1", "--runs", "600")
+    code, text = run("--seed", "1", "--runs", str(RUNS))
     assert code == 0, text
     print("# " + text.strip().replace("\n", "\n# "))
+    every_fault_strikes_at_every_boundary(text)
+    runs_are_no_toys(text)
+
+
+def every_fault_strikes_at_every_boundary(text):
+    rows = re.findall(r"^# (\w[\w ]*?)  +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$", text, re.MULTILINE)
+    assert len(rows) == FAULT_KINDS, rows
+    for name, *counts in rows:
+        assert "0" not in counts, (name, counts)
+
+
+def runs_are_no_toys(text):
+    resources, few, changing = map(int, re.search(
+        r"median (\d+) resources, \d+ faults \((\d+) runs with fewer than 3\); "
+        r"(\d+) runs with a replacement or delete", text).groups())
+    assert resources >= 20, resources
+    assert few <= RUNS / 100, few
+    assert changing >= RUNS / 2, changing
 
 
 def what_once_broke_it_holds():
@@ -52,6 +70,8 @@ TESTS = [a_seed_always_gives_the_same_trace, the_engine_keeps_its_promises_from_
          what_once_broke_it_holds, the_engine_keeps_its_promises_for_seeds_nobody_has_seen]
 # A check must not fail by luck: what too few seeds were clean of yet (docs/reliability.md), things that were there
 # before, lists, who writes the document, who asks twice, who imports and moves to another account, is left to --full, which says how many seeds.
+RUNS = 600
+FAULT_KINDS = 24
 FRESH = os.environ.get("PARLEY_SIM_FRESH")
 YOUNG = "0x7c0000000000"
 MOVES = "0x1000"
