@@ -358,7 +358,7 @@ static int begin(struct planning *planning, const struct plan_request *request,
         struct document_source source = request->source;
         source.reads_secrets = true;
         int r = service_load_document(service, &source, &planning->loaded, diagnostics, err);
-        if (r < 0 || (r = service_need_store(service, true, err)) < 0)
+        if (r < 0 || (r = service_begin_store(service, err)) < 0)
             return r;
         return find_deployment(planning, document_name(planning->loaded.document),
                                document_environment(planning->loaded.document), err);

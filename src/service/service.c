@@ -128,17 +128,33 @@ void service_close(struct service *service)
     mem_free(service);
 }
 
+static int make_home(const struct service *service, struct error *err)
+{
+    int r = world_make_folder(service->home, 0700, err);
+    return r < 0 ? error_wrap(err, r,
+                              "make the state folder (choose another with --home or PARLEY_HOME)")
+                 : 0;
+}
+
+int service_begin_store(struct service *service, struct error *err)
+{
+    if (service->store)
+        return 0;
+    int r = make_home(service, err);
+    if (r == 0)
+        r = store_begin_sqlite(service->loop, service->home, &service->store, err);
+    if (r == 0)
+        credentials_clear_environment(service);
+    return r;
+}
+
 int service_need_store(struct service *service, bool create, struct error *err)
 {
     if (service->store)
         return 0;
-    if (create) {
-        int r = world_make_folder(service->home, 0700, err);
-        if (r < 0)
-            return error_wrap(err, r,
-                              "make the state folder (choose another with --home or PARLEY_HOME)");
-    }
-    int r = store_open_sqlite(service->loop, service->home, create, &service->store, err);
+    int r = create ? make_home(service, err) : 0;
+    if (r == 0)
+        r = store_open_sqlite(service->loop, service->home, create, &service->store, err);
     if (r == -ERROR_NOT_FOUND)
         return error_set(err, ERROR_NOT_FOUND,
                          "nothing was ever deployed from %s; --home or PARLEY_HOME names another",

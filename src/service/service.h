@@ -84,6 +84,8 @@ void service_set_caller(struct service *service, const struct caller *caller, co
 /* Opens the store; makes it when create. ERROR_NOT_FOUND says that nothing was ever deployed from
  * this home. */
 CO_FN int service_need_store(struct service *service, bool create, struct error *err);
+/* The same for who reads before it writes: a new store is made with what is written first. */
+CO_FN int service_begin_store(struct service *service, struct error *err);
 
 /* The provider of an instance, made when first asked for: then its credentials are read. Borrowed.
  */

@@ -37,6 +37,14 @@ struct store;
  */
 int store_open_sqlite(struct loop *loop, const char *folder, bool create, struct store **ret_store,
                       struct error *err);
+/*
+ * The same with create, but where there is no store yet nobody sees one before its first commit,
+ * which it is made with: that one waits for the disk half as often. Until then it is empty, and its
+ * id is the one that any store made here will have. What keeps it from being made, the commit may
+ * be the first to find; ERROR_CONFLICT when a store with another id came to the folder meanwhile.
+ */
+int store_begin_sqlite(struct loop *loop, const char *folder, struct store **ret_store,
+                       struct error *err);
 /* From now on a store in a folder is read and written over one connection, where there is only one
  * thread, or no longer. Only on a simulated machine. */
 void store_share_connections(bool is_on);

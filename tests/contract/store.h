@@ -28,10 +28,21 @@ static struct loop *loop;
 static struct store *store;
 static char folder[64];
 
-static inline bool is_sqlite(void)
+static inline bool is_subject(const char *name)
 {
     const char *subject = getenv("PARLEY_TEST_SUBJECT");
-    return subject && strcmp(subject, "sqlite") == 0;
+    return subject && strcmp(subject, name) == 0;
+}
+
+/* One that is made with its first commit. */
+static inline bool is_begun(void)
+{
+    return is_subject("begun");
+}
+
+static inline bool is_sqlite(void)
+{
+    return is_subject("sqlite") || is_begun();
 }
 
 /* How many times less of what needs many repetitions or rows: valgrind is slow. */
@@ -94,7 +105,9 @@ static inline bool open_store(void)
         return true;
     }
     struct error err = {0};
-    bool is_open = is_done(store_open_sqlite(loop, folder, true, &store, &err), &err);
+    int r = is_begun() ? store_begin_sqlite(loop, folder, &store, &err)
+                       : store_open_sqlite(loop, folder, true, &store, &err);
+    bool is_open = is_done(r, &err);
     if (!is_open)
         end_loop();
     return is_open;

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "base/world.h"
 #include "store/sqlite/log.h"
-#include "store/sqlite/pages.h"
 #include "store/sqlite/schema.h"
 
 #include <assert.h>
@@ -17,9 +16,7 @@
 #include <unistd.h>
 
 enum {
-    FOLDER_MODE = 0700,
     FILE_MODE = 0600,
-    PATIENCE_MS = 30000,
     LOCK_TRIES = 300,
     LOCK_PAUSE_MS = 100,
     MARKER_LIMIT = 4096,
@@ -32,6 +29,7 @@ void store_files_init(struct store_files *files, const char *folder)
         .database = string_format("%s/parley.db", folder),
         .log = string_format("%s/parley.db-wal", folder),
         .marker = string_format("%s/parley.id", folder),
+        .marker_draft = string_format("%s/parley.id.new", folder),
     };
 }
 
@@ -41,6 +39,7 @@ void store_files_done(struct store_files *files)
     mem_free(files->database);
     mem_free(files->log);
     mem_free(files->marker);
+    mem_free(files->marker_draft);
     *files = (struct store_files){0};
 }
 
@@ -55,28 +54,7 @@ int store_files_error(int r, const char *verb, const char *path, struct error *e
     return error_set(err, code, "%s %s: %s", verb, path, strerror(cause));
 }
 
-/* --- Making a database: under another name, so that it is there as a whole or not at all --- */
-
-static int fill_database(struct connection *connection, const char *id, struct error *err)
-{
-    int reserved = PAGES_RESERVED;
-    sqlite3_file_control(connection->database, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
-    /* A file that has no name yet needs no journal: it is synced as a whole, or thrown away. */
-    CLEANUP(mem_freep)
-    char *shape = string_format("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
-                                "PRAGMA page_size = %d; PRAGMA application_id = %d;",
-                                PAGES_SIZE, CONNECTION_APPLICATION_ID);
-    int r = connection_run(connection, shape, err);
-    if (r == 0)
-        r = schema_migrate(connection, err);
-    if (r < 0)
-        return r;
-    CLEANUP(mem_freep)
-    char *own_row =
-        string_format("INSERT INTO store VALUES ('%s', %" PRId64 "); PRAGMA journal_mode = WAL;",
-                      id, world_wall_clock());
-    return connection_run(connection, own_row, err);
-}
+/* --- Files and their folder --- */
 
 int store_files_make_empty(const char *path, struct error *err)
 {
@@ -87,47 +65,11 @@ int store_files_make_empty(const char *path, struct error *err)
     return fd < 0 ? store_files_error(fd, "create", path, err) : 0;
 }
 
-static int sync_file(const char *path, struct error *err)
-{
-    CLEANUP(close_descriptorp) int fd = files_open(path, O_RDWR, 0);
-    int r = fd < 0 ? fd : files_sync(fd);
-    return r < 0 ? store_files_error(r, "sync", path, err) : 0;
-}
-
-int store_files_make_database(const char *path, const char *id, struct error *err)
-{
-    int r = store_files_make_empty(path, err);
-    if (r < 0)
-        return r;
-    CLEANUP(connection_done) struct connection connection = {0};
-    r = connection_open(&connection, path, PATIENCE_MS, err);
-    if (r == 0)
-        r = fill_database(&connection, id, err);
-    connection_done(&connection);
-    return r < 0 ? r : sync_file(path, err);
-}
-
 int store_files_sync_folder(const char *folder, struct error *err)
 {
     CLEANUP(close_descriptorp) int fd = files_open(folder, O_RDONLY | O_DIRECTORY, 0);
     int r = fd < 0 ? fd : files_sync(fd);
     return r < 0 ? store_files_error(r, "sync the folder", folder, err) : 0;
-}
-
-static int make_and_rename(const struct store_files *files, struct error *err)
-{
-    CLEANUP(mem_freep) char *draft = string_format("%s.new", files->database);
-    char id[UUID_TEXT_SIZE];
-    uuid_random(id);
-    int r = store_files_make_database(draft, id, err);
-    int renamed = r < 0 ? 0 : files_rename(draft, files->database);
-    if (renamed < 0)
-        r = store_files_error(renamed, "rename", draft, err);
-    if (r < 0) {
-        (void)files_remove(draft);
-        return r;
-    }
-    return store_files_sync_folder(files->folder, err);
 }
 
 static int wait_for_lock(const char *folder, int fd, struct error *err)
@@ -176,25 +118,10 @@ static int deny(int r, const char *path, struct error *err)
                      path, strerror(-r));
 }
 
-/* That the files in a folder, or a file, may be changed. */
-static int check_access(const char *path, int mode, struct error *err)
+int store_files_check_access(const char *path, int mode, struct error *err)
 {
     int r = files_may_access(path, mode);
     return r < 0 ? deny(r, path, err) : 0;
-}
-
-static int make_store(const struct store_files *files, struct error *err)
-{
-    int r = world_make_folder(files->folder, FOLDER_MODE, err);
-    if (r < 0)
-        return r;
-    CLEANUP(close_descriptorp) int lock = -1;
-    r = check_access(files->folder, W_OK | X_OK, err);
-    if (r == 0)
-        r = store_files_lock(files->folder, &lock, err);
-    if (r < 0 || world_file_exists(files->database))
-        return r;
-    return make_and_rename(files, err);
 }
 
 /* SQLite takes an empty file for an empty database: here it is one that lost its content. */
@@ -204,31 +131,36 @@ static int check_file(const struct store_files *files, const struct stat *status
         return connection_corrupt(files->database, "this is no regular file", err);
     if (status->st_size == 0)
         return connection_corrupt(files->database, "the file is empty", err);
-    int r = check_access(files->folder, W_OK | X_OK, err);
+    int r = store_files_check_access(files->folder, W_OK | X_OK, err);
     if (r == 0)
-        r = check_access(files->database, R_OK | W_OK, err);
+        r = store_files_check_access(files->database, R_OK | W_OK, err);
     if (r == 0 && log_is_damaged(files->log))
         return connection_corrupt(files->log, "the newest changes are in it, and it is damaged",
                                   err);
     return r;
 }
 
-int store_files_prepare(const struct store_files *files, bool create, struct error *err)
+int store_files_look(const struct store_files *files, bool *ret_is_there, struct error *err)
 {
     struct stat status;
     int r = files_look_at(files->database, &status);
+    *ret_is_there = r == 0;
     if (r == 0)
         return check_file(files, &status, err);
     if (r == -EACCES)
         return deny(r, files->folder, err);
     if (r != -ENOENT)
         return store_files_error(r, "look at", files->database, err);
-    r = store_files_check_missing(files, err);
-    if (r < 0)
-        return r;
-    if (!create)
+    return store_files_check_missing(files, err);
+}
+
+int store_files_need(const struct store_files *files, struct error *err)
+{
+    bool is_there;
+    int r = store_files_look(files, &is_there, err);
+    if (r == 0 && !is_there)
         return error_set(err, ERROR_NOT_FOUND, "there is no store in %s yet", files->folder);
-    return make_store(files, err);
+    return r;
 }
 
 /* --- Whether it is ours --- */
@@ -245,31 +177,43 @@ int store_files_check_application(const struct store_files *files, struct connec
     return 0;
 }
 
-static int fill_marker(const char *draft, const char *content, struct error *err)
+int store_files_write_new(const char *path, const char *content, bool durable, struct error *err)
 {
-    int r = store_files_make_empty(draft, err);
+    int r = store_files_make_empty(path, err);
     if (r < 0)
         return r;
-    CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY, 0);
+    CLEANUP(close_descriptorp) int fd = files_open(path, O_WRONLY, 0);
     r = fd < 0 ? fd : files_write(fd, content, strlen(content));
-    if (r == 0)
+    if (r == 0 && durable)
         r = files_sync(fd);
-    return r < 0 ? store_files_error(r, "write", draft, err) : 0;
+    return r < 0 ? store_files_error(r, "write", path, err) : 0;
+}
+
+int store_files_draft_marker(const struct store_files *files, const char *id, struct error *err)
+{
+    CLEANUP(mem_freep) char *content = string_format("%s\n", id);
+    return store_files_write_new(files->marker_draft, content, true, err);
+}
+
+int store_files_name(const struct store_files *files, const char *draft, const char *path,
+                     struct error *err)
+{
+    int r = files_rename(draft, path);
+    if (r < 0) {
+        (void)files_remove(draft);
+        return store_files_error(r, "rename", draft, err);
+    }
+    return store_files_sync_folder(files->folder, err);
 }
 
 int store_files_write_marker(const struct store_files *files, const char *id, struct error *err)
 {
-    CLEANUP(mem_freep) char *content = string_format("%s\n", id);
-    CLEANUP(mem_freep) char *draft = string_format("%s.new", files->marker);
-    int r = fill_marker(draft, content, err);
-    int renamed = r < 0 ? 0 : files_rename(draft, files->marker);
-    if (renamed < 0)
-        r = store_files_error(renamed, "rename", draft, err);
+    int r = store_files_draft_marker(files, id, err);
     if (r < 0) {
-        (void)files_remove(draft);
+        (void)files_remove(files->marker_draft);
         return r;
     }
-    return store_files_sync_folder(files->folder, err);
+    return store_files_name(files, files->marker_draft, files->marker, err);
 }
 
 /* Under the lock the draft has one name, so that a crash leaves at most one, and that to who comes
@@ -328,4 +272,30 @@ int store_files_check(const struct store_files *files, struct connection *connec
     if (r == 0)
         memcpy(ret_id, id, UUID_TEXT_SIZE);
     return r;
+}
+
+int store_files_check_same(const struct store_files *files, struct connection *connection,
+                           const char *id, struct error *err)
+{
+    char found[UUID_TEXT_SIZE];
+    int r = store_files_check(files, connection, found, err);
+    if (r == 0 && !text_equal(found, id))
+        return error_set(err, ERROR_CONFLICT,
+                         "another store came to %s meanwhile: say the command again",
+                         files->folder);
+    return r;
+}
+
+int store_files_use_log(struct connection *connection, struct error *err)
+{
+    CLEANUP(mem_freep) char *mode = NULL;
+    int r = connection_ask_text(connection, "PRAGMA journal_mode = WAL", &mode, err);
+    if (r < 0)
+        return r;
+    if (!mode || !text_equal(mode, "wal"))
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "%s: the file system cannot share memory between processes, which the "
+                         "store needs; choose a folder on a local disk with --home",
+                         connection->path);
+    return 0;
 }

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "store/sqlite/examine.h"
 #include "store/sqlite/log.h"
+#include "store/sqlite/make.h"
 #include "store/sqlite/pages.h"
 #include "store/sqlite/salvage.h"
 #include "store/sqlite/schema.h"
@@ -147,7 +148,7 @@ static int salvage(struct repair *repair, struct connection *copy, struct error 
         return connection_corrupt(repair->files.database, "not even the store's id can be read",
                                   err);
     if (r == 0)
-        r = store_files_make_database(repair->draft, repair->id, err);
+        r = make_database(repair->draft, repair->id, err);
     CLEANUP(connection_done) struct connection draft = {0};
     if (r == 0)
         r = connection_open(&draft, repair->draft, PATIENCE_MS, err);

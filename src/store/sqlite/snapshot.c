@@ -60,7 +60,7 @@ int store_snapshot(const char *folder, const char *path, struct error *err)
     store_files_init(&files, folder);
     if (world_file_exists(path))
         return error_set(err, ERROR_EXISTS, "%s is there already; give another name", path);
-    int r = store_files_prepare(&files, false, err);
+    int r = store_files_need(&files, err);
     if (r == 0)
         r = check_store(&files, &connection, err);
     CLEANUP(mem_freep) char *draft = string_format("%s.new", path);

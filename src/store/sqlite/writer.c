@@ -1,6 +1,7 @@
 #include "store/sqlite/writer.h"
 
 #include "base/world.h"
+#include "store/sqlite/make.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -23,7 +24,8 @@ struct request {
 
 struct writer {
     struct loop *loop;
-    const char *path;          /* borrowed */
+    const struct store_files *files; /* borrowed */
+    const char *unmade;        /* borrowed: the id of the store that is still to be made; NULL */
     bool is_inline;            /* in a simulated world: there is no thread, and the loop writes */
     struct timer *turn;        /* then: when it does; NULL while nothing is queued */
     struct connection *shared; /* borrowed: the reader's, which then writes, too; NULL: own does */
@@ -125,16 +127,24 @@ static uint64_t write_requests(struct connection *connection, struct request *fi
     return n_syncs;
 }
 
+/* The index of a million records fits: they come in no order. */
+static int set_cache(struct connection *connection, struct error *err)
+{
+    return connection_run(connection, "PRAGMA cache_size = -32768", err);
+}
+
 static int open_own(struct writer *writer, struct error *err)
 {
     CLEANUP(connection_done) struct connection connection = {0};
-    int r = connection_open(&connection, writer->path, PATIENCE_MS, err);
-    /* The index of a million records fits: they come in no order. */
+    int r = connection_open(&connection, writer->files->database, PATIENCE_MS, err);
     if (r == 0)
-        r = connection_run(&connection, "PRAGMA cache_size = -32768", err);
+        r = set_cache(&connection, err);
+    if (r == 0 && writer->unmade)
+        r = store_files_check_same(writer->files, &connection, writer->unmade, err);
     if (r < 0)
         return r;
     writer->own = connection;
+    writer->unmade = NULL;
     connection = (struct connection){0};
     return 0;
 }
@@ -148,13 +158,50 @@ static uint64_t write_shared(struct connection *shared, struct request *first)
     return n_syncs;
 }
 
+/* --- The first batch, with which a store is made --- */
+
+struct beginning {
+    struct request *first;
+    bool is_answered; /* the requests have their answers */
+    bool is_kept;     /* one of them was carried out */
+};
+
+static int write_beginning(void *argument, struct connection *connection, struct error *err)
+{
+    struct beginning *beginning = argument;
+    int r = set_cache(connection, err);
+    if (r < 0)
+        return r;
+    beginning->is_answered = true;
+    beginning->is_kept = write_requests(connection, beginning->first) > 0;
+    return beginning->is_kept ? 0 : error_set(err, ERROR_STALE, "nothing of it was kept");
+}
+
+/* Does nothing where somebody else has made the store by now. */
+static int begin_store(struct writer *writer, struct beginning *beginning, struct error *err)
+{
+    int r = make_store(writer->files, writer->unmade, write_beginning, beginning, err);
+    if (beginning->is_answered && !beginning->is_kept) {
+        error_done(err); /* each was told its own */
+        return 0;
+    }
+    if (r == 0 && beginning->is_answered)
+        writer->unmade = NULL;
+    return r;
+}
+
 /* As write_requests(); one that cannot open its connection tries so again with the next batch. */
 static uint64_t write_all(struct writer *writer, struct request *first)
 {
     struct error err = {0};
-    if (writer->shared)
+    struct beginning beginning = {.first = first};
+    int r = writer->unmade ? begin_store(writer, &beginning, &err) : 0;
+    if (r == 0 && beginning.is_answered)
+        return beginning.is_kept;
+    if (r == 0 && writer->shared && writer->shared->database)
         return write_shared(writer->shared, first);
-    int r = writer->own.database ? 0 : open_own(writer, &err);
+    if (r == 0 && !writer->own.database)
+        r = open_own(writer, &err);
     if (r == 0)
         return write_requests(&writer->own, first);
     answer_same(first, r, &err);
@@ -272,12 +319,12 @@ int writer_run(struct writer *writer, const char *sql, struct error *err)
     return write_and_wait(writer, &request, err);
 }
 
-struct writer *writer_new(struct loop *loop, const char *path, struct connection *shared,
-                          uint64_t *n_syncs)
+struct writer *writer_new(struct loop *loop, const struct store_files *files,
+                          struct connection *shared, uint64_t *n_syncs)
 {
     struct writer *writer = NEW(struct writer);
     writer->loop = loop;
-    writer->path = path;
+    writer->files = files;
     writer->shared = shared;
     writer->n_syncs = n_syncs;
     writer->last = &writer->first;
@@ -286,6 +333,12 @@ struct writer *writer_new(struct loop *loop, const char *path, struct connection
     writer->is_inline = world_is_simulated();
     assert(writer->is_inline || !shared);
     return writer;
+}
+
+void writer_make_store(struct writer *writer, const char *id)
+{
+    assert(!writer->has_thread && !writer->first);
+    writer->unmade = id;
 }
 
 void writer_free(struct writer *writer)

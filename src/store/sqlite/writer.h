@@ -4,18 +4,20 @@
  */
 #pragma once
 
-#include "store/sqlite/connection.h"
+#include "store/sqlite/files.h"
 
 struct writer;
 
 /*
- * Thread and connection come with the first batch: who only reads has neither. path is of the
- * database file; *n_syncs grows, on the loop, by each sync that was made. shared, on a simulated
- * machine, is a connection that writes in place of its own; NULL: none. All must outlive the
- * writer.
+ * Thread and connection come with the first batch: who only reads has neither. *n_syncs grows, on
+ * the loop, by each commit that was synced. shared, on a simulated machine, is a connection that
+ * writes in place of its own once it is open; NULL: none. All must outlive the writer.
  */
-struct writer *writer_new(struct loop *loop, const char *path, struct connection *shared,
-                          uint64_t *n_syncs);
+struct writer *writer_new(struct loop *loop, const struct store_files *files,
+                          struct connection *shared, uint64_t *n_syncs);
+/* Before the first batch: there is no store yet, and it is made with that one. id is what it will
+ * have, and must outlive the writer. */
+void writer_make_store(struct writer *writer, const char *id);
 /* Ends the thread and closes the connection. Accepts NULL. Nobody may be waiting. */
 void writer_free(struct writer *writer);
 
