@@ -38,51 +38,96 @@ static void write_step(const struct value *row, struct strbuf *buffer)
 
 static const struct row_view step_view = {state_of, kind_of, is_done, write_step};
 
-/* One row is about all that wait for a step that failed, and names the first of them; made keeps
- * what is made of it. */
-static void note_skips(const struct value *row, struct map *steps, struct value_builder *made)
+/* What a journal says of the steps of its run. */
+struct told {
+    struct map steps;          /* id -> its newest row, borrowed */
+    struct value_builder made; /* rows that stand in no journal but in one of several steps */
+    struct strbuf more;        /* lines about steps that no row names */
+    int64_t n_more;            /* how many those are */
+    int64_t n_planned;
+};
+
+static void told_done(struct told *told)
+{
+    map_done(&told->steps);
+    value_builder_done(&told->made);
+    strbuf_done(&told->more);
+}
+
+static void note_skip(struct told *told, const struct value *step, const char *because)
+{
+    struct value_builder fields = {0};
+    const char *id = value_get_text(step, "step");
+    value_builder_set_string(&fields, "kind", "skipped");
+    value_builder_set_string(&fields, "step", id);
+    value_builder_set_string(&fields, "step_kind", value_get_text(step, "step_kind"));
+    value_builder_set_string(&fields, "because", because);
+    struct value *skipped = value_builder_map(&fields);
+    value_builder_append(&told->made, skipped);
+    map_put(&told->steps, id, skipped);
+}
+
+/* One row is about all that wait for a step that failed, and names the first of them. */
+static void note_skips(struct told *told, const struct value *row)
 {
     const struct value *first = value_get(row, "first");
-    for (size_t i = 0; i < value_count(first); i++) {
-        struct value_builder fields = {0};
-        const char *step = value_get_text(value_at(first, i), "step");
-        value_builder_set_string(&fields, "kind", "skipped");
-        value_builder_set_string(&fields, "step", step);
-        value_builder_set_string(&fields, "step_kind",
-                                 value_get_text(value_at(first, i), "step_kind"));
-        value_builder_set_string(&fields, "because", value_get_text(row, "because"));
-        struct value *skipped = value_builder_map(&fields);
-        value_builder_append(made, skipped);
-        map_put(steps, step, skipped);
+    const char *because = value_get_text(row, "because");
+    size_t n_named = first ? value_count(first) : 0;
+    int64_t n_more = value_get_integer(row, "count", 0) - (int64_t)n_named;
+    for (size_t i = 0; i < n_named; i++)
+        note_skip(told, value_at(first, i), because);
+    if (n_more <= 0)
+        return;
+    told->n_more += n_more;
+    strbuf_addf(&told->more, "  %-10s %lld more\n             because: %s\n", "skipped",
+                (long long)n_more, because);
+}
+
+/* What waited before a resume may begin after it. */
+static void forget_skips(struct told *told)
+{
+    struct map kept = {0};
+    size_t cursor = 0;
+    for (const struct map_entry *entry; (entry = map_next(&told->steps, &cursor));)
+        if (!text_equal(state_of(entry->value), "skipped"))
+            map_put(&kept, entry->key, entry->value);
+    map_done(&told->steps);
+    told->steps = kept;
+    strbuf_clear(&told->more);
+    told->n_more = 0;
+}
+
+static void note_row(struct told *told, const struct value *row)
+{
+    const char *step = value_get_text(row, "step");
+    const char *kind = value_get_text(row, "kind");
+    if (step) {
+        map_put(&told->steps, step, (void *)row);
+    } else if (text_equal_or_null(kind, "skipped")) {
+        note_skips(told, row);
+    } else {
+        told->n_planned = value_get_integer(row, "steps", told->n_planned);
     }
+    if (text_equal_or_null(kind, "resumed"))
+        forget_skips(told);
 }
 
 static void write_steps(const struct value *journal, struct strbuf *buffer)
 {
-    struct map steps = {0};
-    struct value_builder made = {0};
-    int64_t n_planned = 0;
-    for (size_t i = 0; i < value_count(journal); i++) {
-        const struct value *row = value_at(journal, i);
-        const char *step = value_get_text(row, "step");
-        if (step)
-            map_put(&steps, step, (void *)row);
-        else if (text_equal_or_null(value_get_text(row, "kind"), "skipped"))
-            note_skips(row, &steps, &made);
-        else
-            n_planned = value_get_integer(row, "steps", n_planned);
-    }
+    CLEANUP(told_done) struct told told = {0};
+    for (size_t i = 0; i < value_count(journal); i++)
+        note_row(&told, value_at(journal, i));
     size_t n_rows = 0, cursor = 0;
-    const struct value **rows = NEW_ARRAY(const struct value *, steps.n_live);
-    for (const struct map_entry *entry; (entry = map_next(&steps, &cursor));)
+    const struct value **rows = NEW_ARRAY(const struct value *, told.steps.n_live);
+    for (const struct map_entry *entry; (entry = map_next(&told.steps, &cursor));)
         rows[n_rows++] = entry->value;
-    strbuf_addf(buffer, "\nSteps (%lld):\n", (long long)n_planned);
+    strbuf_addf(buffer, "\nSteps (%lld):\n", (long long)told.n_planned);
     render_rows(&step_view, rows, n_rows, buffer);
-    if ((int64_t)n_rows < n_planned)
-        strbuf_addf(buffer, "  %lld not begun\n", (long long)n_planned - (long long)n_rows);
+    strbuf_add(buffer, strbuf_text(&told.more));
+    int64_t n_not_begun = told.n_planned - (int64_t)n_rows - told.n_more;
+    if (n_not_begun > 0)
+        strbuf_addf(buffer, "  %lld not begun\n", (long long)n_not_begun);
     mem_free(rows);
-    map_done(&steps);
-    value_builder_done(&made);
 }
 
 void render_run(const struct value *run, struct strbuf *buffer)

@@ -223,7 +223,9 @@ def what_waits_for_a_step_that_failed_is_one_row(place):
         skips = place.parley("run", "show", run, "--json").json()["journal"][-2]
         assert (skips["kind"], skips["because"], skips["count"]) == ("skipped", f"create bad{n}#1", n), skips
         assert len(skips["first"]) == 200, skips
-        assert f"\n  {n - 200} not begun" in place.parley("run", "show", run).out
+        told = place.parley("run", "show", run).out
+        assert f"\n  skipped    {n - 200} more\n             because: create bad{n}#1\n" in told, told
+        assert "not begun" not in told, told
         place.parley("resume", f"d{n}", patience=300)
         assert len(place.parley("show", f"d{n}", "--json").json()) == n + 2
 

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 
 from lifecycle import PROGRAM, box, data, document, main, steps, test
 
@@ -338,6 +339,46 @@ def what_waits_for_a_failure_is_told_by_name_and_the_rest_of_many_as_a_number(pl
     place.write("many.yaml", document("many", {"good": box(), "worse": box(), "late": box({"count": 250}, lid="worse")}))
     out = place.parley("up", "many.yaml", "--yes", "--all", want=4).out
     assert out.count('- skipped "late[') == 200 and "- skipped 50 more, which wait for create worse#1" in out, out[-3000:]
+    text = newest_run(place)
+    assert "\n  skipped    50 more\n             because: create worse#1\n" in text and "not begun" not in text, text[-500:]
+
+
+# A run's last rows as older programs wrote them: one for each step that was skipped, which gives the step's place in
+# the plan or, before that, says all of it. Who leaves without closing leaves them in the log, as a crash would.
+OLD_ROWS = """
+import os, sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+(end,) = store.execute("SELECT body FROM journal WHERE kind = 'finished'").fetchone()
+store.execute("DELETE FROM journal WHERE kind IN ('skipped', 'finished')")
+row = "INSERT INTO journal (run, time, kind, body, step) SELECT id, ended_at, ?, ?, ? FROM runs"
+(b0,) = store.execute("SELECT id & 0xffffffff FROM steps WHERE label = 'create b0#1'").fetchone()
+store.execute(row, ("skipped", '{"because":"create bad#1"}', b0))
+store.execute(row, ("skipped", '{"address":"b1","because":"create b0#1","stage":"main","step":"create b1#1",'
+                               '"step_kind":"create","type":"acme:thing:box"}', None))
+store.execute(row, ("finished", end, None))
+store.commit()
+os._exit(0)
+"""
+
+
+@test
+def a_journal_of_an_older_program_has_a_row_for_each_skipped_step_and_is_read(place):
+    place.with_boxes(fail=[{"verb": "create", "how": "refuse", "name": "bad"}])
+    place.write("demo.yaml", document("demo", {"good": box(), "bad": box(), "b0": box(lid="bad"), "b1": box(lid="b0")}))
+    place.parley("up", "demo.yaml", "--yes", want=4)
+    place.is_store_damaged = True  # its chain is not what it was
+    subprocess.run([sys.executable, "-c", OLD_ROWS, place.path("home/parley.db")], check=True)
+    text = newest_run(place)
+    assert "\n  skipped    create b0#1\n             because: create bad#1\n" in text, text
+    assert "\n  skipped    create b1#1\n             because: create b0#1\n" in text, text
+    assert "not begun" not in text and "more" not in text, text
+    (run,) = place.parley("run", "list", "--json").json()
+    rows = place.parley("run", "show", run["id"], "--json").json()["journal"]
+    skips = [(row["address"], row["step_kind"], row["type"]) for row in rows if row["kind"] == "skipped"]
+    assert skips == [("b0", "create", "acme:thing:box"), ("b1", "create", "acme:thing:box")], rows
+    assert run["id"] in place.parley("history", "demo", "--json").out
+    place.parley("resume", "demo")
+    assert len(place.files()) == 4
 
 
 @test
