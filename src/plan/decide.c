@@ -121,6 +121,19 @@ static void drop_settled(const struct pair *pair, const struct record *record, s
     *drifted = kept;
 }
 
+/* What the document changes of what is recorded; nothing where it wants the very same, which is so
+ * of most. */
+static void find_wanted_changes(struct pair *pair, const struct record *record)
+{
+    if (record->spec && value_equal(pair->spec, record->spec)) {
+        pair->updated = value_ref(pair->spec);
+        return;
+    }
+    compare_specs(pair->type, pair->spec, record->spec, &pair->changed);
+    paths_drop(&pair->changed, &pair->wanted->lifecycle.ignore_changes);
+    pair->updated = spec_with_defaults(pair->type, pair->spec, record->spec, &pair->defaulted);
+}
+
 /*
  * Fills in what differs, and returns why it is to change. Three states are compared: the record
  * says what the document changes, what was seen says what somebody else changed, and where what is
@@ -133,9 +146,7 @@ static enum step_reason find_changes(const struct draft *draft, struct pair *pai
     struct value *live = live_spec(seen);
     struct string_list drifted = {0};
     struct string_list moved = {0};
-    compare_specs(pair->type, pair->spec, record->spec, &pair->changed);
-    paths_drop(&pair->changed, &lifecycle->ignore_changes);
-    pair->updated = spec_with_defaults(pair->type, pair->spec, record->spec, &pair->defaulted);
+    find_wanted_changes(pair, record);
     if (live)
         compare_live(pair->type, pair->spec, live, &drifted);
     if (live)

@@ -217,6 +217,17 @@ static int64_t read_named(const char *path, const char *text, struct position *r
     return named->integer;
 }
 
+/* Then a file goes on where the newest revision is, whatever stands in it. */
+static bool are_all_own_files(const struct lineage *lineage)
+{
+    for (size_t i = 0; i < value_count(lineage->list); i++) {
+        const struct value *revision = value_at(lineage->list, i);
+        if (!is_from_file(revision) || !lineage_is_own(lineage, revision))
+            return false;
+    }
+    return true;
+}
+
 static void find_base(struct lineage *lineage, const char *path, const char *text,
                       struct diagnostics *diagnostics)
 {
@@ -231,6 +242,8 @@ static void find_base(struct lineage *lineage, const char *path, const char *tex
                         named, lineage->head);
     else if (named > 0)
         lineage->base = follow_named(lineage, named);
+    else if (are_all_own_files(lineage))
+        lineage->base = lineage->head;
     else
         lineage->base = find_equal(lineage, text);
     if (lineage->base == 0)
@@ -318,6 +331,13 @@ static int merge_texts(struct lineage *lineage, const char *path, const char *te
     return r;
 }
 
+/* Nothing came after the base, which is a file as it was given. */
+static bool has_nothing_to_merge(const struct lineage *lineage)
+{
+    return lineage->base == lineage->head &&
+           (lineage->is_pulled || !value_get(lineage_find(lineage, lineage->base), "given_digest"));
+}
+
 int lineage_merge(struct lineage *lineage, const char *path, const char *text, char **ret_text,
                   struct diagnostics *diagnostics, struct error *err)
 {
@@ -329,6 +349,8 @@ int lineage_merge(struct lineage *lineage, const char *path, const char *text, c
         return error_set(err, ERROR_INVALID, "%s has faults", path);
     if (TOOTH(BASE_IGNORED))
         lineage->base = lineage->head;
+    if (has_nothing_to_merge(lineage))
+        return 0;
     CLEANUP(value_unrefp) struct value *base = NULL;
     CLEANUP(value_unrefp) struct value *head = NULL;
     int r = store_get_revision(lineage->service->store, lineage->uid, lineage->base, &base, err);
@@ -337,8 +359,6 @@ int lineage_merge(struct lineage *lineage, const char *path, const char *text, c
     if (r < 0)
         return r;
     const char *given = lineage->is_pulled ? NULL : value_get_text(base, "given");
-    if (lineage->base == lineage->head && !given)
-        return 0;
     r = merge_texts(lineage, path, text, given ? given : value_get_text(base, "document"),
                     value_get_text(head, "document"), ret_text, diagnostics, err);
     if (r == 0 && *ret_text)

@@ -131,7 +131,7 @@ def check_shape(place, shape):
         assert large[command].processes == 2
     # The document is read once, also to see whether there is something to merge it with.
     more = large["no change"].blocks - large["validate"].blocks
-    assert more <= 110 * LARGE, f"{shape}: no change: {more} blocks more than validate"
+    assert more <= 53 * LARGE, f"{shape}: no change: {more} blocks more than validate"
     check_following(place, shape, large)
     # What was decided is told of without what it was decided about.
     more = large["history"].blocks - small["history"].blocks
