@@ -95,7 +95,7 @@ class Twin:
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(20)
+        s.settimeout(120)  # whoever does not answer at all: a loaded machine takes its time to start servers
         s.connect(str(self.socket))
         return Connection(s)
 
