@@ -15,6 +15,7 @@ packages_check=(
     ccache clang libclang-rt-14-dev clang-format clang-tidy valgrind libc6-dbg
     prometheus-blackbox-exporter docker.io dnsmasq-base udhcpc
     shellcheck codespell gcovr pmccabe coccinelle git python3 python3-jsonschema util-linux nftables systemd
+    mount e2fsprogs
 )
 
 # What the tests with other people's programs need on top of that, beside an npm.
