@@ -85,7 +85,7 @@ static int look(struct planning *planning, struct provider *provider, const stru
     return r;
 }
 
-/* Where the instance says that it is another than it was, what has the id may be somebody else's. */
+/* Where the instance is another than it was, what has the id may be somebody else's. */
 static int check_account(struct planning *planning, const struct record *record, struct error *err)
 {
     const char *was = value_get_text(planning->deployment.accounts, record->instance);
