@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/world.h"
 #include "sim/canaries.h"
 #include "sim/disk.h"
 #include "sim/oracle.h"
@@ -11,7 +12,7 @@
 
 #include <assert.h>
 
-enum { TURNS_MAX = 2000000 };
+enum { TURNS_MAX = 2000000, STEPS_TO_STORE = 60 /* of the disk */ };
 
 const void *sim_process(void)
 {
@@ -64,10 +65,21 @@ static struct service *new_service(struct process *process, struct error *err)
     return service;
 }
 
+int process_make_store(struct process *process, struct error *err)
+{
+    process->service = new_service(process, err);
+    return service_need_store(process->service, true, err);
+}
+
+/* Who finds no store makes one with the first commit, and may die over that. */
 int process_open(struct process *process, struct error *err)
 {
     process->service = new_service(process, err);
-    int r = service_need_store(process->service, true, err);
+    if (!world_file_exists(SIM_HOME "/parley.db")) {
+        sim_trace("process %d finds no store", process->id);
+        fault_ahead(&sim->homes, STEPS_TO_STORE);
+    }
+    int r = service_begin_store(process->service, err);
     if (r == 0)
         process->service->store = watch_store(process->service->store);
     return r;

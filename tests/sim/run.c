@@ -110,7 +110,7 @@ static void observer_body(struct process *process)
 static void maker_body(struct process *process)
 {
     struct error err = {0};
-    if (process_open(process, &err) < 0)
+    if (process_make_store(process, &err) < 0)
         sim_violation("a new store cannot be made: %s", error_message(&err));
     error_done(&err);
 }
@@ -211,6 +211,7 @@ static void begin(struct sim *world, const struct sim_options *options)
     world->importers = random_stream(seed, "importers", 0);
     world->writers = random_stream(seed, "writers", 0);
     world->repeaters = random_stream(seed, "repeaters", 1);
+    world->homes = random_stream(seed, "homes", 0);
     world->imports = random_stream(seed, "imports", 0);
     world->now = INT64_C(1000000000) * SECOND;
     world->wall_offset = INT64_C(800000000) * SECOND;
@@ -233,8 +234,7 @@ static void make_home(void)
 
 static void live_in_home(void)
 {
-    struct random homes = random_stream(sim->options->seed, "homes", 0);
-    if (!random_chance(&homes, REAL_HOMES))
+    if (!random_chance(&sim->homes, REAL_HOMES))
         disk_put_image();
     story_begin(sim->options, sim->report);
     faults_choose(sim);

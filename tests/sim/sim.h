@@ -142,6 +142,7 @@ struct sim {
     struct random writers;
     struct random repeaters;
     struct random imports;
+    struct random homes;
     int64_t now;
     int64_t wall_offset;
     struct process *current;
@@ -206,6 +207,8 @@ void processes_run(void);
 void processes_done(void);
 /* A service of this process, with the simulated providers; the store is opened, and watched. */
 int process_open(struct process *process, struct error *err);
+/* The same, only for its making: an empty store. */
+int process_make_store(struct process *process, struct error *err);
 bool process_is_running_run(void);
 
 /* --- Doors (doors.c, words.c, letting-go.c, importer.c) --- */
