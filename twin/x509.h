@@ -20,7 +20,8 @@ void x509_free_datum(gnutls_datum_t *datum);
 int x509_error(struct error *err, int code, const char *what);
 int64_t x509_now_seconds(void);
 
-/* What these give is freed with the above, also where they fail: *ret is NULL before. */
+/* What is made or loaded into *ret is the caller's, to be freed with the above; *ret must be NULL
+ * before, and may hold something to free after an error, too. */
 int x509_make_key(gnutls_x509_privkey_t *ret_key, struct error *err);
 /* Version, serial, lifetime from now on, key and its identifier. These two return a code of
  * gnutls. */

@@ -21,9 +21,8 @@ struct looks {
     const struct caller *as;
     const char *kind;
     int64_t interval;
-    struct map rows; /* key -> owned struct look */
-    struct look
-        *last; /* the one of them that was noted last; NULL: none was since they were taken */
+    struct map rows;   /* key -> owned struct look */
+    struct look *last; /* of these, noted last; NULL: none was since they were taken */
     struct timer *timer;
     bool is_writing;
     struct gate written;

@@ -88,9 +88,7 @@ static int look(struct planning *planning, struct provider *provider, const stru
 /* Where the instance is another than it was, what has the id may be somebody else's. */
 static int check_account(struct planning *planning, const struct record *record, struct error *err)
 {
-    const char *was = value_get_text(planning->deployment.accounts, record->instance);
-    const char *is = value_get_text(planning->identities, record->instance);
-    if (!was || !is || text_equal(was, is))
+    if (!planning_former_account(planning, record->instance))
         return 0;
     bool *chosen = NEW_ARRAY(bool, planning->records.n_items);
     for (size_t i = 0; i < planning->records.n_items; i++)

@@ -289,15 +289,12 @@ struct tally {
     bool is_marked; /* something that was read carries our mark */
 };
 
-/* Of one that does not say who it is, and of one that nothing was changed on since this is kept,
- * nothing follows. */
-static void compare_accounts(const struct planning *planning, const char *instance,
-                             struct tally *tally)
+/* Of one that nothing was changed on since this is kept nothing follows either. */
+const char *planning_former_account(const struct planning *planning, const char *instance)
 {
     const char *was = value_get_text(planning->deployment.accounts, instance);
-    tally->is = value_get_text(planning->identities, instance);
-    if (was && tally->is && !text_equal(was, tally->is))
-        tally->was = was;
+    const char *is = value_get_text(planning->identities, instance);
+    return was && is && !text_equal(was, is) ? was : NULL;
 }
 
 static void count_gone(const struct planning *planning, const bool *chosen, struct map *tallies)
@@ -307,7 +304,8 @@ static void count_gone(const struct planning *planning, const bool *chosen, stru
         struct tally *tally = map_get(tallies, instance);
         if (!tally) {
             tally = NEW(struct tally);
-            compare_accounts(planning, instance, tally);
+            tally->was = planning_former_account(planning, instance);
+            tally->is = value_get_text(planning->identities, instance);
             tally->is_marked = map_has(&planning->marked, instance);
             map_put(tallies, instance, tally);
         }

@@ -69,6 +69,10 @@ CO_FN int planning_find_action(struct planning *planning, struct error *err);
 
 /* --- planning-observe.c --- */
 
+/* Who an instance was when something was last changed there, where it says that it is another now;
+ * NULL: it is the same, or does not say. Borrowed from the planning. */
+const char *planning_former_account(const struct planning *planning, const char *instance);
+
 /*
  * Reads what is recorded, or only what is chosen (one for each record; NULL: all), and not what was
  * read before. Where nothing is found of all that was chosen of an instance, the rest of it is

@@ -207,7 +207,7 @@ void processes_run(void);
 void processes_done(void);
 /* A service of this process, with the simulated providers; the store is opened, and watched. */
 int process_open(struct process *process, struct error *err);
-/* The same, only for its making: an empty store. */
+/* Makes an empty store for this process, which nobody watches. */
 int process_make_store(struct process *process, struct error *err);
 bool process_is_running_run(void);
 

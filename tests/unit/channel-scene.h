@@ -9,9 +9,9 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "base/world.h"
+#include "descriptors.h"
 #include "harness.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,16 +22,6 @@ enum { MILLISECOND = 1000 };
 static inline int64_t deadline_in(int64_t delay_us)
 {
     return world_monotonic_clock() + delay_us;
-}
-
-static inline size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t n = 0;
-    while (folder && readdir(folder))
-        n++;
-    closedir(folder);
-    return n;
 }
 
 /* A loop, a folder for sockets, and two connected sockets. */

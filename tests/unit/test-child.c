@@ -4,9 +4,9 @@
 
 #include "base/memory.h"
 #include "base/world.h"
+#include "descriptors.h"
 #include "harness.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -46,16 +46,6 @@ static void run_done(struct run *run)
 {
     mem_free(run->output);
     error_done(&run->err);
-}
-
-static size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t n = 0;
-    while (folder && readdir(folder))
-        n++;
-    closedir(folder);
-    return n;
 }
 
 /* Runs it on a loop of its own and sees to it that nothing is left. */
