@@ -10,6 +10,7 @@ static inline size_t count_descriptors(void)
     size_t n = 0;
     while (folder && readdir(folder))
         n++;
-    closedir(folder);
+    if (folder)
+        closedir(folder);
     return n;
 }
