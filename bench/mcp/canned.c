@@ -91,12 +91,16 @@ static int answer_lines(void)
     ssize_t n;
     while ((n = read(STDIN_FILENO, lines, sizeof(lines))) > 0) {
         size_t length = 0;
-        for (ssize_t i = 0; i < n; i++)
-            if (lines[i] == '\n') {
+        const char *line = lines;
+        for (const char *end; (end = memchr(line, '\n', (size_t)(lines + n - line)));
+             line = end + 1)
+            if (memmem(line, (size_t)(end - line), "\"id\":", 5)) { /* a notification has none */
                 memcpy(out + length, body, sizeof(body) - 1);
                 length += sizeof(body) - 1;
                 out[length++] = '\n';
             }
+        if (length == 0)
+            continue;
         if (write(STDOUT_FILENO, out, length) != (ssize_t)length)
             return 1;
     }

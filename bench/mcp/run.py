@@ -127,19 +127,20 @@ def compare_stdio(build, home, modules, options):
     servers = {"ours": [build + "/mcp-bench-server", home + "/home", "--stdio"], "canned": [build + "/mcp-canned", "--stdio"]}
     if modules:
         servers["sdk-v1"] = ["node", modules + "/others.mjs", "sdk-v1-stdio"]
-    for in_flight in (1, 16):
+    for in_flight, where in ((1, ""), (1, ", one processor"), (16, "")):
         rates = {}
+        pinned = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))] if where else []
         for _ in range(options.rounds):
             for name, command in servers.items():
-                done = subprocess.run([build + "/mcp-stdio-load", str(in_flight), str(options.seconds), *command],
-                                      capture_output=True, text=True, check=True)
+                load = [build + "/mcp-stdio-load", str(in_flight), str(options.seconds)]
+                done = subprocess.run([*pinned, *load, *command], capture_output=True, text=True, check=True)
                 row = json.loads(done.stdout)
                 rates.setdefault(name, []).append((row["calls"] / row["seconds"], row["server_cpu_us"]))
         shown = {name: [statistics.median(column) for column in zip(*of_one)] for name, of_one in rates.items()}
         for name, (rate, cpu) in shown.items():
-            print(f"stdio, {in_flight:2} in flight  {name:8} {rate:9.0f} calls/s {cpu:7.1f} us of CPU a call")
+            print(f"stdio, {in_flight:2} in flight{where}  {name:8} {rate:9.0f} calls/s {cpu:7.1f} us of CPU a call")
         if "sdk-v1" in shown:
-            print(f"stdio, {in_flight:2} in flight: {shown['ours'][0] / shown['sdk-v1'][0]:.1f} x the rate of sdk-v1, where "
+            print(f"stdio, {in_flight:2} in flight{where}: {shown['ours'][0] / shown['sdk-v1'][0]:.1f} x the rate of sdk-v1, where "
                   f"a canned answer has {shown['canned'][0] / shown['sdk-v1'][0]:.1f}")
 
 
