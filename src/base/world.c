@@ -190,7 +190,7 @@ int world_write_file_by(const char *path, const void *content, size_t size, unsi
         TOOTH(WRITE_IN_PLACE) ? string_copy(path) : string_format("%s.%d.new", path, (int)getpid());
     CLEANUP(close_descriptorp) int fd = files_open(draft, O_WRONLY | O_CREAT | O_TRUNC, mode);
     if (fd < 0)
-        return error_set_errno(err, -fd, "create %s", draft);
+        return error_set_errno(err, -fd, "create a file beside %s", path);
     int r = files_write(fd, content, size);
     if (r == 0)
         r = sync(argument, fd);
