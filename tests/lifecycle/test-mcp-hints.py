@@ -58,6 +58,14 @@ def every_command_that_a_text_names_has_its_meaning_for_clients(_place):
 
 
 @test
+def every_option_that_a_view_names_has_its_meaning_for_clients(_place):
+    rows = [row.rstrip(": ") for row in hints() if row.startswith("--")]
+    named = {option for path in sorted((SOURCES / "render").glob("*.c")) for text in literals(path) if " " in text
+             for option in re.findall(r"--[a-z][a-z-]+", text)}
+    assert len(named) >= 4 and named <= set(rows), f"add to src/mcp/hints.c: {named - set(rows)}"
+
+
+@test
 def the_longest_words_decide(_place):
     rows = [row for row in hints() if row.startswith("parley ")]
     for number, row in enumerate(rows):
