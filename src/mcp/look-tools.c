@@ -17,19 +17,20 @@ static const struct look {
     const char *list;  /* what an answer that is a list is called in the structured result */
     bool is_one_of_it; /* what is no list is one item of it */
     bool has_pages;    /* the list has, unless one item is asked for */
+    const char *cut;   /* a list within the answer that is cut into pages here */
 } looks[] = {
-    {"deployment_status", render_status, "deployments", false, false},
-    {"deployment_history", render_history, "history", false, false},
-    {"deployment_drift", NULL, "deployments", false, false},
-    {"resource_show", render_value, "resources", true, true},
-    {"type_show", render_types, "types", true, false},
-    {"audit_list", render_audit, "entries", false, false},
+    {"deployment_status", render_status, "deployments", false, false, "resources"},
+    {"deployment_history", render_history, "history", false, false, NULL},
+    {"deployment_drift", NULL, "deployments", false, false, NULL},
+    {"resource_show", render_value, "resources", true, true, NULL},
+    {"type_show", render_types, "types", true, false, NULL},
+    {"audit_list", render_audit, "entries", false, false, NULL},
 };
 
 /* The page that is asked for, or that a list begins with; 0: there are none. */
 static int64_t page_of(const struct mcp_call *call, const struct look *look)
 {
-    bool is_list = look->has_pages && !value_get(call->arguments, "address");
+    bool is_list = look->cut || (look->has_pages && !value_get(call->arguments, "address"));
     return value_get_integer(call->arguments, "page", is_list ? 1 : 0);
 }
 
@@ -38,7 +39,8 @@ static struct value *make_input(const struct mcp_call *call, const struct look *
 {
     int64_t page = page_of(call, look);
     CLEANUP(mem_freep) char *text = string_format("%" PRId64, page);
-    return value_with(call->arguments, "page", page > 0 ? value_string(text) : NULL);
+    bool is_asked = page > 0 && !look->cut;
+    return value_with(call->arguments, "page", is_asked ? value_string(text) : NULL);
 }
 
 /* A full page has another behind it, perhaps. */
@@ -53,11 +55,51 @@ static void add_next_page(const struct look *look, const struct value *answer, i
     value_builder_set(fields, "next_page", value_integer(page + 1));
 }
 
+/* The answer with one page of its list alone; sets *ret_more when others are behind it. */
+static struct value *cut_page(const struct value *answer, const char *list, int64_t page,
+                              bool *ret_more)
+{
+    struct value_builder rows = {0};
+    const struct value *all = value_get(answer, list);
+    size_t first = (size_t)(page - 1) * SERVICE_PAGE_ROWS, n_all = value_count(all);
+    for (size_t i = first; i < n_all && i < first + SERVICE_PAGE_ROWS; i++)
+        value_builder_append(&rows, value_ref(value_at(all, i)));
+    *ret_more = n_all > first + SERVICE_PAGE_ROWS;
+    CLEANUP(value_unrefp)
+    struct value *cut = value_with(answer, list, value_builder_list(&rows));
+    return value_with(cut, "next_page", *ret_more ? value_integer(page + 1) : NULL);
+}
+
+/* The first page's text is about all of them, those of others about what is on them. */
+static void add_cut(const struct look *look, const struct value *answer, int64_t page,
+                    struct mcp_result *result)
+{
+    struct strbuf text = {0};
+    bool has_more = false;
+    CLEANUP(value_unrefp) struct value *cut = cut_page(answer, look->cut, page, &has_more);
+    look->render(page > 1 ? cut : answer, &text);
+    if (page > 1 || has_more)
+        strbuf_addf(&text, "The structured result has %zu of these %zu %s, page %" PRId64,
+                    value_count(value_get(cut, look->cut)),
+                    value_count(value_get(answer, look->cut)), look->cut, page);
+    if (has_more)
+        strbuf_addf(&text, "; page=%" PRId64 " has those behind them", page + 1);
+    if (page > 1 || has_more)
+        strbuf_add(&text, ".\n");
+    tools_add_text(result, strbuf_text(&text));
+    strbuf_done(&text);
+    result->structured = tools_without_nulls(cut);
+}
+
 static void add_look(const struct look *look, struct value *answer, int64_t page,
                      struct mcp_result *result)
 {
     struct strbuf text = {0};
     struct value_builder fields = {0}, one = {0};
+    if (look->cut && value_get(answer, look->cut)) {
+        add_cut(look, answer, page, result);
+        return;
+    }
     if (look->render)
         look->render(answer, &text);
     else

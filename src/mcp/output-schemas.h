@@ -45,6 +45,7 @@
     LIST("deployments", "All: name, environment, state, revision, resources (their number), updated_at") "," \
     FIELD("deployment", "object", "The one asked for") "," \
     LIST("resources", "Its: address, type, instance, state, fidelity, status, problem") "," \
+    FIELD("next_page", "integer", "Of resources, where this one is full") "," \
     LIST("sections", "More, by title") "," \
     LIST("left", "What it left behind") "," \
     FIELD("outputs", "object", "Of its document"))

@@ -66,18 +66,19 @@ struct value *tools_without_nulls(const struct value *map)
 
 /* clang-format off */
 #define DEPLOYMENT \
-    {.name = "deployment", .is_required = true, .description = "NAME or NAME@ENVIRONMENT."}
+    {.name = "deployment", .is_required = true, .description = "NAME[@ENVIRONMENT]."}
 #define ANY_DEPLOYMENT \
-    {.name = "deployment", .description = "NAME or NAME@ENVIRONMENT; without it, all."}
+    {.name = "deployment", .description = "NAME[@ENVIRONMENT]; without it, all."}
 #define PLAN \
     {.name = "plan", .is_required = true, .description = "Its hash, or the first 8 digits or more."}
 #define REFRESH \
     {.name = "refresh", .choices = "full|changed|none", .default_value = "\"full\"", \
      .description = "What is read of what exists: all, what changes, nothing."}
 #define PAGE \
-    {.name = "page", .kind = MCP_INTEGER, .lowest = 1, .highest = 1000000, .default_value = "1", .description = "From 1."}
+    {.name = "page", .kind = MCP_INTEGER, .lowest = 1, .highest = 99999, .default_value = "1", .description = "From 1."}
 
 static const struct mcp_input any_deployment_inputs[] = {ANY_DEPLOYMENT, {0}};
+static const struct mcp_input status_inputs[] = {ANY_DEPLOYMENT, PAGE, {0}};
 static const struct mcp_input history_inputs[] = {DEPLOYMENT, PAGE, {0}};
 static const struct mcp_input resource_inputs[] = {DEPLOYMENT,
     {.name = "address", .description = "Only this one: web, or web[0] of a counted one."}, PAGE, {0}};
@@ -89,14 +90,14 @@ static const struct mcp_input log_inputs[] = {
     {.name = "match", .description = "Only lines with this text."},
     {.name = "tail", .kind = MCP_INTEGER, .lowest = 1, .highest = TOOLS_MOST_LOG_LINES, .default_value = "100", .description = "At most so many of the newest lines."}, {0}};
 static const struct mcp_input create_inputs[] = {
-    {.name = "document", .description = "The deployment document as YAML text: 'deployment:' with name, resources and so on. Call type_show for what resource types take."},
+    {.name = "document", .description = "The deployment document as YAML text. type_show says what resource types take."},
     {.name = "file", .description = "Its path instead, where server and client share a machine and user."},
-    {.name = "variables", .kind = MCP_SETTINGS, .description = "Values for the document's variables, by name."},
+    {.name = "variables", .kind = MCP_SETTINGS, .description = "The document's variables, by name."},
     {.name = "targets", .kind = MCP_TEXTS, .description = "Only these resources and what they need."},
     REFRESH, {0}};
 static const struct mcp_input edit_inputs[] = {
-    {.name = "set", .kind = MCP_SETTINGS, .description = "New values by path: {\"web.count\": 3} or {\"var.region\": \"west\"}: NAME.PROPERTY of a resource, or var.NAME."},
-    {.name = "unset", .kind = MCP_TEXTS, .description = "Paths to take out of the document, each NAME.PROPERTY."},
+    {.name = "set", .kind = MCP_SETTINGS, .description = "New values by path, NAME.PROPERTY or var.NAME: {\"web.count\": 3}."},
+    {.name = "unset", .kind = MCP_TEXTS, .description = "Paths to take out, each NAME.PROPERTY."},
     {.name = "deployment", .description = "The deployment, where several have such a resource."}, {0}};
 static const struct mcp_input destroy_inputs[] = {DEPLOYMENT, REFRESH, {0}};
 static const struct mcp_input undo_inputs[] = {DEPLOYMENT,
@@ -109,7 +110,7 @@ static const struct mcp_input import_inputs[] = {DEPLOYMENT,
 static const struct mcp_input act_inputs[] = {DEPLOYMENT,
     {.name = "address", .is_required = true, .description = "The resource."},
     {.name = "action", .is_required = true, .description = "promote, promote-with-loss, fence, drain, rejoin or resume."},
-    {.name = "member", .is_required = true, .description = "The part of the resource that it is done to, as its status names it."}, {0}};
+    {.name = "member", .is_required = true, .description = "The part it is done to, as the resource's status names it."}, {0}};
 static const struct mcp_input plan_show_inputs[] = {PLAN, PAGE,
     {.name = "type", .description = "Only steps of this resource type."},
     {.name = "only", .description = "Only steps of these kinds, with commas between: create,update,delete,rename,start,forget,adopt."},
@@ -118,18 +119,18 @@ static const struct mcp_input approve_inputs[] = {PLAN,
     {.name = "confirm", .description = "The deployment's name as the person who agrees typed it. Do not fill it in for them."}, {0}};
 static const struct mcp_input apply_inputs[] = {PLAN, {0}};
 static const struct mcp_input run_inputs[] = {
-    {.name = "run", .is_required = true, .description = "Id of the run, or at least its first 6 digits."},
+    {.name = "run", .is_required = true, .description = "Its id, or the first 6 digits or more."},
     {.name = "wait_seconds", .kind = MCP_INTEGER, .highest = 300, .default_value = "0", .description = "Waits so long for its end, telling progress. 50 suits most clients."}, {0}};
 static const struct mcp_input control_inputs[] = {
-    {.name = "action", .is_required = true, .choices = "cancel|resume", .description = "cancel: ask it to stop once what is under way has ended. resume: go on with a run that ended early."},
+    {.name = "action", .is_required = true, .choices = "cancel|resume", .description = "cancel: stop once what is under way has ended. resume: go on."},
     {.name = "run", .description = "For cancel: id of the run."},
-    {.name = "deployment", .description = "For resume: the deployment whose newest unfinished run goes on."}, {0}};
+    {.name = "deployment", .description = "For resume: whose newest unfinished run goes on."}, {0}};
 static const struct mcp_input document_inputs[] = {DEPLOYMENT, {0}};
 
 static const struct mcp_tool tools[] = {
     {.name = "deployment_status", .title = "Status of deployments", .is_read_only = true, .is_idempotent = true, .is_open_world = true,
-     .description = "What exists now: all deployments with their state, or one with every resource read live from its system (health, addresses, outputs).",
-     .inputs = any_deployment_inputs, .output_schema = STATUS_OUTPUT, .call = tool_show, .tag = 0},
+     .description = "What exists now: all deployments with their state, or one with every resource read live from its system (health, addresses, outputs), 50 a page.",
+     .inputs = status_inputs, .output_schema = STATUS_OUTPUT, .call = tool_show, .tag = 0},
     {.name = "deployment_history", .title = "History of a deployment", .is_read_only = true, .is_idempotent = true,
      .description = "Revisions and runs of a deployment, newest first: who changed what, when, in which words, and how it ended.",
      .inputs = history_inputs, .output_schema = HISTORY_OUTPUT, .call = tool_show, .tag = 1},
@@ -143,7 +144,7 @@ static const struct mcp_tool tools[] = {
      .description = "What is recorded of a deployment's resources, 50 a page, or of one: spec, outputs, dependencies, ids.",
      .inputs = resource_inputs, .output_schema = RESOURCE_OUTPUT, .call = tool_show, .tag = 3},
     {.name = "type_show", .title = "Resource types", .is_read_only = true, .is_idempotent = true,
-     .description = "The types that documents can use, or all about one: properties, references, defaults, outputs, drivers. Call it before writing a document.",
+     .description = "The types that documents can use, or all about one: properties, defaults, outputs, drivers. Call it before writing a document.",
      .inputs = type_inputs, .output_schema = TYPE_OUTPUT, .call = tool_show, .tag = 4},
     {.name = "log_show", .title = "Logs", .is_read_only = true, .is_idempotent = true,
      .description = "What the programs of a deployment, a resource or an instance printed, the newest lines.",
@@ -152,7 +153,7 @@ static const struct mcp_tool tools[] = {
      .description = "Who planned, approved, ran and was refused what, the newest 200 entries of the chained audit log.",
      .inputs = any_deployment_inputs, .output_schema = AUDIT_OUTPUT, .call = tool_show, .tag = 5},
     {.name = "plan_create", .title = "Plan a deployment", .is_open_world = true,
-     .description = "Plans what must be done so that everything in a deployment document exists as it says (create, change, remove: infrastructure of all systems in one plan). Changes nothing; faults of the document come back with line, reason and remedy.",
+     .description = "Plans what must be done so that everything in a deployment document exists as it says (infrastructure of all systems in one plan). Changes nothing; faults come back with line, reason and remedy.",
      .inputs = create_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_create},
     {.name = "plan_edit", .title = "Plan an edit", .is_open_world = true,
      .description = "Plans a change of single values of what is deployed: scale, limit, port, image, size. Changes nothing.",
@@ -167,16 +168,16 @@ static const struct mcp_tool tools[] = {
      .description = "Plans taking over something that exists already, which stays as it is. Changes nothing.",
      .inputs = import_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 2},
     {.name = "plan_act", .title = "Plan an action", .is_open_world = true,
-     .description = "Plans an operation that is no change of the document: promote, fence, drain, rejoin or resume a member of a resource. Changes nothing.",
+     .description = "Plans an operation on a member of a resource that is no change of the document. Changes nothing.",
      .inputs = act_inputs, .output_schema = PLAN_OUTPUT, .call = tool_plan_by_verb, .tag = 3},
     {.name = "plan_show", .title = "Show a plan", .is_read_only = true, .is_idempotent = true,
      .description = "A plan made before: all of it, one page, or only steps of a type or kind.",
      .inputs = plan_show_inputs, .output_schema = PLAN_SHOW_OUTPUT, .call = tool_plan_show},
     {.name = "plan_approve", .title = "Approve a plan", .is_idempotent = true,
-     .description = "Records the yes of a person to one plan by its hash. Call it only after the person has seen the plan and said yes; approving is theirs, not yours.",
+     .description = "Records the yes of a person to one plan by its hash. Only after the person has seen the plan and said yes: approving is theirs, not yours.",
      .inputs = approve_inputs, .output_schema = APPROVE_OUTPUT, .call = tool_plan_approve},
     {.name = "plan_apply", .title = "Apply a plan", .is_destructive = true, .is_open_world = true,
-     .description = "Carries out an approved plan. Returns at once with a run, which goes on by itself, even if this server ends; follow it with run_show.",
+     .description = "Carries out an approved plan. Returns at once with a run, which goes on even if this server ends; follow it with run_show.",
      .inputs = apply_inputs, .output_schema = RUN_OUTPUT, .call = tool_plan_apply},
     {.name = "run_show", .title = "Show or await a run", .is_read_only = true, .is_idempotent = true,
      .description = "How far a run is or how it ended, step by step; with wait_seconds it waits for the end.",

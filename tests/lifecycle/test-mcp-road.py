@@ -166,8 +166,11 @@ def faults_of_a_document_are_in_the_first_text_with_place_and_remedy(place):
 @test
 def the_tools_are_few_small_and_say_what_they_do(place):
     with Client(place) as client:
-        tools = client.ask("tools/list")["result"]["tools"]
-        assert len(tools) <= 20 and len(json.dumps(tools, separators=(",", ":"))) < 20000
+        answer = client.ask("tools/list")
+        tools = answer["result"]["tools"]
+        # The whole answer, as a client gets it.
+        assert len(json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()) < 20000
+        assert len(tools) <= 20
         for tool in tools:
             assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
             assert tool["title"] and tool["outputSchema"]["type"] == "object"
@@ -323,6 +326,21 @@ def who_looked_at_what_is_in_the_audit_chain(place):
     assert {(row["about"], row["principal"][:5], row["client"]) for row in status} == {("shop", "user:", "test 1")}
     assert len(entries) < 50, len(entries)
     assert "holds" in place.parley("audit", "verify").out
+
+
+@test
+def the_status_of_many_resources_comes_in_pages(place):
+    many = "deployment:\n  name: many\n  resources:\n" + "".join(
+        f"    - {{ type: core:data:value, name: v{n}, properties: {{ value: x }} }}\n" for n in range(120))
+    with Client(place) as client:
+        client.apply(client.call("plan_create", document=many)["plan"])
+        pages = [client.call("deployment_status", deployment="many", page=page) for page in (1, 2, 3)]
+        assert client.call("deployment_status", deployment="many") == pages[0]
+        assert [page.get("next_page") for page in pages] == [2, 3, None]
+        assert [len(page["resources"]) for page in pages] == [50, 50, 20]
+        assert {row["address"] for page in pages for row in page["resources"]} == {f"v{n}" for n in range(120)}
+        text = client.result("deployment_status", {"deployment": "many"})["content"][0]["text"]
+        assert "50 of these 120 resources, page 1; page=2" in text, text
 
 
 @test
