@@ -233,7 +233,11 @@ static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_f
     call->tool = name ? mcp_find_tool(call->server, name) : NULL;
     if (!name)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "tools/call needs the tool's name");
-    if (!call->tool || (offer->has_tool && !offer->has_tool(call->exchange->caller, call->tool)))
+    bool is_refused =
+        call->tool && offer->has_tool && !offer->has_tool(call->exchange->caller, call->tool);
+    if (is_refused && offer->refused)
+        offer->refused(call);
+    if (!call->tool || is_refused)
         return rpc_fail(fault, RPC_INVALID_PARAMS,
                         "there is no tool \"%.100s\" for you: tools/list says which there are",
                         name);

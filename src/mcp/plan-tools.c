@@ -396,6 +396,7 @@ struct begin {
     struct plan *plan; /* owned */
     char *link; /* owned: to who may approve it; NULL: nobody needs to, or there is no page */
     char *run;  /* owned */
+    bool waits; /* was refused, and is looked at again: one refusal is enough */
 };
 
 static int begin_run(struct mcp_call *call, void *argument, struct error *err)
@@ -407,6 +408,8 @@ static int begin_run(struct mcp_call *call, void *argument, struct error *err)
         return r;
     if (!begin->plan)
         r = find_plan(call, service, &begin->plan, err);
+    if (r == 0 && begin->waits)
+        r = tools_check_approved(service, begin->plan, err);
     if (r == 0)
         r = service_start_run(service, begin->plan, &begin->run, err);
     if (r == -ERROR_APPROVAL_NEEDED && !begin->link)
@@ -428,6 +431,7 @@ static int begin_approved(struct mcp_call *call, struct begin *begin, struct err
         }
         if (opened == 0) {
             error_done(&fault);
+            begin->waits = true;
             r = tools_await_approver(call, begin_run, begin, &fault);
         }
     }

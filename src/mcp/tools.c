@@ -216,14 +216,30 @@ static bool has_tool(void *argument, const struct mcp_tool *tool)
     return pool_allows(caller->pool, caller->who, verb_of(tool));
 }
 
-/* What only reads is noted here; the rest the service writes down itself. */
+/* Who asks for what he may not, or what a cap hides, is in the audit chain before he is told. */
+static void refused(struct mcp_call *call)
+{
+    struct service *service = NULL;
+    struct value_builder fields = {0};
+    CLEANUP(error_done) struct error err = {0};
+    if (tools_take_service(call, &service, &err) < 0)
+        return;
+    value_builder_set_string(&fields, "asked", call->tool->name);
+    value_builder_set_string(&fields, "reason", "the caller has no such tool");
+    (void)service_audit(service, "refused", &fields, NULL);
+    tools_give_service(call, service);
+}
+
+/* What only reads is noted here, and who made which plan; the rest the service writes down. */
 static void called(struct mcp_call *call, const struct mcp_result *result)
 {
     static const char *const subjects[] = {"deployment", "plan", "run", "name", "type"};
     const struct mcp_caller *caller = call->exchange->caller;
+    bool is_plan = verb_of(call->tool)->effect == VERB_PLAN && !call->tool->is_read_only;
     const char *about = NULL;
-    (void)result;
-    if (!call->tool->is_read_only)
+    if (is_plan && result->structured)
+        about = value_get_text(result->structured, "plan");
+    else if (!call->tool->is_read_only)
         return;
     for (size_t i = 0; i < ARRAY_LENGTH(subjects) && !about; i++)
         about = value_get_text(call->arguments, subjects[i]);
@@ -254,6 +270,7 @@ const struct mcp_offer *tools_offer(void)
         .tools = tools,
         .n_tools = ARRAY_LENGTH(tools),
         .has_tool = has_tool,
+        .refused = refused,
         .called = called,
         .advise = tools_advise,
         .look_at_task = runs_look_at_task,

@@ -116,15 +116,28 @@ static CO_FN int gather_secrets(struct service *service, const struct plan *plan
     return credentials_gather(service, plan, err);
 }
 
+/* A plan that nobody approved is refused as one who may not is: the audit chain has it. */
+static CO_FN int check_start(struct service *service, const struct plan *plan,
+                             struct standing *ret_standing, struct error *err)
+{
+    struct error denial = {0};
+    int r = service_need_store(service, true, err);
+    if (r < 0 || (r = allowed_check_plan(service, VERB_APPLY, plan, err)) < 0)
+        return r;
+    r = run_check_plan(service, plan, ret_standing, &denial);
+    if (r != -ERROR_APPROVAL_NEEDED)
+        return r < 0 ? error_move(err, &denial) : 0;
+    CLEANUP(mem_freep) char *what = string_format("to carry out the plan %.12s", plan->hash);
+    return allowed_refuse(service, VERB_APPLY, what, &denial, err);
+}
+
 int service_start_run(struct service *service, const struct plan *plan, char **ret_run_id,
                       struct error *err)
 {
     CLEANUP(close_descriptorp) int log = -1;
     struct standing standing;
-    int r = service_need_store(service, true, err);
-    if (r < 0 || (r = allowed_check_plan(service, VERB_APPLY, plan, err)) < 0 ||
-        (r = run_check_plan(service, plan, &standing, err)) < 0 ||
-        (r = gather_secrets(service, plan, err)) < 0)
+    int r = check_start(service, plan, &standing, err);
+    if (r < 0 || (r = gather_secrets(service, plan, err)) < 0)
         return r;
     run_sweep_sockets();
     unbegun_settle_newest(service, plan->deployment_uid);

@@ -316,7 +316,8 @@ def what_is_deployed_is_in_the_list_of_resources_and_can_be_read_there(place):
 @test
 def who_looked_at_what_is_in_the_audit_chain(place):
     with Client(place) as client:
-        client.apply(client.call("plan_create", document=DOCUMENT)["plan"])
+        plan = client.call("plan_create", document=DOCUMENT)["plan"]
+        client.apply(plan)
         for _ in range(50):
             client.call("deployment_status", deployment="shop")
     entries = [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "looks"]
@@ -324,8 +325,29 @@ def who_looked_at_what_is_in_the_audit_chain(place):
     status = [row for row in rows if row["tool"] == "deployment_status"]
     assert sum(row["calls"] for row in status) == 50, rows
     assert {(row["about"], row["principal"][:5], row["client"]) for row in status} == {("shop", "user:", "test 1")}
+    assert [row["about"] for row in rows if row["tool"] == "plan_create"] == [plan], rows
     assert len(entries) < 50, len(entries)
     assert "holds" in place.parley("audit", "verify").out
+
+
+def refusals(place):
+    return [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "refused"]
+
+
+@test
+def a_refused_call_is_in_the_audit_chain_before_it_is_answered(place):
+    place.write("parley.yaml", "site: { caps: [no-destroy] }\n")
+    with Client(place) as client:
+        plan = client.call("plan_create", document=DOCUMENT)["plan"]
+        assert "is not approved" in client.call("plan_apply", is_error=True, plan=plan)
+        first = refusals(place)
+        assert [entry["asked"] for entry in first] == [f"to carry out the plan {plan[:12]}"], first
+        assert "is not approved" in first[0]["reason"] and first[0]["principal"].startswith("user:"), first
+        # A cap hides this tool; a client that knows it from elsewhere is refused.
+        assert "error" in client.ask("tools/call", name="plan_destroy", arguments={"deployment": "shop"})
+        asked = [entry["asked"] for entry in refusals(place)]
+        assert asked[1:] == ["plan_destroy"], asked
+        assert client.call("plan_show", plan=plan)["changes"] and len(refusals(place)) == 2
 
 
 @test

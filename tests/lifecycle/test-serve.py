@@ -128,6 +128,12 @@ def each_role_has_the_tools_it_may_use_and_no_others(place):
         assert "plan_apply" in tools["operator"] and "plan_approve" not in tools["operator"]
         answer = server.post(tokens["viewer"], "tools/call", name="plan_create", arguments={"document": DOCUMENT})[1]
         assert answer["error"]["code"] == -32602, answer
+        # There is a store now, and with it an audit chain.
+        server.call(tokens["planner"], "plan_create", document=DOCUMENT)
+        server.post(tokens["viewer"], "tools/call", name="plan_create", arguments={"document": DOCUMENT})
+        chain = place.parley("audit", "list", "--json").json()
+        refused = [(entry["principal"], entry["asked"]) for entry in chain if entry["kind"] == "refused"]
+        assert refused == [("viewer", "plan_create")], chain
 
 
 @test
