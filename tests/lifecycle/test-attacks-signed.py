@@ -28,6 +28,7 @@ class Signed(Scene):
     def __init__(self, place):
         super().__init__(place, SITE % ("separated", ""))
         self.early_link = self.link()
+        self.unsigned = self.make_plan("unsigned")
         self.keys = place.path("keys")
         os.mkdir(self.keys)
         os.chown(self.keys, SERVER, SERVER)
@@ -49,9 +50,8 @@ class Signed(Scene):
             wait_until(lambda: "demands the level signed" in self.refusal(), "the server read its site")
 
     def refusal(self):
-        answer = self.server.post(self.agent, "tools/call", name="plan_apply", arguments={"plan": self.plan})[1]["result"]
-        assert answer["isError"], answer
-        return answer["content"][0]["text"]
+        """Of a plan that nobody signs: what somebody signed may count by the site of the moment."""
+        return self.server.call(self.agent, "plan_apply", is_error=True, plan=self.unsigned)
 
     def apply(self, plan=None):
         """True when a run was carried out. One may begin by the site of a second ago: its own process looks again."""
