@@ -665,6 +665,17 @@ TEST(what_a_change_interrupts_is_told_before_approval)
         {"docker:compose:stack", "{\"services\":{\"a\":{\"image\":\"x:1\",\"replicas\":2}}}",
          "{\"services\":{\"a\":{\"image\":\"x:2\",\"replicas\":2}}}", "[\"services.a.image\"]",
          NULL},
+        {"opnsense:network:vlan", "{\"tag\":4,\"subnet\":\"10.4.0.0/24\"}",
+         "{\"tag\":4,\"subnet\":\"10.5.0.0/24\"}", "[\"subnet\"]", "All hosts in it get other"},
+        {"opnsense:network:vlan", "{\"tag\":4}", "{\"tag\":5}", "[\"tag\"]", NULL},
+        {"aws:autoscaling:group", "{\"max\":4,\"subnet\":\"a\"}", "{\"max\":4,\"subnet\":\"b\"}",
+         "[\"subnet\"]", "Its hosts move to another network"},
+        {"aws:autoscaling:group", "{\"max\":4,\"subnet\":\"a\"}", "{\"max\":5,\"subnet\":\"a\"}",
+         "[\"max\"]", NULL},
+        {"opnsense:haproxy:frontend", "{\"port\":80,\"network\":\"a\"}",
+         "{\"port\":80,\"network\":\"b\"}", "[\"network\"]", "whoever comes to its old address"},
+        {"k8s:deployment:prometheus", "{\"network\":\"a\"}", "{\"network\":\"b\"}", "[\"network\"]",
+         "nothing is measured until"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct resource_type type = {.name = (char *)(uintptr_t)cases[i].type};

@@ -154,12 +154,36 @@ static void tell_services(const struct target *target, const struct step *step,
     }
 }
 
+/* What moves to other addresses, though it is not made anew for it. */
+static void tell_moves(const struct target *target, const struct step *step,
+                       struct diagnostics *diagnostics)
+{
+    static const struct {
+        const char *type, *key, *what;
+    } moves[] = {
+        {"opnsense:network:vlan", "subnet",
+         "All hosts in it get other addresses: every connection from and to them ends."},
+        {"aws:autoscaling:group", "subnet",
+         "Its hosts move to another network: every connection from and to them ends, and requests "
+         "fail until load balancers have found them there."},
+        {"opnsense:haproxy:frontend", "network",
+         "It moves to another network: whoever comes to its old address is refused, and every "
+         "connection to it ends."},
+        {"k8s:deployment:prometheus", "network",
+         "It moves to another network: nothing is measured until it runs there."},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(moves); i++)
+        if (text_equal(target->type->name, moves[i].type) && has_changed(step, moves[i].key))
+            add(diagnostics, target, moves[i].what);
+}
+
 void twin_tell_interruptions(const struct target *target, const struct step *step,
                              struct diagnostics *diagnostics)
 {
     const char *type = target->type->name;
     if (step->kind != STEP_UPDATE || !step->before || !step->after)
         return;
+    tell_moves(target, step, diagnostics);
     if (text_equal(type, "aws:rds:cluster") && has_changed(step, "port"))
         add(diagnostics, target,
             "Its servers are started anew for another port: every connection to them ends, and "
