@@ -59,38 +59,6 @@ static void check_grafana(const struct target *target, struct diagnostics *diagn
         target->address);
 }
 
-/* --- Files that lists of addresses are read from --- */
-
-#define COUNTRIES "/usr/share/tor/geoip"
-
-static void check_file(const struct target *target, const char *path, const char *help,
-                       struct diagnostics *diagnostics)
-{
-    if (path[0] == '/' && world_file_exists(path))
-        return;
-    diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, help,
-                    "%s needs the file %s, which is not on this machine.", target->address, path);
-}
-
-static void check_alias(const struct target *target, const struct value *spec,
-                        struct diagnostics *diagnostics)
-{
-    const char *kind = value_get_text(spec, "kind"), *url = value_get_text(spec, "url");
-    const char *database = value_get_text(spec, "database");
-    if (text_equal_or_null(kind, "geoip")) {
-        check_file(target, database ? database : COUNTRIES,
-                   "apt-get install tor-geoipdb, or name a file with \"database:\".", diagnostics);
-    } else if (text_equal_or_null(kind, "urltable")) {
-        if (url && text_starts_with(url, "file://"))
-            check_file(target, url + strlen("file://"), "Put the list there.", diagnostics);
-        else
-            diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-                            "Put the list into a file and name it: file:///etc/blocked.txt.",
-                            "%s: the twin fetches nothing from outside, and %.200s is no file.",
-                            target->address, url ? url : "nothing");
-    }
-}
-
 /* What measures more where it is installed; without it the platform stands all the same. */
 static void check_exporters(const struct target *target, struct diagnostics *diagnostics)
 {
@@ -111,22 +79,16 @@ static void check_exporters(const struct target *target, struct diagnostics *dia
     }
 }
 
-/* --- Rules --- */
-
-static void check_rule(const struct target *target, const struct value *spec,
-                       struct diagnostics *diagnostics)
+/* Alerts that no monitor names are kept, and asked by nobody. */
+static void check_alerts(const struct target *target, const struct value *spec,
+                         struct diagnostics *diagnostics)
 {
-    const char *protocol = value_get_text(spec, "protocol");
-    bool is_icmp = text_equal_or_null(protocol, "icmp");
-    if (!is_icmp && !value_is_null(value_get(spec, "icmpType")))
-        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere, "Add \"protocol: icmp\".",
-                        "%s: icmpType is for the protocol icmp, and this rule is about %s.",
-                        target->address, protocol ? protocol : "tcp");
-    if (is_icmp &&
-        (!value_is_null(value_get(spec, "port")) || !value_is_null(value_get(spec, "sourcePort"))))
-        diagnostics_add(diagnostics, DIAGNOSTIC_CANNOT_SERVE, nowhere,
-                        "Take the ports out; \"icmpType\" says which questions are meant.",
-                        "%s: ICMP has no ports.", target->address);
+    const struct value *rules = value_get(spec, "rules");
+    if (!*target->uid || (!value_is_null(rules) && value_count(rules) > 0))
+        return;
+    diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                     "Name the k8s:configmap:alerts that it evaluates under \"rules\".",
+                     "%s: it evaluates no alerts, since its \"rules\" name none.", target->address);
 }
 
 /* --- PostgreSQL --- */
@@ -281,10 +243,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
             check_program(&requirements[i], target, diagnostics);
     if (text_equal(type, "opnsense:network:vlan"))
         twin_check_leases(target, step->after, diagnostics);
-    if (text_equal(type, "opnsense:firewall:alias"))
-        check_alias(target, step->after, diagnostics);
-    if (text_equal(type, "opnsense:firewall:rule"))
-        check_rule(target, step->after, diagnostics);
+    if (text_starts_with(type, "opnsense:"))
+        twin_check_firewall(target, step->after, diagnostics);
     if (twin_is_image(target))
         twin_image_propose(twin_of(provider), call, target, step, ret_after, diagnostics);
     if (text_equal(type, "docker:compose:stack"))
@@ -299,6 +259,8 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
         check_grafana(target, diagnostics);
     if (text_equal(type, "k8s:deployment:prometheus") && step->kind == STEP_CREATE)
         check_exporters(target, diagnostics);
+    if (text_equal(type, "k8s:deployment:prometheus"))
+        check_alerts(target, step->after, diagnostics);
     twin_tell_interruptions(target, step, diagnostics);
     return 0;
 }

@@ -46,6 +46,16 @@ static void check_limits(const struct service_view *service, struct diagnostics 
                          service->target->address, service->name);
 }
 
+/* For who looks at all types and wants none of them. */
+static void tell_limits(const struct target *target, struct diagnostics *diagnostics)
+{
+    if (geteuid() != 0)
+        diagnostics_note(diagnostics, DIAGNOSTIC_NOTE, DIAGNOSTIC_CANNOT_SERVE, nowhere,
+                         "Run parley as root to have them kept.",
+                         "%s: the limits of services are not kept: only root has control groups.",
+                         target->address);
+}
+
 /* --- Health checks --- */
 
 /* The item's text; "" when it is not known yet. */
@@ -227,6 +237,8 @@ void twin_check_stack(const struct target *target, const struct value *spec,
                       struct diagnostics *diagnostics)
 {
     const struct value *services = value_get(spec, "services");
+    if (!*target->uid)
+        tell_limits(target, diagnostics);
     for (size_t i = 0; is_map(services) && i < value_count(services); i++) {
         struct service_view service = {target, services, value_key_at(services, i),
                                        value_at(services, i)};

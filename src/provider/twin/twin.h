@@ -77,6 +77,9 @@ CO_FN int twin_propose(struct provider *provider, struct call *call, const struc
 /* Adds what a network with DHCP lacks on this machine, and what is wrong with its pool. */
 void twin_check_leases(const struct target *target, const struct value *spec,
                        struct diagnostics *diagnostics);
+/* firewall.c: adds what the router cannot do of a network, list, rule, schedule or translation. */
+void twin_check_firewall(const struct target *target, const struct value *spec,
+                         struct diagnostics *diagnostics);
 /* stacks.c */
 void twin_check_stack(const struct target *target, const struct value *spec,
                       struct diagnostics *diagnostics);

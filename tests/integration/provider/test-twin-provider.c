@@ -477,6 +477,103 @@ TEST(rules_of_icmp_have_types_and_no_ports)
     }
 }
 
+/* A list of a property whose kind is a set, as the reading of a document leaves it. */
+static void make_set(struct value **spec, const char *key)
+{
+    const struct value *list = value_get(*spec, key);
+    struct value *items[2];
+    if (value_is_null(list))
+        return;
+    CHECK(value_count(list) <= ARRAY_LENGTH(items));
+    for (size_t i = 0; i < value_count(list); i++)
+        items[i] = value_ref(value_at(list, i));
+    struct value *with = value_with(*spec, key, value_set(items, value_count(list)));
+    value_unref(*spec);
+    *spec = with;
+}
+
+TEST(what_the_router_cannot_do_is_refused_before_approval)
+{
+    static const struct {
+        const char *type, *spec;
+        const char *said; /* NULL: nothing */
+    } cases[] = {
+        {"opnsense:network:vlan", "{\"tag\": 5, \"subnet\": \"fd00::/64\"}", "fd00::/64 is of it"},
+        {"opnsense:firewall:rule", "{\"source\": \"fd00::/64\"}", "fd00::/64 is of it"},
+        {"opnsense:nat:portforward", "{\"target\": \"fd00::7\"}", "fd00::7 is of it"},
+        {"opnsense:nat:outbound", "{\"source\": \"10.0.0.0/8\"}", NULL},
+        {"opnsense:firewall:alias", "{\"content\": [\"10.1.0.0/16\", \"::1/128\"]}",
+         "::1/128 is of it"},
+        {"opnsense:firewall:alias", "{\"content\": [\"0.0.0.0/0\"]}", "is every address"},
+        {"opnsense:firewall:alias", "{\"content\": [\"10.1.0.0/16\", \"other\"]}", NULL},
+        {"opnsense:firewall:alias",
+         "{\"kind\": \"geoip\", \"database\": \"/dev/null\", \"countries\": [\"DE\", \"fr\"]}",
+         "\"fr\" is no country"},
+        {"opnsense:firewall:alias",
+         "{\"kind\": \"geoip\", \"database\": \"/dev/null\", \"countries\": [\"DE\"]}", NULL},
+        {"opnsense:firewall:alias", "{\"kind\": \"geoip\", \"database\": \"list\"}",
+         "list is not an absolute path"},
+        {"opnsense:firewall:schedule", "{\"windows\": [{\"from\": \"18:00\", \"to\": \"08:00\"}]}",
+         "ends before it begins"},
+        {"opnsense:firewall:schedule",
+         "{\"windows\": [{\"from\": \"18:00\"}, {\"to\": \"08:00\"}]}", NULL},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct request request;
+        CLEANUP(value_unrefp) struct value *spec = from_json(cases[i].spec);
+        make_set(&spec, "content");
+        make_set(&spec, "countries");
+        propose(&request, cases[i].type, spec);
+        CHECK(request.diagnostics.n_errors == (cases[i].said ? 1 : 0));
+        CHECK(!cases[i].said || is_diagnosed(&request, cases[i].said));
+        request_done(&request);
+    }
+}
+
+TEST(a_monitor_that_evaluates_no_alerts_says_so)
+{
+    static const struct {
+        const char *spec;
+        bool is_told;
+    } cases[] = {
+        {"{\"retention\": \"1d\"}", true},
+        {"{\"rules\": []}", true},
+        {"{\"rules\": [\"bells\"]}", false},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct request request;
+        CLEANUP(value_unrefp) struct value *spec = from_json(cases[i].spec);
+        propose(&request, "k8s:deployment:prometheus", spec);
+        CHECK(is_told(&request, DIAGNOSTIC_NOTE, "it evaluates no alerts") == cases[i].is_told);
+        request_done(&request);
+    }
+}
+
+TEST(who_looks_at_all_types_hears_of_countries_and_limits)
+{
+    static const struct {
+        const char *type, *said;
+    } cases[] = {
+        {"opnsense:firewall:alias", "lists of countries have to name their own file"},
+        {"docker:compose:stack", "the limits of services are not kept"},
+    };
+    CLEANUP(value_unrefp) struct value *nothing = from_json("{}");
+    bool is_told_of[] = {access("/usr/share/tor/geoip", F_OK) != 0, geteuid() != 0};
+    set_up();
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct request request = request_of(&rig, catalog_find(catalog, cases[i].type), "it");
+        request.target.uid = "";
+        request.verb = PROPOSE;
+        request.step = (struct step){.kind = STEP_CREATE, .after = nothing};
+        request_make(&request);
+        CHECK(is_told(&request, DIAGNOSTIC_NOTE, cases[i].said) == is_told_of[i]);
+        CHECK(request.diagnostics.n_errors == 0);
+        request_done(&request);
+    }
+}
+
 TEST(missing_programs_are_named_with_their_packages)
 {
     static const struct {
