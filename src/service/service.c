@@ -82,6 +82,16 @@ void service_set_caller(struct service *service, const struct caller *caller, co
     mem_free(former_words);
 }
 
+/* The built-in types and those beside the site. */
+static int open_catalog(struct service *service, struct diagnostics *diagnostics, struct error *err)
+{
+    const char *folder = site_catalog_folder(service->site);
+    int r = catalog_open(folder, &service->catalog, diagnostics, err);
+    if (r == 0 && !service->catalog)
+        r = error_set(err, ERROR_INVALID, "the types in %s have faults", folder);
+    return r;
+}
+
 int service_open(struct loop *loop, const struct service_options *options,
                  struct service **ret_service, struct diagnostics *diagnostics, struct error *err)
 {
@@ -97,7 +107,7 @@ int service_open(struct loop *loop, const struct service_options *options,
     if (r < 0)
         service->site = NULL;
     else
-        r = catalog_open(site_catalog_folder(service->site), &service->catalog, diagnostics, err);
+        r = open_catalog(service, diagnostics, err);
     if (r < 0) {
         service_close(service);
         return r;
