@@ -2,6 +2,8 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "model/json.h"
 #include "plan/draft.h"
 
 #include <string.h>
@@ -126,8 +128,12 @@ static bool changes_outputs(const struct plan_input *input, const struct plan *p
         !input->outputs)
         return false;
     size_t n_planned = plan->outputs ? value_count(plan->outputs) : 0;
-    return n_planned != value_count(input->outputs) ||
-           (n_planned > 0 && !value_equal(plan->outputs, input->outputs));
+    if (n_planned == 0 || value_count(input->outputs) == 0)
+        return n_planned != value_count(input->outputs);
+    /* As text: what was kept has lists for sets and texts for integers beyond 2^53. */
+    CLEANUP(mem_freep) char *planned = json_text(plan->outputs);
+    CLEANUP(mem_freep) char *kept = json_text(input->outputs);
+    return !text_equal(planned, kept);
 }
 
 /* What others have staged where this plan changes something. */
