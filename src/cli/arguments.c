@@ -35,6 +35,8 @@ static const struct door_option {
     {"--trace", NULL, "show the passes of planning", OPTIONS_PLAN | OPTIONS_APPLY, PLACE(trace)},
     {"--detailed-exitcode", NULL, "exit with 2 when there are changes", OPTIONS_PLAN,
      PLACE(detailed_exit_code)},
+    {"--dot", NULL, "in the language of graphviz, as it is without this, too", OPTIONS_GRAPH,
+     PLACE(dot)},
     {"--all", NULL, "show every step, however many there are", OPTIONS_VIEW, PLACE(all)},
     {"--page", "N", "show this page of the steps", OPTIONS_VIEW, PLACE(page)},
     {"--type", "TYPE", "show only steps of this type", OPTIONS_VIEW, PLACE(type)},

@@ -37,7 +37,8 @@ enum option_group {
     OPTIONS_DOOR = 1 << 10,   /* another door, which opens services itself */
     OPTIONS_SERVE = 1 << 11,  /* of what listens */
     OPTIONS_SIGN = 1 << 12,   /* of what may be signed */
-    OPTIONS_HIDDEN = 1 << 3   /* between our own processes */
+    OPTIONS_HIDDEN = 1 << 3,  /* between our own processes */
+    OPTIONS_GRAPH = 1 << 13   /* of what draws a plan */
 };
 
 /* A command: a verb with a name of its own, or several verbs in a row. */
@@ -82,6 +83,7 @@ struct options {
     bool detailed_exit_code;
     bool resume;
     bool rollback;
+    bool dot;
     bool all;
     bool reveal;
     bool shows_it; /* --yes-show-it */
