@@ -161,6 +161,7 @@ int step_from_value(const struct value *value, size_t number, struct step *step,
     step->before = read_value(&reader, "before", VALUE_MAP, true);
     step->after = read_value(&reader, "after", VALUE_MAP, true);
     step->proposed = read_value(&reader, "proposed", VALUE_MAP, true);
+    step->filled = read_value(&reader, "filled", VALUE_MAP, true);
     step->live = read_value(&reader, "live", VALUE_MAP, true);
     step->changed = read_value(&reader, "changed", VALUE_LIST, true);
     check_items(&reader, "changed", step->changed, VALUE_STRING);

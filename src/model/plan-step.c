@@ -56,6 +56,7 @@ static const struct field fields[] = {
     FIELD(changed, FIELD_VALUE, PLACE_ALWAYS),
     FIELD(defaulted, FIELD_STRINGS, PLACE_UNLESS_EMPTY),
     COLUMN(depends_on, FIELD_STRINGS),
+    FIELD(filled, FIELD_VALUE, PLACE_UNLESS_EMPTY),
     FIELD(former, FIELD_TEXT, PLACE_ALWAYS),
     COLUMN(generation, FIELD_INTEGER),
     COLUMN(id, FIELD_TEXT),

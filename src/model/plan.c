@@ -118,6 +118,7 @@ void step_done(struct step *step)
     value_unref(step->live);
     value_unref(step->changed);
     value_unref(step->proposed);
+    value_unref(step->filled);
     string_list_done(&step->defaulted);
     value_unref(step->reverts);
     string_list_done(&step->resources);

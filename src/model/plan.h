@@ -106,6 +106,8 @@ struct step {
     /* Owned map of path -> value: where the system's own dry run says that it will have something
      * else than after says, or something that after does not say; NULL: nowhere. */
     struct value *proposed;
+    struct value *filled; /* owned map of path -> origin: what a pattern filled in of what the step
+                              makes or changes, of a resource of another origin; NULL: nothing */
     struct string_list defaulted;  /* those of them that go back to their default */
     struct string_list resources;  /* addresses the resource depends on: goes into its record */
     struct string_list depends_on; /* ids of steps, and of groups, that must be done before */

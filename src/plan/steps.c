@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "plan/compare.h"
 
 #include <string.h>
 
@@ -29,6 +30,26 @@ static struct step *add_step(struct draft *draft, enum step_kind kind, enum step
     return step;
 }
 
+/* What a pattern filled in of what the step makes or changes; NULL when that is nothing, or when
+ * the pattern added the whole resource. */
+static struct value *note_filled(const struct step *step, const struct pair *pair)
+{
+    const struct value *filled = pair->wanted->filled;
+    struct value_builder noted = {0};
+    for (size_t i = 0; filled && i < value_count(filled); i++) {
+        const char *path = value_key_at(filled, i);
+        const char *origin = value_text(value_at(filled, i));
+        bool is_touched = step->kind == STEP_CREATE;
+        for (size_t k = 0; !is_touched && k < pair->changed.n_items; k++)
+            is_touched = path_covers(path, pair->changed.items[k]) ||
+                         path_covers(pair->changed.items[k], path);
+        if (is_touched && !text_equal(origin, pair->wanted->origin))
+            value_builder_set_string(&noted, path, origin);
+    }
+    CLEANUP(value_unrefp) struct value *map = value_builder_map(&noted);
+    return value_count(map) > 0 ? take_ptr(map) : NULL;
+}
+
 static void set_wanted_fields(struct step *step, const struct pair *pair)
 {
     step->type = string_copy(pair->wanted->type);
@@ -37,6 +58,7 @@ static void set_wanted_fields(struct step *step, const struct pair *pair)
     step->stage = pair->type->stage;
     step->protect = pair->wanted->lifecycle.protect;
     step->after = value_ref(pair->spec);
+    step->filled = note_filled(step, pair);
     string_list_copy(&step->resources, &pair->wanted->depends_on);
 }
 

@@ -209,6 +209,24 @@ static void write_proposed(const struct step *step, struct strbuf *buffer)
     }
 }
 
+/* What a pattern filled in, a line for each pattern. */
+static void write_filled(const struct step *step, struct strbuf *buffer)
+{
+    struct map written = {0};
+    for (size_t i = 0; step->filled && i < value_count(step->filled); i++) {
+        const char *origin = value_text(value_at(step->filled, i));
+        if (map_has(&written, origin))
+            continue;
+        map_put(&written, origin, step->filled);
+        strbuf_addf(buffer, "        %s", value_key_at(step->filled, i));
+        for (size_t k = i + 1; k < value_count(step->filled); k++)
+            if (text_equal(value_text(value_at(step->filled, k)), origin))
+                strbuf_addf(buffer, ", %s", value_key_at(step->filled, k));
+        strbuf_addf(buffer, " from %s\n", origin);
+    }
+    map_done(&written);
+}
+
 void render_reverts(const struct step *step, struct strbuf *buffer)
 {
     for (size_t i = 0; step->reverts && i < value_count(step->reverts); i++) {
@@ -249,6 +267,7 @@ static void write_step(const struct map *replaced, const struct step *step, stru
                     value_text(value_at(step->before, i)));
     if (step->origin && !text_equal(step->origin, "document"))
         strbuf_addf(buffer, "        from %s\n", step->origin);
+    write_filled(step, buffer);
     render_reverts(step, buffer);
     if (step->note)
         strbuf_addf(buffer, "        %s\n", step->note);
