@@ -222,6 +222,71 @@ def a_second_up_has_nothing_to_do(place):
 
 
 @test
+def outputs_of_every_kind_stay_the_same(place):
+    """Kept as JSON: a set is a list there, and an integer beyond 2^53 a text."""
+    place.with_boxes()
+    place.write("catalog/acme.yaml", CATALOG.replace("      note: {kind: string}\n", "      note: {kind: set, items: string}\n")
+                .replace("      endpoint: {type: string}\n", "      endpoint: {type: list, from: note}\n"))
+    given(place, {"a": box(note=["z", "a", "z"]), "one": data(9007199254740993)},
+          extra='  outputs: { things: "${a.endpoint}", big: "${one.value}", least: -9223372036854775808, none: null, '
+                'empty: {}, "all": { "$x": ["${one.value}", 1.0, "日本"] } }\n')
+    place.parley("up", "demo.yaml", "--yes")
+    assert place.parley("output", "demo", "things", "--json").json() == ["a", "z"]
+    assert "No changes" in place.parley("plan", "demo.yaml", "--detailed-exitcode", want=0).out
+
+
+@test
+def a_graph_has_each_step_and_what_it_waits_for(place):
+    given(place)
+    graph = place.parley("graph", "demo.yaml", "--dot").out
+    assert graph.startswith("digraph") and graph == place.parley("graph", "demo.yaml").out
+    for name in CHAIN:
+        assert f'"create {name}#1";' in graph, graph
+    assert '"create one#1" -> "create two#1";' in graph and '"create two#1" -> "create three#1";' in graph
+    assert '"create one#1" -> "create three#1"' not in graph
+
+
+@test
+def faults_of_a_type_beside_the_site_stop_every_command(place):
+    place.with_boxes()
+    place.write("catalog/acme.yaml", CATALOG.replace("kind: integer", "kind: integr").replace("stage:", "staage:", 1))
+    given(place)
+    for words in (("types",), ("validate", "demo.yaml"), ("up", "demo.yaml", "--yes"), ("status",)):
+        result = place.parley(*words, want=1)
+        assert result.err.count("error[") >= 3 and 'Did you mean "stage"?' in result.err, result.err
+        assert "catalog have faults" in result.err.splitlines()[-2], result.err
+        told = place.parley(*words, "--json", want=1).json()["error"]
+        assert len(told["diagnostics"]) >= 3 and told["code"] == "invalid", told
+    assert not os.path.exists(place.home)
+
+
+TIERS = """
+deployment:
+  name: demo
+  patterns: [{name: three-tier-architecture, with: {tiers: [front], plainPort: 8088}}]
+  resources:
+    - {type: "opnsense:network:vlan", name: front, properties: {tag: 5, subnet: 10.5.0.0/24}}
+    - {type: "opnsense:firewall:rule", name: in, properties: {source: any, destination: front, port: 443, action: pass}}
+    - {type: "aws:acm:certificate", name: front-cert, properties: {domains: [a.example]}}
+    - {type: "opnsense:haproxy:backend", name: front-pool, properties: {balance: source}}
+    - {type: "docker:compose:stack", name: stack, properties: {services: {front: {image: "a/b:1", replicas: 1}}}}
+"""
+
+
+@test
+def what_a_pattern_fills_in_says_so_in_the_plan(place):
+    place.write("demo.yaml", TIERS)
+    plan = place.parley("plan", "demo.yaml", "--json").json()
+    pool = next(step for step in plan["steps"] if step["name"] == "front-pool")
+    pattern = "pattern three-tier-architecture"
+    assert pool["origin"] == "document"
+    assert pool["filled"] == {"port": pattern, "servers": pattern}, pool
+    added = next(step for step in plan["steps"] if step["name"] == "front-servers")
+    assert added["origin"] == pattern and "filled" not in added
+    assert '"front-pool"\n        port, servers from pattern three-tier-architecture\n' in place.parley("plan", plan["hash"]).out
+
+
+@test
 def one_edited_property_is_exactly_that_step(place):
     boxes = {"a": box(colour="red"), "b": box(colour="red"), "c": box(colour="red")}
     place.with_boxes()
