@@ -225,7 +225,8 @@ int mcp_ask(struct mcp_call *call, const char *key, const char *method, const ch
         return error_set(err, ERROR_UNSUPPORTED, "the client cannot be asked with %s", method);
     if (!call->is_modern)
         return ask_legacy(call, method, params, ret_answer, err);
-    *ret_answer = find_answer(call, key);
+    bool was_asked = !call->new_state || call->state;
+    *ret_answer = was_asked ? find_answer(call, key) : NULL;
     if (*ret_answer)
         return 0;
     note_question(call, key, method, params);

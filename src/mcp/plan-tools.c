@@ -283,6 +283,9 @@ static int ask_consent(struct mcp_call *call, const struct plan *plan, const cha
     strbuf_add(&params,
                ",\"requestedSchema\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":"
                "\"string\",\"title\":\"Name of the deployment\"}},\"required\":[\"name\"]}}");
+    struct value_builder state = {0};
+    value_builder_set_string(&state, "plan", plan->hash);
+    mcp_keep_state(call, value_builder_map(&state));
     int r = mcp_ask(call, "consent", "elicitation/create", strbuf_text(&params), &answer, err);
     strbuf_done(&params);
     if (r != 0)

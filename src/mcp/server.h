@@ -308,6 +308,8 @@ bool mcp_can_open(const struct mcp_call *call);
 /*
  * Keeps a value with the client until it answers what was asked: sealed, so that it comes back as
  * it was, to this principal, in this request, within an hour. NULL from mcp_state(): there is none.
+ * Kept before mcp_ask(), only an answer that comes with it counts: nobody answers what he was not
+ * asked.
  */
 void mcp_keep_state(struct mcp_call *call, struct value *take_state);
 const struct value *mcp_state(const struct mcp_call *call);

@@ -86,7 +86,7 @@ def show_what_else_the_server_sealed_as_link_or_cookie(scene):
     assert session
     browser = signed_in(scene, scene.boss)
     form, sealed = browser.get().form, browser.cookie.split("=")[1]
-    for text in filter(None, (asked.get("requestState"), session, form, sealed)):
+    for text in (asked["requestState"], session, form, sealed):
         assert browser.ask("GET", "/approve/" + text).status in NONE
     for text in (browser.path[len("/approve/"):], form, session):
         thief = Browser(scene.server, browser.path)

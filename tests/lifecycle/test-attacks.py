@@ -58,7 +58,7 @@ def replay_the_approvers_request_state(scene):
                               _meta={"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}})[1]["result"]
     assert asked["resultType"] == "input_required", asked
     scene.server.post(scene.agent, "tools/call", name="plan_approve", arguments={"plan": scene.plan},
-                      requestState=asked.get("requestState", ""),
+                      requestState=asked["requestState"],
                       inputResponses={"consent": {"action": "accept", "content": {"name": "shop"}}},
                       _meta={"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}})
 

@@ -205,6 +205,36 @@ def what_clients_keep_is_good_after_a_restart_and_in_no_other_home(place):
 
 
 @test
+def an_answer_counts_only_to_what_the_same_approver_was_asked(place):
+    agent, boss, chief = [token_of(place, *who) for who in (("agent", "planner"), ("boss", "approver"), ("chief", "approver"))]
+    asking = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+    yes = {"consent": {"action": "accept", "content": {"name": "shop"}}}
+
+    def approve(server, token, plan, **more):
+        return server.post(token, "tools/call", name="plan_approve", arguments={"plan": plan}, _meta=asking, **more)[1]
+
+    with Server(place) as server:
+        plan, other = [server.call(agent, "plan_create", document=DOCUMENT.replace("hello", word))["plan"]
+                       for word in ("hello", "bye")]
+        # Nobody was asked yet.
+        answer = approve(server, boss, plan, inputResponses=yes)["result"]
+        assert answer["resultType"] == "input_required", answer
+        state = answer["requestState"]
+        middle = len(state) // 2
+        edited = state[:middle] + ("A" if state[middle] != "A" else "B") + state[middle + 1:]
+        for token, about, given in ((chief, plan, state), (boss, other, state), (boss, plan, edited)):
+            answer = approve(server, token, about, inputResponses=yes, requestState=given)
+            assert answer["error"]["code"] == -32602, answer
+        server.process.kill()
+    with Server(place) as server:
+        assert not [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "approval"]
+        answer = approve(server, boss, plan, inputResponses=yes, requestState=state)["result"]
+        assert answer["resultType"] == "complete" and not answer["isError"], answer
+    approval, = [entry for entry in place.parley("audit", "list", "--json").json() if entry["kind"] == "approval"]
+    assert approval["principal"] == "boss" and approval["plan"] == plan, approval
+
+
+@test
 def a_server_that_is_killed_leaves_the_run_going(place):
     place.write("catalog/acme.yaml", CATALOG)
     place.write("parley.yaml", "site: { instances: { acme.lab: { driver: fake, latency: 700ms } } }\n")
