@@ -178,15 +178,17 @@ static char *find_key(const struct desiring *desiring, const char *name)
     return NULL;
 }
 
-/* Whoever stands keeps its address, also when that is another's by now. */
-static int check_free(struct desiring *desiring, const struct machine_reservation *reservation,
-                      const char *address)
+/* Whoever stands keeps its address, also when that is another's by now. One that stands in another
+ * network has none here to keep. */
+static int check_free(struct desiring *desiring, struct machine_subnet subnet,
+                      const struct machine_reservation *reservation, const char *address)
 {
     CLEANUP(mem_freep)
     char *key = reservation->name ? find_key(desiring, reservation->name) : NULL;
     const char *holder = assign_find_holder(&desiring->assignments, reservation->ip);
     uint32_t ip;
-    if (key && assign_find_old(&desiring->assignments, key, &ip) && ip != reservation->ip) {
+    if (key && assign_find_old(&desiring->assignments, key, &ip) && ip != reservation->ip &&
+        (ip & machine_prefix_mask(subnet.prefix)) == subnet.base) {
         char has[MACHINE_ADDRESS_SIZE];
         machine_address_to_text(ip, has);
         return desiring_fault(desiring, ERROR_CONFLICT,
@@ -224,7 +226,7 @@ static int add_reservation(struct desiring *desiring, struct machine_subnet subn
             (reservation.mac && text_equal_or_null(dhcp->reservations[i].mac, reservation.mac)))
             return desiring_fault(desiring, ERROR_CONFLICT,
                                   "its dhcp has two reservations of one address, or for one MAC");
-    int r = check_free(desiring, &reservation, text);
+    int r = check_free(desiring, subnet, &reservation, text);
     if (r == 0)
         dhcp->reservations[dhcp->n_reservations++] = reservation;
     return r;

@@ -270,6 +270,21 @@ def a_reservation_that_cannot_be_is_refused_and_moves_nobody():
 
 
 @test
+def who_moves_away_and_back_breaks_no_reservation():
+    with Twin() as twin:
+        twin.start()
+        reservations = {"web-0": "10.210.0.77"}
+        assert network(twin, reservations=reservations)["ok"]
+        assert twin.put("opnsense:network:vlan", "right", {"tag": 11, "subnet": "10.211.0.0/24"})["ok"]
+        for net in ("left", "right", "left"):
+            answer = twin.instances("web", net, 1)
+            assert answer["ok"], (net, answer)
+            answer = network(twin, reservations=reservations, leaseTime="11m")
+            assert answer["ok"], (net, answer)
+        assert leases(twin)["web-0"]["address"] == "10.210.0.77"
+
+
+@test
 def a_lease_is_renewed_and_the_address_stays_all_the_while():
     with Twin() as twin:
         twin.start()
