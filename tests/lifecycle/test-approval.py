@@ -62,7 +62,7 @@ def a_site_without_destroying_carries_out_what_takes_nothing_away(place):
 @test
 def a_run_that_began_before_the_cap_does_not_go_on_under_it(place):
     """Neither when it is resumed nor when its process is started by hand: that looks at the site itself."""
-    place.with_boxes(latency="400ms")
+    place.with_boxes(latency="2s")
     place.write("demo.yaml", document("demo", {"one": box(colour="red"), "two": box(note="${one.id}")}))
     door = place.start("up", "demo.yaml", "--yes")
     wait_until(place.run_processes, "the run has a process")
@@ -120,7 +120,7 @@ def what_a_site_demands_no_plain_command_can_give(place):
 @test
 def what_was_approved_before_the_site_demanded_more_does_not_go_on(place):
     """A resumed run, and its process by hand, look at what is demanded now."""
-    place.with_boxes(latency="400ms")
+    place.with_boxes(latency="2s")
     place.write("demo.yaml", document("demo", {"one": box(colour="red"), "two": box(note="${one.id}")}))
     door = place.start("up", "demo.yaml", "--yes")
     wait_until(place.run_processes, "the run has a process")
