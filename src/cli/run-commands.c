@@ -198,7 +198,9 @@ int command_twin_exec(struct cli *cli)
     CLEANUP(mem_freep) char *program = NULL;
     CLEANUP(mem_freep) char *socket = NULL;
     const struct options *options = &cli->options;
-    if (options->n_rest < 2) {
+    /* Other programs want "--" before a command of somebody's own: here it says nothing. */
+    size_t n_marks = options->n_rest > 1 && text_equal(options->rest[1], "--");
+    if (options->n_rest < 2 + n_marks) {
         fprintf(stderr, "parley: usage: parley twin exec HOST COMMAND [ARGUMENT ...]\n");
         return EXIT_ERROR;
     }
@@ -209,7 +211,9 @@ int command_twin_exec(struct cli *cli)
     arguments[1] = "exec";
     arguments[2] = "--socket";
     arguments[3] = socket;
-    memcpy(arguments + 4, options->rest, options->n_rest * sizeof(arguments[0]));
+    arguments[4] = options->rest[0];
+    memcpy(arguments + 5, options->rest + 1 + n_marks,
+           (options->n_rest - 1 - n_marks) * sizeof(arguments[0]));
     (void)child_become(arguments, &err);
     mem_free(arguments);
     return cli_fail(cli, &err);

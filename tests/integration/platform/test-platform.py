@@ -317,6 +317,7 @@ def holds(pid, text):
 
 def check_shelf(platform, word):
     """One workload that has the words of the document, and nobody sees them."""
+    assert platform.run("desk-0", "--", "echo", "--", "said").stdout == "-- said\n"
     metrics = platform.run("desk-0", "curl", "-s", f"http://{platform.hosts()['desk-0']['address']}:8080/metrics").stdout
     assert "workload_environment_variables 3\n" in metrics, metrics
     assert word not in metrics and word.upper() not in metrics
