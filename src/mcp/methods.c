@@ -225,6 +225,17 @@ static int call_found_tool(struct mcp_call *call, struct strbuf *members, struct
     return r < 0 ? r : 0;
 }
 
+static int refuse_tool(struct mcp_call *call, struct rpc_fault *fault)
+{
+    const struct mcp_offer *offer = call->server->offer;
+    CLEANUP(error_done) struct error why = {0};
+    if (offer->refused)
+        offer->refused(call, &why);
+    return rpc_fail(fault, RPC_INVALID_PARAMS,
+                    "the tool \"%s\" is not for you: %s. tools/list says which are",
+                    call->tool->name, error_message(&why));
+}
+
 static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     const struct mcp_offer *offer = call->server->offer;
@@ -233,14 +244,11 @@ static int call_tool(struct mcp_call *call, struct strbuf *members, struct rpc_f
     call->tool = name ? mcp_find_tool(call->server, name) : NULL;
     if (!name)
         return rpc_fail(fault, RPC_INVALID_PARAMS, "tools/call needs the tool's name");
-    bool is_refused =
-        call->tool && offer->has_tool && !offer->has_tool(call->exchange->caller, call->tool);
-    if (is_refused && offer->refused)
-        offer->refused(call);
-    if (!call->tool || is_refused)
+    if (!call->tool)
         return rpc_fail(fault, RPC_INVALID_PARAMS,
-                        "there is no tool \"%.100s\" for you: tools/list says which there are",
-                        name);
+                        "there is no tool \"%.100s\": tools/list says which there are", name);
+    if (offer->has_tool && !offer->has_tool(call->exchange->caller, call->tool))
+        return refuse_tool(call, fault);
     if (call->tool->needs && !mcp_client_can(call, call->tool->needs))
         return mcp_refuse_client(call->tool->needs, fault);
     if (call->tool->tasking == MCP_ONLY_TASK && !mcp_knows_tasks(call))
@@ -334,6 +342,12 @@ static int check_prompt_arguments(const struct mcp_prompt *prompt, const struct 
     return 0;
 }
 
+static int fail_without_prompt(struct rpc_fault *fault)
+{
+    return rpc_fail(fault, RPC_INVALID_PARAMS,
+                    "there is no such prompt: prompts/list says which there are");
+}
+
 static int get_prompt(struct mcp_call *call, struct strbuf *members, struct rpc_fault *fault)
 {
     const char *name = value_get_text(call->params, "name");
@@ -342,8 +356,7 @@ static int get_prompt(struct mcp_call *call, struct strbuf *members, struct rpc_
     CLEANUP(error_done) struct error err = {0};
     call->arguments = value_get(call->params, "arguments");
     if (!prompt)
-        return rpc_fail(fault, RPC_INVALID_PARAMS,
-                        "there is no such prompt: prompts/list says which there are");
+        return fail_without_prompt(fault);
     if (check_prompt_arguments(prompt, call->arguments, fault) < 0 ||
         mcp_take_state(call, fault) < 0)
         return -1;
@@ -376,6 +389,8 @@ static int complete(struct mcp_call *call, struct strbuf *members, struct rpc_fa
         return rpc_fail(
             fault, RPC_INVALID_PARAMS,
             "completion/complete needs ref with name or uri, and argument with name and value");
+    if (name && !find_prompt(offer, name))
+        return fail_without_prompt(fault);
     if (offer->complete)
         offer->complete(call, name ? name : uri, field, typed, &values);
     CLEANUP(value_unrefp) struct value *list = value_builder_list(&values);

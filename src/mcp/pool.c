@@ -7,13 +7,28 @@
 
 #include <string.h>
 
-enum { MOST_SERVICES = 32, LOOK_AGAIN_US = 1000 * 1000, SITE_LIMIT = 16 * 1024 * 1024 };
+enum {
+    MOST_SERVICES = 32, /* at work */
+    MOST_WAITING = 128, /* beside them; each has three descriptors */
+    LOOK_AGAIN_US = 1000 * 1000,
+    SITE_LIMIT = 16 * 1024 * 1024
+};
+
+/* A service that somebody has taken. */
+struct taken {
+    struct service *service;
+    uint64_t n_changes; /* of the pool, when it was taken */
+};
 
 struct pool {
     struct loop *loop;
     struct service_options options;
     struct service *free[MOST_SERVICES]; /* owned */
-    size_t n_free, n_out;
+    size_t n_free;
+    struct taken out[MOST_SERVICES + MOST_WAITING];
+    size_t n_out, n_opening;
+    size_t n_waiting;   /* of those that are out */
+    uint64_t n_changes; /* how often another site was seen than the services had read */
     struct gate given;
     pid_t *runs; /* owned: processes of runs that were started, until their end is seen */
     size_t n_runs, runs_capacity;
@@ -98,6 +113,7 @@ static void look_at_site(struct pool *pool)
     if (text_equal_or_null(text, pool->site))
         return;
     close_free(pool);
+    pool->n_changes++;
     pool->n_sites += pool->site != NULL;
     mem_free(pool->site);
     pool->site = take_ptr(text);
@@ -149,23 +165,47 @@ int pool_find_server(struct pool *pool, struct site_server *ret_server, struct e
     return 0;
 }
 
+static bool is_busy(const struct pool *pool)
+{
+    return pool->n_out - pool->n_waiting + pool->n_opening >= MOST_SERVICES;
+}
+
 int pool_take(struct pool *pool, const struct caller *caller, const char *words,
               struct service **ret_service, struct error *err)
 {
-    while (pool->n_out >= MOST_SERVICES)
+    see_ends(pool);
+    while (is_busy(pool))
         gate_wait(pool->loop, &pool->given, -1, NULL);
     look_at_site(pool);
-    see_ends(pool);
     int r = 0;
+    uint64_t n_changes = pool->n_changes;
+    pool->n_opening++;
     if (pool->n_free > 0)
         *ret_service = pool->free[--pool->n_free];
     else
         r = open_service(pool, ret_service, err);
-    if (r < 0)
+    pool->n_opening--;
+    if (r < 0) {
+        gate_open(pool->loop, &pool->given);
         return r;
-    pool->n_out++;
+    }
+    pool->out[pool->n_out++] = (struct taken){*ret_service, n_changes};
     service_set_caller(*ret_service, caller, words);
     return 0;
+}
+
+bool pool_begin_wait(struct pool *pool)
+{
+    if (pool->n_waiting == MOST_WAITING)
+        return false;
+    pool->n_waiting++;
+    gate_open(pool->loop, &pool->given);
+    return true;
+}
+
+void pool_end_wait(struct pool *pool)
+{
+    pool->n_waiting--;
 }
 
 int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_key[SECRET_KEY_SIZE],
@@ -198,12 +238,13 @@ uint64_t pool_site_version(struct pool *pool)
     return pool->n_sites;
 }
 
-bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb)
+int pool_check_allowed(struct pool *pool, const struct caller *caller, const struct verb *verb,
+                       struct error *err)
 {
     look_at_site(pool);
     if (!have_one(pool))
-        return false;
-    return verb_check_allowed(verb, caller, pool->free[0]->site, NULL) == 0;
+        return error_set(err, ERROR_UNAVAILABLE, "the site of this server cannot be read");
+    return verb_check_allowed(verb, caller, pool->free[0]->site, err);
 }
 
 /* Texts of secrets, and what was read of credentials, are not kept for the next caller. */
@@ -212,11 +253,23 @@ static bool has_secrets(const struct service *service)
     return service->secrets || service->secret_sources.n_live || service->credentials.n_live;
 }
 
+/* Takes it off the list; false when the site has changed since it was taken. */
+static bool take_back(struct pool *pool, const struct service *service)
+{
+    size_t i = 0;
+    while (pool->out[i].service != service)
+        i++;
+    bool is_current = pool->out[i].n_changes == pool->n_changes;
+    pool->out[i] = pool->out[--pool->n_out];
+    return is_current;
+}
+
 void pool_give(struct pool *pool, struct service *service)
 {
-    pool->n_out--;
+    bool is_current = take_back(pool, service);
     take_run_over(pool, service);
-    if (has_secrets(service))
+    /* While all were out another one may have been opened to look at the site. */
+    if (!is_current || pool->n_free == MOST_SERVICES || has_secrets(service))
         service_close(service);
     else
         pool->free[pool->n_free++] = service;

@@ -27,7 +27,13 @@ int pool_derive_key(struct pool *pool, const char *purpose, unsigned char ret_ke
 CO_FN int pool_take(struct pool *pool, const struct caller *caller, const char *words,
                     struct service **ret_service, struct error *err);
 void pool_give(struct pool *pool, struct service *service);
+/* From now on who has one only waits for something that lasts, and keeps nobody from taking another
+ * one. False: too many wait already, so that it must not. */
+bool pool_begin_wait(struct pool *pool);
+void pool_end_wait(struct pool *pool);
 /* Grows when the site file has another text than it had before. */
 uint64_t pool_site_version(struct pool *pool);
-/* Whether this caller may ask a verb at all, as the site stands. */
-bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb);
+/* Whether this caller may ask a verb at all, as the site stands: else ERROR_DENIED with the role or
+ * the line of the site, or ERROR_UNAVAILABLE. err may be NULL. */
+int pool_check_allowed(struct pool *pool, const struct caller *caller, const struct verb *verb,
+                       struct error *err);

@@ -48,16 +48,22 @@ static int await_run(struct mcp_call *call, struct service *service, const char 
 {
     CLEANUP(plan_freep) struct plan *plan = NULL;
     enum run_status status = RUN_PENDING;
+    const struct mcp_caller *caller = call->exchange->caller;
     struct waiter waiter = {.call = call,
                             .deadline = world_monotonic_clock() + seconds * SECOND_US};
     int r = service_get_run_plan(service, run, &plan, err);
     if (r < 0)
         return r;
+    if (!pool_begin_wait(caller->pool))
+        return error_set(
+            err, ERROR_BUSY,
+            "Too many wait at this server, so that this call did not: ask again later");
     waiter.n_steps = plan->n_steps;
     waiter.follower = (struct follower){.run_id = run, .sink = take_event, .argument = &waiter};
     waiter.timer = loop_timer(call->loop, TICK_US, look_up, &waiter);
     r = service_follow_run(service, &waiter.follower, &status, err);
     loop_timer_cancel(waiter.timer);
+    pool_end_wait(caller->pool);
     return r;
 }
 

@@ -113,9 +113,9 @@ struct mcp_offer {
     size_t n_icons;
     /* Whether this caller has a tool at all; NULL: everybody has all. */
     bool (*has_tool)(void *caller, const struct mcp_tool *tool);
-    /* Hears of a call of a tool that its caller has not, before it is refused; NULL: nobody does.
-     */
-    void (*refused)(struct mcp_call *call);
+    /* Hears of a call of a tool that its caller has not, before it is refused, and says why it is;
+     * NULL: nobody does. */
+    void (*refused)(struct mcp_call *call, struct error *ret_why);
     /* Hears of each call of a tool once it has ended; NULL: nobody does. */
     void (*called)(struct mcp_call *call, const struct mcp_result *result);
     /* Adds lines that say what a tool's failure means to a client; NULL: nothing. */

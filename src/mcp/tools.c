@@ -198,7 +198,7 @@ static const struct verb *verb_of(const struct mcp_tool *tool)
     static const char *const others[][2] = {
         {"plan_create", "plan_make"},       {"plan_edit", "plan_set"},
         {"document_show", "document_pull"}, {"audit_show", "audit_list"},
-        {"run_control", "run_resume"},
+        {"run_control", "run_cancel"}, /* resuming has a look of its own */
     };
     if (tool->call == tool_plan_approve)
         return &approving;
@@ -213,19 +213,21 @@ static const struct verb *verb_of(const struct mcp_tool *tool)
 static bool has_tool(void *argument, const struct mcp_tool *tool)
 {
     const struct mcp_caller *caller = argument;
-    return pool_allows(caller->pool, caller->who, verb_of(tool));
+    return pool_check_allowed(caller->pool, caller->who, verb_of(tool), NULL) == 0;
 }
 
 /* Who asks for what he may not, or what a cap hides, is in the audit chain before he is told. */
-static void refused(struct mcp_call *call)
+static void refused(struct mcp_call *call, struct error *ret_why)
 {
+    const struct mcp_caller *caller = call->exchange->caller;
     struct service *service = NULL;
     struct value_builder fields = {0};
     CLEANUP(error_done) struct error err = {0};
+    (void)pool_check_allowed(caller->pool, caller->who, verb_of(call->tool), ret_why);
     if (tools_take_service(call, &service, &err) < 0)
         return;
     value_builder_set_string(&fields, "asked", call->tool->name);
-    value_builder_set_string(&fields, "reason", "the caller has no such tool");
+    value_builder_set_string(&fields, "reason", error_message(ret_why));
     (void)service_audit(service, "refused", &fields, NULL);
     tools_give_service(call, service);
 }

@@ -201,7 +201,8 @@ def names_of_tools_resources_and_prompts_that_are_none_are_refused(place):
             for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
                 assert client.ask(method, cursor=cursor)["error"]["code"] == PARAMS, (method, cursor)
         for params in ({}, {"ref": 1}, {"ref": {}, "argument": {}},
-                       {"ref": {"name": "change"}, "argument": {"name": 1, "value": 2}}):
+                       {"ref": {"name": "change"}, "argument": {"name": 1, "value": 2}},
+                       {"ref": {"type": "ref/prompt", "name": "no-such"}, "argument": {"name": "what", "value": ""}}):
             assert client.ask("completion/complete", **params)["error"]["code"] == PARAMS, params
         assert is_alive(client)
 

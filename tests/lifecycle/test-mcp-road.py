@@ -115,29 +115,54 @@ def zombies_of(pid):
     return found
 
 
+CHAIN = "deployment:\n  name: long\n  resources:\n" + "".join(
+    f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
+    + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60))
+
+
+def wait_until_it_runs(client, run):
+    """Until its process listens nobody can ask it to stop."""
+    deadline = time.monotonic() + 60
+    while client.call("run_show", run=run)["status"] == "pending":
+        assert time.monotonic() < deadline
+
+
 @test
 def who_waits_for_a_run_does_not_wait_for_another_and_ends_leave_nothing(place):
     with_slow_boxes(place)
-    chain = "deployment:\n  name: long\n  resources:\n" + "".join(
-        f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
-        + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60))
     with Client(place) as client:
-        plans = [client.call("plan_create", document=text)["plan"] for text in (DOCUMENT, chain)]
+        plans = [client.call("plan_create", document=text)["plan"] for text in (DOCUMENT, CHAIN)]
         for plan in plans:
             client.call("plan_approve", plan=plan)
         quick, long = [client.call("plan_apply", plan=plan)["run"] for plan in plans]
         assert client.call("run_show", run=quick, wait_seconds=300)["status"] == "done"
         assert (status := client.call("run_show", run=long)["status"]) in ("pending", "running"), status
-        deadline = time.monotonic() + 60
-        # Until its process listens nobody can ask it to stop.
-        while client.call("run_show", run=long)["status"] == "pending":
-            assert time.monotonic() < deadline
+        wait_until_it_runs(client, long)
         client.call("run_control", action="cancel", run=long)
         client.call("run_show", run=long, wait_seconds=300)
         deadline = time.monotonic() + 60
         while zombies_of(client.process.pid):
             client.call("deployment_status")
             assert time.monotonic() < deadline, zombies_of(client.process.pid)
+
+
+@test
+def what_goes_on_can_be_stopped_under_a_read_only_site_and_is_not_gone_on_with(place):
+    with_slow_boxes(place)
+    with Client(place) as client:
+        plan = client.call("plan_create", document=CHAIN)["plan"]
+        client.call("plan_approve", plan=plan)
+        run = client.call("plan_apply", plan=plan)["run"]
+        wait_until_it_runs(client, run)
+        place.write("parley.yaml", SITE.replace("site: {", "site: { caps: [read-only],"))
+        deadline = time.monotonic() + 60
+        while "plan_apply" in (names := {tool["name"] for tool in client.tools()}):
+            assert time.monotonic() < deadline
+        assert "run_control" in names, names
+        client.call("run_control", action="cancel", run=run)
+        assert client.call("run_show", run=run, wait_seconds=300)["status"] == "cancelled"
+        refused = client.call("run_control", is_error=True, action="resume", deployment="long")
+        assert "says read-only" in refused, refused
 
 
 @test
@@ -343,8 +368,9 @@ def a_refused_call_is_in_the_audit_chain_before_it_is_answered(place):
         first = refusals(place)
         assert [entry["asked"] for entry in first] == [f"to carry out the plan {plan[:12]}"], first
         assert "is not approved" in first[0]["reason"] and first[0]["principal"].startswith("user:"), first
-        # A cap hides this tool; a client that knows it from elsewhere is refused.
-        assert "error" in client.ask("tools/call", name="plan_destroy", arguments={"deployment": "shop"})
+        # A cap hides this tool; a client that knows it from elsewhere is refused, and told by what.
+        hidden = client.ask("tools/call", name="plan_destroy", arguments={"deployment": "shop"})
+        assert "parley.yaml:1 says no-destroy" in hidden["error"]["message"], hidden
         asked = [entry["asked"] for entry in refusals(place)]
         assert asked[1:] == ["plan_destroy"], asked
         assert client.call("plan_show", plan=plan)["changes"] and len(refusals(place)) == 2

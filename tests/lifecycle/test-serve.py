@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`parley serve`: clients come over HTTP with tokens; who plans does not approve, and nobody else comes in."""
 import os
+import threading
 import time
 
 from lifecycle import CATALOG, main, test
@@ -128,6 +129,8 @@ def each_role_has_the_tools_it_may_use_and_no_others(place):
         assert "plan_apply" in tools["operator"] and "plan_approve" not in tools["operator"]
         answer = server.post(tokens["viewer"], "tools/call", name="plan_create", arguments={"document": DOCUMENT})[1]
         assert answer["error"]["code"] == -32602, answer
+        for why in ('the tool "plan_create" is not for you', "(its roles: viewer)", "planner, operator, admin"):
+            assert why in answer["error"]["message"], answer
         # There is a store now, and with it an audit chain.
         server.call(tokens["planner"], "plan_create", document=DOCUMENT)
         server.post(tokens["viewer"], "tools/call", name="plan_create", arguments={"document": DOCUMENT})
@@ -247,6 +250,70 @@ def a_server_that_is_killed_leaves_the_run_going(place):
         server.process.kill()
     with Server(place) as server:
         assert server.call(admin, "run_show", run=run, wait_seconds=60)["status"] == "done"
+
+
+LONG_SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } }%s }\n"
+
+
+class Waiting:
+    """A long run, and so many clients that wait for its end."""
+
+    def __init__(self, server, token, n):
+        self.server, self.token, self.seen = server, token, []
+        plan = server.call(token, "plan_create", document="deployment:\n  name: slow\n  resources:\n" + "".join(
+            f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
+            + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60)))["plan"]
+        server.call(token, "plan_approve", plan=plan)
+        self.run = server.call(token, "plan_apply", plan=plan)["run"]
+        self.threads = [threading.Thread(target=self.wait) for _ in range(n)]
+        for thread in self.threads:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while self.status() == "pending":
+            assert time.monotonic() < deadline
+        time.sleep(1)  # until all of them wait
+
+    def status(self, **more):
+        return self.server.call(self.token, "run_show", run=self.run, **more)["status"]
+
+    def wait(self):
+        self.seen.append(self.status(wait_seconds=60))
+
+    def stop(self):
+        self.server.call(self.token, "run_control", action="cancel", run=self.run)
+        for thread in self.threads:
+            thread.join()
+        assert self.seen == ["cancelled"] * len(self.threads), self.seen
+
+
+@test
+def many_who_wait_for_a_run_keep_nobody_from_stopping_it(place):
+    """More than there are services for calls at work; the list of tools needs one of its own to look at the site."""
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", LONG_SITE % "")
+    admin = token_of(place, "admin", "admin")
+    with Server(place) as server:
+        waiting = Waiting(server, admin, 40)
+        assert "run_control" in server.tools(admin)
+        waiting.stop()
+        assert waiting.status() == "cancelled"
+
+
+@test
+def what_was_asked_under_another_site_leaves_nothing_of_it_to_who_asks_later(place):
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", LONG_SITE % "")
+    admin = token_of(place, "admin", "admin")
+    with Server(place) as server:
+        waiting = Waiting(server, admin, 3)
+        place.write("parley.yaml", LONG_SITE % ", caps: [read-only]")
+        deadline = time.monotonic() + 60
+        while "plan_apply" in server.tools(admin):
+            assert time.monotonic() < deadline
+        waiting.stop()
+        for _ in range(5):
+            refused = server.call(admin, "run_control", is_error=True, action="resume", deployment="slow")
+            assert "says read-only" in refused, refused
 
 
 if __name__ == "__main__":
