@@ -144,8 +144,8 @@ int allowed_refuse(struct service *service, enum verb_effect effect, const char 
         int r = service_audit(service, "refused", &fields, &fault);
         /* Without a store there is no chain. */
         if (r < 0 && r != -ERROR_NOT_FOUND)
-            error_wrap(denial, -ERROR_DENIED, "the audit chain could not take the refusal (%s)",
-                       error_message(&fault));
+            error_wrap(denial, -(int)denial->code,
+                       "the audit chain could not take the refusal (%s)", error_message(&fault));
     }
     error_done(&fault);
     return error_move(err, denial);

@@ -98,16 +98,25 @@ int store_files_lock(const char *folder, int *ret_fd, struct error *err)
 
 /* --- What is there --- */
 
-/* What a database needs beside it is there, though it is not: somebody removed it. */
-int store_files_check_missing(const struct store_files *files, struct error *err)
+/* What lies beside a database, and nowhere else; NULL: nothing does. */
+static const char *find_left(const struct store_files *files)
 {
-    const char *left = world_file_exists(files->marker) ? files->marker
-                       : world_file_exists(files->log)  ? files->log
-                                                        : NULL;
-    if (!left)
-        return 0;
+    return world_file_exists(files->marker) ? files->marker
+           : world_file_exists(files->log)  ? files->log
+                                            : NULL;
+}
+
+/* The database is not there, though this is: somebody removed it. */
+static int miss(const struct store_files *files, const char *left, struct error *err)
+{
     CLEANUP(mem_freep) char *what = string_format("the file is gone, but %s is there", left);
     return connection_corrupt(files->database, what, err);
+}
+
+int store_files_check_missing(const struct store_files *files, struct error *err)
+{
+    const char *left = find_left(files);
+    return left ? miss(files, left, err) : 0;
 }
 
 static int deny(int r, const char *path, struct error *err)
@@ -144,6 +153,10 @@ int store_files_look(const struct store_files *files, bool *ret_is_there, struct
 {
     struct stat status;
     int r = files_look_at(files->database, &status);
+    const char *left = r == -ENOENT ? find_left(files) : NULL;
+    /* Somebody may have made it since: it has its name before what lies beside it has. */
+    if (left)
+        r = files_look_at(files->database, &status);
     *ret_is_there = r == 0;
     if (r == 0)
         return check_file(files, &status, err);
@@ -151,7 +164,7 @@ int store_files_look(const struct store_files *files, bool *ret_is_there, struct
         return deny(r, files->folder, err);
     if (r != -ENOENT)
         return store_files_error(r, "look at", files->database, err);
-    return store_files_check_missing(files, err);
+    return left ? miss(files, left, err) : 0;
 }
 
 int store_files_need(const struct store_files *files, struct error *err)
