@@ -165,6 +165,7 @@ int pool_find_server(struct pool *pool, struct site_server *ret_server, struct e
     return 0;
 }
 
+/* Taken are only so many, and only waiting makes room for more: out has room for both. */
 static bool is_busy(const struct pool *pool)
 {
     return pool->n_out - pool->n_waiting + pool->n_opening >= MOST_SERVICES;
@@ -238,13 +239,12 @@ uint64_t pool_site_version(struct pool *pool)
     return pool->n_sites;
 }
 
-int pool_check_allowed(struct pool *pool, const struct caller *caller, const struct verb *verb,
-                       struct error *err)
+bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb)
 {
     look_at_site(pool);
     if (!have_one(pool))
-        return error_set(err, ERROR_UNAVAILABLE, "the site of this server cannot be read");
-    return verb_check_allowed(verb, caller, pool->free[0]->site, err);
+        return false;
+    return verb_check_allowed(verb, caller, pool->free[0]->site, NULL) == 0;
 }
 
 /* Texts of secrets, and what was read of credentials, are not kept for the next caller. */

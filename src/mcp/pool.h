@@ -33,7 +33,5 @@ bool pool_begin_wait(struct pool *pool);
 void pool_end_wait(struct pool *pool);
 /* Grows when the site file has another text than it had before. */
 uint64_t pool_site_version(struct pool *pool);
-/* Whether this caller may ask a verb at all, as the site stands: else ERROR_DENIED with the role or
- * the line of the site, or ERROR_UNAVAILABLE. err may be NULL. */
-int pool_check_allowed(struct pool *pool, const struct caller *caller, const struct verb *verb,
-                       struct error *err);
+/* Whether this caller may ask a verb at all, as the site stands. */
+bool pool_allows(struct pool *pool, const struct caller *caller, const struct verb *verb);

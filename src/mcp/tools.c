@@ -213,22 +213,15 @@ static const struct verb *verb_of(const struct mcp_tool *tool)
 static bool has_tool(void *argument, const struct mcp_tool *tool)
 {
     const struct mcp_caller *caller = argument;
-    return pool_check_allowed(caller->pool, caller->who, verb_of(tool), NULL) == 0;
+    return pool_allows(caller->pool, caller->who, verb_of(tool));
 }
 
 /* Who asks for what he may not, or what a cap hides, is in the audit chain before he is told. */
 static void refused(struct mcp_call *call, struct error *ret_why)
 {
-    const struct mcp_caller *caller = call->exchange->caller;
     struct service *service = NULL;
-    struct value_builder fields = {0};
-    CLEANUP(error_done) struct error err = {0};
-    (void)pool_check_allowed(caller->pool, caller->who, verb_of(call->tool), ret_why);
-    if (tools_take_service(call, &service, &err) < 0)
-        return;
-    value_builder_set_string(&fields, "asked", call->tool->name);
-    value_builder_set_string(&fields, "reason", error_message(ret_why));
-    (void)service_audit(service, "refused", &fields, NULL);
+    if (tools_take_service(call, &service, ret_why) == 0)
+        (void)verb_check(service, verb_of(call->tool), call->tool->name, ret_why);
     tools_give_service(call, service);
 }
 

@@ -103,16 +103,20 @@ static int check_input(const struct verb *verb, const struct value *input, struc
     return r;
 }
 
+int verb_check(struct service *service, const struct verb *verb, const char *asked,
+               struct error *err)
+{
+    struct error denial = {0};
+    int r = verb_check_allowed(verb, &service->caller, service->site, &denial);
+    return r < 0 ? allowed_refuse(service, verb->effect, asked, &denial, err) : 0;
+}
+
 int verb_run(struct service *service, const struct verb *verb, const struct verb_call *call,
              struct verb_answer *ret_answer, struct error *err)
 {
     assert(value_kind(call->input) == VALUE_MAP);
-    struct error denial = {0};
-    int r = verb_check_allowed(verb, &service->caller, service->site, &denial);
-    if (r < 0)
-        return allowed_refuse(service, verb->effect, verb->name, &denial, err);
-    r = check_input(verb, call->input, err);
-    if (r < 0)
+    int r = verb_check(service, verb, verb->name, err);
+    if (r < 0 || (r = check_input(verb, call->input, err)) < 0)
         return r;
     r = verb->run(service, call, ret_answer, err);
     assert((r == 0) == (ret_answer->value || ret_answer->plan));

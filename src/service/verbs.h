@@ -90,6 +90,11 @@ struct value *verb_input_schema(const struct verb *verb);
 int verb_check_allowed(const struct verb *verb, const struct caller *caller,
                        const struct site *site, struct error *err);
 
+/* The same of the service's caller. A refusal is in the audit chain, unless it was to read, as one
+ * of what the door calls it. */
+CO_FN int verb_check(struct service *service, const struct verb *verb, const char *asked,
+                     struct error *err);
+
 /*
  * Asks a verb. ERROR_INVALID names every field that is missing, unknown or of another kind;
  * ERROR_DENIED when the caller may not do that, which the audit chain then has, unless it was to

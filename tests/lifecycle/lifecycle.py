@@ -171,6 +171,11 @@ def box(further=None, **properties):
     return ("acme:thing:box", properties, further or {})
 
 
+def chain(name, n):
+    """Boxes that are made one after the other."""
+    return document(name, {f"b{i}": box({"dependsOn": [f"b{i - 1}"]} if i else None, size=1) for i in range(n)})
+
+
 def steps(plan):
     return [step["id"].split("#")[0] for step in plan["steps"]]
 

@@ -7,7 +7,7 @@ import time
 from xml.etree import ElementTree
 
 import mcp_client
-from lifecycle import CATALOG, main, test
+from lifecycle import CATALOG, chain, main, test
 from mcp_client import META
 
 DOCUMENT = """deployment:
@@ -115,9 +115,7 @@ def zombies_of(pid):
     return found
 
 
-CHAIN = "deployment:\n  name: long\n  resources:\n" + "".join(
-    f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
-    + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60))
+CHAIN = chain("long", 60)
 
 
 def wait_until_it_runs(client, run):

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from lifecycle import CATALOG, main, test
+from lifecycle import CATALOG, chain, main, test
 from mcp_server import Server, token_of
 
 DOCUMENT = """deployment:
@@ -255,14 +255,19 @@ def a_server_that_is_killed_leaves_the_run_going(place):
 LONG_SITE = "site: { instances: { acme.lab: { driver: fake, latency: 700ms } }%s }\n"
 
 
+def with_long_runs(place):
+    """Gives the token of an admin."""
+    place.write("catalog/acme.yaml", CATALOG)
+    place.write("parley.yaml", LONG_SITE % "")
+    return token_of(place, "admin", "admin")
+
+
 class Waiting:
     """A long run, and so many clients that wait for its end."""
 
     def __init__(self, server, token, n):
         self.server, self.token, self.seen = server, token, []
-        plan = server.call(token, "plan_create", document="deployment:\n  name: slow\n  resources:\n" + "".join(
-            f"    - {{ type: acme:thing:box, name: b{i}, properties: {{ size: 1 }}"
-            + (f", dependsOn: [b{i - 1}]" if i else "") + " }\n" for i in range(60)))["plan"]
+        plan = server.call(token, "plan_create", document=chain("slow", 60))["plan"]
         server.call(token, "plan_approve", plan=plan)
         self.run = server.call(token, "plan_apply", plan=plan)["run"]
         self.threads = [threading.Thread(target=self.wait) for _ in range(n)]
@@ -289,9 +294,7 @@ class Waiting:
 @test
 def many_who_wait_for_a_run_keep_nobody_from_stopping_it(place):
     """More than there are services for calls at work; the list of tools needs one of its own to look at the site."""
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", LONG_SITE % "")
-    admin = token_of(place, "admin", "admin")
+    admin = with_long_runs(place)
     with Server(place) as server:
         waiting = Waiting(server, admin, 40)
         assert "run_control" in server.tools(admin)
@@ -301,9 +304,7 @@ def many_who_wait_for_a_run_keep_nobody_from_stopping_it(place):
 
 @test
 def what_was_asked_under_another_site_leaves_nothing_of_it_to_who_asks_later(place):
-    place.write("catalog/acme.yaml", CATALOG)
-    place.write("parley.yaml", LONG_SITE % "")
-    admin = token_of(place, "admin", "admin")
+    admin = with_long_runs(place)
     with Server(place) as server:
         waiting = Waiting(server, admin, 3)
         place.write("parley.yaml", LONG_SITE % ", caps: [read-only]")
